@@ -1,0 +1,70 @@
+# Two commands do everything: `make run` and `make test`. Both make .venv first, from hash-locked packages.
+
+SHELL := /bin/sh
+VENV := .venv
+STAMP := $(VENV)/.installed
+PYTHON ?=
+ARGS ?=
+
+.PHONY: help run test check lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make run                 start everything on a simulated market (Ctrl-C stops it)'
+	@echo 'make run FEED=live       the same on the real Kraken'
+	@echo 'make run FEED=recording FILE=trades.csv'
+	@echo 'make run ARGS="--duration 60 --report report.json"      all options: .venv/bin/liqmon run --help'
+	@echo 'make test                all tests; some of them: make test ARGS="-k outbox"'
+	@echo 'make check               lint, format and types'
+	@echo 'make lock                resolve requirements.lock anew'
+	@echo 'make clean               remove the environment and the caches; keeps the data in .liqmon'
+
+run: $(STAMP)
+	@$(VENV)/bin/liqmon run $(ARGS)
+
+test: $(STAMP)
+	@$(VENV)/bin/pytest $(ARGS)
+
+check: $(STAMP)
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make lock' pyproject.toml
+
+# The image needs neither the embedded servers nor the tests; its versions are the same.
+lock: $(STAMP)
+	@$(LOCK) --all-extras -o requirements.lock
+	@$(LOCK) --extra build -c requirements.lock -o requirements-image.lock
+
+clean:
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Any Python from 3.11 to 3.13 will do: PYTHON if it is given, else the first that is found.
+# The packages are binary wheels, checked against their hashes; the project itself is linked, not copied.
+$(STAMP): requirements.lock pyproject.toml
+	@works() { "$$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }; \
+	if ! works $(VENV)/bin/python; then \
+		python=; \
+		for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+			if works "$$candidate"; then python=$$candidate; break; fi; \
+		done; \
+		if [ -z "$$python" ]; then \
+			echo "Python 3.11, 3.12 or 3.13 is needed, $(or $(PYTHON),python3) is $$("$(or $(PYTHON),python3)" --version 2>&1 | tail -n 1)." \
+				"Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; \
+			exit 1; \
+		fi; \
+		if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+			echo "$$python has no venv module. On Debian and Ubuntu: apt-get install python3-venv, then again." >&2; \
+			exit 1; \
+		fi; \
+		echo "Making the environment .venv with $$("$$python" --version)"; \
+		"$$python" -m venv --clear $(VENV) || exit 1; \
+	fi
+	@echo "Installing $$(grep -c '^[a-z0-9].*==' requirements.lock) packages into .venv, once: about a minute"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: \
+		--require-hashes -r requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .
+	@touch $@

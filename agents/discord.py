@@ -1,0 +1,190 @@
+"""Discord's webhook API v10: post a message, edit it, keep to the pace, and say what an error means for delivery."""
+
+import asyncio
+import json
+import math
+import re
+from importlib.metadata import version
+from typing import Any, Final
+
+import aiohttp
+from pydantic import SecretStr
+
+from streams.errors import BadSetting, MonitorError, Outage
+
+API: Final = "/api/v10"
+# Discord requires this form. The program has no home page; the domain is one that can belong to nobody.
+USER_AGENT: Final = f"DiscordBot (https://liquidation-monitor.example, {version('liquidation-monitor')})"
+
+# Discord answers in well under a second; a request is given up before another worker may take its alert for orphaned.
+REQUEST_TIMEOUT_SECONDS: Final = 10.0
+CONNECT_TIMEOUT_SECONDS: Final = 5.0
+# A 429 that says nothing about time.
+DEFAULT_RETRY_SECONDS: Final = 5.0
+MAX_RETRY_SECONDS: Final = 3600.0
+MAX_ANSWER_BYTES: Final = 1 << 16
+UNKNOWN_MESSAGE: Final = 10008
+
+_WEBHOOK: Final = re.compile(
+    r"https?://[^/?#\s]+/api(?:/v\d+)?/webhooks/(?P<id>\d+)/(?P<token>[\w-]+)/?(?:\?(?P<query>[^#\s]*))?"
+)
+_THREAD: Final = re.compile(r"(?:^|&)thread_id=(\d+)(?:&|$)")
+
+
+class NotDelivered(Outage):
+    """Discord certainly does not have the message. ``retry_after_seconds`` is what it asked for, 0 if nothing."""
+
+    def __init__(self, text: str, retry_after_seconds: float = 0.0) -> None:
+        super().__init__(text)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Ambiguous(Outage):
+    """Nobody knows whether Discord has the message: the request was written, and no usable answer came."""
+
+
+class WebhookDead(MonitorError):
+    """Discord answered 401 or 404: the webhook is gone. Never try it again."""
+
+
+class MessageRefused(MonitorError):
+    """Discord refuses this message as it is; the same bytes will be refused again."""
+
+
+class MessageGone(MonitorError):
+    """The message to edit was deleted."""
+
+
+class Discord:
+    """One webhook. Not shared between event loops; close it when done.
+
+    The webhook's token is in no error text and no representation.
+    """
+
+    def __init__(
+        self, webhook: SecretStr, *, api_base: str, request_timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+    ) -> None:
+        """Take the webhook as Discord shows it. Raises :class:`BadSetting` where it is none."""
+        self._url, self._query = webhook_url(webhook, api_base)
+        self._session: aiohttp.ClientSession | None = None
+        self._timeout = aiohttp.ClientTimeout(total=request_timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
+        self._ready_at = 0.0
+
+    def wait_seconds(self) -> float:
+        """Return how long Discord's rate limit asks to wait before the next request."""
+        return max(0.0, self._ready_at - asyncio.get_running_loop().time())
+
+    async def post(self, message: dict[str, Any]) -> str:
+        """Post a message and return its id.
+
+        Raises :class:`NotDelivered`, :class:`Ambiguous`, :class:`WebhookDead` or :class:`MessageRefused`.
+        """
+        answer = await self._request("POST", self._url, {**self._query, "wait": "true"}, message)
+        message_id = answer.get("id")
+        if not isinstance(message_id, str) or not message_id:
+            raise Ambiguous("Discord accepted the message and named no id")
+        return message_id
+
+    async def edit(self, message_id: str, message: dict[str, Any]) -> None:
+        """Replace a posted message. Doing it twice does no harm.
+
+        Raises as :meth:`post`, and :class:`MessageGone` where somebody deleted the message.
+        """
+        await self._request("PATCH", f"{self._url}/messages/{message_id}", self._query, message)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _request(self, method: str, url: str, query: dict[str, str], message: dict[str, Any]) -> dict[str, Any]:
+        if self._session is None:
+            # A fresh connection each time: on a kept one, the server's closing it is told apart from a lost message
+            # by nothing.
+            connector = aiohttp.TCPConnector(force_close=True)
+            self._session = aiohttp.ClientSession(
+                connector=connector, timeout=self._timeout, headers={"User-Agent": USER_AGENT}
+            )
+        try:
+            async with self._session.request(
+                method, url, params=query, json=message, allow_redirects=False
+            ) as response:
+                self._heed(response)
+                if response.status < 300:
+                    return await _json(response)
+                raise await self._refusal(response)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotDelivered(f"no connection to Discord: {type(error).__name__}") from None
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            # The exception itself may carry the address, and with it the token.
+            raise Ambiguous(f"Discord gave no answer: {type(error).__name__}") from None
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> MonitorError:
+        status = response.status
+        if status >= 500:
+            return Ambiguous(f"Discord answered {status}")
+        answer = await _json(response)
+        code = answer.get("code")
+        text = f"Discord answered {status} (code {code}): {str(answer.get('message', ''))[:200]}"
+        if status == 429:
+            wait = _seconds(
+                answer.get("retry_after"), _seconds(response.headers.get("Retry-After"), DEFAULT_RETRY_SECONDS)
+            )
+            self._wait(wait)
+            return NotDelivered("Discord asks to slow down", wait)
+        if status == 404 and code == UNKNOWN_MESSAGE:
+            return MessageGone(text)
+        if status in {401, 404}:
+            return WebhookDead(text)
+        if status == 403:
+            return NotDelivered(text)
+        return MessageRefused(text)
+
+    def _heed(self, response: aiohttp.ClientResponse) -> None:
+        if response.headers.get("X-RateLimit-Remaining") == "0":
+            self._wait(_seconds(response.headers.get("X-RateLimit-Reset-After"), 0.0))
+
+    def _wait(self, seconds: float) -> None:
+        self._ready_at = max(self._ready_at, asyncio.get_running_loop().time() + seconds)
+
+
+def webhook_url(webhook: SecretStr, api_base: str) -> tuple[str, dict[str, str]]:
+    """Return the webhook's address in API v10 at ``api_base``, and the query it needs (a thread's id).
+
+    Discord's interface hands out unversioned addresses, which mean v6, where times are in milliseconds. Raises
+    :class:`BadSetting`, without the value, for anything else than a webhook's address.
+    """
+    match = _WEBHOOK.fullmatch(webhook.get_secret_value().strip())
+    if match is None:
+        raise BadSetting(
+            "DISCORD_WEBHOOK_URL or DISCORD_WEBHOOK_URL_2 must be a webhook's address as Discord shows it, "
+            "https://discord.com/api/webhooks/<id>/<token>"
+        )
+    if re.fullmatch(r"https?://[^/?#\s]+/?", api_base) is None:
+        raise BadSetting("DISCORD_API_BASE must be http(s)://host[:port], such as https://discord.com")
+    thread = _THREAD.search(match["query"] or "")
+    url = f"{api_base.rstrip('/')}{API}/webhooks/{match['id']}/{match['token']}"
+    return url, {"thread_id": thread[1]} if thread else {}
+
+
+async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    """Return the answer's object; an empty one where it is none (a proxy's page)."""
+    data = bytearray()
+    async for chunk in response.content.iter_chunked(MAX_ANSWER_BYTES):
+        data += chunk
+        if len(data) > MAX_ANSWER_BYTES:
+            return {}
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _seconds(value: Any, default: float) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return default
+    return min(max(seconds, 0.0), MAX_RETRY_SECONDS) if math.isfinite(seconds) else default

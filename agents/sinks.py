@@ -1,0 +1,115 @@
+"""The worker's way out: Postgres and Discord, opened in the background and waited for where they are needed."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+
+from agents.monitor import Message
+from agents.notifier import Notifier
+from agents.postgres import open_pool
+from agents.recorder import Recorder, decode_alert, retry_outage
+from agents.window_stats import WindowSample, WindowStats
+from streams.errors import BadRecord, Fatal, Outage
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POSTGRES = "postgres"
+
+
+class Sinks:
+    """Recorder, notifier and statistics over one pool of connections.
+
+    Until Postgres answers, :meth:`record` waits, so that alerts are neither acknowledged nor lost.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        on_fatal: Callable[[Fatal], None],
+        refuse: Callable[[Message, BadRecord], Awaitable[None]],
+    ) -> None:
+        self._settings = settings
+        self._on_fatal = on_fatal
+        self._refuse = refuse
+        self._stop = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._pool: asyncpg.Pool | None = None
+        self._recorder: Recorder | None = None
+        self._stats: WindowStats | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Open Postgres in the background, then run the notifier."""
+        self._spawn(self._run_or_die())
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run_or_die(self) -> None:
+        try:
+            await self._run()
+        except Fatal as error:
+            self._on_fatal(error)
+
+    async def _run(self) -> None:
+        self._pool = await retry_outage(lambda: open_pool(self._settings), sink=POSTGRES, stop=self._stop)
+        pool = self._pool
+        self._recorder = Recorder(pool, deliver=self._settings.webhook is not None, wake=self._wake)
+        self._stats = WindowStats(pool, keep_days=self._settings.stats_retention_days)
+        self._opened.set()
+        if self._settings.webhook is not None:
+            await Notifier(pool, self._settings, wake=self._wake).run(self._stop)
+
+    async def stop(self) -> None:
+        """Finish what is being sent and close."""
+        self._stop.set()
+        for task in list(self._tasks):
+            try:
+                async with asyncio.timeout(10):
+                    await task
+            except (TimeoutError, Outage):
+                task.cancel()
+        if self._pool is not None:
+            await self._pool.close()
+
+    async def record(self, message: Message) -> None:
+        """Write the alert of a message; waits for Postgres as long as it takes."""
+        try:
+            alert = decode_alert(message.value or b"")
+            await self._opened.wait()
+            recorder = self._recorder
+            if recorder is not None:
+                await retry_outage(lambda: recorder.record(alert), sink=POSTGRES, stop=self._stop)
+        except BadRecord as error:
+            await self._refuse(message, error)
+
+    async def sample(self, samples: list[WindowSample]) -> None:
+        """Write samples of windows for dashboards; dropped while Postgres is away."""
+        if self._stats is not None and samples:
+            try:
+                await self._stats.write(samples)
+            except Outage as error:
+                log.warning("a sample of %d windows was not written: %s", len(samples), error)
+
+    @property
+    def pool(self) -> asyncpg.Pool | None:
+        """The connections to Postgres; None until it was reached."""
+        return self._pool if self._opened.is_set() else None
+
+    async def reachable(self) -> bool:
+        """Whether Postgres answers now."""
+        if self._pool is None or not self._opened.is_set():
+            return False
+        try:
+            async with asyncio.timeout(2):
+                await self._pool.fetchval("SELECT 1")
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+        return True

@@ -1,0 +1,211 @@
+"""The Faust application: ``faust -A streams.app worker`` and ``liqmon worker`` run it.
+
+Topics, the table and the agents are declared here and nowhere else; what they do is in :mod:`agents` and
+:mod:`tables`.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn, cast
+
+import faust
+from aiokafka.errors import KafkaError
+from faust.types import TP
+from yarl import URL
+
+from agents.alerts_query import AlertHistory
+from agents.evaluation import Evaluator
+from agents.monitor import Message, Monitor, alert_record
+from agents.rules import rule_book
+from agents.sampler import Sampler
+from agents.sinks import Sinks
+from streams import broker
+from streams.errors import Fatal
+from streams.outbound import Outbound, Record
+from streams.partitioning import partition_of
+from streams.preflight import advertised_host, check_port
+from streams.records import Alert
+from streams.settings import Settings, settings
+from streams.topics import ALERTS, APP_ID, TRADES
+from streams.transport import Transport
+from tables.keeper import Keeper
+from tables.state import Market, Span
+from tables.stores.base import StateStore
+from tables.web import add_routes
+
+log = logging.getLogger(__name__)
+
+STORES: Final = {"rocksdb": "liqmon-rocksdb", "memory": "liqmon-memory"}
+"""Scheme of TABLE_STORE to the name the store is registered under in the entry-point group ``faust.stores``."""
+
+
+class MonitorApp(faust.App):  # type: ignore[misc]
+    """The application with its parts: ``keeper`` (markets), ``market_monitor`` (messages), ``sinks``."""
+
+    def __init__(self, conf_: Settings) -> None:
+        self.settings = conf_
+        conf_.data_dir.mkdir(parents=True, exist_ok=True)
+        store = URL(conf_.table_store)
+        super().__init__(
+            APP_ID,
+            broker=[URL(f"kafka://{server}") for server in broker.servers(conf_)],
+            store=str(store.with_scheme(STORES[store.scheme])),
+            datadir=str(conf_.data_dir),
+            topic_partitions=conf_.topic_partitions,
+            topic_replication_factor=conf_.topic_replication_factor,
+            # Topics are created by streams.kafka, with the settings that exactness needs; never by Faust's leader.
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            processing_guarantee="at_least_once",
+            broker_commit_interval=conf_.commit_interval_seconds,
+            # A killed worker is replaced within 20 s; Faust's default is a minute.
+            broker_session_timeout=10.0,
+            broker_heartbeat_interval=3.0,
+            broker_max_poll_records=500,
+            stream_buffer_maxsize=1024,
+            stream_wait_empty=True,
+            consumer_auto_offset_reset="earliest",
+            producer_acks=-1,
+            web_enabled=True,
+            web_bind=conf_.web_host,
+            web_host=advertised_host(conf_),
+            web_port=conf_.web_port or check_port(conf_.web_host, 0, "WEB_PORT"),
+            web_tables_enabled=False,
+            web_debug_enabled=False,
+            web_router_enabled=False,
+            web_graph_enabled=False,
+            web_stats_enabled=False,
+            web_metrics_enabled=False,
+        )
+        self.outbound = Outbound(self._send)
+        self.span = Span(
+            window=conf_.window_seconds * 1000 // conf_.pane_ms,
+            retention=conf_.retention_seconds * 1000 // conf_.pane_ms,
+        )
+        self.evaluator = Evaluator(
+            rule_book(conf_),
+            window=self.span.window,
+            cooldown=conf_.alert_cooldown_sec * 1000 // conf_.pane_ms,
+            max_future_us=conf_.max_future_seconds * 1_000_000,
+            pane_us=conf_.pane_ms * 1000,
+        )
+        self.panes = self.Table("panes", key_type=bytes, value_type=bytes, partitions=conf_.topic_partitions)
+        self.keeper = Keeper(
+            store=lambda: cast("StateStore", self.panes.data),
+            changelog=self.panes.changelog_topic_name,
+            span=self.span,
+            outbound=self.outbound,
+            settle=self._settle,
+            alert_record=alert_record,
+        )
+        self.market_monitor = Monitor(
+            self.evaluator,
+            self.keeper,
+            self.outbound,
+            home=self.home,
+            venues=(conf_.spot_venue, conf_.futures_venue),
+        )
+        self.sinks = Sinks(conf_, on_fatal=die, refuse=self.market_monitor.refuse_alert)
+        self.alert_history = AlertHistory(lambda: self.sinks.pool)
+        self.sampler = Sampler(self, conf_)
+        self.source_topics = frozenset({TRADES, ALERTS})
+
+    def _new_transport(self) -> Any:
+        return Transport(self.conf.broker_consumer, self, loop=self.loop)
+
+    async def _send(self, record: Record) -> Any:
+        return await self.producer.send(
+            record.topic, record.key, record.value, record.partition, record.timestamp, None
+        )
+
+    def _settle(self, partition: int, markets: Iterable[Market]) -> list[Alert]:
+        return self.evaluator.settle_all(partition, iter(markets))
+
+    def home(self, symbol: str) -> int:
+        """Return the partition of a symbol."""
+        return partition_of(symbol, self.consumer.topic_partitions(TRADES) or self.settings.topic_partitions)
+
+    async def before_commit(self) -> None:
+        """Make state durable; called by the consumer before it commits offsets."""
+        try:
+            await self.keeper.flush()
+        except (KafkaError, OSError, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.critical("the table store cannot be written; stopping, to go on from the last commit", exc_info=True)
+            die()
+
+    async def on_first_start(self) -> None:
+        """Wait for the broker and the database before anything is consumed."""
+        try:
+            await broker.wait_for_broker(self.settings)
+            await broker.ensure_topics(self.settings, {self.panes.changelog_topic_name: broker.CHANGELOG_CONFIG})
+        except Fatal as error:
+            die(error)
+        await self.sinks.start()
+        await self.sampler.start()
+        await super().on_first_start()
+
+    async def on_stop(self) -> None:
+        """Stop consuming, then close the sinks."""
+        await self.sampler.stop()
+        await super().on_stop()
+        await self.sinks.stop()
+
+
+def die(error: Exception | None = None) -> NoReturn:
+    """End the process at once: nothing that is not durable yet may be acknowledged on the way out."""
+    if error is not None:
+        log.critical("%s", error)
+    logging.shutdown()
+    os._exit(70)
+
+
+def create_app(conf_: Settings | None = None) -> MonitorApp:
+    """Return the application, with its agents, for these settings (default: the process's)."""
+    app = MonitorApp(conf_ or settings())
+    trades_topic = app.topic(TRADES, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    alerts_topic = app.topic(ALERTS, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+
+    @app.agent(trades_topic, name="agents.monitor", concurrency=1)  # type: ignore[untyped-decorator]
+    async def monitor(stream: Any) -> None:
+        async for event in stream.events():
+            message = event.message
+            await guarded(
+                app.market_monitor.handle, Message(message.value, message.partition, message.offset, message.timestamp)
+            )
+
+    @app.agent(alerts_topic, name="agents.recorder", concurrency=1)  # type: ignore[untyped-decorator]
+    async def recorder(stream: Any) -> None:
+        async for event in stream.events():
+            message = event.message
+            await guarded(
+                app.sinks.record, Message(message.value, message.partition, message.offset, message.timestamp)
+            )
+
+    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
+    async def forget(_: Any, revoked: set[TP], **_kwargs: Any) -> None:
+        partitions = {tp.partition for tp in revoked if tp.topic == TRADES}
+        app.evaluator.drop(iter(app.keeper.forget(partitions)))
+
+    add_routes(app)
+    return app
+
+
+async def guarded(handle: Any, message: Message) -> None:
+    """Run a handler that must not raise: Faust acknowledges a message whose agent raised. A bug ends the process."""
+    try:
+        await handle(message)
+    except Exception:
+        log.critical(
+            "a message could not be handled (partition %d, offset %d); stopping before it is acknowledged",
+            message.partition,
+            message.offset,
+            exc_info=True,
+        )
+        die()
+
+
+app: MonitorApp = create_app()

@@ -1,0 +1,92 @@
+"""The broker, seen from outside of Faust: waiting for it and creating topics."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+
+from streams.errors import Fatal
+from streams.settings import Settings
+from streams.topics import ALERTS, DEAD_LETTERS, TRADES
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+
+CHANGELOG_CONFIG: Final = {
+    "cleanup.policy": "compact",
+    # A worker that was frozen flushes old state behind its successor's: compaction must not drop the newer value
+    # while a restore could still meet the two, so records stay for longer than panes are kept.
+    "min.compaction.lag.ms": str(48 * 3600 * 1000),
+}
+
+
+def servers(settings: Settings) -> list[str]:
+    """Return the brokers, host:port each."""
+    return [server.strip() for server in settings.kafka_bootstrap_servers.split(",") if server.strip()]
+
+
+async def wait_for_broker(settings: Settings) -> None:
+    """Return once a broker answers; say once what is awaited."""
+    attempt = 0
+    while True:
+        client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=5000)
+        try:
+            await client.start()
+        except (KafkaError, OSError) as error:
+            if attempt == 0:
+                log.warning("waiting for Kafka at %s (%s)", settings.kafka_bootstrap_servers, error)
+        else:
+            return
+        finally:
+            await client.close()
+        await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+        attempt += 1
+
+
+async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str, str]] | None = None) -> None:
+    """Create the topics that are missing, and see that each has the partitions it must have.
+
+    With ``CREATE_TOPICS=false`` they are only asked for, which makes them appear on the embedded broker. Raises
+    :class:`Fatal` where a topic is missing or has another number of partitions than the settings say: producers and
+    workers would not agree on where a market is.
+    """
+    wanted: dict[str, Mapping[str, str]] = {TRADES: {}, ALERTS: {}, DEAD_LETTERS: {}, **(changelogs or {})}
+    if settings.create_topics:
+        await _create(settings, wanted)
+    producer = AIOKafkaProducer(bootstrap_servers=servers(settings))
+    await producer.start()
+    try:
+        for name in wanted:
+            found = len(await producer.partitions_for(name))
+            if found != settings.topic_partitions:
+                raise Fatal(
+                    f"topic {name} has {found} partitions, TOPIC_PARTITIONS says {settings.topic_partitions}: "
+                    "they must be equal"
+                )
+    except UnknownTopicOrPartitionError:
+        raise Fatal(f"the broker has no topic {name}; create it, or set CREATE_TOPICS=true") from None
+    finally:
+        await producer.stop()
+
+
+async def _create(settings: Settings, wanted: Mapping[str, Mapping[str, str]]) -> None:
+    client = AIOKafkaAdminClient(bootstrap_servers=servers(settings))
+    await client.start()
+    try:
+        present = set(await client.list_topics())
+        for name, config in wanted.items():
+            if name in present:
+                continue
+            topic = NewTopic(
+                name, settings.topic_partitions, settings.topic_replication_factor, topic_configs=dict(config)
+            )
+            with suppress(TopicAlreadyExistsError):
+                await client.create_topics([topic])
+    finally:
+        await client.close()

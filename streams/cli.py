@@ -1,0 +1,184 @@
+"""The command ``liqmon``."""
+
+import argparse
+import asyncio
+import logging
+import logging.config
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from streams.errors import MonitorError
+from streams.settings import Settings, load_settings
+from streams.worker import logging_config, run_worker
+
+EXAMPLES: Final = """examples:
+  liqmon run --duration 60                      everything on this machine, on the simulated market
+  liqmon run --feed recording --file trades.csv --report report.json
+  liqmon produce                                only a producer, on the feed that FEED names
+  liqmon worker                                 only a worker
+  liqmon topic trades --limit 10                read a topic as JSON lines
+
+Every setting is an environment variable or a line of .env; .env.example lists them all."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code. What went wrong is one line on standard error, never a traceback."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.call(options))
+    except MonitorError as error:
+        sys.stderr.write(f"liqmon: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="liqmon",
+        description="Watches Kraken's trades, keeps rolling windows per market and alerts when they run away.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run everything on this machine: servers, feed, producer, worker")
+    run.add_argument("--feed", choices=("simulator", "live", "recording"), help="where trades come from (FEED)")
+    _add_recording_options(run)
+    run.add_argument("--duration", type=_positive, metavar="SECONDS", help="end after so long; default: until Ctrl-C")
+    run.add_argument("--report", type=Path, metavar="FILE", help="write the summary and every alert row as JSON")
+    run.add_argument("--seed", type=int, help="seed of the simulated market")
+    run.add_argument("--rate", type=_positive, help="trades a second of the simulated market")
+    run.set_defaults(call=_run)
+
+    produce = commands.add_parser("produce", help="publish the feed's trades to Kafka")
+    _add_recording_options(produce)
+    produce.add_argument("--venue", help="venue written on a recording's trades; default: made from the file's name")
+    produce.add_argument(
+        "--pace", action="store_true", help="keep within what the embedded broker holds: wait for the worker"
+    )
+    produce.set_defaults(call=_produce)
+
+    worker = commands.add_parser("worker", help="keep windows, raise alerts, serve the web view")
+    worker.set_defaults(call=_worker)
+
+    simulate = commands.add_parser("simulate", help="serve a simulated Kraken: both WebSocket feeds on one port")
+    simulate.add_argument("--port", type=int, default=0, help="port to listen on; default: a free one")
+    simulate.add_argument("--seed", type=int, default=1, help="seed of the market (default 1)")
+    simulate.add_argument("--rate", type=_positive, default=100.0, help="trades a second (default 100)")
+    simulate.set_defaults(call=_simulate)
+
+    topic = commands.add_parser("topic", help="print what a topic holds, one JSON object a line")
+    topic.add_argument("name", choices=("trades", "alerts", "dead-letters"), help="the topic")
+    topic.add_argument("--limit", type=int, metavar="N", help="stop after N records; default: at the end")
+    topic.add_argument("--follow", action="store_true", help="wait for more at the end")
+    topic.set_defaults(call=_topic)
+    return parser
+
+
+def _add_recording_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--file", type=Path, help="the recording: CSV, REST JSON, or JSON lines of socket frames")
+    parser.add_argument("--symbol", help="the recording's market, where its name does not tell, such as BTC/USD")
+    parser.add_argument("--speed", type=_positive, help="multiple of real speed; default: as fast as possible")
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
+    return number
+
+
+def _run(options: argparse.Namespace) -> int:
+    from streams.run import RunOptions, run  # noqa: PLC0415 - the embedded servers are an extra of the installation
+
+    return run(
+        RunOptions(
+            feed=options.feed,
+            file=options.file,
+            symbol=options.symbol,
+            speed=options.speed,
+            seed=options.seed,
+            rate=options.rate,
+            duration_seconds=options.duration,
+            report=options.report,
+        )
+    )
+
+
+def _produce(options: argparse.Namespace) -> int:
+    settings = load_settings()
+    logging.config.dictConfig(logging_config(settings.log_level))
+    uvloop.run(_produce_until_stopped(settings, options))
+    return 0
+
+
+async def _produce_until_stopped(settings: Settings, options: argparse.Namespace) -> None:
+    from streams.lag import LagPacer  # noqa: PLC0415 - only this command needs the clients
+    from streams.producer import produce  # noqa: PLC0415
+    from streams.sources.factory import make_sources  # noqa: PLC0415
+    from streams.topics import APP_ID  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    sources = make_sources(settings, file=options.file, symbol=options.symbol, speed=options.speed, venue=options.venue)
+    pace = LagPacer(settings.kafka_bootstrap_servers, APP_ID) if options.pace else None
+    summary = await produce(settings, sources, stop=stop, pace=pace)
+    logging.getLogger(__name__).info(
+        "published %d trades in %d frames, refused %d, in %.1f s",
+        summary.trades,
+        summary.frames,
+        summary.rejects,
+        summary.seconds,
+    )
+
+
+def _worker(_: argparse.Namespace) -> int:
+    return run_worker(load_settings())
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from streams.sources.simulator import run_simulator  # noqa: PLC0415
+
+    settings = load_settings()
+    logging.config.dictConfig(logging_config(settings.log_level))
+
+    async def serve() -> None:
+        task = asyncio.ensure_future(
+            run_simulator(
+                port=options.port,
+                seed=options.seed,
+                rate=options.rate,
+                spot_symbols=settings.spot_symbols,
+                futures_symbols=settings.futures_symbols,
+            )
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        try:
+            await task
+        except asyncio.CancelledError:
+            return
+
+    uvloop.run(serve())
+    return 0
+
+
+def _topic(options: argparse.Namespace) -> int:
+    from streams.reading import print_topic  # noqa: PLC0415
+
+    asyncio.run(print_topic(load_settings(), options.name, limit=options.limit, follow=options.follow))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

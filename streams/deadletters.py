@@ -1,0 +1,46 @@
+"""Records that could not be used: why, where they came from, and their bytes, on the topic ``dead-letters``."""
+
+from typing import Final
+
+import msgspec
+
+REASONS: Final = (
+    "not_json",
+    "not_a_frame",
+    "missing_field",
+    "wrong_type",
+    "bad_price",
+    "bad_quantity",
+    "bad_side",
+    "bad_time",
+    "magnitude",
+    "future",
+    "unknown_quote",
+    "too_many_markets",
+    "internal_error",
+)
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """One refused record. ``partition`` and ``offset`` are the source record's, -1 where a producer refused it."""
+
+    reason: str
+    detail: str
+    payload: bytes
+    origin: str
+    venue: str = ""
+    symbol: str = ""
+    topic: str = ""
+    partition: int = -1
+    offset: int = -1
+    refused_us: int = 0
+
+
+def encode(letter: DeadLetter) -> bytes:
+    """Return the letter as JSON (its payload in base64), readable by any tool."""
+    return msgspec.json.encode(letter)
+
+
+def decode(data: bytes) -> DeadLetter:
+    """Read a letter back. Raises :class:`msgspec.DecodeError` on anything else."""
+    return msgspec.json.decode(data, type=DeadLetter)

@@ -1,0 +1,170 @@
+"""Child processes that are always stopped again, and the lock that keeps two runs off one data directory."""
+
+import contextlib
+import fcntl
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Final
+
+from streams.errors import Fatal
+
+GUARD: Final = Path(__file__).with_name("guard.py")
+POLL_SECONDS: Final = 0.02
+TAIL_BYTES: Final = 8192
+
+
+class Child:
+    """One program as a child process in its own process group.
+
+    ``log`` receives what it writes; without one, that is dropped. ``death_signal`` is what the kernel sends it when
+    this process dies first (Linux). ``user`` is the account to run as, for children of root only. With
+    ``first_line=True`` its first line of output can be awaited by :meth:`read_first_line`. It reads
+    ``standard_input``, then the end of file.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+        log: Path | None = None,
+        death_signal: signal.Signals = signal.SIGKILL,
+        user: str = "",
+        keep_access: bool = False,
+        first_line: bool = False,
+        standard_input: bytes = b"",
+    ) -> None:
+        self.name = name
+        self.log = log
+        guard = [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), str(int(death_signal)), user]
+        guard.append("1" if keep_access else "0")
+        with contextlib.ExitStack() as files:
+            output: IO[bytes] | int = subprocess.DEVNULL
+            if log is not None:
+                output = files.enter_context(log.open("ab"))
+            source: IO[bytes] = files.enter_context(tempfile.TemporaryFile())
+            source.write(standard_input)
+            source.seek(0)
+            self.process = subprocess.Popen(  # noqa: S603  the commands are this program's own
+                [*guard, *command],
+                stdin=source,
+                stdout=subprocess.PIPE if first_line else output,
+                stderr=output,
+                env=None if environment is None else dict(environment),
+                cwd=directory,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also the id of its process group."""
+        return self.process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        return self.process.poll()
+
+    def read_first_line(self, timeout_seconds: float) -> str:
+        """Return the first line it prints. Raises :class:`Fatal` when none comes in time or it ends before."""
+        stream = self.process.stdout
+        if stream is None:
+            raise ValueError("the child was not started with first_line=True")
+        lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        threading.Thread(target=lambda: lines.put(stream.readline()), daemon=True).start()
+        try:
+            line = lines.get(timeout=timeout_seconds).decode(errors="replace").strip()
+        except queue.Empty:
+            raise Fatal(f"{self.name} did not start within {timeout_seconds:g} s") from None
+        if not line:
+            self.process.wait(timeout=timeout_seconds)
+            raise Fatal(self.obituary())
+        return line
+
+    def wait_until(self, ready: Callable[[], bool], timeout_seconds: float) -> None:
+        """Wait for a condition. Raises :class:`Fatal` when it is not met in time or the child ends before."""
+        deadline = time.monotonic() + timeout_seconds
+        while not ready():
+            if self.exit_code is not None:
+                raise Fatal(self.obituary())
+            if time.monotonic() > deadline:
+                raise Fatal(f"{self.name} was not ready within {timeout_seconds:g} s{self._where()}")
+            time.sleep(POLL_SECONDS)
+
+    def stop(self, *, signal_number: signal.Signals = signal.SIGTERM, grace_seconds: float = 10) -> int:
+        """Ask it to end, kill its whole group after ``grace_seconds``, and return the exit code."""
+        if self.exit_code is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal_number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=grace_seconds)
+        return self.kill()
+
+    def kill(self) -> int:
+        """Kill whatever is left of its process group and return the exit code."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        code = self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+    def last_words(self) -> str:
+        """Return the last non-empty line of its log, or nothing."""
+        if self.log is None:
+            return ""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return ""
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return lines[-1] if lines else ""
+
+    def obituary(self) -> str:
+        """Return one line that says how it ended, what it said last, and where its log is."""
+        code = self.exit_code
+        how = f"by {signal.Signals(-code).name}" if code is not None and code < 0 else f"with code {code}"
+        words = self.last_words()
+        return f"{self.name} ended {how}{': ' + words if words else ''}{self._where()}"
+
+    def _where(self) -> str:
+        return f" (log: {self.log})" if self.log is not None else ""
+
+
+@contextlib.contextmanager
+def lock_directory(directory: Path) -> Iterator[None]:
+    """Create ``directory`` and hold it for this process.
+
+    Raises :class:`Fatal` when it cannot be written or another run holds it.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = (directory / "lock").open("a+")
+    except OSError as error:
+        raise Fatal(f"DATA_DIR {directory} cannot be written: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            owner = file.read().strip()
+            raise Fatal(
+                f"DATA_DIR {directory} is in use by another run{f' (process {owner})' if owner else ''}: "
+                "stop it, or set another DATA_DIR"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield

@@ -1,0 +1,120 @@
+"""Keeps a fast producer within what a broker keeps: how far the consumer group is behind, in bytes a partition."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from typing import Final, Protocol
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from streams.topics import TRADES
+
+log = logging.getLogger(__name__)
+
+# The embedded broker drops what exceeds 5 MB a partition; a request of 256 kB may be under way on top of this.
+MAX_LAG_BYTES: Final = 3_000_000
+POLL_SECONDS: Final = 0.05
+STALL_SECONDS: Final = 30.0
+
+
+class Pacer(Protocol):
+    """Holds the producer back before it publishes to a partition."""
+
+    async def wait(self, partition: int, /) -> None:
+        """Return when more may be published to the partition."""
+        ...
+
+    def published(self, partition: int, next_offset: int, size_bytes: int) -> None:
+        """Take note of ``size_bytes`` acknowledged in the partition, which now ends before ``next_offset``."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class LagPacer:
+    """Holds back while more than ``max_lag_bytes`` of a partition are published and not yet committed by ``group``.
+
+    It knows what it was told by :meth:`published`: one pacer sees one producer's bytes.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        group: str,
+        *,
+        topic: str = TRADES,
+        max_lag_bytes: int = MAX_LAG_BYTES,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._group = group
+        self._topic = topic
+        self._max_lag_bytes = max_lag_bytes
+        self._poll_seconds = poll_seconds
+        self._unread: dict[int, deque[tuple[int, int]]] = {}
+        self._lag_bytes: dict[int, int] = {}
+        self._admin: AIOKafkaAdminClient | None = None
+        self._polling = asyncio.Lock()
+        self._polled = 0.0
+
+    def lag_bytes(self, partition: int) -> int:
+        """Return how many bytes of the partition are known to be unread."""
+        return self._lag_bytes.get(partition, 0)
+
+    def published(self, partition: int, next_offset: int, size_bytes: int) -> None:
+        """Take note of ``size_bytes`` acknowledged in the partition, which now ends before ``next_offset``."""
+        self._unread.setdefault(partition, deque()).append((next_offset, size_bytes))
+        self._lag_bytes[partition] = self.lag_bytes(partition) + size_bytes
+
+    async def wait(self, partition: int, /) -> None:
+        """Return when the partition's lag is below the limit. Waits through outages of the broker."""
+        began = time.monotonic()
+        said = False
+        while self.lag_bytes(partition) >= self._max_lag_bytes:
+            await self._poll()
+            if self.lag_bytes(partition) < self._max_lag_bytes:
+                return
+            if not said and time.monotonic() - began > STALL_SECONDS:
+                said = True
+                log.warning(
+                    "waiting for the worker: %d bytes of partition %d are not processed yet",
+                    self.lag_bytes(partition),
+                    partition,
+                )
+            await asyncio.sleep(self._poll_seconds)
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        if self._admin is not None:
+            await self._admin.close()
+            self._admin = None
+
+    async def _poll(self) -> None:
+        """Ask for the group's offsets, once for all partitions that wait."""
+        asked = time.monotonic()
+        async with self._polling:
+            if self._polled >= asked:
+                return
+            try:
+                if self._admin is None:
+                    self._admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
+                    await self._admin.start()
+                partitions = [TopicPartition(self._topic, partition) for partition in self._unread]
+                offsets = await self._admin.list_consumer_group_offsets(self._group, partitions=partitions)
+            except (KafkaError, OSError) as error:
+                log.debug("cannot read the offsets of group %s: %r", self._group, error)
+                await self.close()
+                return
+            self._polled = time.monotonic()
+        for place, committed in offsets.items():
+            self._read(place.partition, committed.offset)
+
+    def _read(self, partition: int, committed: int) -> None:
+        unread = self._unread[partition]
+        while unread and unread[0][0] <= committed:
+            self._lag_bytes[partition] -= unread.popleft()[1]

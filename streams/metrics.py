@@ -1,0 +1,85 @@
+"""Every metric the program exports, in one place: prefix ``liqmon_``, base units, bounded labels.
+
+``venue`` and ``symbol`` label values are bounded by the configured markets; ``reason``, ``rule``, ``severity`` and
+``sink`` by fixed lists.
+"""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY: Final = CollectorRegistry()
+
+# Alerts are promised within 50 ms; the buckets are dense around that.
+LATENCY_BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+trades = Counter("liqmon_trades", "Trades counted into windows.", ["venue"], registry=REGISTRY)
+frames = Counter("liqmon_frames", "Frames processed (worker) or published (producer).", ["venue"], registry=REGISTRY)
+frame_bytes = Counter("liqmon_frame_bytes", "Bytes of frames processed or published.", ["venue"], registry=REGISTRY)
+duplicates = Counter("liqmon_duplicates", "Trades that had been counted before.", ["venue"], registry=REGISTRY)
+late = Counter("liqmon_late", "Trades older than the oldest pane kept, in no window.", ["venue"], registry=REGISTRY)
+forwarded = Counter(
+    "liqmon_forwarded",
+    "Messages found on another partition than their symbol's, sent on to it.",
+    ["venue"],
+    registry=REGISTRY,
+)
+dead_letters = Counter("liqmon_dead_letters", "Records refused, by reason.", ["reason"], registry=REGISTRY)
+
+reconnects = Counter("liqmon_reconnects", "Connections to a feed opened again.", ["venue"], registry=REGISTRY)
+connected = Gauge("liqmon_feed_connected", "1 while the feed's socket is open.", ["venue"], registry=REGISTRY)
+last_trade_seconds = Gauge(
+    "liqmon_last_trade_timestamp_seconds",
+    "When the last trade of a market was received.",
+    ["venue", "symbol"],
+    registry=REGISTRY,
+)
+gap_trades = Counter(
+    "liqmon_gap_trades",
+    "Ids skipped between two trades of a market; some may arrive later.",
+    ["venue"],
+    registry=REGISTRY,
+)
+resubscriptions = Counter(
+    "liqmon_resubscriptions", "Symbols subscribed again because they had gone silent.", ["venue"], registry=REGISTRY
+)
+buffered_trades = Gauge("liqmon_buffered_trades", "Trades waiting in the producer for the broker.", registry=REGISTRY)
+
+alerts = Counter("liqmon_alerts", "Alerts raised.", ["rule", "severity"], registry=REGISTRY)
+event_to_alert_seconds = Histogram(
+    "liqmon_event_to_alert_seconds", "From a trade's receipt to its alert.", buckets=LATENCY_BUCKETS, registry=REGISTRY
+)
+event_to_row_seconds = Histogram(
+    "liqmon_event_to_row_seconds",
+    "From a trade's receipt to its alert's committed row.",
+    buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+alert_rows = Counter(
+    "liqmon_alert_rows", "Alert messages recorded, by what they did to the rows.", ["outcome"], registry=REGISTRY
+)
+sink_retries = Counter(
+    "liqmon_sink_retries", "Attempts repeated because a sink did not answer.", ["sink"], registry=REGISTRY
+)
+outbox_age_seconds = Gauge("liqmon_outbox_age_seconds", "Age of the oldest undelivered message.", registry=REGISTRY)
+deliveries = Counter("liqmon_deliveries", "Discord messages by outcome.", ["outcome"], registry=REGISTRY)
+
+table_keys = Gauge("liqmon_table_keys", "Keys in a table.", ["table"], registry=REGISTRY)
+table_bytes = Gauge("liqmon_table_bytes", "Bytes of state held in memory.", ["table"], registry=REGISTRY)
+consumer_lag = Gauge(
+    "liqmon_consumer_lag_messages", "Messages not yet processed.", ["topic", "partition"], registry=REGISTRY
+)
+flush_seconds = Histogram("liqmon_flush_seconds", "Time to make state durable before a commit.", registry=REGISTRY)
+
+
+MAX_VENUES: Final = 64
+_venues: Final[set[str]] = set()
+
+
+def venue_label(venue: str) -> str:
+    """Return the venue as a label value; after the first 64 of them, ``other``: a feed may name anything."""
+    if venue not in _venues:
+        if len(_venues) >= MAX_VENUES:
+            return "other"
+        _venues.add(venue)
+    return venue

@@ -1,0 +1,98 @@
+"""Records on their way to the broker: sent at once, and waited for before anything they stand for is acknowledged."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+from aiokafka.errors import KafkaError
+
+log = logging.getLogger(__name__)
+
+MAX_IN_FLIGHT: Final = 2000
+"""Records sent and not yet acknowledged; beyond it the sender waits: a slow broker slows the stream."""
+
+RETRY_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One record to send. ``partition`` None leaves the choice to the key; ``timestamp`` is unix seconds."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    partition: int | None = None
+    timestamp: float | None = None
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """Where the broker put a record."""
+
+    partition: int
+    offset: int
+
+
+Send = Callable[[Record], Awaitable[Awaitable[Any]]]
+"""Hand a record to the client; awaiting the result of that waits for the broker's acknowledgement."""
+
+
+class Outbound:
+    """Sends through one client. Never loses a record: what fails is sent again until the broker has it."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._in_flight: list[tuple[Record, Awaitable[Any]]] = []
+        self._settling = asyncio.Lock()
+
+    async def post(self, record: Record) -> None:
+        """Send without waiting for the acknowledgement; :meth:`settle` waits."""
+        if len(self._in_flight) >= MAX_IN_FLIGHT:
+            await self.settle()
+        self._in_flight.append((record, await self._start(record)))
+
+    async def settle(self) -> None:
+        """Wait until the broker has everything posted so far."""
+        async with self._settling:
+            while self._in_flight:
+                waiting = list(self._in_flight)
+                await self._finish(waiting)
+                del self._in_flight[: len(waiting)]
+
+    async def deliver(self, records: list[Record]) -> list[Delivered]:
+        """Send records and wait until the broker has them all; return where, in their order."""
+        done: list[Delivered] = []
+        for at in range(0, len(records), MAX_IN_FLIGHT):
+            part = records[at : at + MAX_IN_FLIGHT]
+            done += await self._finish([(record, await self._start(record)) for record in part])
+        return done
+
+    async def _start(self, record: Record) -> Awaitable[Any]:
+        attempt = 0
+        while True:
+            try:
+                return await self._send(record)
+            except (KafkaError, OSError) as error:
+                attempt = await _pause(attempt, record.topic, error)
+
+    async def _finish(self, waiting: list[tuple[Record, Awaitable[Any]]]) -> list[Delivered]:
+        done = []
+        for record, sent in waiting:
+            attempt, future = 0, asyncio.ensure_future(sent)
+            while True:
+                try:
+                    metadata = await asyncio.shield(future)
+                except (KafkaError, OSError) as error:
+                    attempt = await _pause(attempt, record.topic, error)
+                    future = asyncio.ensure_future(await self._start(record))
+                else:
+                    done.append(Delivered(metadata.partition, metadata.offset))
+                    break
+        return done
+
+
+async def _pause(attempt: int, topic: str, error: Exception) -> int:
+    if attempt == 0:
+        log.warning("the broker did not take a record for %s (%s); sending it again until it does", topic, error)
+    await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+    return attempt + 1

@@ -1,0 +1,196 @@
+"""One frozen object with every setting, read from the environment and ``.env`` and checked at start."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from streams.errors import BadSetting
+
+SEVERITIES: Final = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
+
+Words = Annotated[tuple[str, ...], NoDecode]
+Numbers = Annotated[tuple[int, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. Names are the environment variables', in lower case; units are in the names."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+    # windows and rules
+    window_seconds: int = Field(300, ge=1, le=86_400, description="length of the window the rules look at")
+    windows: Numbers = Field((60, 300, 900, 3600), description="windows shown for every market, seconds")
+    pane_ms: int = Field(1000, ge=1000, le=1000, description="width of a pane; one second is the only one supported")
+    allowed_lateness_seconds: int = Field(
+        600, ge=0, le=86_400, description="how far panes reach back past the longest window"
+    )
+    max_future_seconds: int = Field(60, ge=0, description="a trade stamped further ahead of its message is refused")
+    liquidation_threshold_usd: float = Field(
+        1_000_000, gt=0, description="volume rule (spot): window volume that alerts"
+    )
+    liquidation_rule_threshold_usd: float = Field(
+        250_000, gt=0, description="liquidation rule (futures): liquidated notional in a window that alerts"
+    )
+    alert_cooldown_sec: int = Field(300, ge=1, le=86_400, description="quiet time after an alert")
+    severity_multiples: Annotated[tuple[float, ...], NoDecode] = Field(
+        (1, 2, 5, 10), description="multiples of the threshold for LOW, MEDIUM, HIGH, CRITICAL"
+    )
+
+    # feeds
+    feed: Literal["simulator", "live", "recording"] = Field("simulator", description="where trades come from")
+    spot_ws_url: str = Field("wss://ws.kraken.com/v2", description="Kraken spot WebSocket v2")
+    futures_ws_url: str = Field("wss://futures.kraken.com/ws/v1", description="Kraken futures WebSocket v1")
+    spot_venue: str = Field("kraken_spot", pattern=r"^[a-z0-9_.:-]{1,64}$", description="venue written on spot trades")
+    futures_venue: str = Field(
+        "kraken_futures", pattern=r"^[a-z0-9_.:-]{1,64}$", description="venue written on futures trades"
+    )
+    spot_symbols: Words = Field(
+        ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD"), description="spot markets, comma separated"
+    )
+    futures_symbols: Words = Field(
+        ("PF_XBTUSD", "PF_ETHUSD", "PI_XBTUSD"), description="futures products, comma separated"
+    )
+    usd_quotes: Words = Field(("USD", "USDT", "USDC"), description="quote currencies counted as USD at par")
+    symbols_per_subscribe: int = Field(50, ge=1, le=1000, description="symbols in one subscribe request")
+    heartbeat_timeout_seconds: float = Field(10, gt=0, description="silence after which a socket is taken for dead")
+    symbol_stale_seconds: float = Field(300, gt=0, description="silence after which one symbol is subscribed again")
+
+    # producer
+    frame_max_trades: int = Field(500, ge=1, le=5000, description="most trades in one frame")
+    frame_linger_ms: int = Field(5, ge=0, le=10_000, description="how long a frame waits for more trades")
+    producer_max_buffered_trades: int = Field(
+        500_000, ge=1000, description="trades kept in memory while the broker is away"
+    )
+
+    # Kafka
+    kafka_bootstrap_servers: str = Field("localhost:9092", description="brokers, host:port, comma separated")
+    topic_partitions: int = Field(
+        4, ge=1, le=1000, description="partitions of the topics; at least the number of workers"
+    )
+    topic_replication_factor: int = Field(1, ge=1, le=9, description="replication of the topics")
+    create_topics: bool = Field(default=True, description="create missing topics; off for brokers that cannot")
+    commit_interval_seconds: float = Field(
+        1.0, gt=0, le=60, description="how often state is flushed and offsets committed"
+    )
+
+    # state
+    table_store: str = Field("rocksdb://", description="rocksdb://, redis://host:port/db or memory://")
+    data_dir: Path = Field(Path(".liqmon"), description="where this replica keeps its tables; one directory a replica")
+
+    # Redis
+    redis_url: SecretStr | None = Field(
+        None, description="redis://host:port/db for published ids and live windows; empty: without"
+    )
+
+    # Postgres
+    postgres_host: str = Field("localhost", description="Postgres host, or the directory of its socket")
+    postgres_port: int = Field(5432, ge=1, le=65_535, description="Postgres port")
+    postgres_user: str = Field("liqmon", description="Postgres user")
+    postgres_password: SecretStr = Field(SecretStr(""), description="Postgres password")
+    postgres_db: str = Field("liqmon", description="Postgres database")
+    stats_interval_seconds: float = Field(10, gt=0, description="how often window_stats is sampled")
+    stats_retention_days: int = Field(30, ge=1, le=3650, description="how long samples in window_stats are kept")
+
+    # Discord
+    discord_webhook_url: SecretStr | None = Field(None, description="Discord webhook")
+    discord_webhook_url_2: SecretStr | None = Field(
+        None, description="second Discord webhook; used before the first where both are set"
+    )
+    discord_api_base: str = Field(
+        "https://discord.com", description="where Discord's API is; tests point it at a local server"
+    )
+
+    # web
+    web_host: str = Field("127.0.0.1", description="address the web view binds to")
+    web_port: int = Field(6066, ge=0, le=65_535, description="port of the web view, /metrics, /healthz and /readyz")
+    web_public_url: str = Field("", description="address of the web view in messages; empty: built from host and port")
+    web_advertised_host: str = Field("", description="name or address under which other workers reach this one; empty: made from WEB_HOST")
+    web_token: SecretStr | None = Field(None, min_length=16, description="token that the web view asks for; needed where WEB_HOST is not loopback")
+    producer_urls: Words = Field((), description="addresses of producers' status pages, shown on the page of workers, comma separated")
+    producer_metrics_port: int = Field(
+        6067, ge=0, le=65_535, description="port of the producer's /metrics, /healthz and /readyz"
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level logged")
+
+    @field_validator("spot_symbols", "futures_symbols", "usd_quotes", "producer_urls", "windows", "severity_multiples", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("redis_url", "web_token", "discord_webhook_url", "discord_webhook_url_2", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+    @field_validator("windows")
+    @classmethod
+    def _windows(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or len(value) > 16 or any(not 1 <= seconds <= 86_400 for seconds in value):
+            raise ValueError("must be 1 to 16 whole seconds between 1 and 86400, comma separated")
+        return tuple(sorted(set(value)))
+
+    @field_validator("severity_multiples")
+    @classmethod
+    def _multiples(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(value) != len(SEVERITIES) or value[0] < 1 or list(value) != sorted(set(value)):
+            raise ValueError("must be four rising numbers, the first at least 1, for LOW, MEDIUM, HIGH and CRITICAL")
+        return value
+
+    @field_validator("spot_symbols")
+    @classmethod
+    def _spot_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in value:
+            base, slash, quote = symbol.partition("/")
+            if not (base and slash and quote):
+                raise ValueError(f"must be BASE/QUOTE pairs such as BTC/USD, not {symbol!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _quotes_are_usd(self) -> "Settings":
+        for symbol in self.spot_symbols:
+            if symbol.partition("/")[2] not in self.usd_quotes:
+                raise ValueError(
+                    f"SPOT_SYMBOLS holds {symbol}, whose quote is none of USD_QUOTES ({', '.join(self.usd_quotes)}); "
+                    "it would need a conversion rate, which does not exist yet: leave it out"
+                )
+        return self
+
+    @property
+    def retention_seconds(self) -> int:
+        """How far back panes are kept: the longest window and the lateness allowed on top."""
+        return max(*self.windows, self.window_seconds) + self.allowed_lateness_seconds
+
+    @property
+    def webhook(self) -> SecretStr | None:
+        """The Discord webhook in use, if any."""
+        return self.discord_webhook_url_2 or self.discord_webhook_url
+
+
+def explain(error: ValidationError) -> str:
+    """Return pydantic's findings as one line: each variable by its name, and what it must be. No value of a secret."""
+    findings = []
+    for item in error.errors(include_url=False, include_input=False):
+        name = str(item["loc"][0]).upper() if item["loc"] else ""
+        text = item["msg"].removeprefix("Value error, ")
+        findings.append(f"{name}: {text}" if name else text)
+    return "; ".join(findings)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings. Raises :class:`BadSetting` that names each wrong variable and what it must be."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise BadSetting(f"wrong setting: {explain(error)}") from None
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """Return the process's settings, read once."""
+    return load_settings()

@@ -1,0 +1,67 @@
+"""When a socket may be opened again: pure arithmetic over a clock that the caller reads."""
+
+import random
+from collections import deque
+from typing import Final
+
+# Kraken allows about 150 connections in ten minutes for one address, then bans it for ten minutes. Two producers
+# behind one address must fit, so one feed takes less than half.
+MAX_CONNECTIONS: Final = 70
+WINDOW_SECONDS: Final = 600.0
+
+FAST_TRIES: Final = 5
+LEAST_SECONDS: Final = 5.0
+MOST_SECONDS: Final = 60.0
+# A connection that lived this long ended by a random drop; one that lived less belongs to the fault before it.
+STABLE_SECONDS: Final = 30.0
+
+
+class ConnectionLimiter:
+    """Keeps connection attempts within ``limit`` in any ``window_seconds``. Times are seconds of a monotonic clock."""
+
+    def __init__(self, limit: int = MAX_CONNECTIONS, window_seconds: float = WINDOW_SECONDS) -> None:
+        self._limit = limit
+        self._window_seconds = window_seconds
+        self._attempts: deque[float] = deque(maxlen=limit)
+
+    def wait_seconds(self, now: float) -> float:
+        """Return how long the next attempt has to wait; 0 when it may start."""
+        if len(self._attempts) < self._limit:
+            return 0.0
+        return max(0.0, self._attempts[0] + self._window_seconds - now)
+
+    def attempted(self, now: float) -> None:
+        """Count an attempt."""
+        self._attempts.append(now)
+
+
+class Backoff:
+    """The pause before the next attempt: none for a handful of tries, then exponential with jitter.
+
+    ``rng`` gives the jitter; seconds are never below ``least_seconds`` once the fast tries are used up.
+    """
+
+    def __init__(
+        self,
+        *,
+        fast_tries: int = FAST_TRIES,
+        least_seconds: float = LEAST_SECONDS,
+        most_seconds: float = MOST_SECONDS,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._fast_tries = fast_tries
+        self._least_seconds = least_seconds
+        self._most_seconds = most_seconds
+        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
+        self.failures = 0
+
+    def failed(self, lived_seconds: float) -> float:
+        """Count a connection that ended or never opened; return the pause before the next in seconds."""
+        if lived_seconds >= STABLE_SECONDS:
+            self.failures = 0
+        self.failures += 1
+        slow = self.failures - self._fast_tries
+        if slow <= 0:
+            return 0.0
+        ceiling = min(self._most_seconds, self._least_seconds * 2 ** min(slow, 30))
+        return self._rng.uniform(self._least_seconds, max(self._least_seconds, ceiling))

@@ -1,0 +1,65 @@
+"""How far a recording has been read, and how that is shown to a person or in a log."""
+
+import asyncio
+import logging
+import time
+from typing import Final, TextIO
+
+log = logging.getLogger(__name__)
+
+TERMINAL_SECONDS: Final = 1.0
+LOG_SECONDS: Final = 10.0
+
+
+class Progress:
+    """Counts what has been read of a file of ``total_bytes``; ``rows`` counts trades, ``rejects`` refused rows."""
+
+    def __init__(self, name: str, total_bytes: int) -> None:
+        self.name = name
+        self.total_bytes = total_bytes
+        self.bytes = 0
+        self.rows = 0
+        self.rejects = 0
+        self.finished = False
+        self._started = time.monotonic()
+
+    def begin(self) -> None:
+        """Measure the rate from now on."""
+        self._started = time.monotonic()
+
+    @property
+    def rate(self) -> float:
+        """Trades a second since the start."""
+        return self.rows / max(time.monotonic() - self._started, 1e-9)
+
+    @property
+    def fraction(self) -> float:
+        """Part of the file read, 0 to 1."""
+        return min(self.bytes / self.total_bytes, 1.0) if self.total_bytes else 1.0
+
+    def __str__(self) -> str:
+        refused = f", {self.rejects:,} refused" if self.rejects else ""
+        return f"{self.name}: {self.fraction:4.0%}, {self.rows:,} trades{refused}, {self.rate:,.0f} trades/s"
+
+
+async def show_progress(progress: Progress, stream: TextIO, *, terminal_seconds: float = TERMINAL_SECONDS) -> None:
+    """Show progress until the recording is read or the task is cancelled.
+
+    On a terminal one line is rewritten every ``terminal_seconds``; elsewhere a line is logged every 10 s and at
+    the end.
+    """
+    on_terminal = stream.isatty()
+    try:
+        while not progress.finished:
+            await asyncio.sleep(terminal_seconds if on_terminal else LOG_SECONDS)
+            if on_terminal:
+                stream.write(f"\r\x1b[K{progress}")
+                stream.flush()
+            elif not progress.finished:
+                log.info("%s", str(progress))
+    finally:
+        if on_terminal:
+            stream.write(f"\r\x1b[K{progress}\n")
+            stream.flush()
+        else:
+            log.info("%s", str(progress))

@@ -1,0 +1,31 @@
+"""``liqmon worker``: the Faust worker with this project's logging and exit codes."""
+
+import logging
+
+from streams.settings import Settings
+
+
+def run_worker(settings: Settings) -> int:
+    """Run the Faust worker until it is told to stop."""
+    from streams.app import create_app  # noqa: PLC0415 - declaring the app reads every setting; help must not
+
+    app = create_app(settings)
+    app.finalize()
+    worker = app.Worker(loglevel=settings.log_level, quiet=False, logging_config=logging_config(settings.log_level))
+    worker.execute_from_commandline()
+    return 0
+
+
+def logging_config(level: str) -> dict[str, object]:
+    """Return logging to standard error, one line a record; Faust's own tables and banners at warning only."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": level.upper()},
+        "loggers": {
+            name: {"level": "DEBUG" if level == "debug" else logging.getLevelName(logging.WARNING)}
+            for name in ("faust", "mode", "aiokafka", "asyncio")
+        },
+    }

@@ -1,0 +1,150 @@
+"""Keeps the markets of the partitions this worker owns: loads them from the store, and makes them durable.
+
+State is written behind: frames change markets in memory, and a flush makes everything durable before the offsets of
+those frames are committed. The order of a flush matters: alerts first, then the changelog, then the local store. So
+state that says an alert was raised never outlives the alert itself, and a local store is never ahead of the
+changelog that another worker restores from.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from streams import metrics
+from streams.outbound import Outbound, Record
+from streams.records import Alert
+from tables.chunks import HEAD, Chunk, Head, chunk_key, decode_chunk, decode_head, encode, head_key, market_of, prefix
+from tables.state import Market, Span
+from tables.stores.base import StateStore
+
+MAX_MARKETS_PER_PARTITION: Final = 20_000
+"""More markets than any exchange lists: a feed that invents symbols must not fill memory."""
+
+
+class TooManyMarkets(ValueError):
+    """A partition already holds as many markets as it may."""
+
+
+class Keeper:
+    """The markets in memory, by partition.
+
+    ``settle`` returns the rows of alerts that have grown since they were sent; ``alert_record`` turns one into a
+    record for the broker.
+    """
+
+    def __init__(
+        self,
+        store: Callable[[], StateStore],
+        changelog: str,
+        span: Span,
+        outbound: Outbound,
+        settle: Callable[[int, Iterable[Market]], list[Alert]],
+        alert_record: Callable[[Alert], Record],
+    ) -> None:
+        self._store = store
+        self._changelog = changelog
+        self._span = span
+        self._outbound = outbound
+        self._settle = settle
+        self._alert_record = alert_record
+        self._partitions: dict[int, dict[tuple[str, str], Market]] = {}
+        self._touched: dict[int, set[Market]] = {}
+        self._preloaded: set[int] = set()
+        # Encoded and not yet written everywhere: survives a flush that was cancelled half way.
+        self._unwritten: dict[int, dict[bytes, bytes]] = {}
+        self._lock = asyncio.Lock()
+
+    async def market(self, partition: int, venue: str, symbol: str) -> Market:
+        """Return a market, loaded from the store on first use. Raises :class:`TooManyMarkets`.
+
+        The caller is about to change it: it will be part of the next flush.
+        """
+        markets = self._partitions.setdefault(partition, {})
+        market = markets.get((venue, symbol))
+        if market is None:
+            if len(markets) >= MAX_MARKETS_PER_PARTITION:
+                raise TooManyMarkets(f"partition {partition} holds {MAX_MARKETS_PER_PARTITION} markets already")
+            market = markets[venue, symbol] = await self._load(partition, venue, symbol)
+        self._touched.setdefault(partition, set()).add(market)
+        return market
+
+    async def _load(self, partition: int, venue: str, symbol: str) -> Market:
+        market = Market(venue, symbol, self._span)
+        head: Head | None = None
+        chunks: list[Chunk] = []
+        for key, value in await self._store().load(partition, prefix(venue, symbol)):
+            if key.endswith(f"|{HEAD}".encode()):
+                head = decode_head(key, value)
+            else:
+                chunks.append(decode_chunk(key, value))
+        market.restore(head, chunks)
+        return market
+
+    async def preload(self, partition: int) -> None:
+        """Load every market of a partition served here, once, so that :meth:`markets` has those that do not trade."""
+        if partition in self._preloaded:
+            return
+        self._preloaded.add(partition)
+        markets = self._partitions.setdefault(partition, {})
+        for venue, symbol in sorted({market_of(key) for key, _ in self._store().scan(partition)}):
+            if self._partitions.get(partition) is not markets:
+                return
+            if (venue, symbol) not in markets and len(markets) < MAX_MARKETS_PER_PARTITION:
+                market = await self._load(partition, venue, symbol)
+                # A frame may have loaded it meanwhile, and changed it: that one stays.
+                markets.setdefault((venue, symbol), market)
+            await asyncio.sleep(0)
+
+    def markets(self) -> Iterator[tuple[int, Market]]:
+        """Yield (partition, market) of everything in memory."""
+        for partition, markets in list(self._partitions.items()):
+            for market in list(markets.values()):
+                yield partition, market
+
+    def forget(self, partitions: Iterable[int]) -> list[Market]:
+        """Drop markets of partitions that have moved; return them."""
+        dropped: list[Market] = []
+        for partition in partitions:
+            dropped += self._partitions.pop(partition, {}).values()
+            self._touched.pop(partition, None)
+            self._preloaded.discard(partition)
+            self._unwritten.pop(partition, None)
+        return dropped
+
+    async def flush(self) -> None:
+        """Make everything done so far durable. Waits as long as the broker takes; returns when it is all there."""
+        async with self._lock:
+            started = time.perf_counter()
+            for partition, touched in list(self._touched.items()):
+                for alert in self._settle(partition, touched):
+                    await self._outbound.post(self._alert_record(alert))
+            touched_now, self._touched = self._touched, {}
+            watermarks = [(market, market.watermark) for touched in touched_now.values() for market in touched]
+            for partition, touched in touched_now.items():
+                self._unwritten.setdefault(partition, {}).update(self._encode(touched))
+            await self._outbound.settle()
+            for partition in list(self._unwritten):
+                await self._write(partition)
+            for market, watermark in watermarks:
+                market.flushed_watermark = watermark
+            if watermarks:
+                metrics.flush_seconds.observe(time.perf_counter() - started)
+
+    def _encode(self, touched: Iterable[Market]) -> dict[bytes, bytes]:
+        items = {}
+        for market in touched:
+            head, chunks = market.take_dirty()
+            for chunk in chunks:
+                slot = chunk.number % self._span.slots
+                items[chunk_key(market.venue, market.symbol, slot)] = encode(chunk)
+            items[head_key(market.venue, market.symbol)] = encode(head)
+        return items
+
+    async def _write(self, partition: int) -> None:
+        items = self._unwritten[partition]
+        records = [Record(self._changelog, key, value, partition) for key, value in items.items()]
+        delivered = await self._outbound.deliver(records)
+        if delivered:
+            await self._store().save(partition, items, max(where.offset for where in delivered))
+        self._unwritten.pop(partition, None)

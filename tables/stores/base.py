@@ -1,0 +1,33 @@
+"""What the keeper needs of a store beyond Faust's interface: whole markets by partition, outside of any stream."""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from tables.chunks import offset_of
+
+Items = Mapping[bytes, bytes]
+
+
+class StateStore(Protocol):
+    """A store of one table's partitions. Keys and values are bytes as :mod:`tables.chunks` makes them."""
+
+    async def load(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the items of a partition whose keys begin with ``prefix``."""
+        ...
+
+    async def save(self, partition: int, items: Items, changelog_offset: int) -> None:
+        """Write items that the changelog holds up to and including ``changelog_offset``."""
+        ...
+
+    def scan(self, partition: int) -> Iterable[tuple[bytes, bytes]]:
+        """Return all items of a partition, in one synchronous step."""
+        ...
+
+
+def newer(stored: bytes | None, incoming: bytes) -> bool:
+    """Whether a changelog record should replace what is stored: not where that contains a higher source offset.
+
+    A worker that was frozen while its partition moved flushes old state when it wakes, and its record lands in the
+    changelog behind the new owner's.
+    """
+    return stored is None or offset_of(incoming) >= offset_of(stored)

@@ -1,0 +1,50 @@
+"""Market state in memory; a restart restores it from the changelog."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from faust.stores import memory
+from faust.types import TP
+
+from tables.stores.base import Items, newer
+
+
+class Store(memory.Store):  # type: ignore[misc]
+    """Faust's memory store, kept by partition, with market-wise access and restores that keep the higher offset."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._partitions: dict[int, dict[bytes, bytes]] = {}
+
+    async def load(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the items of a partition whose keys begin with ``prefix``."""
+        return [item for item in self._partitions.get(partition, {}).items() if item[0].startswith(prefix)]
+
+    async def save(self, partition: int, items: Items, changelog_offset: int) -> None:  # noqa: ARG002 - nothing persists
+        """Write items."""
+        self._partitions.setdefault(partition, {}).update(items)
+
+    def scan(self, partition: int) -> list[tuple[bytes, bytes]]:
+        """Return all items of a partition."""
+        return list(self._partitions.get(partition, {}).items())
+
+    def apply_changelog_batch(
+        self,
+        batch: Iterable[Any],
+        to_key: Callable[[Any], Any],  # noqa: ARG002 - Faust's interface; keys and values are bytes here
+        to_value: Callable[[Any], Any],  # noqa: ARG002
+    ) -> None:
+        """Restore from the changelog; of two values of a key the one with the higher source offset stays."""
+        for event in batch:
+            message = event.message
+            if message.value is None:
+                continue
+            items = self._partitions.setdefault(message.partition, {})
+            if newer(items.get(message.key), message.value):
+                items[message.key] = message.value
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """Forget partitions that are neither served nor kept as standby here any more."""
+        kept = {tp.partition for tp in active_tps | standby_tps}
+        for partition in [p for p in self._partitions if p not in kept]:
+            del self._partitions[partition]

@@ -1,0 +1,74 @@
+"""Market state in RocksDB, one database a partition, sized for state of a few megabytes."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import faust
+from faust.stores import rocksdb
+from faust.types import TP
+from rocksdict import WriteBatch
+
+from tables.stores.base import Items, newer
+
+# Faust's defaults are a 2 GiB block cache and three 64 MiB buffers for every partition of every table.
+OPTIONS: Final = {
+    "block_cache_size": 8 * 1024**2,
+    "write_buffer_size": 8 * 1024**2,
+    "max_write_buffer_number": 2,
+    "max_open_files": 64,
+}
+
+
+class Store(rocksdb.Store):  # type: ignore[misc]
+    """Faust's RocksDB store, with tuned options, market-wise access and restores that keep the higher offset."""
+
+    def __init__(self, url: Any, app: faust.App, table: Any, *, options: Any = None, **kwargs: Any) -> None:
+        super().__init__(url, app, table, options={**OPTIONS, **(options or {}), "driver": "rocksdict"}, **kwargs)
+
+    async def load(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the items of a partition whose keys begin with ``prefix``."""
+        found = []
+        for key, value in self._db_for_partition(partition).items(from_key=prefix):
+            if not key.startswith(prefix):
+                break
+            found.append((key, value))
+        return found
+
+    async def save(self, partition: int, items: Items, changelog_offset: int) -> None:
+        """Write items and the changelog offset they stand for, atomically."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in items.items():
+            batch.put(key, value)
+        batch.put(self.offset_key, str(changelog_offset).encode())
+        self._db_for_partition(partition).write(batch)
+
+    def scan(self, partition: int) -> list[tuple[bytes, bytes]]:
+        """Return all items of a partition."""
+        return list(self._visible_items(self._db_for_partition(partition)))
+
+    def apply_changelog_batch(
+        self,
+        batch: Iterable[Any],
+        to_key: Callable[[Any], Any],  # noqa: ARG002 - Faust's interface; keys and values are bytes here
+        to_value: Callable[[Any], Any],  # noqa: ARG002
+    ) -> None:
+        """Restore from the changelog; of two values of a key the one with the higher source offset stays."""
+        writes: dict[int, dict[bytes, bytes]] = {}
+        last: dict[TP, int] = {}
+        for event in batch:
+            message = event.message
+            last[message.tp] = max(message.offset, last.get(message.tp, -1))
+            writes.setdefault(message.partition, {})
+            if message.value is None:
+                continue
+            pending = writes[message.partition]
+            stored = pending.get(message.key) or self._db_for_partition(message.partition).get(message.key)
+            if newer(stored, message.value):
+                pending[message.key] = message.value
+        for partition, items in writes.items():
+            db_batch = WriteBatch(raw_mode=True)
+            for key, value in items.items():
+                db_batch.put(key, value)
+            self._db_for_partition(partition).write(db_batch)
+        for tp, offset in last.items():
+            self.set_persisted_offset(tp, offset)

@@ -1,0 +1,125 @@
+"""A worker without Faust or a broker: the program's own fold, judge and state layout over plain dictionaries.
+
+It can die at any moment, with any part of a flush done, and start again from what it had made durable.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+from agents.evaluation import Evaluator
+from agents.monitor import Message, decode
+from agents.rules import rule_book
+from streams.frames import encode_frame
+from streams.records import Alert, Trade
+from streams.settings import Settings, load_settings
+from tables.chunks import HEAD, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
+from tables.state import Market, Span
+from tables.stores.base import newer
+
+FAR_FUTURE_SECONDS = 4e9
+
+
+def frames_of(trades: Sequence[Trade], size: int) -> list[bytes]:
+    """Return the trades as a producer would frame them, at most ``size`` a frame, one market a frame."""
+    frames = []
+    for start in range(0, len(trades), size):
+        by_market: dict[tuple[str, str], list[Trade]] = {}
+        for trade in trades[start : start + size]:
+            by_market.setdefault((trade.venue, trade.symbol), []).append(trade)
+        frames += [encode_frame(venue, symbol, part, 1) for (venue, symbol), part in by_market.items()]
+    return frames
+
+
+class Replica:
+    """Reads one partition's log. ``rows`` are the alerts as Postgres would hold them: the fuller row wins."""
+
+    def __init__(self, log: Sequence[bytes], settings: Settings | None = None, *, slack: int = 3600) -> None:
+        self.settings = settings or load_settings()
+        self.log = log
+        self.span = Span(self.settings.window_seconds, self.settings.retention_seconds, slack)
+        self.durable: dict[bytes, bytes] = {}
+        self.committed = 0
+        self.rows: dict[tuple[str, str, str, int], Alert] = {}
+        self.counted = self.duplicates = self.late = self.sent = 0
+        self.refused: list[str] = []
+        self.start()
+
+    def start(self) -> None:
+        """Forget what was only in memory and go on from the last commit."""
+        self.evaluator = Evaluator(
+            rule_book(self.settings),
+            window=self.settings.window_seconds,
+            cooldown=self.settings.alert_cooldown_sec,
+            max_future_us=self.settings.max_future_seconds * 1_000_000,
+        )
+        self.markets: dict[tuple[str, str], Market] = {}
+        self.position = self.committed
+
+    def market(self, venue: str, symbol: str) -> Market:
+        """Return a market, from what is durable on first use."""
+        if (venue, symbol) not in self.markets:
+            stored = {k: v for k, v in self.durable.items() if k.startswith(prefix(venue, symbol))}
+            head = next((decode_head(k, v) for k, v in stored.items() if k.endswith(HEAD.encode())), None)
+            market = Market(venue, symbol, self.span)
+            market.restore(head, [decode_chunk(k, v) for k, v in stored.items() if not k.endswith(HEAD.encode())])
+            self.markets[venue, symbol] = market
+        return self.markets[venue, symbol]
+
+    def step(self) -> None:
+        """Process the next message of the log."""
+        offset = self.position
+        message = Message(self.log[offset], 0, offset, FAR_FUTURE_SECONDS)
+        trades = decode(message, "kraken_spot", "kraken_futures")
+        market = self.market(trades.venue, trades.symbol)
+        done = 0
+        while done < len(trades):
+            outcome = self.evaluator.fold(
+                market, trades, message_us=4 * 10**15, partition=0, offset=offset, start=done
+            )
+            done = outcome.done
+            self.counted += outcome.counted
+            self.duplicates += outcome.duplicates
+            self.late += outcome.late
+            self.refused += [refusal.reason for refusal in outcome.refused]
+            self.record(outcome.alerts)
+            if market.must_flush():
+                self.flush()
+        self.position += 1
+
+    def run(self, until: int | None = None) -> "Replica":
+        """Process the log up to an offset, or all of it and flush."""
+        while self.position < (len(self.log) if until is None else until):
+            self.step()
+        if until is None:
+            self.flush()
+            self.committed = self.position
+        return self
+
+    def record(self, alerts: Sequence[Alert]) -> None:
+        """Bring rows up to date, as the recorder does."""
+        for alert in alerts:
+            key = (alert.rule, alert.venue, alert.symbol, alert.pane)
+            self.sent += 1
+            if key not in self.rows or self.rows[key].count < alert.count:
+                self.rows[key] = alert
+
+    def flush(self, dies: Random | None = None) -> None:
+        """Make everything durable, alerts first; with ``dies``, only a random part of it."""
+        alerts = self.evaluator.settle_all(0, self.markets.values())
+        writes: list[tuple[bytes, bytes]] = []
+        for market in self.markets.values():
+            head, chunks = market.take_dirty()
+            writes += [
+                (chunk_key(market.venue, market.symbol, c.number % self.span.slots), encode(c)) for c in chunks
+            ]
+            writes.append((head_key(market.venue, market.symbol), encode(head)))
+            market.flushed_watermark = market.watermark
+        if dies is not None:
+            if dies.random() < 0.3:
+                alerts, writes = alerts[: dies.randrange(len(alerts) + 1)], []
+            dies.shuffle(writes)
+            writes = writes[: dies.randrange(len(writes) + 1)]
+        self.record(alerts)
+        for key, value in writes:
+            if newer(self.durable.get(key), value):
+                self.durable[key] = value

@@ -1,0 +1,97 @@
+"""Folding and judging survive crashes anywhere: what is durable afterwards equals the brute-force oracle."""
+
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from streams.records import Alert
+from tests.agents.replica import Replica, frames_of
+from tests.oracle import Oracle
+from tests.real_data import real_file, spot_csv
+from tests.recordings import IN_ORDER, SCENARIOS
+from tests.wire import records
+
+SEEDS = (1, 2)
+NOT_THE_ORACLES = {"received_us", "partition", "offset"}
+
+
+def as_row(alert: Alert) -> dict[str, Any]:
+    """Return what the oracle says of an alert too."""
+    return {k: v for k, v in msgspec.structs.asdict(alert).items() if k not in NOT_THE_ORACLES}
+
+
+def rows(replica: Replica) -> list[dict[str, Any]]:
+    return [as_row(replica.rows[key]) for key in sorted(replica.rows, key=lambda key: (key[1], key[2], key[3]))]
+
+
+def windows(replica: Replica, oracle: Oracle) -> tuple[list[Any], list[Any]]:
+    """Return every kept pane's window, by the program and by the oracle."""
+    ours, theirs = [], []
+    for venue, symbol in oracle.markets():
+        market = replica.market(venue, symbol)
+        panes = oracle.panes(venue, symbol)
+        for number, pane in market.panes(market.oldest, market.watermark):
+            expected = panes[number]
+            ours.append((number, pane.count, pane.notional, pane.high, pane.last_price, pane.largest))
+            theirs.append(
+                (
+                    number,
+                    *(expected[name] for name in ("count", "total_volume_micro_usd", "high", "last_price")),
+                    expected["largest_trade_micro_usd"],
+                )
+            )
+        for window in replica.settings.windows:
+            ours.append(msgspec.structs.asdict(market.figures(market.watermark, window)))
+            theirs.append(oracle.window(venue, symbol, market.watermark, window))
+    return ours, theirs
+
+
+@pytest.mark.parametrize("name", IN_ORDER)
+@pytest.mark.parametrize("slack", [200, 3600])
+def test_a_replica_that_dies_anywhere_ends_with_the_same_panes_and_alerts(name: str, slack: int) -> None:
+    """Kills between messages and in the middle of flushes; what is durable is any part of the flush under way."""
+    for seed in SEEDS:
+        trades = SCENARIOS[name](seed)
+        oracle = Oracle(trades)
+        random = Random(seed)
+        replica = Replica(frames_of(records(trades), random.choice((1, 5, 40))), slack=slack)
+        deaths = 0
+        while replica.position < len(replica.log):
+            replica.step()
+            fate = random.random()
+            if fate < 0.05:
+                replica.flush()
+                replica.committed = replica.position
+            elif fate < 0.08 and deaths < 40:
+                if random.random() < 0.7:
+                    replica.flush(dies=random)
+                replica.start()
+                deaths += 1
+        replica.run()
+        assert rows(replica) == oracle.alerts(), f"seed {seed}, {deaths} deaths"
+        ours, theirs = windows(replica, oracle)
+        assert ours == [w for w in theirs if w is not None], f"seed {seed}, {deaths} deaths"
+
+
+def test_sending_a_recording_twice_changes_nothing() -> None:
+    trades = SCENARIOS["burst"](1)
+    once = Replica(frames_of(records(trades), 7)).run()
+    twice = Replica(frames_of(records(trades) * 2, 7)).run()
+    assert rows(twice) == rows(once)
+    assert twice.duplicates == once.counted
+
+
+@pytest.mark.parametrize("size", [1, 7, 500])
+def test_forty_real_minutes_give_exactly_the_known_alerts(size: int) -> None:
+    trades = spot_csv(real_file("kraken_spot_btcusd_2019-07-01T0000_40min.csv"))
+    replica = Replica(frames_of(records(trades), size)).run()
+    found = [(r["pane"], r["severity"], r["count"], r["vwap"], r["largest_trade_micro_usd"]) for r in rows(replica)]
+    assert found == [
+        (1561939420, "LOW", 229, 10757.167556973907, 107_250_000_000),
+        (1561939564, "MEDIUM", 469, 10705.537729348083, 107_250_000_000),
+        (1561939865, "LOW", 342, 10703.689871388435, 106_247_663_594),
+        (1561940096, "MEDIUM", 482, 10872.838640323649, 108_250_000_000),
+    ]
+    assert rows(replica) == Oracle(trades).alerts()

@@ -1,0 +1,76 @@
+"""Real servers for every test: a broker, a Redis and a Postgres from wheels, started once and stopped at the end."""
+
+import os
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from streams.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
+from streams.embedded.postgres import binary_directory
+from streams.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the developer's own settings out of the tests: neither the environment nor ``.env`` is read."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+
+
+@pytest.fixture(scope="session")
+def broker_address() -> Iterator[str]:
+    """Give the ``host:port`` of the session's broker: use topics and groups of your own, or ``fresh_broker``."""
+    with EmbeddedBroker() as broker:
+        yield broker.address
+
+
+@pytest.fixture
+def fresh_broker() -> Iterator[EmbeddedBroker]:
+    """Give a broker of the test's own, with nothing in it."""
+    with EmbeddedBroker() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[EmbeddedRedis]:
+    """Give the session's Redis."""
+    with EmbeddedRedis() as redis:
+        yield redis
+
+
+@pytest.fixture
+def redis_url(redis_server: EmbeddedRedis) -> str:
+    """Give the URL of the session's Redis, emptied for this test."""
+    with socket.create_connection((redis_server.host, redis_server.port), timeout=5) as connection:
+        connection.sendall(b"FLUSHALL SYNC\r\n")
+        assert connection.recv(16).startswith(b"+OK")
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """Give the session's Postgres."""
+    directory = tmp_path_factory.mktemp("postgres")
+    with EmbeddedPostgres(directory / "server", log=directory / "log", durable=False) as postgres:
+        yield postgres
+
+
+@pytest.fixture
+def postgres_settings(postgres_server: EmbeddedPostgres) -> dict[str, Any]:
+    """Give the settings of an empty database of the test's own, for ``load_settings(**postgres_settings)``."""
+    database = f"test_{uuid.uuid4().hex}"
+    command = [str(binary_directory() / "createdb"), "-h", postgres_server.host, "-p", str(postgres_server.port)]
+    environment = os.environ | {"PGPASSWORD": postgres_server.password}
+    subprocess.run([*command, "-U", postgres_server.user, database], env=environment, check=True, timeout=30)
+    return {
+        "postgres_host": postgres_server.host,
+        "postgres_port": postgres_server.port,
+        "postgres_user": postgres_server.user,
+        "postgres_password": postgres_server.password,
+        "postgres_db": database,
+    }

@@ -1,0 +1,1 @@
+"""Faults on purpose: a bad network, processes killed and frozen, and what must hold nevertheless."""

@@ -1,0 +1,269 @@
+"""The judge: windows and alerts recomputed by brute force from a plain list of trades.
+
+Shares no code with the program and uses the standard library only, so that an error in the program cannot hide
+here. Slow and obvious on purpose: every figure is read off the list of the window's trades.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+
+SEVERITIES = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
+IN_WINDOWS = ("fill", "liquidation")
+
+MICRO_USD = 10**6
+PRODUCT_UNIT = 10**15  # price x base quantity is kept in 1e-15 USD
+BASE_UNIT = 10**14  # base quantity is kept in 1e-14 units
+
+Market = tuple[str, str]
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class OracleTrade:
+    """One trade as a person would write it down.
+
+    ``side`` is buy, sell or unknown; ``kind`` is fill, liquidation, block or termination; ``id`` is the venue's
+    integer or the text of a uuid; ``qty`` is in the product's own unit.
+    """
+
+    venue: str
+    symbol: str
+    id: int | str
+    side: str
+    kind: str
+    price: Decimal
+    qty: Decimal
+    time_us: int
+    is_snapshot: bool = False
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The settings that decide windows and alerts. Thresholds in USD, the rest in seconds."""
+
+    window_seconds: int = 300
+    retention_seconds: int = 4200
+    volume_threshold_usd: Decimal = Decimal(1_000_000)
+    liquidation_threshold_usd: Decimal = Decimal(250_000)
+    cooldown_seconds: int = 300
+    multiples: tuple[Decimal, ...] = (Decimal(1), Decimal(2), Decimal(5), Decimal(10))
+
+
+@dataclass(frozen=True)
+class _Valued:
+    """A counted trade with what follows from it alone."""
+
+    trade: OracleTrade
+    number: int
+    pane: int
+    notional: int  # micro-USD
+    product: int  # 1e-15 USD
+    base: int  # 1e-14 units of the base currency
+
+    @property
+    def order(self) -> tuple[int, int]:
+        return (self.trade.time_us, self.number)
+
+
+def is_spot(symbol: str) -> bool:
+    """Spot markets are written BASE/QUOTE."""
+    return "/" in symbol
+
+
+def is_inverse(symbol: str) -> bool:
+    """Inverse futures trade contracts of 1 USD."""
+    return symbol.startswith(("PI_", "FI_"))
+
+
+def id_number(trade_id: int | str) -> int:
+    """Return the integer by which ids are compared: a uuid is its 128-bit value."""
+    return UUID(trade_id).int if isinstance(trade_id, str) else trade_id
+
+
+def notional_micro_usd(trade: OracleTrade) -> int:
+    """USD notional in micro-USD, rounded once, half to even."""
+    usd = Fraction(trade.qty) if is_inverse(trade.symbol) else Fraction(trade.price) * Fraction(trade.qty)
+    return round(usd * MICRO_USD)
+
+
+def _value(trade: OracleTrade) -> _Valued:
+    price, qty = Fraction(trade.price), Fraction(trade.qty)
+    if is_inverse(trade.symbol):
+        product, base = qty, qty / price
+    else:
+        product, base = price * qty, qty
+    return _Valued(
+        trade=trade,
+        number=id_number(trade.id),
+        pane=trade.time_us // 1_000_000,
+        notional=notional_micro_usd(trade),
+        product=round(product * PRODUCT_UNIT),
+        base=round(base * BASE_UNIT),
+    )
+
+
+class _History:
+    """Everything counted for one market, split by what enters windows and ordered by (time, id)."""
+
+    def __init__(self) -> None:
+        self.watermark = -1
+        self.counted: dict[int, _Valued] = {}
+        self.live_panes: set[int] = set()
+        self.rows: list[_Valued] = []
+        self.row_panes: list[int] = []
+
+    def settle(self) -> None:
+        self.rows = sorted((v for v in self.counted.values() if v.trade.kind in IN_WINDOWS), key=lambda v: v.order)
+        self.row_panes = [v.pane for v in self.rows]
+
+    def between(self, first_pane: int, last_pane: int) -> list[_Valued]:
+        return self.rows[bisect_left(self.row_panes, first_pane) : bisect_right(self.row_panes, last_pane)]
+
+
+def _figures(rows: list[_Valued]) -> Figures:
+    def total(*, side: str | None = None, liquidations: bool = False) -> int:
+        return sum(
+            v.notional
+            for v in rows
+            if side in (None, v.trade.side) and (not liquidations or v.trade.kind == "liquidation")
+        )
+
+    first, last = float(rows[0].trade.price), float(rows[-1].trade.price)
+    prices = [v.trade.price for v in rows]
+    closes = [float(price) for price in {v.pane: v.trade.price for v in rows}.values()]
+    returns = [math.log(now / before) for before, now in pairwise(closes)]
+    base = sum(v.base for v in rows)
+    return {
+        "count": len(rows),
+        "total_volume_micro_usd": total(),
+        "buy_volume_micro_usd": total(side="buy"),
+        "sell_volume_micro_usd": total(side="sell"),
+        "liquidation_volume_micro_usd": total(liquidations=True),
+        # The liquidation order is the taker: who sells was long.
+        "liquidation_long_micro_usd": total(side="sell", liquidations=True),
+        "liquidation_short_micro_usd": total(side="buy", liquidations=True),
+        "largest_trade_micro_usd": max(v.notional for v in rows),
+        "vwap": float(Fraction(sum(v.product for v in rows) * BASE_UNIT, base * PRODUCT_UNIT)),
+        "price_change_pct": (last - first) / first * 100.0,
+        "realized_volatility": math.sqrt(math.fsum(r * r for r in returns)),
+        "first_price": first,
+        "last_price": last,
+        "high": float(max(prices)),
+        "low": float(min(prices)),
+    }
+
+
+class Oracle:
+    """What the program must have found after it was given these trades in this order.
+
+    ``counted``, ``duplicates`` and ``late`` count trades by venue; blocks and terminations are among ``counted``,
+    though they enter no figure.
+    """
+
+    def __init__(self, trades: Iterable[OracleTrade], terms: Terms | None = None) -> None:
+        self.terms = terms or Terms()
+        self.counted: Counter[str] = Counter()
+        self.duplicates: Counter[str] = Counter()
+        self.late: Counter[str] = Counter()
+        self._histories: dict[Market, _History] = defaultdict(_History)
+        for trade in trades:
+            self._take(trade)
+        for history in self._histories.values():
+            history.settle()
+
+    def _take(self, trade: OracleTrade) -> None:
+        valued = _value(trade)
+        history = self._histories[trade.venue, trade.symbol]
+        history.watermark = max(history.watermark, valued.pane)
+        if valued.pane < history.watermark - self.terms.retention_seconds + 1:
+            self.late[trade.venue] += 1
+            return
+        if trade.kind in IN_WINDOWS and not trade.is_snapshot:
+            # Also for a copy of a row that a snapshot brought first: whether an alert is raised must not
+            # depend on which of two producers was faster.
+            history.live_panes.add(valued.pane)
+        if valued.number in history.counted:
+            self.duplicates[trade.venue] += 1
+            return
+        history.counted[valued.number] = valued
+        self.counted[trade.venue] += 1
+
+    def markets(self) -> list[Market]:
+        """Return the markets seen, sorted."""
+        return sorted(self._histories)
+
+    def watermark(self, venue: str, symbol: str) -> int:
+        """Return the greatest pane seen, unix seconds."""
+        return self._histories[venue, symbol].watermark
+
+    def window(self, venue: str, symbol: str, pane: int, window_seconds: int | None = None) -> Figures | None:
+        """Return the figures of the window that ends with ``pane``; None where it holds no trade."""
+        seconds = window_seconds or self.terms.window_seconds
+        rows = self._histories[venue, symbol].between(pane - seconds + 1, pane)
+        return _figures(rows) if rows else None
+
+    def panes(self, venue: str, symbol: str) -> dict[int, Figures]:
+        """Return the figures of each pane still kept, and the ids it has counted (ascending, blocks included)."""
+        history = self._histories[venue, symbol]
+        ids: dict[int, list[int]] = defaultdict(list)
+        for number, valued in sorted(history.counted.items()):
+            if valued.pane > history.watermark - self.terms.retention_seconds:
+                ids[valued.pane].append(number)
+        panes = {}
+        for pane in sorted(ids):
+            rows = history.between(pane, pane)
+            panes[pane] = (_figures(rows) if rows else {"count": 0}) | {"ids": ids[pane]}
+        return panes
+
+    def alerts(self) -> list[Figures]:
+        """Return every alert, by market and pane, with the figures of its window at the end of its pane.
+
+        Trades are judged in the order of their panes, whatever order they arrived in.
+        """
+        return [alert for market in self.markets() for alert in self._alerts_of(market)]
+
+    def _alerts_of(self, market: Market) -> Iterable[Figures]:
+        venue, symbol = market
+        terms, history = self.terms, self._histories[market]
+        rule = "volume" if is_spot(symbol) else "liquidation"
+        threshold = terms.volume_threshold_usd if rule == "volume" else terms.liquidation_threshold_usd
+        episode = last_alert = highest = None
+        for pane in sorted(history.live_panes):
+            first_pane = pane - terms.window_seconds + 1
+            amount = sum(
+                v.notional
+                for v in history.between(first_pane, pane)
+                if rule == "volume" or v.trade.kind == "liquidation"
+            )
+            reached = [
+                level for level, m in enumerate(terms.multiples) if amount >= Fraction(threshold * m) * MICRO_USD
+            ]
+            if not reached:
+                continue
+            severity = reached[-1]
+            if last_alert is None or pane >= last_alert + terms.cooldown_seconds:
+                episode = pane
+            elif highest is not None and severity <= highest:
+                continue
+            last_alert, highest = pane, severity
+            yield {
+                "rule": rule,
+                "venue": venue,
+                "symbol": symbol,
+                "pane": pane,
+                "severity": SEVERITIES[severity],
+                "threshold_micro_usd": round(Fraction(threshold) * MICRO_USD),
+                "episode": episode,
+                "window_seconds": terms.window_seconds,
+                "window_start": first_pane,
+                "window_end": pane + 1,
+                **_figures(history.between(first_pane, pane)),
+            }

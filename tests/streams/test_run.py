@@ -1,0 +1,265 @@
+"""``liqmon run`` as people meet it: real processes, real signals, one line when something is wrong."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from streams.settings import Settings
+
+START_SECONDS = 60
+END_SECONDS = 60
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are counted in /proc")
+
+
+class Run:
+    """A ``liqmon run`` on a data directory of its own, with what it prints."""
+
+    def __init__(self, data: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        names = {name.upper() for name in Settings.model_fields} | {"FILE"}
+        clean = {name: value for name, value in os.environ.items() if name not in names}
+        own = {"DATA_DIR": str(data), "WEB_PORT": "0", "PRODUCER_METRICS_PORT": "0"}
+        self.data = data
+        self.lines: list[str] = []
+        self._queue: SimpleQueue[str] = SimpleQueue()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "streams.cli", "run", *arguments],
+            env=clean | own | dict(environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+        )
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._queue.put(line.rstrip("\n"))
+
+    def until(self, pattern: str, seconds: float = START_SECONDS) -> str:
+        """Return the first line from here on that matches."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._queue.get(timeout=max(0.01, deadline - time.monotonic()))
+            except Empty:
+                raise AssertionError(f"no line like {pattern!r} in time, but {self.lines}") from None
+            self.lines.append(line)
+            if re.search(pattern, line):
+                return line
+
+    def end(self, seconds: float = END_SECONDS) -> int:
+        """Wait for the end and return the exit code."""
+        code = self.process.wait(timeout=seconds)
+        self._reader.join(timeout=10)
+        while not self._queue.empty():
+            self.lines.append(self._queue.get())
+        return code
+
+    @property
+    def output(self) -> str:
+        """What was printed, as one text."""
+        return "\n".join(self.lines)
+
+    def processes(self) -> dict[int, str]:
+        """Every process below this run, and every one that names its data directory."""
+        found: dict[int, str] = {}
+        table = dict(process_table())
+        for pid, (_, command) in table.items():
+            ancestor = pid
+            while ancestor in table and ancestor != self.process.pid:
+                ancestor = table[ancestor][0]
+            if pid != self.process.pid and (ancestor == self.process.pid or str(self.data) in command):
+                found[pid] = command
+        return found
+
+    def kill(self) -> None:
+        """End it by force."""
+        self.process.kill()
+        self.process.wait(timeout=10)
+
+
+def process_table() -> Iterator[tuple[int, tuple[int, str]]]:
+    """Yield every living process with its parent and its command line."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                state, parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[:2]
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if state != "Z":
+                    yield int(entry.name), (int(parent), command)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 20) -> None:
+    """Wait for the condition, at most so long."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition was not met in time"
+        time.sleep(0.02)
+
+
+def workers(run: Run) -> list[int]:
+    """Return the run's worker, once it is there."""
+    return [pid for pid, command in run.processes().items() if command.rstrip().endswith("streams.cli worker")]
+
+
+def assert_gone(pids: Mapping[int, str], run: Run) -> None:
+    """Nothing of the run is left, whatever it was called."""
+    wait_for(lambda: not (pids.keys() & dict(process_table()).keys()))
+    wait_for(lambda: not run.processes())
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    """Start runs that are ended with the test."""
+    runs: list[Run] = []
+
+    def begin(*arguments: str, **environment: str) -> Run:
+        runs.append(Run(tmp_path / "data", *arguments, environment=environment))
+        return runs[-1]
+
+    yield begin
+    for run in runs:
+        run.kill()
+
+
+def test_simulated_market_until_ctrl_c(start: Callable[..., Run], tmp_path: Path) -> None:
+    """Everything starts, an alert fires, Ctrl-C ends it with a summary and a report, and nothing is left."""
+    report = tmp_path / "report.json"
+    run = start("--report", str(report), "--seed", "1", LIQUIDATION_THRESHOLD_USD="1000")
+    assert "http://127.0.0.1:" in run.until("^ready: web view at ")
+    assert "sim_spot" in run.until(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (LOW|MEDIUM|HIGH|CRITICAL) +sim_spot \S+/USD  \S+")
+
+    second = Run(run.data)
+    assert second.end() == 1
+    assert re.fullmatch(
+        rf"liqmon: DATA_DIR \S+ is in use by another run \(process {run.process.pid}\): .*", second.output
+    )
+
+    below = run.processes()
+    os.kill(run.process.pid, signal.SIGINT)
+    assert run.end() == 0, run.output
+    assert_gone(below, run)
+    assert re.search(r"\d trades in .* \(\S+ trades/s, .* windows of ", run.output)
+    written = json.loads(report.read_text())
+    assert written["trades"] > 0
+    assert written["dead_letters"] == 0
+    assert written["alerts"][0].keys() >= {
+        "timestamp", "total_volume_usd", "vwap", "price_change_pct", "alert_severity", "largest_trade_usd",
+        "pane", "venue", "symbol", "rule", "count", "delivery",
+    }  # fmt: skip
+    assert not list(run.data.glob("run-*")), "the worker's tables of this run are removed"
+
+
+def test_recording_ends_by_itself(start: Callable[..., Run], tmp_path: Path) -> None:
+    """A recording ends when it is processed, and every one of its alerts is in the report."""
+    file = tmp_path / "XBTUSD.csv"
+    file.write_text("".join(f"{1_700_000_000 + i},40000.0,1.0\n" for i in range(100)) + "not,a,trade\n")
+    report = tmp_path / "report.json"
+    run = start("--report", str(report), FEED="recording", FILE=str(file), FRAME_MAX_TRADES="7")
+    assert run.end() == 0, run.output
+    written = json.loads(report.read_text())
+    assert (written["trades"], written["duplicates"], written["late"], written["dead_letters"]) == (100, 0, 0, 1)
+    assert written["frames"] == 15
+    # 25 trades of 40 000 USD make a million; 50 and so on escalate.
+    rows = [(row["pane"], row["alert_severity"], row["count"]) for row in written["alerts"]]
+    assert rows == [(1_700_000_024, "LOW", 25), (1_700_000_049, "MEDIUM", 50)]
+    assert {row["delivery"] for row in written["alerts"]} == {"disabled"}
+
+
+def test_duration_ends_it(start: Callable[..., Run]) -> None:
+    """With a duration it ends by itself, with exit code 0."""
+    run = start("--duration", "1")
+    assert run.end() == 0, run.output
+    assert re.search(r"\d trades in ", run.output)
+    assert run.processes() == {}
+
+
+def test_dead_child_ends_the_run(start: Callable[..., Run]) -> None:
+    """A worker that dies ends the run with one line that names it, and leaves nothing."""
+    run = start()
+    wait_for(lambda: workers(run))
+    below = run.processes()
+    os.kill(workers(run)[0], signal.SIGKILL)
+    assert run.end() == 1
+    assert re.search(r"^liqmon: the worker ended by SIGKILL.*worker\.log\)$", run.lines[-1])
+    assert "Traceback" not in run.output
+    assert_gone(below, run)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's death signal exists on Linux only")
+def test_killed_run_leaves_nothing(start: Callable[..., Run]) -> None:
+    """`kill -9` of the run takes every server and worker with it, and the next run starts."""
+    run = start()
+    wait_for(lambda: workers(run))
+    below = run.processes()
+    assert len(below) >= 4
+    run.kill()
+    assert_gone(below, run)
+
+
+def test_sigterm_during_the_start(start: Callable[..., Run]) -> None:
+    """Told to end before it is ready, it does so at once and leaves nothing."""
+    run = start()
+    wait_for(run.processes)
+    below = run.processes()
+    run.process.terminate()
+    assert run.end(20) == 130
+    assert "Traceback" not in run.output
+    assert_gone(below, run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        (["--feed", "recording"], {}, "FEED=recording needs a file"),
+        ([], {"FEED": "recording", "FILE": "missing.csv"}, r"FILE missing\.csv cannot be read: no such file"),
+        ([], {"WINDOW_SECONDS": "soon"}, "wrong setting: WINDOW_SECONDS"),
+        (["--report", "missing/report.json"], {}, "--report missing/report.json cannot be written"),
+        (
+            ["--feed", "live"],
+            {"SPOT_WS_URL": "wss://no-such-host.invalid/v2", "FUTURES_SYMBOLS": ""},
+            "no network for FEED=live: no-such-host",
+        ),
+    ],
+)
+def test_wrong_start_is_one_line(
+    start: Callable[..., Run], arguments: list[str], environment: dict[str, str], message: str
+) -> None:
+    """What cannot work ends with one clear line, exit code 1, and no process started."""
+    run = start(*arguments, **environment)
+    assert run.end(20) == 1
+    assert len(run.lines) == 1, run.output
+    assert re.match(f"liqmon: {message}", run.output)
+
+
+def test_taken_port(start: Callable[..., Run]) -> None:
+    """A port that is taken is named with its setting."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        run = start(WEB_PORT=str(taken.getsockname()[1]))
+        assert run.end(20) == 1
+    assert re.fullmatch(r"liqmon: WEB_PORT \d+ on 127\.0\.0\.1 cannot be used .*", run.output)
+
+
+def test_data_directory_that_cannot_be_written(start: Callable[..., Run], tmp_path: Path) -> None:
+    """A data directory that cannot be made is named."""
+    (tmp_path / "file").write_text("")
+    run = start(DATA_DIR=str(tmp_path / "file" / "data"))
+    assert run.end(20) == 1
+    assert re.fullmatch(r"liqmon: DATA_DIR \S+ cannot be written: .*", run.output)
