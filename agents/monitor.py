@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from agents.evaluation import Evaluator, Outcome, Refusal
-from agents.runs import Row, Trades, row_of
+from agents.runs import Trades, row_of
 from streams import deadletters, metrics
 from streams.amounts import amounts_of, check_trade
 from streams.deadletters import DeadLetter
@@ -124,7 +124,7 @@ class Monitor:
             metrics.event_to_alert_seconds.observe(max(0.0, time.time() - trades.received_us / 1e6))
         for refusal in outcome.refused:
             await self._refuse(
-                message, refusal.reason, refusal.detail, _row_bytes(trades.rows[refusal.at]), trades, refusal
+                message, refusal.reason, refusal.detail, _refused_bytes(message, trades, refusal.at), trades, refusal
             )
         venue = metrics.venue_label(trades.venue)
         if outcome.counted:
@@ -170,5 +170,19 @@ class Monitor:
         metrics.forwarded.labels(metrics.venue_label(trades.venue)).inc()
 
 
-def _row_bytes(row: Row) -> bytes:
-    return msgspec.json.encode([row[0].hex() if isinstance(row[0], bytes) else row[0], *row[1:]])
+def _refused_bytes(message: Message, trades: Trades, at: int) -> bytes:
+    """Return a refused trade as it came: the message where it was the only one, else its row of the frame as JSON."""
+    if len(trades) == 1:
+        return message.value or b""
+    trade_id, time_us, price, notional, rest, whole, fraction, flags = trades.rows[at]
+    row = {
+        "id": trade_id.hex() if isinstance(trade_id, bytes) else trade_id,
+        "time_us": time_us,
+        "price": repr(price),
+        "notional_micro_usd": notional,
+        "rest": rest,
+        "whole": whole,
+        "fraction": fraction,
+        "flags": flags,
+    }
+    return msgspec.json.encode(row)

@@ -81,6 +81,7 @@ class Sampler:
 
     async def start(self) -> None:
         """Start the clocks."""
+        metrics.markets.set_function(lambda: sum(1 for _ in self._app.keeper.markets()))
         self._tasks = [
             asyncio.create_task(self._every(self._settings.stats_interval_seconds, self._sample)),
             asyncio.create_task(self._every(LAG_SECONDS, self._measure)),

@@ -21,10 +21,9 @@ COUNTED: Final = {
     "frames": "liqmon_frames_total",
     "duplicates": "liqmon_duplicates_total",
     "late": "liqmon_late_total",
+    "markets": "liqmon_markets",
 }
 """Figures of the summary and the worker's metrics they come from."""
-
-MARKETS_METRIC: Final = "liqmon_table_keys"
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -50,7 +49,7 @@ class Summary(msgspec.Struct, frozen=True):
         return (
             f"{self.trades:,} trades in {self.frames:,} frames over {self.seconds:,.1f} s "
             f"({self.trades / seconds:,.0f} trades/s, {self.frames / seconds:,.0f} frames/s), "
-            f"{self.windows:,} windows of {self.markets:,} markets\n"
+            f"{self.windows:,} windows of {self.markets:,} market{'' if self.markets == 1 else 's'}\n"
             f"{alerts:,} alert{'' if alerts == 1 else 's'}{f' ({by_severity})' if by_severity else ''}, "
             f"{self.duplicates:,} duplicates, {self.late:,} late, {self.dead_letters:,} dead letters"
         )
@@ -59,15 +58,11 @@ class Summary(msgspec.Struct, frozen=True):
 def totals(metrics: str) -> dict[str, int]:
     """Sum the figures of the summary over their labels, from a ``/metrics`` page."""
     names = {metric: figure for figure, metric in COUNTED.items()}
-    sums = dict.fromkeys((*COUNTED, "markets"), 0)
+    sums = dict.fromkeys(COUNTED, 0)
     for family in text_string_to_metric_families(metrics):
         for sample in family.samples:
             if sample.name in names:
                 sums[names[sample.name]] += int(sample.value)
-        if family.name == MARKETS_METRIC:
-            sums["markets"] = sum(
-                int(sample.value) for sample in family.samples if sample.labels.get("table") == "panes"
-            )
     return sums
 
 

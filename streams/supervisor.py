@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import aiohttp
 from aiokafka.errors import KafkaError
 
 from agents.postgres import open_pool
@@ -22,6 +21,7 @@ from streams import report
 from streams.embedded import Child
 from streams.errors import Fatal, Outage
 from streams.following import AlertFollower, Identity, Progress
+from streams.probing import get_page, listens, reachable_host
 from streams.records import Alert
 from streams.settings import Settings
 from streams.topics import ALERTS
@@ -37,9 +37,7 @@ PRODUCER_GRACE_SECONDS: Final = 35.0
 SIMULATOR_GRACE_SECONDS: Final = 5.0
 WORKER_GRACE_SECONDS: Final = 20.0
 POSTGRES_SECONDS: Final = 10.0
-HTTP_SECONDS: Final = 2.0
 NOTE_SECONDS: Final = 10.0
-OK: Final = 200
 ABANDONED: Final = 130
 
 
@@ -115,22 +113,22 @@ class Supervisor:
                 await asyncio.gather(following, return_exceptions=True)
 
     async def _start_feed(self) -> float:
-        """Start the feed and its producer, and return when that began (monotonic seconds)."""
+        """Say that the worker is there, start the feed, and return when that began (monotonic seconds)."""
         plan = self._plan
+        self._ready = True
+        address = (
+            plan.settings.web_public_url or f"http://{reachable_host(plan.settings.web_host)}:{plan.settings.web_port}/"
+        )
+        say(f"ready: web view at {address}, feed {plan.settings.feed}, Ctrl-C stops")
         if plan.simulator is not None:
             url = urlsplit(plan.settings.spot_ws_url)
             self._spawn("simulator", plan.simulator)
-            await self._until_ready(lambda: _listens(url.hostname or "", url.port or 0), "the simulator")
+            await self._until_ready(lambda: listens(url.hostname or "", url.port or 0), "the simulator")
         began = time.monotonic()
         producer = self._spawn("producer", plan.producer)
         await self._until_ready(
             lambda: self._is_ready_or_done(producer, plan.settings.producer_metrics_port), "the producer"
         )
-        self._ready = True
-        address = (
-            plan.settings.web_public_url or f"http://{_reachable(plan.settings.web_host)}:{plan.settings.web_port}/"
-        )
-        say(f"ready: web view at {address}, feed {plan.settings.feed}, Ctrl-C stops")
         return began
 
     async def _until_end(self, progress: Progress, following: asyncio.Task[None]) -> None:
@@ -260,14 +258,7 @@ class Supervisor:
         return producer.exit_code == 0 or await self._is_ready(port)
 
     async def _get(self, port: int, path: str) -> str | None:
-        """Return a page of a child of ours, or None where it does not say 200."""
-        url = f"http://{_reachable(self._plan.settings.web_host)}:{port}{path}"
-        timeout = aiohttp.ClientTimeout(total=HTTP_SECONDS)
-        try:
-            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
-                return await response.text() if response.status == OK else None
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return None
+        return await get_page(self._plan.settings.web_host, port, path)
 
 
 def say(text: str) -> None:
@@ -288,19 +279,3 @@ async def _lag(progress: Progress) -> int:
 
 async def _true(value: bool) -> bool:  # noqa: FBT001 - it is the value
     return value
-
-
-async def _listens(host: str, port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(host, port)
-    except OSError:
-        return False
-    writer.close()
-    return True
-
-
-def _reachable(host: str) -> str:
-    """Return an address that reaches a server bound to ``host``."""
-    if host in ("0.0.0.0", ""):  # noqa: S104 - compared, not bound
-        return "127.0.0.1"
-    return "[::1]" if host == "::" else f"[{host}]" if ":" in host else host

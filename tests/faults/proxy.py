@@ -78,6 +78,10 @@ class Proxy:
     async def __aexit__(self, *exception: object) -> None:
         await self.stop()
 
+    def retarget(self, port: int) -> None:
+        """Lead new connections to another port: a server that was started again may not get its old one."""
+        self._target = (self._target[0], port)
+
     def delay(self, seconds: float, direction: Direction = Direction.BOTH) -> None:
         """Deliver every piece ``seconds`` after it came; order is kept."""
         for weather in self._of(direction):

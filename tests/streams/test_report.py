@@ -117,16 +117,15 @@ def test_length(seconds: int, text: str) -> None:
 
 
 def test_totals_sum_over_labels() -> None:
-    """Figures of all venues are added up; markets are the keys of the panes' table."""
+    """Figures of all venues are added up."""
     page = (
         "# TYPE liqmon_trades_total counter\n"
         'liqmon_trades_total{venue="a"} 40.0\n'
         'liqmon_trades_total{venue="b"} 2.0\n'
         "# TYPE liqmon_late_total counter\n"
         'liqmon_late_total{venue="a"} 1.0\n'
-        "# TYPE liqmon_table_keys gauge\n"
-        'liqmon_table_keys{table="panes"} 7.0\n'
-        'liqmon_table_keys{table="other"} 9.0\n'
+        "# TYPE liqmon_markets gauge\n"
+        "liqmon_markets 7.0\n"
     )
     assert totals(page) == {"trades": 42, "frames": 0, "duplicates": 0, "late": 1, "markets": 7}
 
@@ -139,7 +138,7 @@ def test_totals_of_nothing() -> None:
 def test_summary_is_read_at_a_glance() -> None:
     """The summary names trades, frames, windows, alerts and rates."""
     assert str(SUMMARY) == (
-        "2,203 trades in 5 frames over 2.0 s (1,102 trades/s, 2 frames/s), 4 windows of 1 markets\n"
+        "2,203 trades in 5 frames over 2.0 s (1,102 trades/s, 2 frames/s), 4 windows of 1 market\n"
         "3 alerts (2 LOW, 1 MEDIUM), 1 duplicates, 2 late, 3 dead letters"
     )
 

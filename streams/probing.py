@@ -1,0 +1,39 @@
+"""Asks a process of this machine how it is, over HTTP or by a connection."""
+
+import asyncio
+from typing import Final
+
+import aiohttp
+
+TIMEOUT_SECONDS: Final = 2.0
+OK: Final = 200
+
+
+async def get_page(host: str, port: int, path: str) -> str | None:
+    """Return a page of the server bound to ``host``, or None where it does not answer 200 in time."""
+    url = f"http://{reachable_host(host)}:{port}{path}"
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+            return await response.text() if response.status == OK else None
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return None
+
+
+async def listens(host: str, port: int) -> bool:
+    """Tell whether something accepts connections there."""
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def reachable_host(host: str) -> str:
+    """Return an address, as URLs write it, that reaches a server bound to ``host``."""
+    if host in ("0.0.0.0", ""):  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    if host == "::":
+        return "[::1]"
+    return f"[{host}]" if ":" in host else host

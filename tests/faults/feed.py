@@ -1,0 +1,149 @@
+"""Trades on their way in: an endless recording of several markets, and a feed that keeps a list of what it sent."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from random import Random
+from typing import Any, Self
+
+from streams.frames import encode_frame
+from streams.publisher import Message, Publisher
+from streams.settings import Settings
+from streams.topics import TRADES
+from tests.oracle import OracleTrade
+from tests.recordings import START, Tape, interleaved
+from tests.wire import records
+
+STEP_SECONDS = 0.02
+SPOT_SYMBOLS = ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD")
+FUTURES_SYMBOLS = ("PF_XBTUSD", "PI_ETHUSD")
+"""Chosen so that each of 4 partitions has a market."""
+
+
+class Script:
+    """Several markets that trade for ever: calm, surges of every severity, cascades of liquidations.
+
+    The trades come in the order of time. ``name`` makes the venues, ``<name>_spot`` and ``<name>_futures``, so that
+    runs on one stack do not meet.
+    """
+
+    def __init__(self, seed: int, name: str) -> None:
+        self.venues = (f"{name}_spot", f"{name}_futures")
+        self._random = Random(f"script {seed}")
+        self._now = START
+        self._seed = seed
+        self._act = 0
+
+    def act(self) -> list[OracleTrade]:
+        """Return the next minutes of all markets."""
+        self._act += 1
+        tapes = [self._tape(symbol) for symbol in (*SPOT_SYMBOLS, *FUTURES_SYMBOLS)]
+        for tape in tapes:
+            self._play(tape)
+        trades = interleaved(*(tape.trades for tape in tapes))
+        self._now = max(trade.time_us for trade in trades) // 1_000_000 + self._random.choice((1, 2, 40))
+        return trades
+
+    def _tape(self, symbol: str) -> Tape:
+        spot, futures = self.venues
+        venue = spot if "/" in symbol else futures
+        seed = self._seed * 1000 + self._act
+        tape = Tape(seed, symbol, venue=venue, start=self._now, price="2500", tick="0.01", lot="0.0001")
+        # Ids stay ascending from act to act, as an exchange's do.
+        tape._next_id = self._act * 10_000_000
+        return tape
+
+    def _play(self, tape: Tape) -> None:
+        random = self._random
+        tape.calm(random.uniform(20, 60))
+        for size in (random.uniform(1.1, 1.9), random.uniform(2, 12)):
+            if tape.symbol in SPOT_SYMBOLS:
+                tape.surge(size * 1_000_000, random.uniform(3, 20), trades=random.randrange(20, 60))
+            else:
+                tape.cascade(size * 250_000, random.uniform(3, 15), side=random.choice(("sell", "buy")))
+            tape.calm(random.uniform(10, 40))
+        tape.calm(random.choice((20, 200)))
+
+    def __iter__(self) -> Iterator[OracleTrade]:
+        while True:
+            yield from self.act()
+
+
+class Feed:
+    """Sends a script's trades straight to the topic, in frames of random size, at a pace, until told to stop.
+
+    ``trades`` is what it sent, in order: what the oracle is given. Frames of a partition keep their order through
+    outages of the broker, since it sends as the producer does.
+    """
+
+    def __init__(self, settings: Settings, script: Script, *, per_second: float = 300, most: int = 12) -> None:
+        self.script = script
+        self.trades: list[OracleTrade] = []
+        self.frames = 0
+        self._settings = settings
+        self._source = iter(script)
+        self._per_second = per_second
+        self._random = Random(f"framing {script.venues}")
+        self._most = most
+        self._stop = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._publisher = Publisher(self._settings)
+        self._publisher.start()
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self._stop.set()
+        await asyncio.gather(self._task, return_exceptions=True)
+        await self._publisher.close()
+
+    async def finish(self, timeout_seconds: float = 90) -> None:
+        """Send no more; return when the broker has everything that was sent."""
+        self._stop.set()
+        await self._task
+        async with asyncio.timeout(timeout_seconds):
+            await self._publisher.drain()
+
+    @property
+    def flowing(self) -> bool:
+        """Whether it is still sending."""
+        return not self._stop.is_set() and not self._task.done()
+
+    async def until_sent(self, more: int, timeout_seconds: float = 60) -> None:
+        """Return when so many more trades were sent."""
+        target = len(self.trades) + more
+        async with asyncio.timeout(timeout_seconds):
+            while len(self.trades) < target:  # noqa: ASYNC110 - a count that signals nothing
+                await asyncio.sleep(STEP_SECONDS)
+
+    async def _run(self) -> None:
+        began, debt = time.monotonic(), 0.0
+        while not self._stop.is_set():
+            now = time.monotonic()
+            # What a busy machine missed is not made up for: a flood would be another test.
+            debt += min(now - began, 0.2) * self._per_second
+            began = now
+            while debt >= 1:
+                debt -= self._send(self._random.randint(1, self._most))
+            await asyncio.sleep(STEP_SECONDS)
+
+    def _send(self, count: int) -> int:
+        trades = [next(self._source) for _ in range(count)]
+        self.trades += trades
+        for message in messages_of(trades):
+            self._publisher.put(message)
+            self.frames += 1
+        return count
+
+
+def messages_of(trades: list[OracleTrade]) -> list[Message]:
+    """Return the trades as the producer would publish them: a frame a market."""
+    by_market: dict[tuple[str, str], list[Any]] = {}
+    for trade, record in zip(trades, records(trades), strict=True):
+        by_market.setdefault((trade.venue, trade.symbol), []).append(record)
+    now_us = time.time_ns() // 1000
+    return [
+        Message(TRADES, symbol, encode_frame(venue, symbol, part, now_us), now_us // 1000, len(part), venue)
+        for (venue, symbol), part in by_market.items()
+    ]
