@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?=
 ARGS ?=
 
-.PHONY: help run test check lock clean
+.PHONY: help run test check kafka lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo 'make run ARGS="--duration 60 --report report.json"      all options: .venv/bin/liqmon run --help'
 	@echo 'make test                all tests; some of them: make test ARGS="-k outbox"'
 	@echo 'make check               lint, format and types'
+	@echo 'make kafka               a real Kafka on port 9092 until Ctrl-C (Java 17 and Maven)'
 	@echo 'make lock                resolve requirements.lock anew'
 	@echo 'make clean               remove the environment and the caches; keeps the data in .liqmon'
 
@@ -29,6 +30,10 @@ check: $(STAMP)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+
+# A real Kafka on port 9092, from Maven Central's jars: needs Java 17 and Maven.
+kafka: $(STAMP)
+	@$(VENV)/bin/python -m tests.kafka $(ARGS)
 
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock' pyproject.toml

@@ -70,9 +70,9 @@ _IN_OUTBOX: Final = {
 }
 _STORED: Final = [name for name in AlertRow.__struct_fields__ if name != "pane" and name not in _IN_OUTBOX]
 _SELECT: Final = (
-    "SELECT "
+    "SELECT "  # noqa: S608 - constants
     + ", ".join(f'alert."{name}"' for name in _STORED)
-    + ", "  # noqa: S608 - constants
+    + ", "
     + ", ".join(f"outbox.{column} AS {name}" for name, column in _IN_OUTBOX.items())
     + ' FROM liquidation_alerts AS alert LEFT JOIN alert_outbox AS outbox USING (rule, venue, symbol, "timestamp")'
 )

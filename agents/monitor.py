@@ -99,6 +99,8 @@ class Monitor:
             return
         done = 0
         while done < len(trades):
+            # A flush between two parts of a message has taken what was touched before it.
+            self._keeper.touch(message.partition, market)
             outcome = self._evaluator.fold(
                 market,
                 trades,
@@ -148,9 +150,10 @@ class Monitor:
         refusal: Refusal | None = None,
         topic: str = TRADES,
     ) -> None:
+        detail, payload = deadletters.fitted(detail if refusal is None else f"row {refusal.at}: {detail}", payload)
         letter = DeadLetter(
             reason=reason,
-            detail=detail if refusal is None else f"row {refusal.at}: {detail}",
+            detail=detail,
             payload=payload,
             origin="worker",
             venue=trades.venue if trades else "",

@@ -122,5 +122,5 @@ class Sampler:
         async with asyncio.timeout(BROKER_SECONDS):
             ends: Mapping[TP, int] = await consumer.highwaters(*partitions) if partitions else {}
         for tp, end in ends.items():
-            committed = consumer._committed_offset.get(tp) or 0  # noqa: SLF001 - Faust keeps it nowhere public
+            committed = consumer._committed_offset.get(tp) or 0  # Faust keeps it nowhere public
             metrics.consumer_lag.labels(tp.topic, str(tp.partition)).set(max(0, end - committed))

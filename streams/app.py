@@ -4,14 +4,12 @@ Topics, the table and the agents are declared here and nowhere else; what they d
 :mod:`tables`.
 """
 
-import asyncio
 import logging
 import os
 from collections.abc import Iterable
 from typing import Any, Final, NoReturn, cast
 
 import faust
-from aiokafka.errors import KafkaError
 from faust.types import TP
 from yarl import URL
 
@@ -22,10 +20,11 @@ from agents.rules import rule_book
 from agents.sampler import Sampler
 from agents.sinks import Sinks
 from streams import broker
-from streams.errors import Fatal
+from streams.bundles import unbundled
+from streams.errors import BadSetting, Fatal
 from streams.outbound import Outbound, Record
 from streams.partitioning import partition_of
-from streams.preflight import advertised_host, check_port
+from streams.preflight import advertised_host, check_data_dir, check_port
 from streams.records import Alert
 from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
@@ -37,7 +36,12 @@ from tables.web import add_routes
 
 log = logging.getLogger(__name__)
 
-STORES: Final = {"rocksdb": "liqmon-rocksdb", "memory": "liqmon-memory"}
+STORES: Final = {
+    "rocksdb": "liqmon-rocksdb",
+    "memory": "liqmon-memory",
+    "redis": "liqmon-redis",
+    "rediss": "liqmon-redis",
+}
 """Scheme of TABLE_STORE to the name the store is registered under in the entry-point group ``faust.stores``."""
 
 
@@ -46,12 +50,19 @@ class MonitorApp(faust.App):  # type: ignore[misc]
 
     def __init__(self, conf_: Settings) -> None:
         self.settings = conf_
-        conf_.data_dir.mkdir(parents=True, exist_ok=True)
+        check_data_dir(conf_.data_dir)
         store = URL(conf_.table_store)
+        if store.scheme not in STORES:
+            raise BadSetting(f"TABLE_STORE={store.scheme}:// is not available; use {'://, '.join(STORES)}://")
         super().__init__(
             APP_ID,
+            # Faust reads the environment too, before these arguments, where WEB_HOST and others mean something else.
+            env_prefix="FAUST",
             broker=[URL(f"kafka://{server}") for server in broker.servers(conf_)],
-            store=str(store.with_scheme(STORES[store.scheme])),
+            # Faust shows this URL; the store takes its password from the settings.
+            store=str((store.with_user(None) if store.host else store).with_scheme(STORES[store.scheme])),
+            # State in Redis is every replica's: there is nothing to stand by with.
+            table_standby_replicas=0 if STORES[store.scheme] == "liqmon-redis" else 1,
             datadir=str(conf_.data_dir),
             topic_partitions=conf_.topic_partitions,
             topic_replication_factor=conf_.topic_replication_factor,
@@ -64,7 +75,8 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             broker_session_timeout=10.0,
             broker_heartbeat_interval=3.0,
             broker_max_poll_records=500,
-            stream_buffer_maxsize=1024,
+            # Bundles hold up to 64 messages, or 256 kB.
+            stream_buffer_maxsize=64,
             stream_wait_empty=True,
             consumer_auto_offset_reset="earliest",
             producer_acks=-1,
@@ -131,8 +143,6 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         """Make state durable; called by the consumer before it commits offsets."""
         try:
             await self.keeper.flush()
-        except (KafkaError, OSError, asyncio.CancelledError):
-            raise
         except Exception:
             log.critical("the table store cannot be written; stopping, to go on from the last commit", exc_info=True)
             die()
@@ -151,6 +161,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
     async def on_stop(self) -> None:
         """Stop consuming, then close the sinks."""
         await self.sampler.stop()
+        self.keeper.close()
         await super().on_stop()
         await self.sinks.stop()
 
@@ -172,10 +183,10 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     @app.agent(trades_topic, name="agents.monitor", concurrency=1)  # type: ignore[untyped-decorator]
     async def monitor(stream: Any) -> None:
         async for event in stream.events():
-            message = event.message
-            await guarded(
-                app.market_monitor.handle, Message(message.value, message.partition, message.offset, message.timestamp)
-            )
+            partition = event.message.partition
+            for item in unbundled(event.message.value):
+                message = Message(item.value, partition, item.offset, item.timestamp_ms / 1000)
+                await guarded(app.market_monitor.handle, message)
 
     @app.agent(alerts_topic, name="agents.recorder", concurrency=1)  # type: ignore[untyped-decorator]
     async def recorder(stream: Any) -> None:

@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
-from streams.errors import Fatal
+from streams.errors import Fatal, Outage
 from streams.settings import Settings
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 
@@ -47,6 +47,32 @@ async def wait_for_broker(settings: Settings) -> None:
             await client.close()
         await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
         attempt += 1
+
+
+async def cluster_id(settings: Settings) -> str:
+    """Return the name of the broker's cluster, another one after its data was wiped. Raises what the client raises."""
+    client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=5000)
+    try:
+        await client.start()
+        return str((await client.describe_cluster())["cluster_id"])
+    finally:
+        await client.close()
+
+
+async def ends_of(settings: Settings, topic: str, partitions: Iterable[int]) -> tuple[str, dict[int, int]]:
+    """Return the name of the broker's cluster, and the offset that the next record of each partition will have.
+
+    Raises :class:`Outage` while the broker does not answer.
+    """
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers(settings))
+    try:
+        await consumer.start()
+        ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
+        return await cluster_id(settings), {place.partition: end for place, end in ends.items()}
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise Outage(f"the broker does not answer ({type(error).__name__})") from None
+    finally:
+        await consumer.stop()
 
 
 async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str, str]] | None = None) -> None:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import logging.config
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ EXAMPLES: Final = """examples:
 
 Every setting is an environment variable or a line of .env; .env.example lists them all."""
 
+MAX_PORT: Final = 2**16
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code. What went wrong is one line on standard error, never a traceback."""
@@ -37,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        sys.stderr.close()
+        # What is still buffered would fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
@@ -71,14 +75,14 @@ def _parser() -> argparse.ArgumentParser:
     worker.set_defaults(call=_worker)
 
     simulate = commands.add_parser("simulate", help="serve a simulated Kraken: both WebSocket feeds on one port")
-    simulate.add_argument("--port", type=int, default=0, help="port to listen on; default: a free one")
+    simulate.add_argument("--port", type=_port, default=0, help="port to listen on; default: a free one")
     simulate.add_argument("--seed", type=int, default=1, help="seed of the market (default 1)")
     simulate.add_argument("--rate", type=_positive, default=100.0, help="trades a second (default 100)")
     simulate.set_defaults(call=_simulate)
 
     topic = commands.add_parser("topic", help="print what a topic holds, one JSON object a line")
     topic.add_argument("name", choices=("trades", "alerts", "dead-letters"), help="the topic")
-    topic.add_argument("--limit", type=int, metavar="N", help="stop after N records; default: at the end")
+    topic.add_argument("--limit", type=_natural, metavar="N", help="stop after N records; default: at the end")
     topic.add_argument("--follow", action="store_true", help="wait for more at the end")
     topic.set_defaults(call=_topic)
     return parser
@@ -91,10 +95,25 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
     if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
     return number
+
+
+def _natural(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) < MAX_PORT):
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to {MAX_PORT - 1}, not {text!r}")
+    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -124,6 +143,7 @@ def _produce(options: argparse.Namespace) -> int:
 async def _produce_until_stopped(settings: Settings, options: argparse.Namespace) -> None:
     from streams.lag import LagPacer  # noqa: PLC0415 - only this command needs the clients
     from streams.producer import produce  # noqa: PLC0415
+    from streams.published import published_ids  # noqa: PLC0415
     from streams.sources.factory import make_sources  # noqa: PLC0415
     from streams.topics import APP_ID  # noqa: PLC0415
 
@@ -132,7 +152,10 @@ async def _produce_until_stopped(settings: Settings, options: argparse.Namespace
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     sources = make_sources(settings, file=options.file, symbol=options.symbol, speed=options.speed, venue=options.venue)
     pace = LagPacer(settings.kafka_bootstrap_servers, APP_ID) if options.pace else None
-    summary = await produce(settings, sources, stop=stop, pace=pace)
+    # A recording is sent to be counted, also where an earlier run has sent the same (docs/decisions).
+    is_recording = settings.feed == "recording" or options.file is not None
+    published = None if is_recording else published_ids(settings)
+    summary = await produce(settings, sources, stop=stop, pace=pace, published=published)
     logging.getLogger(__name__).info(
         "published %d trades in %d frames, refused %d, in %.1f s",
         summary.trades,
@@ -176,6 +199,8 @@ def _simulate(options: argparse.Namespace) -> int:
 def _topic(options: argparse.Namespace) -> int:
     from streams.reading import print_topic  # noqa: PLC0415
 
+    # The client logs what is also raised.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     asyncio.run(print_topic(load_settings(), options.name, limit=options.limit, follow=options.follow))
     return 0
 

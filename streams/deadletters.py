@@ -20,6 +20,9 @@ REASONS: Final = (
     "internal_error",
 )
 
+MAX_PAYLOAD_BYTES: Final = 256 * 1024
+"""Bytes of a record that a letter keeps: with the rest, in base64, they stay below a broker's usual limit of 1 MB."""
+
 
 class DeadLetter(msgspec.Struct, frozen=True):
     """One refused record. ``partition`` and ``offset`` are the source record's, -1 where a producer refused it."""
@@ -34,6 +37,13 @@ class DeadLetter(msgspec.Struct, frozen=True):
     partition: int = -1
     offset: int = -1
     refused_us: int = 0
+
+
+def fitted(detail: str, payload: bytes) -> tuple[str, bytes]:
+    """Return a detail and a payload that fit into a letter; what had to be cut is said in the detail."""
+    if len(payload) <= MAX_PAYLOAD_BYTES:
+        return detail, payload
+    return f"{detail} (first {MAX_PAYLOAD_BYTES} of {len(payload)} bytes kept)", payload[:MAX_PAYLOAD_BYTES]
 
 
 def encode(letter: DeadLetter) -> bytes:

@@ -30,10 +30,12 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.amounts import (
+    MAX_NAME,
     UNITS_PER_BASE,
     amounts_of,
     check_trade,
     is_futures,
+    is_market_name,
 )
 from streams.errors import BadRecord
 from streams.records import Trade
@@ -152,9 +154,10 @@ def decode_frame(data: bytes) -> Frame:
         raise BadRecord("not_a_frame", f"frame version {frame.version} is not known, only {VERSION} is")
     if not 1 <= count <= MAX_FRAME_TRADES:
         raise BadRecord("not_a_frame", f"a frame holds 1 to {MAX_FRAME_TRADES} trades, not {count}")
-    if len(frame.ids) not in (8 * count, _WIDE_ID_BYTES * count) or any(
+    if any(
         len(column) != width * count
         for column, width in (
+            (frame.ids, _WIDE_ID_BYTES if is_futures(frame.symbol) else 8),
             (frame.times_us, 8),
             (frame.prices, 8),
             (frame.notionals, 8),
@@ -163,7 +166,9 @@ def decode_frame(data: bytes) -> Frame:
             (frame.fractions, 8),
         )
     ):
-        raise BadRecord("not_a_frame", "columns of a frame must hold one item a trade")
-    if not (1 <= len(frame.venue) <= 64 and 1 <= len(frame.symbol) <= 64):
-        raise BadRecord("not_a_frame", "venue and symbol must be 1 to 64 characters")
+        raise BadRecord(
+            "not_a_frame", "columns of a frame must hold one item a trade, ids of 16 bytes for futures and 8 for spot"
+        )
+    if not (is_market_name(frame.venue) and is_market_name(frame.symbol)):
+        raise BadRecord("not_a_frame", f"venue and symbol must be 1 to {MAX_NAME} printable characters other than '|'")
     return frame

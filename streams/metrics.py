@@ -44,6 +44,12 @@ resubscriptions = Counter(
     "liqmon_resubscriptions", "Symbols subscribed again because they had gone silent.", ["venue"], registry=REGISTRY
 )
 buffered_trades = Gauge("liqmon_buffered_trades", "Trades waiting in the producer for the broker.", registry=REGISTRY)
+skipped = Counter(
+    "liqmon_skipped", "Trades not published because another producer had published them.", ["venue"], registry=REGISTRY
+)
+redis_unavailable_seconds = Counter(
+    "liqmon_redis_unavailable_seconds", "Time without the Redis of published ids and live windows.", registry=REGISTRY
+)
 
 alerts = Counter("liqmon_alerts", "Alerts raised.", ["rule", "severity"], registry=REGISTRY)
 event_to_alert_seconds = Histogram(

@@ -32,6 +32,16 @@ def check_port(host: str, port: int, variable: str) -> int:
         return bound
 
 
+def check_data_dir(directory: Path) -> None:
+    """Make the directory of a worker's tables where it is missing. Raises :class:`Fatal` where it cannot be written."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Fatal(f"DATA_DIR {directory} cannot be written: {_reason(error)}") from None
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise Fatal(f"DATA_DIR {directory} cannot be written: permission denied")
+
+
 def advertised_host(settings: Settings) -> str:
     """Return the name or address under which other workers reach this one's web server."""
     if settings.web_advertised_host:

@@ -18,8 +18,10 @@ from streams.deadletters import DeadLetter
 from streams.errors import BadRecord, Fatal
 from streams.frames import encode_frame
 from streams.lag import Pacer
+from streams.published import PublishedIds
 from streams.publisher import Message, Publisher
 from streams.records import Batch, Reject, Trade
+from streams.screen import Screen
 from streams.settings import Settings
 from streams.sources.formats import MICROS, reject
 from streams.sources.progress import Progress, show_progress
@@ -61,10 +63,18 @@ class ProducerSummary(msgspec.Struct, frozen=True):
 class Producer:
     """Reads the sources until they end or ``stop`` is set, and publishes everything that was read."""
 
-    def __init__(self, settings: Settings, sources: Sequence[Source], *, pace: Pacer | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sources: Sequence[Source],
+        *,
+        pace: Pacer | None = None,
+        published: PublishedIds | None = None,
+    ) -> None:
         self._settings = settings
         self._sources = sources
-        self._publisher = Publisher(settings, pace=pace)
+        self._publisher = Publisher(settings, pace=pace, published=published)
+        self._screen = Screen(published, self._frame, self._publisher.nudge)
         self._coalescer = Coalescer(settings.frame_max_trades, settings.frame_linger_ms * 1000)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -74,7 +84,7 @@ class Producer:
     @property
     def buffered_trades(self) -> int:
         """Trades read and not yet acknowledged by the broker."""
-        return self._coalescer.waiting + self._publisher.waiting
+        return self._coalescer.waiting + self._screen.waiting + self._publisher.waiting
 
     async def run(self, stop: asyncio.Event, *, drain_seconds: float = DRAIN_SECONDS) -> ProducerSummary:
         """Publish until done. Raises :class:`Fatal` where trades could not be published, and whatever a source raises.
@@ -83,11 +93,14 @@ class Producer:
         """
         began = time.monotonic()
         self._publisher.start()
-        readers = [asyncio.create_task(self._read(source)) for source in self._sources]
+        self._publisher.spawn(self._screen.run())
+        readers: list[asyncio.Task[None]] = []
         stopping = asyncio.create_task(stop.wait())
         try:
+            await self._screen.open()
+            readers += [asyncio.create_task(self._read(source)) for source in self._sources]
             failed = await self._until_read(readers, stopping)
-            self._publish(self._coalescer.flush())
+            self._screen.put(self._coalescer.flush())
             await self._drain(stopping, drain_seconds, hurry=failed is not None)
             if failed is not None:
                 raise failed
@@ -98,6 +111,7 @@ class Producer:
             if self._timer is not None:
                 self._timer.cancel()
             await self._publisher.close()
+            await self._screen.close()
         publisher = self._publisher
         return ProducerSummary(publisher.trades, publisher.frames, publisher.letters, time.monotonic() - began)
 
@@ -141,7 +155,7 @@ class Producer:
 
     async def _drain(self, stopping: asyncio.Task[Any], seconds: float, *, hurry: bool) -> None:
         """Wait until everything is acknowledged; with a deadline once the producer was told to stop."""
-        draining = asyncio.create_task(self._publisher.drain())
+        draining = asyncio.create_task(self._drained())
         try:
             if not hurry:
                 await asyncio.wait({draining, stopping, self._publisher.failure}, return_when=asyncio.FIRST_COMPLETED)
@@ -157,6 +171,10 @@ class Producer:
                 )
         finally:
             draining.cancel()
+
+    async def _drained(self) -> None:
+        await self._screen.drain()
+        await self._publisher.drain()
 
     async def _read(self, source: Source) -> None:
         self._reading += 1
@@ -191,12 +209,12 @@ class Producer:
             trades = batch.trades[start : start + STEP_TRADES]
             yield len(trades)
             now_us = self._clock_us()
-            self._publish(self._coalescer.add(trades, received_us, now_us))
+            self._screen.put(self._coalescer.add(trades, received_us, now_us))
             self._release()
 
     def _release(self) -> None:
         """Publish the groups that have waited long enough, and come back when the next one has."""
-        self._publish(self._coalescer.due(self._clock_us()))
+        self._screen.put(self._coalescer.due(self._clock_us()))
         due_us = self._coalescer.next_due_us()
         if due_us is None or (self._timer is not None and not self._timer.cancelled()):
             return
@@ -209,7 +227,7 @@ class Producer:
     def _clock_us(self) -> int:
         return int(self._loop.time() * MICROS)
 
-    def _publish(self, groups: Sequence[Group]) -> None:
+    def _frame(self, groups: Sequence[Group]) -> None:
         for group in groups:
             trades = group.trades
             try:
@@ -271,16 +289,23 @@ def _as_json(trade: Trade) -> bytes:
 
 
 async def produce(
-    settings: Settings, sources: Sequence[Source], *, stop: asyncio.Event, pace: Pacer | None = None
+    settings: Settings,
+    sources: Sequence[Source],
+    *,
+    stop: asyncio.Event,
+    pace: Pacer | None = None,
+    published: PublishedIds | None = None,
 ) -> ProducerSummary:
     """Run a producer with its status page until its sources end (recordings) or ``stop`` is set.
+
+    With ``published`` it leaves out what other producers have published.
 
     Raises :class:`Fatal` where trades could not be published, the status port is taken, or a source cannot go on.
     """
     if settings.log_level != "debug":
         # The client logs every attempt of an outage; the publisher says once what is awaited.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    producer = Producer(settings, sources, pace=pace)
+    producer = Producer(settings, sources, pace=pace, published=published)
     server = StatusServer(settings.web_host, settings.producer_metrics_port, producer.facts)
     await server.start()
     followed = [progress for source in sources if isinstance(progress := getattr(source, "progress", None), Progress)]

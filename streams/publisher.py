@@ -18,10 +18,12 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from streams import metrics
+from streams.broker import cluster_id
 from streams.errors import Outage
 from streams.kafka import connect, discard
 from streams.lag import Pacer
 from streams.partitioning import partition_of
+from streams.published import PublishedIds
 from streams.settings import Settings
 from streams.topics import TRADES
 
@@ -79,9 +81,10 @@ class Publisher:
     ``failure`` completes with :class:`Fatal` where going on makes no sense.
     """
 
-    def __init__(self, settings: Settings, *, pace: Pacer | None = None) -> None:
+    def __init__(self, settings: Settings, *, pace: Pacer | None = None, published: PublishedIds | None = None) -> None:
         self._settings = settings
         self._pace = pace
+        self._published = published
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._link: _Link | None = None
         self._connecting = asyncio.Lock()
@@ -98,8 +101,10 @@ class Publisher:
 
     def start(self) -> None:
         """Begin to connect. Messages may be put at once."""
-        self._spawn(self._first_contact())
-        self._spawn(self._watch())
+        self.spawn(self._first_contact())
+        self.spawn(self._watch())
+        if self._published is not None:
+            self.spawn(self._published.run())
 
     def put(self, message: Message) -> None:
         """Take a message. It is sent as soon as those before it in its partition are acknowledged."""
@@ -107,15 +112,19 @@ class Publisher:
         lane = self._lanes.get((message.topic, partition))
         if lane is None:
             lane = self._lanes[message.topic, partition] = _Lane(message.topic, partition)
-            self._spawn(self._run(lane))
+            self.spawn(self._run(lane))
         lane.messages.append(message)
         lane.filled.set()
         self.waiting += message.weight
 
     async def wait_change(self) -> None:
-        """Return when something was acknowledged."""
+        """Return when something was acknowledged, or :meth:`nudge` was called."""
         self._changed.clear()
         await self._changed.wait()
+
+    def nudge(self) -> None:
+        """Wake those who wait for a change: room was made elsewhere."""
+        self._changed.set()
 
     async def drain(self) -> None:
         """Return when everything put was acknowledged."""
@@ -139,7 +148,8 @@ class Publisher:
         if not self.failure.done():
             self.failure.cancel()
 
-    def _spawn(self, work: Any) -> None:
+    def spawn(self, work: Any) -> None:
+        """Run something beside, until :meth:`close`; should it raise, ``failure`` completes."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -193,6 +203,8 @@ class Publisher:
             return
 
     def _acknowledged(self, lane: _Lane, count: int) -> None:
+        if self._published is not None and lane.topic == TRADES:
+            self._published.acknowledged([lane.messages[at].value for at in range(count)])
         published: dict[str, list[int]] = {}  # metrics are costly a message, so they are added up first
         for _ in range(count):
             message = lane.messages.popleft()
@@ -248,8 +260,10 @@ class Publisher:
                 await self._pause()
             while self._link is None:
                 try:
+                    if self._published is not None:
+                        self._published.know(await cluster_id(self._settings))
                     self._link = _Link(await connect(self._settings))
-                except Outage as error:
+                except (Outage, KafkaError, OSError) as error:
                     self._away(str(error))
                     await self._pause()
             if not self.waiting:

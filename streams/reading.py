@@ -5,12 +5,12 @@ import sys
 from typing import Any, Final
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from streams.amounts import UNITS_PER_BASE
 from streams.broker import servers
-from streams.errors import BadRecord, Outage
+from streams.errors import BadRecord, Fatal, Outage
 from streams.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT, decode_frame
 from streams.records import Kind, Side
 from streams.settings import Settings
@@ -64,13 +64,17 @@ def _name(kind: type[Side] | type[Kind], value: int) -> str:
 
 
 async def print_topic(settings: Settings, topic: str, *, limit: int | None, follow: bool) -> None:
-    """Print a topic from its beginning to its end, or on and on. Raises :class:`Outage` where no broker answers."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers(settings), enable_auto_commit=False)
+    """Print a topic from its beginning to its end, or on and on.
+
+    Raises :class:`Outage` where no broker answers, :class:`Fatal` where it has no such topic, and
+    :class:`BrokenPipeError` when nobody reads any more.
+    """
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=servers(settings), enable_auto_commit=False, auto_offset_reset="earliest"
+    )
     try:
         await consumer.start()
-        partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
+        partitions = sorted(consumer.assignment())
         ends = await consumer.end_offsets(partitions)
         printed = 0
         while limit is None or printed < limit:
@@ -87,6 +91,10 @@ async def print_topic(settings: Settings, topic: str, *, limit: int | None, foll
                     }
                     sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
                     printed += 1
+    except BrokenPipeError:
+        raise
+    except UnknownTopicOrPartitionError:
+        raise Fatal(f"Kafka at {settings.kafka_bootstrap_servers} has no topic {topic} yet") from None
     except (KafkaError, OSError) as error:
         raise Outage(f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {error}") from None
     finally:

@@ -28,6 +28,7 @@ from streams.supervisor import Plan, Supervisor
 
 RUN_PREFIX: Final = "run-"
 INTERRUPTED: Final = 130
+EMBEDDED_FETCH_WAIT_MS: Final = 20
 LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -79,6 +80,7 @@ def _run(options: RunOptions) -> int:
         logging.basicConfig(filename=logs / "run.log", format=LOG_FORMAT, force=True)
         environment = {**os.environ, **start_servers(settings, data, logs, exits)}
         environment |= {"FEED": settings.feed, "WEB_PORT": str(web_port), "PRODUCER_METRICS_PORT": str(producer_port)}
+        environment.setdefault("PRODUCER_URLS", f"http://{HOST}:{producer_port}")
         environment |= {"DATA_DIR": str(_worker_directory(settings, data, exits)), "PYTHONUNBUFFERED": "1"}
         simulator = _simulator(options, environment) if settings.feed == "simulator" else None
         plan = Plan(
@@ -118,6 +120,8 @@ def start_servers(settings: Settings, data: Path, logs: Path, exits: ExitStack) 
         found["KAFKA_BOOTSTRAP_SERVERS"] = broker.address
         # It makes topics by itself, always with as many partitions.
         found |= {"CREATE_TOPICS": "false", "TOPIC_PARTITIONS": str(PARTITIONS)}
+        # It lets the whole wait pass where Kafka answers at once.
+        found |= {"FETCH_MAX_WAIT_MS": str(EMBEDDED_FETCH_WAIT_MS)}
     return found
 
 

@@ -18,7 +18,9 @@ Numbers = Annotated[tuple[int, ...], NoDecode]
 class Settings(BaseSettings):
     """Every setting, with its default. Names are the environment variables', in lower case; units are in the names."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, allow_inf_nan=False
+    )
 
     # windows and rules
     window_seconds: int = Field(300, ge=1, le=86_400, description="length of the window the rules look at")
@@ -72,12 +74,18 @@ class Settings(BaseSettings):
     )
     topic_replication_factor: int = Field(1, ge=1, le=9, description="replication of the topics")
     create_topics: bool = Field(default=True, description="create missing topics; off for brokers that cannot")
+    fetch_max_wait_ms: int = Field(
+        500,
+        ge=1,
+        le=30_000,
+        description="how long the broker may wait for new records; Kafka answers at once when there are",
+    )
     commit_interval_seconds: float = Field(
         1.0, gt=0, le=60, description="how often state is flushed and offsets committed"
     )
 
     # state
-    table_store: str = Field("rocksdb://", description="rocksdb://, redis://host:port/db or memory://")
+    table_store: str = Field("rocksdb://", repr=False, description="rocksdb://, redis://host:port/db or memory://")
     data_dir: Path = Field(Path(".liqmon"), description="where this replica keeps its tables; one directory a replica")
 
     # Redis
@@ -107,16 +115,24 @@ class Settings(BaseSettings):
     web_host: str = Field("127.0.0.1", description="address the web view binds to")
     web_port: int = Field(6066, ge=0, le=65_535, description="port of the web view, /metrics, /healthz and /readyz")
     web_public_url: str = Field("", description="address of the web view in messages; empty: built from host and port")
-    web_advertised_host: str = Field("", description="name or address under which other workers reach this one; empty: made from WEB_HOST")
-    web_token: SecretStr | None = Field(None, min_length=16, description="token that the web view asks for; needed where WEB_HOST is not loopback")
-    producer_urls: Words = Field((), description="addresses of producers' status pages, shown on the page of workers, comma separated")
+    web_advertised_host: str = Field(
+        "", description="name or address under which other workers reach this one; empty: made from WEB_HOST"
+    )
+    web_token: SecretStr | None = Field(
+        None, min_length=16, description="token that the web view asks for; needed where WEB_HOST is not loopback"
+    )
+    producer_urls: Words = Field(
+        (), description="addresses of producers' status pages, shown on the page of workers, comma separated"
+    )
     producer_metrics_port: int = Field(
         6067, ge=0, le=65_535, description="port of the producer's /metrics, /healthz and /readyz"
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level logged")
 
-    @field_validator("spot_symbols", "futures_symbols", "usd_quotes", "producer_urls", "windows", "severity_multiples", mode="before")
+    @field_validator(
+        "spot_symbols", "futures_symbols", "usd_quotes", "producer_urls", "windows", "severity_multiples", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -140,6 +156,25 @@ class Settings(BaseSettings):
     def _multiples(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if len(value) != len(SEVERITIES) or value[0] < 1 or list(value) != sorted(set(value)):
             raise ValueError("must be four rising numbers, the first at least 1, for LOW, MEDIUM, HIGH and CRITICAL")
+        return value
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _bootstrap_servers(cls, value: str) -> str:
+        servers = [server.strip() for server in value.split(",") if server.strip()]
+        for server in servers:
+            host, colon, port = server.rpartition(":")
+            if not (host and colon and port.isdecimal() and 0 < int(port) < 65_536):
+                raise ValueError(f"must be brokers as host:port, comma separated, not {server!r}")
+        if not servers:
+            raise ValueError("must name at least one broker as host:port")
+        return value
+
+    @field_validator("table_store")
+    @classmethod
+    def _table_store(cls, value: str) -> str:
+        if not value.startswith(("rocksdb://", "redis://", "rediss://", "memory://")):
+            raise ValueError("must be rocksdb://, redis://host:port/db or memory://")
         return value
 
     @field_validator("spot_symbols")
@@ -188,6 +223,8 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise BadSetting(f"wrong setting: {explain(error)}") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise BadSetting(f"the file .env cannot be read: {error}; it must be UTF-8 text") from None
 
 
 @lru_cache(maxsize=1)

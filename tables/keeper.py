@@ -8,15 +8,21 @@ changelog that another worker restores from.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
+from typing import Final, TypeVar
 
 from streams import metrics
+from streams.errors import Outage
 from streams.outbound import Outbound, Record
 from streams.records import Alert
-from tables.chunks import HEAD, Chunk, Head, chunk_key, decode_chunk, decode_head, encode, head_key, market_of, prefix
+from tables.chunks import HEAD, Chunk, Head, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
 from tables.state import Market, Span
 from tables.stores.base import StateStore
+from tables.stores.patience import until_answered
+
+T = TypeVar("T")
 
 MAX_MARKETS_PER_PARTITION: Final = 20_000
 """More markets than any exchange lists: a feed that invents symbols must not fill memory."""
@@ -51,9 +57,12 @@ class Keeper:
         self._partitions: dict[int, dict[tuple[str, str], Market]] = {}
         self._touched: dict[int, set[Market]] = {}
         self._preloaded: set[int] = set()
-        # Encoded and not yet written everywhere: survives a flush that was cancelled half way.
+        # Settled and encoded, and not yet everywhere it belongs: survives a flush that was cancelled half way.
+        self._unsent: deque[Alert] = deque()
         self._unwritten: dict[int, dict[bytes, bytes]] = {}
+        self._reached: dict[Market, int] = {}
         self._lock = asyncio.Lock()
+        self._is_closing = False
 
     async def market(self, partition: int, venue: str, symbol: str) -> Market:
         """Return a market, loaded from the store on first use. Raises :class:`TooManyMarkets`.
@@ -65,15 +74,20 @@ class Keeper:
         if market is None:
             if len(markets) >= MAX_MARKETS_PER_PARTITION:
                 raise TooManyMarkets(f"partition {partition} holds {MAX_MARKETS_PER_PARTITION} markets already")
-            market = markets[venue, symbol] = await self._load(partition, venue, symbol)
-        self._touched.setdefault(partition, set()).add(market)
+            market = markets.setdefault((venue, symbol), await self._load(partition, venue, symbol))
+        self.touch(partition, market)
         return market
+
+    def touch(self, partition: int, market: Market) -> None:
+        """Make a market that the caller goes on changing part of the next flush, unless its partition has moved."""
+        if self._partitions.get(partition, {}).get((market.venue, market.symbol)) is market:
+            self._touched.setdefault(partition, set()).add(market)
 
     async def _load(self, partition: int, venue: str, symbol: str) -> Market:
         market = Market(venue, symbol, self._span)
         head: Head | None = None
         chunks: list[Chunk] = []
-        for key, value in await self._store().load(partition, prefix(venue, symbol)):
+        for key, value in await self._answered(lambda store: store.load(partition, prefix(venue, symbol))):
             if key.endswith(f"|{HEAD}".encode()):
                 head = decode_head(key, value)
             else:
@@ -87,7 +101,7 @@ class Keeper:
             return
         self._preloaded.add(partition)
         markets = self._partitions.setdefault(partition, {})
-        for venue, symbol in sorted({market_of(key) for key, _ in self._store().scan(partition)}):
+        for venue, symbol in sorted(await self._answered(lambda store: store.markets(partition))):
             if self._partitions.get(partition) is not markets:
                 return
             if (venue, symbol) not in markets and len(markets) < MAX_MARKETS_PER_PARTITION:
@@ -116,20 +130,27 @@ class Keeper:
         """Make everything done so far durable. Waits as long as the broker takes; returns when it is all there."""
         async with self._lock:
             started = time.perf_counter()
-            for partition, touched in list(self._touched.items()):
-                for alert in self._settle(partition, touched):
-                    await self._outbound.post(self._alert_record(alert))
-            touched_now, self._touched = self._touched, {}
-            watermarks = [(market, market.watermark) for touched in touched_now.values() for market in touched]
-            for partition, touched in touched_now.items():
-                self._unwritten.setdefault(partition, {}).update(self._encode(touched))
+            self._collect()
+            is_idle = not self._reached
+            while self._unsent:
+                await self._outbound.post(self._alert_record(self._unsent[0]))
+                self._unsent.popleft()
             await self._outbound.settle()
             for partition in list(self._unwritten):
                 await self._write(partition)
-            for market, watermark in watermarks:
+            for market, watermark in self._reached.items():
                 market.flushed_watermark = watermark
-            if watermarks:
+            self._reached.clear()
+            if not is_idle:
                 metrics.flush_seconds.observe(time.perf_counter() - started)
+
+    def _collect(self) -> None:
+        # In one step: what is touched from here on, and the rows that grow, are the next flush's.
+        touched_now, self._touched = self._touched, {}
+        for partition, touched in touched_now.items():
+            self._unsent += self._settle(partition, touched)
+            self._unwritten.setdefault(partition, {}).update(self._encode(touched))
+            self._reached.update((market, market.watermark) for market in touched)
 
     def _encode(self, touched: Iterable[Market]) -> dict[bytes, bytes]:
         items = {}
@@ -142,9 +163,34 @@ class Keeper:
         return items
 
     async def _write(self, partition: int) -> None:
-        items = self._unwritten[partition]
+        items = self._unwritten.get(partition)
+        if items is None:
+            return
         records = [Record(self._changelog, key, value, partition) for key, value in items.items()]
         delivered = await self._outbound.deliver(records)
+        if not self._is_ours(partition, items):
+            # The partition moved meanwhile: its local store must not claim a changelog that others write to now.
+            return
         if delivered:
-            await self._store().save(partition, items, max(where.offset for where in delivered))
+            reached = max(where.offset for where in delivered)
+            is_ours = partial(self._is_ours, partition, items)
+            try:
+                await self._answered(lambda store: store.save(partition, items, reached), wanted=is_ours)
+            except Outage:
+                if is_ours():
+                    raise
+                return
         self._unwritten.pop(partition, None)
+
+    def _is_ours(self, partition: int, items: dict[bytes, bytes]) -> bool:
+        return self._unwritten.get(partition) is items
+
+    async def _answered(
+        self, ask: Callable[[StateStore], Awaitable[T]], wanted: Callable[[], bool] = lambda: True
+    ) -> T:
+        """Ask the store until it answers. Raises :class:`Outage` once nobody waits for that any more."""
+        return await until_answered(lambda: ask(self._store()), wanted=lambda: wanted() and not self._is_closing)
+
+    def close(self) -> None:
+        """Wait for a store that does not answer no longer: the process is to end, and goes on from the last commit."""
+        self._is_closing = True

@@ -7,11 +7,18 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 
 from streams.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
 from streams.embedded.postgres import binary_directory
 from streams.settings import Settings
+
+# The same examples in every run, so that a failure is everyone's; HYPOTHESIS_PROFILE=search looks for new ones and
+# prints how to see them again.
+hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("search", database=None, deadline=None, print_blob=True, max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +70,11 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
 @pytest.fixture
 def postgres_settings(postgres_server: EmbeddedPostgres) -> dict[str, Any]:
     """Give the settings of an empty database of the test's own, for ``load_settings(**postgres_settings)``."""
+    return new_database(postgres_server)
+
+
+def new_database(postgres_server: EmbeddedPostgres) -> dict[str, Any]:
+    """Make an empty database and return its settings."""
     database = f"test_{uuid.uuid4().hex}"
     command = [str(binary_directory() / "createdb"), "-h", postgres_server.host, "-p", str(postgres_server.port)]
     environment = os.environ | {"PGPASSWORD": postgres_server.password}

@@ -5,7 +5,6 @@ from pathlib import Path
 from streams.errors import Fatal
 from streams.producer import Source
 from streams.settings import Settings
-from streams.sources.connection import Timing
 from streams.sources.futures import FuturesSource
 from streams.sources.recording import RecordingSource
 from streams.sources.spot import SpotSource
@@ -24,30 +23,11 @@ def make_sources(
         if file is None:
             raise Fatal("FEED=recording needs a recording: --file FILE")
         return [RecordingSource(file, symbol=symbol, venue=venue, speed=speed, usd_quotes=settings.usd_quotes)]
-    timing = Timing.of(settings)
     sources: list[Source] = []
     if settings.spot_symbols:
-        sources.append(
-            SpotSource(
-                settings.spot_ws_url,
-                settings.spot_symbols,
-                venue=settings.spot_venue,
-                usd_quotes=settings.usd_quotes,
-                symbols_per_subscribe=settings.symbols_per_subscribe,
-                timing=timing,
-            )
-        )
+        sources.append(SpotSource.of(settings))
     if settings.futures_symbols:
-        sources.append(
-            FuturesSource(
-                settings.futures_ws_url,
-                settings.futures_symbols,
-                venue=settings.futures_venue,
-                usd_quotes=settings.usd_quotes,
-                symbols_per_subscribe=settings.symbols_per_subscribe,
-                timing=timing,
-            )
-        )
+        sources.append(FuturesSource.of(settings))
     if not sources:
         raise Fatal("there is nothing to watch: SPOT_SYMBOLS and FUTURES_SYMBOLS are both empty")
     return sources

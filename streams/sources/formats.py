@@ -9,14 +9,13 @@ from typing import Final, Protocol
 
 import msgspec
 
+from streams.deadletters import fitted
 from streams.errors import BadRecord
 from streams.records import Batch, Kind, Reject, Side, Trade
 from streams.sources.names import symbol_of_pair
 from streams.sources.parsing import parse_futures_message, parse_spot_message
 
 MICROS: Final = 1_000_000
-# A dead letter must fit into a Kafka message of 1 MB after base64.
-MAX_PAYLOAD_BYTES: Final = 256 * 1024
 
 _SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL, "b": Side.BUY, "s": Side.SELL}
 _HEADER: Final = ("time_ms", "side", "price", "qty")
@@ -53,10 +52,7 @@ def milliseconds_to_us(text: str) -> int:
 
 def reject(reason: str, detail: str, payload: bytes, venue: str, symbol: str = "") -> Reject:
     """Return a reject whose payload fits into a dead letter; what had to be cut is said in its detail."""
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        detail = f"{detail} (first {MAX_PAYLOAD_BYTES} of {len(payload)} bytes kept)"
-        payload = payload[:MAX_PAYLOAD_BYTES]
-    return Reject(reason, detail, payload, venue, symbol)
+    return Reject(reason, *fitted(detail, payload), venue, symbol)
 
 
 class CsvFormat:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import Final, TextIO
 
 log = logging.getLogger(__name__)
@@ -20,17 +21,23 @@ class Progress:
         self.bytes = 0
         self.rows = 0
         self.rejects = 0
-        self.finished = False
+        self.finished = asyncio.Event()
         self._started = time.monotonic()
+        self._ended: float | None = None
 
     def begin(self) -> None:
         """Measure the rate from now on."""
         self._started = time.monotonic()
 
+    def finish(self) -> None:
+        """Say that no more is read."""
+        self._ended = time.monotonic()
+        self.finished.set()
+
     @property
     def rate(self) -> float:
-        """Trades a second since the start."""
-        return self.rows / max(time.monotonic() - self._started, 1e-9)
+        """Trades a second, from the start to now or the end."""
+        return self.rows / max((self._ended or time.monotonic()) - self._started, 1e-9)
 
     @property
     def fraction(self) -> float:
@@ -50,12 +57,15 @@ async def show_progress(progress: Progress, stream: TextIO, *, terminal_seconds:
     """
     on_terminal = stream.isatty()
     try:
-        while not progress.finished:
-            await asyncio.sleep(terminal_seconds if on_terminal else LOG_SECONDS)
+        while not progress.finished.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(terminal_seconds if on_terminal else LOG_SECONDS):
+                    await progress.finished.wait()
+                    break
             if on_terminal:
                 stream.write(f"\r\x1b[K{progress}")
                 stream.flush()
-            elif not progress.finished:
+            else:
                 log.info("%s", str(progress))
     finally:
         if on_terminal:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from streams.amounts import is_futures
+from streams.deadletters import MAX_PAYLOAD_BYTES
 from streams.errors import BadRecord, Fatal
 from streams.records import Batch, Trade
 from streams.sources.formats import (
-    MAX_PAYLOAD_BYTES,
     MICROS,
     CsvFormat,
     Format,
@@ -100,7 +100,7 @@ class RecordingSource:
                 # The thread cannot be interrupted, and the file must not be closed under its hands.
                 await asyncio.wait([reading])
             reader.close()
-            self.progress.finished = True
+            self.progress.finish()
 
     def _read(self) -> Generator[list[Batch], None, None]:
         try:

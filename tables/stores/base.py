@@ -9,7 +9,11 @@ Items = Mapping[bytes, bytes]
 
 
 class StateStore(Protocol):
-    """A store of one table's partitions. Keys and values are bytes as :mod:`tables.chunks` makes them."""
+    """A store of one table's partitions. Keys and values are bytes as :mod:`tables.chunks` makes them.
+
+    A store behind a network raises :class:`streams.errors.Outage` while it does not answer: nothing was done, or all
+    of it, and doing it again is harmless.
+    """
 
     async def load(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """Return the items of a partition whose keys begin with ``prefix``."""
@@ -19,8 +23,8 @@ class StateStore(Protocol):
         """Write items that the changelog holds up to and including ``changelog_offset``."""
         ...
 
-    def scan(self, partition: int) -> Iterable[tuple[bytes, bytes]]:
-        """Return all items of a partition, in one synchronous step."""
+    async def markets(self, partition: int) -> Iterable[tuple[str, str]]:
+        """Return the (venue, symbol) of every market of a partition."""
         ...
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from faust.stores import memory
 from faust.types import TP
 
+from tables.chunks import market_of
 from tables.stores.base import Items, newer
 
 
@@ -24,9 +25,9 @@ class Store(memory.Store):  # type: ignore[misc]
         """Write items."""
         self._partitions.setdefault(partition, {}).update(items)
 
-    def scan(self, partition: int) -> list[tuple[bytes, bytes]]:
-        """Return all items of a partition."""
-        return list(self._partitions.get(partition, {}).items())
+    async def markets(self, partition: int) -> set[tuple[str, str]]:
+        """Return the (venue, symbol) of every market of a partition."""
+        return {market_of(key) for key in self._partitions.get(partition, {})}
 
     def apply_changelog_batch(
         self,

@@ -8,6 +8,7 @@ from faust.stores import rocksdb
 from faust.types import TP
 from rocksdict import WriteBatch
 
+from tables.chunks import market_of
 from tables.stores.base import Items, newer
 
 # Faust's defaults are a 2 GiB block cache and three 64 MiB buffers for every partition of every table.
@@ -42,9 +43,9 @@ class Store(rocksdb.Store):  # type: ignore[misc]
         batch.put(self.offset_key, str(changelog_offset).encode())
         self._db_for_partition(partition).write(batch)
 
-    def scan(self, partition: int) -> list[tuple[bytes, bytes]]:
-        """Return all items of a partition."""
-        return list(self._visible_items(self._db_for_partition(partition)))
+    async def markets(self, partition: int) -> set[tuple[str, str]]:
+        """Return the (venue, symbol) of every market of a partition."""
+        return {market_of(key) for key in self._visible_keys(self._db_for_partition(partition))}
 
     def apply_changelog_batch(
         self,

@@ -73,9 +73,7 @@ class Replica:
         market = self.market(trades.venue, trades.symbol)
         done = 0
         while done < len(trades):
-            outcome = self.evaluator.fold(
-                market, trades, message_us=4 * 10**15, partition=0, offset=offset, start=done
-            )
+            outcome = self.evaluator.fold(market, trades, message_us=4 * 10**15, partition=0, offset=offset, start=done)
             done = outcome.done
             self.counted += outcome.counted
             self.duplicates += outcome.duplicates
@@ -109,9 +107,7 @@ class Replica:
         writes: list[tuple[bytes, bytes]] = []
         for market in self.markets.values():
             head, chunks = market.take_dirty()
-            writes += [
-                (chunk_key(market.venue, market.symbol, c.number % self.span.slots), encode(c)) for c in chunks
-            ]
+            writes += [(chunk_key(market.venue, market.symbol, c.number % self.span.slots), encode(c)) for c in chunks]
             writes.append((head_key(market.venue, market.symbol), encode(head)))
             market.flushed_watermark = market.watermark
         if dies is not None:

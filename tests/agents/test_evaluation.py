@@ -28,7 +28,8 @@ def rows(replica: Replica) -> list[dict[str, Any]]:
 
 def windows(replica: Replica, oracle: Oracle) -> tuple[list[Any], list[Any]]:
     """Return every kept pane's window, by the program and by the oracle."""
-    ours, theirs = [], []
+    ours: list[Any] = []
+    theirs: list[Any] = []
     for venue, symbol in oracle.markets():
         market = replica.market(venue, symbol)
         panes = oracle.panes(venue, symbol)

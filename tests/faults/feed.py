@@ -17,7 +17,7 @@ from tests.wire import records
 STEP_SECONDS = 0.02
 SPOT_SYMBOLS = ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD")
 FUTURES_SYMBOLS = ("PF_XBTUSD", "PI_ETHUSD")
-"""Chosen so that each of 4 partitions has a market."""
+"""Chosen so that each of 4 or 6 partitions has a market."""
 
 
 class Script:

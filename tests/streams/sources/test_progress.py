@@ -25,7 +25,8 @@ async def test_on_a_terminal_one_line_is_rewritten() -> None:
     showing = asyncio.create_task(show_progress(progress, terminal, terminal_seconds=0.001))
     progress.bytes, progress.rows = 100, 5
     await until(lambda: "50%, 5 trades" in terminal.getvalue())
-    progress.bytes, progress.finished = 200, True
+    progress.bytes = 200
+    progress.finish()
     await showing
     shown = terminal.getvalue()
     assert shown.count("\n") == 1
@@ -43,7 +44,8 @@ async def test_elsewhere_lines_are_logged_and_the_last_state_too(
     stream = io.StringIO()
     showing = asyncio.create_task(show_progress(progress, stream))
     await until(lambda: bool(caplog.messages))
-    progress.bytes, progress.rows, progress.rejects, progress.finished = 100, 12345, 2, True
+    progress.bytes, progress.rows, progress.rejects = 100, 12345, 2
+    progress.finish()
     await showing
     assert caplog.messages[0].startswith("XBTUSD.csv:   0%, 0 trades")
     assert caplog.messages[-1].startswith("XBTUSD.csv: 100%, 12,345 trades, 2 refused")
@@ -60,3 +62,16 @@ async def test_a_stopped_recording_shows_how_far_it_came(caplog: pytest.LogCaptu
     showing.cancel()
     await asyncio.gather(showing, return_exceptions=True)
     assert caplog.messages[-1].startswith("XBTUSD.csv:  42%")
+
+
+async def test_the_rate_is_that_of_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once all is read it does not fall while the broker takes the rest."""
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    progress = Progress("XBTUSD.csv", 100)
+    progress.rows = 1000
+    now += 10
+    assert progress.rate == pytest.approx(100)
+    progress.finish()
+    now += 90
+    assert progress.rate == pytest.approx(100)

@@ -401,7 +401,7 @@ async def test_a_reader_that_is_left_reads_no_further(tmp_path: Path, monkeypatc
     await anext(batches)
     assert source.progress.bytes <= 2000
     await batches.aclose()  # type: ignore[attr-defined]
-    assert source.progress.finished
+    assert source.progress.finished.is_set()
 
 
 async def test_progress_tells_bytes_rows_and_rate(tmp_path: Path) -> None:
@@ -409,7 +409,7 @@ async def test_progress_tells_bytes_rows_and_rate(tmp_path: Path) -> None:
     source = RecordingSource(write(tmp_path / "XBTUSD.csv", *["1381095255,1,1"] * 1234))
     assert source.progress.fraction == 0
     await trades_of(source)
-    assert source.progress.finished
+    assert source.progress.finished.is_set()
     assert (source.progress.fraction, source.progress.rows) == (1.0, 1234)
     assert source.progress.rate > 0
     assert str(source.progress).startswith("XBTUSD.csv: 100%, 1,234 trades, ")

@@ -1,0 +1,44 @@
+"""Waiting for a table store that does not answer: bounded delays, one log line at each end."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from streams import metrics
+from streams.errors import Outage
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_SECONDS: Final = 0.1
+LAST_RETRY_SECONDS: Final = 5.0
+SINK: Final = "table_store"
+
+T = TypeVar("T")
+
+
+async def until_answered(work: Callable[[], Awaitable[T]], *, wanted: Callable[[], bool] = lambda: True) -> T:
+    """Do ``work`` until it does not raise :class:`Outage`; return its result.
+
+    Raises the last :class:`Outage` once the result is no longer ``wanted``; every other error at once.
+    """
+    delay_seconds = FIRST_RETRY_SECONDS
+    loop = asyncio.get_running_loop()
+    away_since: float | None = None
+    while True:
+        try:
+            result = await work()
+        except Outage as error:
+            metrics.sink_retries.labels(SINK).inc()
+            if away_since is None:
+                away_since = loop.time()
+                log.warning("%s; trying again until it does, nothing is acknowledged meanwhile", error)
+            if not wanted():
+                raise
+            await asyncio.sleep(delay_seconds * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
+            delay_seconds = min(delay_seconds * 2, LAST_RETRY_SECONDS)
+        else:
+            if away_since is not None:
+                log.info("the table store answers again after %.1f s", loop.time() - away_since)
+            return result

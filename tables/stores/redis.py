@@ -1,0 +1,254 @@
+"""Market state in Redis, which every replica can read: a hash a market, written in one round trip a flush.
+
+A partition's state comes with the changelog offset it stands for, so an owner reads no more of the changelog than
+what its predecessor had not written, usually nothing, and standbys have nothing to do. Everything that waits for
+Redis waits asynchronously: what Faust calls synchronously works on memory.
+"""
+
+import asyncio
+import functools
+import logging
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import redis
+from faust.stores import base
+from faust.types import TP
+from redis.exceptions import RedisError
+from yarl import URL
+
+from streams import keys
+from streams.broker import ends_of
+from streams.errors import Fatal, Outage
+from streams.redis_link import Script, address_of, connect, evaluate
+from tables.chunks import offset_of
+from tables.stores.base import Items, newer
+from tables.stores.patience import until_answered
+from tables.stores.redis_scripts import LOAD, LOST, MARKETS, SAVE
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS: Final = 5.0
+# A script keeps Redis from its other clients: about 2 ms for as many values (measured).
+MAX_VALUES_A_CALL: Final = 500
+MAX_KEYS_A_DELETE: Final = 1000
+NOTHING: Final = -1
+"""The changelog offset of a partition whose changelog is empty."""
+
+_PACK_OFFSET: Final = struct.Struct(">q")
+
+
+class StoreLost(Fatal):
+    """Redis no longer has what it had acknowledged. Starting again restores it from the changelog."""
+
+
+class Store(base.Store):  # type: ignore[misc]
+    """A Faust store driver for ``redis://``. Values are read and written by market; the mapping interface is not."""
+
+    def __init__(self, url: Any, app: Any, table: Any, **kwargs: Any) -> None:
+        super().__init__(url, app, table, **kwargs)
+        # Faust shows a store's URL: it is given one without the password.
+        self._url = str(URL(app.settings.table_store))
+        self._client = connect(self._url)
+        self._cluster = ""
+        self._offsets: dict[int, int] = {}
+        # What was read of the changelogs of partitions that are being restored, until it is all there.
+        self._restored: dict[int, dict[bytes, bytes]] = {}
+        self._replayed: dict[int, int] = {}
+
+    # What the keeper uses
+
+    async def load(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the items of a market, whose keys begin with ``prefix``. Raises as :meth:`save`."""
+        market = prefix[:-1].decode()
+        flat = await self._call(LOAD, partition, [self._key(keys.table_market, partition, market)])
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        return [(prefix + field, value[_PACK_OFFSET.size :]) for field, value in pairs]
+
+    async def save(self, partition: int, items: Items, changelog_offset: int) -> None:
+        """Write items and the changelog offset they stand for. Raises :class:`Outage`, :class:`StoreLost`."""
+        await self._save(partition, items, changelog_offset)
+
+    async def markets(self, partition: int) -> list[tuple[str, str]]:
+        """Return the (venue, symbol) of every market of a partition. Raises as :meth:`save`."""
+        names = await self._call(MARKETS, partition, [self._key(keys.table_markets, partition)])
+        return [(venue, symbol) for venue, _, symbol in (name.decode().rpartition("|") for name in names)]
+
+    # What Faust uses
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """Return the changelog offset that the state contains, as found when the partition was assigned."""
+        offset = self._offsets.get(tp.partition, NOTHING)
+        return None if offset == NOTHING else offset
+
+    def set_persisted_offset(self, tp: TP, offset: int) -> None:
+        """Do nothing: the offset is written with the state it stands for."""
+
+    async def need_active_standby_for(self, tp: TP) -> bool:  # noqa: ARG002 - Faust's interface
+        """Return false: whoever takes a partition over finds its state in Redis."""
+        return False
+
+    async def on_rebalance(
+        self,
+        assigned: set[TP],  # noqa: ARG002 - Faust's interface
+        revoked: set[TP],  # noqa: ARG002
+        newly_assigned: set[TP],  # noqa: ARG002
+        generation_id: int = 0,  # noqa: ARG002
+    ) -> None:
+        """Find out how far the state of the partitions served from now on goes. Waits for Redis and the broker."""
+        topic = self.table.changelog_topic_name
+        active = sorted(tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == topic)
+        self._restored = {partition: {} for partition in active}
+        self._replayed = {}
+        if active:
+            await until_answered(lambda: self._find_offsets(topic, active), wanted=self._is_wanted)
+
+    def apply_changelog_batch(
+        self,
+        batch: Iterable[Any],
+        to_key: Callable[[Any], Any],  # noqa: ARG002 - Faust's interface; keys and values are bytes here
+        to_value: Callable[[Any], Any],  # noqa: ARG002
+    ) -> None:
+        """Take over what the state lacks; of two values of a key the one with the higher source offset stays."""
+        for event in batch:
+            message = event.message
+            items = self._restored.get(message.partition)
+            if items is None:
+                continue
+            self._replayed[message.partition] = message.offset
+            if message.value is not None and newer(items.get(message.key), message.value):
+                items[message.key] = message.value
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:  # noqa: ARG002
+        """Write what was read of the changelogs. Waits for Redis: nothing is consumed before it has it."""
+        try:
+            for partition in sorted(tp.partition for tp in active_tps):
+                items = self._restored.pop(partition, None)
+                if items is not None:
+                    known = self._offsets.get(partition)
+                    reached = max(NOTHING if known is None else known, self._replayed.get(partition, NOTHING))
+                    write = functools.partial(self._save, partition, items, reached, anew=known is None)
+                    await until_answered(write, wanted=self._is_wanted)
+        except (Outage, StoreLost) as error:
+            # Faust takes no notice of errors here; the next access meets the same one and ends the process.
+            log.error("%s", error)  # noqa: TRY400 - the text says it all
+
+    def reset_state(self) -> None:
+        """Delete the table (``faust reset``)."""
+        with redis.Redis.from_url(self._url, socket_timeout=ANSWER_SECONDS) as client:
+            for key in client.scan_iter(f"{keys.table_prefix(self.app.conf.id, self.table_name)}*", count=1000):
+                client.unlink(key)
+
+    async def on_stop(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def __getitem__(self, key: Any) -> Any:
+        raise NotImplementedError("state in Redis is read by market: use load()")
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise NotImplementedError("state in Redis is written by flush: use save()")
+
+    def __delitem__(self, key: Any) -> None:
+        raise NotImplementedError("state in Redis is never deleted: rings of chunks do not grow")
+
+    # How it is done
+
+    def _is_wanted(self) -> bool:
+        return not (self.should_stop or self.app.should_stop)
+
+    def _key(self, make: Callable[..., str], partition: int, *rest: str) -> str:
+        return make(self.app.conf.id, self.table_name, partition, *rest)
+
+    async def _find_offsets(self, topic: str, partitions: Sequence[int]) -> None:
+        """Read how far each partition's state goes; state that another broker's changelog made is deleted."""
+        self._cluster, ends = await ends_of(self.app.settings, topic, partitions)
+        await self._check_policy()
+        for partition in partitions:
+            self._offsets.pop(partition, None)
+            meta = self._key(keys.table_meta, partition)
+            cluster, offset = await self._answer(self._client.hmget(meta, ["cluster", "offset"]))
+            if offset is not None and cluster == self._cluster.encode() and int(offset) < ends[partition]:
+                self._offsets[partition] = int(offset)
+                continue
+            if offset is not None:
+                log.warning(
+                    "the state of partition %d in Redis was made with another broker's changelog: it is deleted, and "
+                    "restored from this one's",
+                    partition,
+                )
+            await self._clear(partition)
+
+    async def _clear(self, partition: int) -> None:
+        markets = self._key(keys.table_markets, partition)
+        names = [name.decode() for name in await self._answer(self._client.smembers(markets))]
+        found = [self._key(keys.table_market, partition, name) for name in names]
+        found += [markets, self._key(keys.table_meta, partition)]
+        for at in range(0, len(found), MAX_KEYS_A_DELETE):
+            await self._answer(self._client.unlink(*found[at : at + MAX_KEYS_A_DELETE]))
+
+    async def _check_policy(self) -> None:
+        """Raise :class:`Fatal` where Redis drops whatever it likes when it is full."""
+        memory = await self._answer(self._client.info("memory"))
+        policy = str(memory.get("maxmemory_policy", ""))
+        if policy.startswith("allkeys"):
+            raise Fatal(
+                f"the Redis of TABLE_STORE drops keys when it is full (maxmemory-policy {policy}): "
+                "set it to noeviction or volatile-ttl"
+            )
+
+    async def _save(self, partition: int, items: Items, reached: int, *, anew: bool = False) -> None:
+        by_market: dict[str, list[tuple[str, bytes]]] = {}
+        for key, value in items.items():
+            market, _, field = key.decode().rpartition("|")
+            by_market.setdefault(market, []).append((field, value))
+        parts = list(_parts(by_market))
+        for number, part in enumerate(parts, 1):
+            # The offset is stored with the last values: a save that was cut short stands for none.
+            is_last = number == len(parts)
+            arguments: list[Any] = [reached if is_last else "", "anew" if anew else ""]
+            market_keys = []
+            for market, values in part:
+                market_keys.append(self._key(keys.table_market, partition, market))
+                arguments += (market, len(values))
+                for field, value in values:
+                    offset = offset_of(value)
+                    arguments += (field, offset, _PACK_OFFSET.pack(offset) + value)
+            markets = self._key(keys.table_markets, partition)
+            stored = await self._call(SAVE, partition, [markets, *market_keys], arguments)
+            if is_last:
+                self._offsets[partition] = int(stored)
+
+    async def _call(self, script: Script, partition: int, more_keys: list[str], arguments: Sequence[Any] = ()) -> Any:
+        known = self._offsets.get(partition, NOTHING)
+        meta = self._key(keys.table_meta, partition)
+        work = evaluate(self._client, script, [meta, *more_keys], [self._cluster, known, *arguments])
+        result = await self._answer(work)
+        if result == LOST:
+            raise StoreLost(
+                f"the Redis of TABLE_STORE at {address_of(self._client)} has lost state of partition {partition}: "
+                "it was emptied, or restored from an old copy; start again to restore it from the changelog"
+            )
+        return result
+
+    async def _answer(self, work: Any) -> Any:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await work
+        except (RedisError, OSError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            raise Outage(f"the table store in Redis at {address_of(self._client)} does not answer ({reason})") from None
+
+
+def _parts(by_market: dict[str, list[tuple[str, bytes]]]) -> Iterable[list[tuple[str, list[tuple[str, bytes]]]]]:
+    """Yield the values in parts of a bounded number; one empty part where there are none."""
+    part: list[tuple[str, list[tuple[str, bytes]]]] = []
+    count = 0
+    for market, values in by_market.items():
+        if part and count + len(values) > MAX_VALUES_A_CALL:
+            yield part
+            part, count = [], 0
+        part.append((market, values))
+        count += len(values)
+    yield part

@@ -1,0 +1,59 @@
+"""The web view on Faust's own web server: pages, JSON, a stream of changes, metrics and health."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from tables.web.access import Access
+from tables.web.api import Api
+from tables.web.cluster import Cluster
+from tables.web.guard import add_headers, guard
+from tables.web.health import Health
+from tables.web.hub import Hub
+from tables.web.local import LocalMarkets
+from tables.web.openapi import document
+from tables.web.pages import PAGES, Pages
+from tables.web.stream import Stream
+
+
+def add_routes(app: Any) -> None:
+    """Add the view to Faust's web server.
+
+    Raises :class:`streams.errors.BadSetting` where the settings would open it to the network without a token.
+    """
+    access = Access(app.settings)
+    server: web.Application = app.web.web_app
+    cluster = Cluster(app, access.headers)
+    local = LocalMarkets(app, cluster)
+    hub = Hub(app, local, cluster, app.alert_history)
+    api = Api(app, hub, local, cluster, app.alert_history)
+    health, pages = Health(app), Pages()
+    openapi = msgspec.json.encode(document(app.alert_history.row_type))
+
+    async def openapi_view(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=openapi, content_type="application/json")
+
+    router = server.router
+    router.add_get("/metrics", health.metrics)
+    router.add_get("/healthz", health.healthz)
+    router.add_get("/readyz", health.readyz)
+    router.add_get("/api/windows", api.windows)
+    router.add_get("/api/panes", api.panes)
+    router.add_get("/api/alerts", api.alerts)
+    router.add_get("/api/workers", api.workers)
+    router.add_get("/api/stream", Stream(hub, local, app.settings).handle, allow_head=False)
+    router.add_get("/api/openapi.json", openapi_view)
+    for path in PAGES:
+        router.add_get(path, pages.page)
+    router.add_get("/static/{name:.+}", pages.file)
+    router.add_post("/login", access.login)
+    router.add_post("/logout", access.logout)
+
+    async def stop(_: web.Application) -> None:
+        await hub.stop()
+        await cluster.close()
+
+    server.middlewares.append(guard(access))
+    server.on_response_prepare.append(add_headers)
+    server.on_shutdown.append(stop)

@@ -1,0 +1,183 @@
+"""The JSON under ``/api/``: windows, panes, alerts, workers."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from streams.settings import SEVERITIES
+from tables.state import Market
+from tables.web.cluster import Cluster, PeerDown
+from tables.web.exports import csv_response, csv_text
+from tables.web.guard import problem
+from tables.web.hub import AlertHistory, Hub
+from tables.web.local import LocalMarkets, age_seconds
+from tables.web.params import MAX_UNIX_SECONDS, Query
+from tables.web.rows import PaneRow, Panes, WindowRow, pane_rows
+from tables.web.workers import WorkerRow, Workers, producer_rows, silent_worker, worker_row
+
+SCOPES: Final = ("all", "local")
+FORMATS: Final = ("json", "csv")
+RULES: Final = ("volume", "liquidation")
+MAX_ALERTS: Final = 5000
+DEFAULT_ALERTS: Final = 100
+NOTES: Final = "X-Liqmon-Notes"
+"""Header of answers that lack something: what, and why. The body of ``/api/windows`` is the plain list."""
+
+_ROWS_BETWEEN_TURNS: Final = 200
+
+
+class Api:
+    """The handlers."""
+
+    def __init__(self, app: Any, hub: Hub, local: LocalMarkets, cluster: Cluster, history: AlertHistory) -> None:
+        self._app = app
+        self._hub = hub
+        self._local = local
+        self._cluster = cluster
+        self._history = history
+
+    async def windows(self, request: web.Request) -> web.StreamResponse:
+        """Answer every window of every market of all replicas."""
+        query = Query(request, ("venue", "symbol", "window_seconds", "scope"))
+        venue, symbol = query.name("venue"), query.name("symbol")
+        seconds = query.integer("window_seconds", low=1, high=86_400)
+        rows, notes = await self._window_rows(query.choice("scope", SCOPES, "all"), venue, symbol)
+        if seconds is not None:
+            rows = [row for row in rows if row.window_seconds == seconds]
+        return _json(sorted(rows, key=lambda row: (row.venue, row.symbol, row.window_seconds)), notes)
+
+    async def _window_rows(
+        self, scope: str, venue: str | None, symbol: str | None
+    ) -> tuple[list[WindowRow], list[str]]:
+        if scope == "local":
+            return await self._local.window_rows(venue, symbol), []
+        asked = {name: value for name, value in (("venue", venue), ("symbol", symbol)) if value is not None}
+        own, (bodies, notes) = await asyncio.gather(
+            self._local.window_rows(venue, symbol),
+            self._cluster.get_all("/api/windows", {**asked, "scope": "local"}),
+        )
+        rows = {(row.venue, row.symbol, row.window_seconds): row for row in own}
+        for body in bodies:
+            try:
+                for row in msgspec.json.decode(body, type=list[WindowRow]):
+                    rows.setdefault(
+                        (row.venue, row.symbol, row.window_seconds), msgspec.structs.replace(row, source="peer")
+                    )
+            except msgspec.MsgspecError:
+                notes.append("a worker answered with rows of another version; they are missing")
+        return list(rows.values()), notes
+
+    async def panes(self, request: web.Request) -> web.StreamResponse:
+        """Answer the panes of one market, from the worker that serves it."""
+        query = Query(request, ("venue", "symbol", "from", "to", "format", "scope"))
+        venue, symbol = query.required("venue"), query.required("symbol")
+        start, end = query.span()
+        as_csv = query.choice("format", FORMATS, "json") == "csv"
+        is_local = query.choice("scope", SCOPES, "all") == "local"
+        found = self._local.find(venue, symbol)
+        if found is None:
+            await self._local.load()
+            found = self._local.find(venue, symbol)
+        if found is None and not is_local:
+            return await self._ask_owner(request, symbol)
+        if found is None:
+            return problem(request, HTTPStatus.NOT_FOUND, "no such market here")
+        panes = await self._panes(*found, start, end)
+        if as_csv:
+            return csv_response(f"panes-{_file_name(symbol)}", csv_text(PaneRow.__struct_fields__, panes.rows))
+        return _json(panes)
+
+    async def _panes(self, partition: int, market: Market, start: int | None, end: int | None) -> Panes:
+        seconds = self._local.pane_seconds
+        first = market.watermark - self._app.span.window + 1 if start is None else start // seconds
+        last = market.watermark if end is None else -(-end // seconds) - 1
+        rows = []
+        for row in pane_rows(market, first, last, seconds):
+            rows.append(row)
+            if len(rows) % _ROWS_BETWEEN_TURNS == 0:
+                await asyncio.sleep(0)
+        return Panes(
+            venue=market.venue,
+            symbol=market.symbol,
+            owner=self._cluster.here,
+            partition=partition,
+            source="memory",
+            offset=market.offset,
+            newest_pane=market.watermark * seconds,
+            oldest_pane=market.oldest * seconds,
+            age_seconds=age_seconds(market),
+            missing_ids=sum(high - low + 1 for row in rows for low, high in row.gaps),
+            rows=rows,
+        )
+
+    async def _ask_owner(self, request: web.Request, symbol: str) -> web.StreamResponse:
+        owner = self._cluster.owner(self._app.home(symbol))
+        if owner is None or owner == self._cluster.here:
+            return problem(request, HTTPStatus.NOT_FOUND, "no such market")
+        try:
+            answer = await self._cluster.get(owner, request.path, {**request.query, "scope": "local"})
+        except PeerDown as error:
+            return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"{error}; it serves this market")
+        if answer.status == HTTPStatus.OK and answer.content_type == "text/csv":
+            return csv_response(f"panes-{_file_name(symbol)}", answer.body.decode())
+        if answer.status == HTTPStatus.OK:
+            return _json(msgspec.structs.replace(msgspec.json.decode(answer.body, type=Panes), source="peer"))
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return problem(request, HTTPStatus.NOT_FOUND, "no such market")
+        return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"{owner} answered {answer.status}")
+
+    async def alerts(self, request: web.Request) -> web.StreamResponse:
+        """Answer the history of alerts from Postgres, newest first."""
+        query = Query(request, ("venue", "symbol", "rule", "severity", "from", "to", "limit", "format"))
+        since, until = query.span()
+        limit = query.integer("limit", low=1, high=MAX_ALERTS)
+        as_csv = query.choice("format", FORMATS, "json") == "csv"
+        rows = await self._history.find(
+            venue=query.name("venue"),
+            symbol=query.name("symbol"),
+            rules=query.choices("rule", RULES),
+            severities=query.choices("severity", SEVERITIES),
+            since=since,
+            until=until if until is not None else MAX_UNIX_SECONDS,
+            limit=limit or DEFAULT_ALERTS,
+        )
+        if as_csv:
+            return csv_response("alerts", csv_text(self._history.row_type.__struct_fields__, rows))
+        return _json(rows)
+
+    async def workers(self, request: web.Request) -> web.StreamResponse:
+        """Answer all workers of the group and the producers that are configured."""
+        query = Query(request, ("scope",))
+        await self._local.load()
+        own = await worker_row(self._app, self._local, self._hub.watchers)
+        if query.choice("scope", SCOPES, "all") == "local":
+            return _json(Workers(self._cluster.here, [own], [], []))
+        (bodies, notes), producers = await asyncio.gather(
+            self._cluster.get_all("/api/workers", {"scope": "local"}),
+            producer_rows(self._app.settings.producer_urls),
+        )
+        rows = {own.url: own}
+        for body in bodies:
+            try:
+                rows.update((row.url, row) for row in msgspec.json.decode(body, type=Workers).rows)
+            except msgspec.MsgspecError:
+                notes.append("a worker of another version answered")
+        for url, partitions in self._cluster.partitions().items():
+            if url not in rows:
+                rows[url] = silent_worker(url, partitions, "does not answer")
+        found: list[WorkerRow] = sorted(rows.values(), key=lambda row: row.url)
+        return _json(Workers(self._cluster.here, found, producers, notes))
+
+
+def _json(value: Any, notes: Sequence[str] = ()) -> web.Response:
+    headers = {NOTES: "; ".join(notes).encode("ascii", "replace").decode()} if notes else None
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json", headers=headers)
+
+
+def _file_name(symbol: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", symbol).strip("-")[:60] or "market"

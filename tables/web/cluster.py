@@ -1,0 +1,99 @@
+"""The other workers: who serves which partition, by Faust's assignment, and asking them over HTTP."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+
+from streams.topics import TRADES
+
+log = logging.getLogger(__name__)
+
+PEER_SECONDS: Final = 1.0
+"""How long another worker may take to answer; then its rows are missing, with a note."""
+
+MAX_ANSWER_BYTES: Final = 64 * 1024**2
+
+
+class PeerDown(Exception):
+    """Another worker did not answer in time, or not as one of this program."""
+
+
+class Answer:
+    """What another worker said."""
+
+    __slots__ = ("body", "content_type", "status")
+
+    def __init__(self, status: int, content_type: str, body: bytes) -> None:
+        self.status = status
+        self.content_type = content_type
+        self.body = body
+
+
+class Cluster:
+    """The workers of the group. ``here`` is the address under which this one is announced."""
+
+    def __init__(self, app: Any, headers: Mapping[str, str]) -> None:
+        self._app = app
+        self._headers = dict(headers)
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def here(self) -> str:
+        """The address under which this worker is announced."""
+        return str(self._app.conf.canonical_url).rstrip("/")
+
+    def partitions(self) -> dict[str, list[int]]:
+        """Return each worker's partitions of the topic ``trades``; this worker is always among them."""
+        found: dict[str, list[int]] = {self.here: []}
+        for url, topics in self._app.router.external_topics_metadata().items():
+            found[str(url).rstrip("/")] = sorted(topics.get(TRADES, ()))
+        return dict(sorted(found.items()))
+
+    def peers(self) -> list[str]:
+        """Return the addresses of the other workers."""
+        return [url for url in self.partitions() if url != self.here]
+
+    def owner(self, partition: int) -> str | None:
+        """Return the address of the worker that a partition is assigned to, if any."""
+        return next((url for url, partitions in self.partitions().items() if partition in partitions), None)
+
+    def session(self) -> aiohttp.ClientSession:
+        """Return the session for requests to other workers."""
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(headers=self._headers, cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
+
+    async def get(self, url: str, path: str, query: Mapping[str, str]) -> Answer:
+        """Ask another worker. Raises :class:`PeerDown` where it does not answer within a second."""
+        try:
+            async with (
+                asyncio.timeout(PEER_SECONDS),
+                self.session().get(f"{url}{path}", params=query, allow_redirects=False) as response,
+            ):
+                return Answer(response.status, response.content_type, await response.content.read(MAX_ANSWER_BYTES))
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise PeerDown(f"{url} does not answer ({type(error).__name__})") from None
+
+    async def get_all(self, path: str, query: Mapping[str, str]) -> tuple[list[bytes], list[str]]:
+        """Ask all other workers at once; return the bodies of those that answered well, and a note for each other."""
+        peers = self.peers()
+        answers = await asyncio.gather(*(self.get(url, path, query) for url in peers), return_exceptions=True)
+        bodies, notes = [], []
+        for url, answer in zip(peers, answers, strict=True):
+            if isinstance(answer, Answer) and answer.status == 200:
+                bodies.append(answer.body)
+            elif isinstance(answer, Answer):
+                notes.append(f"{url} answered {answer.status}; what it serves is missing")
+            elif isinstance(answer, PeerDown):
+                notes.append(f"{answer}; what it serves is missing")
+            elif isinstance(answer, BaseException):
+                raise answer
+        return bodies, notes
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        if self._session is not None:
+            await self._session.close()

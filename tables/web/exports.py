@@ -1,0 +1,50 @@
+"""Rows as CSV, for spreadsheets."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from aiohttp import hdrs, web
+
+# A spreadsheet takes a cell that begins so for a formula.
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_text(columns: Iterable[str], rows: Iterable[msgspec.Struct]) -> str:
+    """Return rows as CSV with a heading: ranges as ``low-high``, several of them separated by spaces."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    names = list(columns)
+    writer.writerow(names)
+    writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(FORMULA_STARTS) else value
+    if isinstance(value, list):
+        return " ".join(_joined(value))
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _joined(values: list[Any]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, list):
+            low, high = value
+            yield str(low) if low == high else f"{low}-{high}"
+        else:
+            yield str(value)
+
+
+def csv_response(name: str, text: str) -> web.Response:
+    """Return CSV as a download. ``name`` is the file's, made of letters, digits and dashes by the caller."""
+    return web.Response(
+        text=text,
+        content_type="text/csv",
+        charset="utf-8",
+        headers={hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}.csv"'},
+    )

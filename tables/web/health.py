@@ -1,0 +1,34 @@
+"""``/metrics``, ``/healthz`` and ``/readyz`` of a worker."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from streams import metrics
+from tables.web.workers import readiness
+
+
+class Health:
+    """The handlers for those who watch over the worker itself."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def metrics(self, _: web.Request) -> web.StreamResponse:
+        """Answer the metrics in Prometheus's text format."""
+        return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def healthz(self, _: web.Request) -> web.StreamResponse:
+        """Answer that the event loop runs."""
+        return _json({"status": "running"}, 200)
+
+    async def readyz(self, _: web.Request) -> web.StreamResponse:
+        """Answer whether this worker is of use: 200 with the facts, or 503 with them."""
+        facts = await readiness(self._app)
+        return _json(facts, 200 if all(facts.values()) else 503)
+
+
+def _json(body: Any, status: int) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")

@@ -1,0 +1,134 @@
+"""The markets that this worker serves, as rows: from memory, with each market's sums kept between looks."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+from streams.settings import SEVERITIES
+from tables.state import Market
+from tables.web.cluster import Cluster
+from tables.web.rolling import SPARK_STEP, Rolling
+from tables.web.rows import COLUMNS, MarketRow, Spark, WindowRow, figure_values, mark_of, usd
+
+SLICE_SECONDS: Final = 0.004
+"""How long rows are made before the stream's messages have their turn again."""
+
+
+class LocalMarkets:
+    """Rows of this worker's markets. ``windows`` are their lengths in seconds, shortest first."""
+
+    def __init__(self, app: Any, cluster: Cluster) -> None:
+        self._app = app
+        self._cluster = cluster
+        settings = app.settings
+        self.pane_seconds: int = settings.pane_ms // 1000
+        self.windows = tuple(sorted({*settings.windows, settings.window_seconds}))
+        self.rule_window: int = settings.window_seconds
+        self._cooldown: int = settings.alert_cooldown_sec // self.pane_seconds
+        self._rolling: dict[Market, Rolling] = {}
+
+    @property
+    def here(self) -> str:
+        """The address under which this worker is announced."""
+        return self._cluster.here
+
+    async def load(self) -> None:
+        """Bring markets into memory that have not traded since this worker took their partition over."""
+        app = self._app
+        if app.rebalancing or not app.tables.actives_ready:
+            return
+        for partition in self.served():
+            await app.keeper.preload(partition)
+
+    def served(self) -> list[int]:
+        """Return the partitions that this worker serves now."""
+        return sorted(tp.partition for tp in self._app.assignor.assigned_actives() if tp.topic == "trades")
+
+    def rollings(self) -> list[tuple[int, Rolling]]:
+        """Return (partition, windows) of every market in memory; forgets those that moved away."""
+        known, self._rolling = self._rolling, {}
+        found = []
+        for partition, market in self._app.keeper.markets():
+            if market.watermark >= 0:
+                rolling = known.get(market) or Rolling(
+                    market, [seconds // self.pane_seconds for seconds in self.windows]
+                )
+                self._rolling[market] = rolling
+                found.append((partition, rolling))
+        return found
+
+    def forget(self) -> None:
+        """Drop the sums: nobody is looking."""
+        self._rolling.clear()
+
+    def find(self, venue: str, symbol: str) -> tuple[int, Market] | None:
+        """Return (partition, market) where it is in memory here."""
+        for partition, market in self._app.keeper.markets():
+            if market.symbol == symbol and market.venue == venue:
+                return partition, market
+        return None
+
+    async def window_rows(self, venue: str | None, symbol: str | None) -> list[WindowRow]:
+        """Return every window of every market, or of those asked for."""
+        await self.load()
+        rows: list[WindowRow] = []
+        began = time.perf_counter()
+        for partition, rolling in self.rollings():
+            market = rolling.market
+            if (venue is None or market.venue == venue) and (symbol is None or market.symbol == symbol):
+                rows += self._windows_of(partition, rolling)
+            if time.perf_counter() - began > SLICE_SECONDS:
+                await asyncio.sleep(0)
+                began = time.perf_counter()
+        return rows
+
+    def _windows_of(self, partition: int, rolling: Rolling) -> Iterator[WindowRow]:
+        market = rolling.market
+        end = (market.watermark + 1) * self.pane_seconds
+        for seconds, figures in zip(self.windows, rolling.figures(), strict=True):
+            yield WindowRow(
+                venue=market.venue,
+                symbol=market.symbol,
+                window_seconds=seconds,
+                window_start=end - seconds,
+                window_end=end,
+                owner=self.here,
+                partition=partition,
+                source="memory",
+                age_seconds=age_seconds(market),
+                **dict(zip(COLUMNS, figure_values(figures), strict=True)),  # type: ignore[arg-type]
+            )
+
+    def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
+        """Return a market with all its windows."""
+        market = rolling.market
+        rule = self._app.evaluator.rules.rule_for(market.symbol)
+        figures = rolling.figures()
+        judged = figures[self.windows.index(self.rule_window)]
+        amount = judged.liquidation_volume_micro_usd if rule.name == "liquidation" else judged.total_volume_micro_usd
+        return MarketRow(
+            venue=market.venue,
+            symbol=market.symbol,
+            owner=self.here,
+            partition=partition,
+            offset=market.offset,
+            received=market.received_us / 1e6 if market.received_us else None,
+            pane=market.watermark * self.pane_seconds,
+            rule=rule.name,
+            threshold_usd=usd(rule.threshold_micro_usd),
+            amount_usd=usd(amount),
+            mark=mark_of(market, rule.name, SEVERITIES, self._cooldown, self.pane_seconds),
+            windows=[figure_values(figure) for figure in figures],
+        )
+
+    def spark(self, rolling: Rolling) -> Spark:
+        """Return a market's sparkline."""
+        end, points = rolling.spark()
+        market, seconds = rolling.market, self.pane_seconds
+        return Spark(market.venue, market.symbol, end * seconds, SPARK_STEP * seconds, points)
+
+
+def age_seconds(market: Market) -> float | None:
+    """Return the time since a market's last trade was received; None where that is not known, after a restart."""
+    return max(0.0, round(time.time() - market.received_us / 1e6, 3)) if market.received_us else None

@@ -1,0 +1,121 @@
+// The history of alerts, each with its window as it was.
+
+import { byId, el, marketAddress, setText } from "./dom.js";
+import { feed } from "./feed.js";
+import { alertSentence, count, dateTime, percent, shortUsd, usd, venueName, windowName } from "./format.js";
+import { startPage } from "./shell.js";
+import { alertKey } from "./source.js";
+
+const PAGE = 100;
+const FIELDS = ["venue", "symbol", "rule", "severity", "from", "to"];
+const DELIVERY = {
+  sent: "sent", pending: "waiting", sending: "being sent", unknown: "fate unknown", dead: "not delivered", disabled: "no webhook",
+};
+
+const state = { alerts: new Map(), limit: PAGE, open: new Set(), asked: 0 };
+
+/** The filter as parameters of the API; times of the form are UTC. */
+function parameters() {
+  const found = new URLSearchParams();
+  for (const name of FIELDS) {
+    const { value } = byId(name);
+    if (!value) continue;
+    found.set(name, name === "from" || name === "to" ? Math.floor(Date.parse(`${value}Z`) / 1000) : value.trim());
+  }
+  return found;
+}
+
+function fillForm() {
+  const query = new URLSearchParams(location.search);
+  for (const name of FIELDS) {
+    const value = query.get(name);
+    if (value) byId(name).value = name === "from" || name === "to" ? new Date(Number(value) * 1000).toISOString().slice(0, 16) : value;
+  }
+}
+
+async function load() {
+  const asked = ++state.asked;
+  const wanted = parameters();
+  history.replaceState(null, "", wanted.size ? `/alerts?${wanted}` : "/alerts");
+  byId("csv").href = `/api/alerts?${new URLSearchParams([...wanted, ["limit", 5000], ["format", "csv"]])}`;
+  const answer = await fetch(`/api/alerts?${new URLSearchParams([...wanted, ["limit", state.limit]])}`).catch(() => null);
+  if (asked !== state.asked) return;
+  const body = await answer?.json().catch(() => null);
+  if (!answer?.ok) {
+    setText(byId("note"), body?.error ?? "The worker does not answer.");
+    return;
+  }
+  state.alerts = new Map(body.map((alert) => [alertKey(alert), alert]));
+  draw();
+}
+
+function matches(alert) {
+  const wanted = parameters();
+  const is = (name, value) => !wanted.get(name) || wanted.get(name) === value;
+  const isInside = alert.pane >= Number(wanted.get("from") ?? 0) && alert.pane < Number(wanted.get("to") ?? Infinity);
+  return is("venue", alert.venue) && is("symbol", alert.symbol) && is("rule", alert.rule) && is("severity", alert.alert_severity) && isInside;
+}
+
+function draw() {
+  const alerts = [...state.alerts.values()].sort((a, b) => b.pane - a.pane || alertKey(a).localeCompare(alertKey(b)));
+  byId("rows").replaceChildren(...alerts.flatMap((alert) => rows(alert)));
+  setText(byId("note"), alerts.length ? `${count(alerts.length)} shown, newest first, times in UTC` : "No alert matches.");
+  byId("more").hidden = alerts.length < state.limit;
+}
+
+function rows(alert) {
+  const key = alertKey(alert);
+  const isOpen = state.open.has(key);
+  const toggle = () => {
+    if (!state.open.delete(key)) state.open.add(key);
+    draw();
+    document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus();
+  };
+  const row = el(
+    "tr",
+    { class: "alert-row", onclick: (event) => !event.target.closest("a, button") && toggle() },
+    el("td", {}, el("button", { class: "plain", type: "button", "data-key": key, "aria-expanded": String(isOpen), "aria-label": `Window of the alert of ${alert.symbol}`, onclick: toggle }, isOpen ? "▾" : "▸"), dateTime(alert.pane)),
+    el("td", {}, el("b", { class: `badge ${alert.alert_severity}` }, alert.alert_severity)),
+    el("td", {}, el("a", { href: marketAddress(alert.venue, alert.symbol, alert.pane) }, alert.symbol), " ", el("small", {}, venueName(alert.venue))),
+    el("td", {}, alertSentence(alert)),
+    el("td", { class: "number optional" }, percent(alert.price_change_pct)),
+    el("td", { class: "number optional" }, shortUsd(alert.largest_trade_usd)),
+    el("td", { class: "optional" }, delivery(alert)),
+  );
+  return isOpen ? [row, detail(alert)] : [row];
+}
+
+function delivery(alert) {
+  if (alert.delivery === null) return "–";
+  return `${DELIVERY[alert.delivery] ?? alert.delivery}${alert.possible_duplicate ? ", perhaps twice" : ""}`;
+}
+
+function detail(alert) {
+  const facts = [
+    ["Rule", alert.rule === "volume" ? "volume (a proxy: spot trades carry no liquidation label)" : "liquidation"],
+    ["Window", `${dateTime(alert.window_start)} to ${dateTime(alert.window_end)} (${windowName(alert.window_seconds)})`],
+    ["Volume", usd(alert.total_volume_usd)], ["Threshold", usd(alert.threshold_usd)],
+    ["Bought / sold", `${usd(alert.buy_volume_usd)} / ${usd(alert.sell_volume_usd)}`],
+    ["Longs / shorts liquidated", `${usd(alert.liquidation_long_usd)} / ${usd(alert.liquidation_short_usd)}`],
+    ["Trades", count(alert.count)], ["Largest trade", usd(alert.largest_trade_usd)], ["VWAP", String(alert.vwap)],
+    ["Change", percent(alert.price_change_pct, 4)], ["Volatility", percent(alert.realized_volatility * 100, 4)],
+    ["First / last price", `${alert.first_price} / ${alert.last_price}`], ["High / low", `${alert.high} / ${alert.low}`],
+    ["Episode began", dateTime(alert.episode)], ["Recorded", alert.recorded_at.replace("T", " ").slice(0, 23)],
+    ["Row's revision", String(alert.revision)], ["Delivery", `${delivery(alert)}${alert.delivery_attempts ? `, ${alert.delivery_attempts} attempts` : ""}`],
+    ["Partition / offset", `${alert.source_partition} / ${alert.source_offset}`],
+  ];
+  const list = el("dl", { class: "facts" }, ...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  return el("tr", { class: "detail" }, el("td", { colSpan: 7 }, list, el("p", {}, el("a", { href: marketAddress(alert.venue, alert.symbol, alert.pane) }, "The market at that moment →"))));
+}
+
+fillForm();
+for (const name of FIELDS) byId(name).addEventListener("change", () => ((state.limit = PAGE), load()));
+byId("filters").addEventListener("submit", (event) => (event.preventDefault(), load()));
+byId("clear").addEventListener("click", () => (byId("filters").reset(), load()));
+byId("more").addEventListener("click", () => ((state.limit += PAGE), load()));
+feed.addEventListener("alerts", ({ detail: { alerts } }) => {
+  for (const alert of alerts) if (matches(alert)) state.alerts.set(alertKey(alert), alert);
+  draw();
+});
+startPage({ "/": () => byId("symbol").focus() });
+load();

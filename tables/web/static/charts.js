@@ -1,0 +1,165 @@
+// The three charts of a market: price, volume by pane, and the rule's figure against its threshold.
+
+import uPlot from "./vendor/uPlot.esm.js";
+import { byId } from "./dom.js";
+import { clock, dateTime, price, shortUsd } from "./format.js";
+
+const HEIGHTS = { "price-chart": 300, volume: 150, rule: 150 };
+const AXIS_WIDTH = 74;
+
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/** Draws columns of `columnsOf`; `marks` are alerts (time, severity), `steps` the amounts at which severities begin. */
+export class Charts {
+  constructor(readout) {
+    this.readout = readout;
+    this.marks = [];
+    this.steps = [];
+    this.digits = 2;
+    this.make();
+    addEventListener("themechange", () => {
+      this.make();
+      if (this.columns) this.draw(this.columns, this.range);
+    });
+    new ResizeObserver(() => this.resize()).observe(byId("charts"));
+  }
+
+  make() {
+    for (const chart of this.all ?? []) chart.destroy();
+    this.price = this.plot("price-chart", [
+      { label: "high of band", stroke: "transparent", points: { show: false } },
+      { label: "low of band", stroke: "transparent", points: { show: false } },
+      { label: "VWAP", stroke: colour("--medium"), width: 1.5, dash: [5, 4], points: { show: false } },
+      { label: "price", stroke: colour("--link"), width: 1.6, points: { show: false } },
+    ], {
+      bands: [{ series: [1, 2], fill: this.wash("--medium", 12) }],
+      values: (_, ticks) => ticks.map((tick) => price(tick, this.digits)),
+      hooks: { draw: [(chart) => this.drawMarks(chart)] },
+    });
+    const bars = (fill, share) => ({ stroke: "transparent", fill, paths: uPlot.paths.bars({ size: [share, 100], gap: 0 }), points: { show: false } });
+    this.volume = this.plot("volume", [
+      { label: "bought", ...bars(this.wash("--up-bar", 60), 0.9) },
+      { label: "sold", ...bars(this.wash("--down-bar", 60), 0.9) },
+      { label: "shorts liquidated", ...bars(colour("--up"), 0.9) },
+      { label: "longs liquidated", ...bars(colour("--down"), 0.9) },
+    ], { values: (_, ticks) => ticks.map((tick) => shortUsd(Math.abs(tick))) });
+    this.rule = this.plot("rule", [
+      { label: "amount", stroke: colour("--link"), width: 1.6, fill: this.wash("--link", 12), points: { show: false } },
+    ], {
+      range: (_, low, high) => [0, Math.max(high, this.steps[0] ?? 0) * 1.15 || 1],
+      values: (_, ticks) => ticks.map((tick) => shortUsd(tick)),
+      hooks: { draw: [(chart) => this.drawSteps(chart)] },
+    });
+    this.all = [this.price, this.volume, this.rule];
+  }
+
+  plot(id, series, { bands, range, values, hooks = {} }) {
+    const line = { stroke: colour("--line"), width: 1 };
+    const axis = { stroke: colour("--dim"), grid: line, ticks: line, font: "11px system-ui, sans-serif" };
+    const options = {
+      width: Math.max(200, byId(id).clientWidth),
+      height: HEIGHTS[id],
+      legend: { show: false },
+      bands,
+      cursor: { sync: { key: "market" }, drag: { x: false, y: false }, points: { size: 6 } },
+      scales: { x: { time: true }, y: range ? { range } : {} },
+      series: [{}, ...series],
+      axes: [
+        { ...axis, show: id === "rule", values: (_, ticks) => ticks.map((tick) => clock(tick)), space: 80, size: 28 },
+        { ...axis, size: AXIS_WIDTH, values },
+      ],
+      padding: [8, 12, id === "rule" ? 0 : 4, 0],
+      hooks: { ...hooks, setCursor: [(chart) => this.tell(chart)] },
+    };
+    return new uPlot(options, [[], ...series.map(() => [])], byId(id));
+  }
+
+  wash(name, share) {
+    return `color-mix(in srgb, ${colour(name)} ${share}%, transparent)`;
+  }
+
+  resize() {
+    for (const chart of this.all) {
+      const width = chart.root.parentElement.clientWidth;
+      if (width > 0 && width !== chart.width) chart.setSize({ width, height: chart.height });
+    }
+  }
+
+  draw(columns, [start, end]) {
+    this.columns = columns;
+    this.range = [start, end];
+    const { time, upper, lower, vwap, last, buy, sell, shorts, longs, amount } = columns;
+    const data = [[time, upper, lower, vwap, last], [time, buy, sell, shorts, longs], [time, amount]];
+    this.all.forEach((chart, at) => {
+      chart.batch(() => {
+        chart.setData(data[at], true);
+        chart.setScale("x", { min: start, max: end });
+      });
+    });
+    this.tell(this.price);
+  }
+
+  drawMarks(chart) {
+    const { ctx, bbox } = chart;
+    const [start, end] = this.range ?? [0, 0];
+    ctx.save();
+    ctx.lineWidth = devicePixelRatio;
+    for (const { time, severity } of this.marks) {
+      if (time < start || time > end) continue;
+      const x = Math.round(chart.valToPos(time, "x", true));
+      ctx.strokeStyle = ctx.fillStyle = colour(`--${severity.toLowerCase()}`);
+      ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+      const size = 5 * devicePixelRatio;
+      ctx.beginPath();
+      ctx.moveTo(x - size, bbox.top);
+      ctx.lineTo(x + size, bbox.top);
+      ctx.lineTo(x, bbox.top + size * 1.6);
+      ctx.fill();
+    }
+    ctx.restore();
+  }
+
+  drawSteps(chart) {
+    const { ctx, bbox } = chart;
+    ctx.save();
+    ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+    ctx.textAlign = "left";
+    ctx.textBaseline = "alphabetic";
+    ctx.lineWidth = devicePixelRatio;
+    ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
+    this.steps.forEach((amount, at) => {
+      const y = Math.round(chart.valToPos(amount, "y", true));
+      if (y < bbox.top + 2 || y > bbox.top + bbox.height) return;
+      const name = ["low", "medium", "high", "critical"][at];
+      ctx.strokeStyle = ctx.fillStyle = colour(`--${name}`);
+      ctx.beginPath();
+      ctx.moveTo(bbox.left, y);
+      ctx.lineTo(bbox.left + bbox.width, y);
+      ctx.stroke();
+      ctx.fillText(`${name.toUpperCase()} $${shortUsd(amount)}`, bbox.left + 6 * devicePixelRatio, y - 4 * devicePixelRatio);
+    });
+    ctx.restore();
+  }
+
+  /** Say what is under the cursor, or the newest point. */
+  tell(chart) {
+    const { columns } = this;
+    if (!columns?.time.length) return;
+    const at = chart.cursor.idx ?? columns.time.length - 1;
+    if (at >= columns.time.length) return;
+    this.readout({
+      time: dateTime(columns.time[at]),
+      last: price(columns.last[at], this.digits),
+      vwap: price(columns.vwap[at], this.digits),
+      buy: columns.buy[at],
+      sell: -columns.sell[at],
+      longs: -columns.longs[at],
+      shorts: columns.shorts[at],
+      amount: columns.amount[at],
+    });
+  }
+}

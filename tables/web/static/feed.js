@@ -1,0 +1,85 @@
+// What a page knows of the markets: filled by the stream, the same object for every part of the page.
+
+import { Source, alertKey, marketKey } from "./source.js";
+
+class Feed extends EventTarget {
+  constructor() {
+    super();
+    this.hello = null;
+    this.status = null;
+    this.connection = "connecting";
+    this.offset = 0;
+    this.rows = new Map();
+    this.sparks = new Map();
+    this.alerts = new Map();
+  }
+
+  /** The server's time, unix seconds. */
+  now() {
+    return Date.now() / 1000 + this.offset;
+  }
+
+  start() {
+    let port = null;
+    if ("SharedWorker" in window) {
+      try {
+        port = new SharedWorker("/static/source-worker.js", { type: "module", name: "liqmon" }).port;
+      } catch {
+        port = null;
+      }
+    }
+    if (port) {
+      port.onmessage = ({ data }) => this.take(data);
+      port.start();
+      port.postMessage("hello");
+      addEventListener("pagehide", () => port.postMessage("bye"));
+      addEventListener("pageshow", (event) => event.persisted && port.postMessage("hello"));
+    } else {
+      const source = new Source((message) => this.take(message));
+      source.open();
+      addEventListener("pagehide", () => source.stop());
+      addEventListener("pageshow", (event) => event.persisted && source.open());
+    }
+  }
+
+  take(message) {
+    const { type } = message;
+    if (type === "login") {
+      location.assign("/login");
+      return;
+    }
+    if (message.offset !== undefined) this.offset = message.offset;
+    if (message.hello) this.hello = message.hello;
+    if (message.status) this.status = message.status;
+    if (message.connection) this.connection = message.connection;
+    for (const row of message.rows ?? []) this.rows.set(marketKey(row), row);
+    for (const spark of message.sparks ?? []) this.sparks.set(marketKey(spark), spark);
+    for (const key of message.keys ?? []) this.rows.delete(key);
+    for (const alert of message.alerts ?? []) {
+      this.alerts.delete(alertKey(alert));
+      this.alerts.set(alertKey(alert), alert);
+    }
+    this.dispatchEvent(new CustomEvent(type, { detail: message }));
+    if (type !== "clock") this.dispatchEvent(new CustomEvent("change", { detail: message }));
+  }
+
+  /** Whether the worker that serves a row answers. */
+  isServed(row) {
+    const worker = this.status?.workers.find((one) => one.url === row.owner);
+    return this.connection === "live" && (!this.status || Boolean(worker?.answering));
+  }
+
+  /** A window's figure by name. */
+  figure(row, window, name) {
+    const at = this.hello.windows.indexOf(window);
+    return row.windows[at]?.[this.hello.columns.indexOf(name)];
+  }
+
+  /** All figures of a window by name. */
+  figures(row, window) {
+    const values = row.windows[this.hello.windows.indexOf(window)] ?? [];
+    return Object.fromEntries(this.hello.columns.map((name, at) => [name, values[at]]));
+  }
+}
+
+export const feed = new Feed();

@@ -1,0 +1,220 @@
+// One market: price with its average, volume by pane, the rule against its threshold, and the panes themselves.
+
+import { Charts } from "./charts.js";
+import { digitsOf } from "./columns.js";
+import { byId, el, setClass, setText } from "./dom.js";
+import { feed } from "./feed.js";
+import { NONE, alertSentence, clock, count, dateTime, percent, price, shortUsd, usd, venueName, windowName } from "./format.js";
+import { PaneTable } from "./panes.js";
+import { columnsOf } from "./series.js";
+import { rowAge, startPage } from "./shell.js";
+import { alertKey } from "./source.js";
+
+// Late trades may still change panes as old as this; all of them are read again now and then.
+const OVERLAP_SECONDS = 15;
+const RELOAD_MS = 60_000;
+// A window shown around a moment has this much of it before the moment.
+const BEFORE_SHARE = 0.7;
+const LEAST_SECONDS = 60;
+
+const query = new URLSearchParams(location.search);
+const venue = query.get("venue") ?? "";
+const symbol = query.get("symbol") ?? "";
+const key = `${venue}|${symbol}`;
+
+const state = { window: 0, at: Number(query.get("at")) || null, panes: new Map(), info: null, reloadedAt: 0, alerts: new Map(), isBusy: false, polledAt: 0, seen: -1 };
+let charts = null;
+let table = null;
+
+async function ask(path, parameters) {
+  const answer = await fetch(`${path}?${new URLSearchParams(parameters)}`);
+  if (answer.status === 401) location.assign("/login");
+  const body = await answer.json().catch(() => ({ error: answer.statusText }));
+  if (!answer.ok) throw new Error(body.error ?? answer.statusText);
+  return body;
+}
+
+/** Read panes: the newest ones, or all that the charts need. */
+async function load({ all = false } = {}) {
+  if (state.isBusy || !feed.hello) return;
+  state.isBusy = true;
+  const now = performance.now();
+  const isFull = all || !state.info || now - state.reloadedAt > RELOAD_MS;
+  state.polledAt = now;
+  try {
+    const reach = state.window + feed.hello.rule_window + 60;
+    const newest = state.info?.newest_pane ?? feed.rows.get(key)?.pane ?? feed.now();
+    const from = isFull ? Math.min(newest, state.at ?? newest) - reach : newest - OVERLAP_SECONDS;
+    const answer = await ask("/api/panes", { venue, symbol, from: Math.max(0, Math.floor(from)) });
+    if (isFull) {
+      state.panes.clear();
+      state.reloadedAt = now;
+    }
+    for (const pane of answer.rows) {
+      const known = state.panes.get(pane.pane);
+      // The first pane of a short answer cannot know what is missing before it.
+      if (known && !isFull && pane === answer.rows[0]) pane.gaps = known.gaps;
+      state.panes.set(pane.pane, pane);
+    }
+    state.info = answer;
+    forget(answer.newest_pane);
+    say("");
+    draw();
+  } catch (error) {
+    say(error.message);
+  } finally {
+    state.isBusy = false;
+  }
+}
+
+function forget(newest) {
+  const reach = state.window + feed.hello.rule_window + 60;
+  const oldest = Math.min(newest, state.at ?? newest) - reach;
+  for (const pane of state.panes.keys()) if (pane < oldest) state.panes.delete(pane);
+}
+
+async function loadAlerts() {
+  try {
+    const since = Math.max(0, Math.floor((state.at ?? feed.now()) - 86_400));
+    for (const alert of await ask("/api/alerts", { venue, symbol, from: since, limit: 200 })) state.alerts.set(alertKey(alert), alert);
+  } catch (error) {
+    setText(byId("alerts-note"), error.message);
+  }
+  drawAlerts();
+}
+
+function say(text) {
+  setText(byId("problem"), text);
+  byId("problem").hidden = !text;
+}
+
+function range() {
+  const newest = (state.info?.newest_pane ?? 0) + 1;
+  if (!state.at) {
+    // A market that began to trade just now would be a thin line at the edge.
+    const oldest = Math.min(...state.panes.keys());
+    return [Math.max(newest - state.window, Math.min(oldest, newest - LEAST_SECONDS)), newest];
+  }
+  const start = state.at - Math.round(state.window * BEFORE_SHARE);
+  return [start, start + state.window];
+}
+
+function draw() {
+  const row = feed.rows.get(key);
+  const panes = [...state.panes.values()].sort((a, b) => a.pane - b.pane);
+  const rule = row?.rule ?? (symbol.includes("/") ? "volume" : "liquidation");
+  const [start, end] = range();
+  const digits = panes.length ? Math.max(...panes.slice(-50).map((pane) => digitsOf({ venue, symbol }, pane.last_price))) : 2;
+  charts.digits = table.digits = digits;
+  charts.steps = row ? feed.hello.multiples.map((multiple) => multiple * row.threshold_usd) : [];
+  charts.marks = [...state.alerts.values()].map((alert) => ({ time: alert.pane, severity: alert.alert_severity }));
+  charts.draw(columnsOf(panes, { start, end, window: state.window, ruleWindow: feed.hello.rule_window, rule }), [start, end]);
+  setText(byId("rule-name"), rule === "liquidation" ? `Liquidated in ${windowName(feed.hello.rule_window)}` : `Volume in ${windowName(feed.hello.rule_window)}`);
+  table.show(panes.filter((pane) => pane.pane >= start && pane.pane < end));
+  const { info } = state;
+  const isGone = Boolean(state.at && info && state.at < info.oldest_pane);
+  byId("gone").hidden = !isGone;
+  byId("live").hidden = !state.at;
+  byId("csv").href = `/api/panes?${new URLSearchParams({ venue, symbol, from: start, to: end, format: "csv" })}`;
+}
+
+function drawFacts() {
+  const row = feed.rows.get(key);
+  if (!row || !feed.hello) return;
+  const values = feed.figures(row, state.window);
+  const digits = digitsOf(row, values.last_price);
+  setText(byId("price"), price(values.last_price, digits));
+  setText(byId("change"), `${percent(values.price_change_pct)} in ${windowName(state.window)}`);
+  setClass(byId("change"), values.price_change_pct < 0 ? "down" : "up");
+  const level = row.mark?.open ? row.mark.severity : "";
+  setText(byId("episode"), level ? `${level} since ${clock(row.mark.episode)}` : "");
+  setClass(byId("episode"), `badge ${level}`);
+  const rate = feed.figure(row, feed.hello.windows[0], "count") / feed.hello.windows[0];
+  const facts = {
+    volume: usd(values.total_volume_usd), trades: `${count(values.count)} (${rate.toFixed(1)}/s)`, vwap: price(values.vwap, digits),
+    distance: values.vwap ? percent((values.last_price / values.vwap - 1) * 100, 3) : NONE,
+    volatility: `${(values.realized_volatility * 100).toFixed(3)}%`, balance: `$${shortUsd(values.buy_volume_usd)} / $${shortUsd(values.sell_volume_usd)}`,
+    liquidated: `$${shortUsd(values.liquidation_long_usd)} / $${shortUsd(values.liquidation_short_usd)}`, largest: usd(values.largest_trade_usd),
+    range: `${price(values.high, digits)} / ${price(values.low, digits)}`, reach: `${((row.amount_usd / row.threshold_usd) * 100).toFixed(1)}% of $${shortUsd(row.threshold_usd)}`,
+    age: rowAge(row), newest: clock(row.pane), owner: row.owner.replace(/^https?:\/\//, ""), partition: `${row.partition} / ${count(row.offset)}`,
+  };
+  for (const [name, text] of Object.entries(facts)) setText(byId(`fact-${name}`), text);
+  document.querySelector("main").classList.toggle("old", !feed.isServed(row));
+}
+
+function drawAlerts() {
+  const alerts = [...state.alerts.values()].sort((a, b) => b.pane - a.pane).slice(0, 8);
+  byId("alerts").replaceChildren(
+    ...alerts.map((alert) =>
+      el("li", {}, el("b", { class: `badge ${alert.alert_severity}` }, alert.alert_severity), " ",
+        el("a", { href: "#", onclick: (event) => (event.preventDefault(), goTo(alert.pane)) }, dateTime(alert.pane)), " ", alertSentence(alert)),
+    ),
+  );
+  setText(byId("alerts-note"), alerts.length ? "" : "None in the last day.");
+  if (state.info) draw();
+}
+
+async function goTo(at) {
+  state.at = at;
+  const address = new URLSearchParams({ venue, symbol, ...(at ? { at } : {}) });
+  history.replaceState(null, "", `/market?${address}`);
+  await load({ all: true });
+  if (at) table.reveal(at);
+}
+
+function makeWindows() {
+  const { windows, rule_window } = feed.hello;
+  state.window = windows.includes(rule_window) ? rule_window : windows[0];
+  byId("windows").replaceChildren(
+    ...windows.map((seconds) => el("button", { type: "button", "aria-pressed": String(seconds === state.window), onclick: () => chooseWindow(seconds) }, windowName(seconds))),
+  );
+}
+
+function chooseWindow(seconds) {
+  state.window = seconds;
+  feed.hello.windows.forEach((one, at) => byId("windows").children[at].setAttribute("aria-pressed", String(one === seconds)));
+  drawFacts();
+  load({ all: true });
+}
+
+function readout(values) {
+  setText(byId("read-price"), `${values.time}  price ${values.last}  VWAP ${values.vwap}`);
+  setText(byId("read-volume"), `bought $${shortUsd(values.buy)}  sold $${shortUsd(values.sell)}${values.longs || values.shorts ? `  liquidated L $${shortUsd(values.longs)} S $${shortUsd(values.shorts)}` : ""}`);
+  setText(byId("read-rule"), `$${shortUsd(values.amount)}`);
+}
+
+async function begin() {
+  if (charts || !feed.hello) return;
+  makeWindows();
+  charts = new Charts(readout);
+  table = new PaneTable((text) => setText(byId("panes-note"), text));
+  await load({ all: true });
+  if (state.at) table.reveal(state.at);
+  loadAlerts();
+}
+
+function follow() {
+  begin();
+  drawFacts();
+  const row = feed.rows.get(key);
+  const pause = (feed.hello?.poll_seconds ?? 1) * 1000;
+  const isDue = performance.now() - state.polledAt > pause;
+  if (charts && !document.hidden && isDue && row && row.offset !== state.seen) {
+    state.seen = row.offset;
+    load();
+  }
+}
+
+setText(byId("symbol"), symbol || "No market");
+setText(byId("venue"), venueName(venue));
+document.title = `${symbol} – Liquidation Monitor`;
+byId("live").addEventListener("click", () => goTo(null));
+for (const name of ["snapshot", "hello", "rows", "connection", "status"]) feed.addEventListener(name, follow);
+feed.addEventListener("alerts", ({ detail }) => {
+  const own = detail.alerts.filter((alert) => alert.venue === venue && alert.symbol === symbol);
+  for (const alert of own) state.alerts.set(alertKey(alert), alert);
+  if (own.length && charts) drawAlerts();
+});
+setInterval(follow, 1000);
+const pick = (at) => () => feed.hello?.windows[at] && chooseWindow(feed.hello.windows[at]);
+startPage({ 1: pick(0), 2: pick(1), 3: pick(2), 4: pick(3), 5: pick(4), Escape: () => location.assign("/") });

@@ -1,0 +1,154 @@
+// What every page has: navigation, connection, theme, keys, and new alerts announced.
+
+import { el, byId, marketAddress, setClass, setText } from "./dom.js";
+import { feed } from "./feed.js";
+import { age, alertSentence } from "./format.js";
+import { alertKey } from "./source.js";
+
+const PAGES = [["/", "Overview", "o"], ["/alerts", "Alerts", "a"], ["/workers", "Workers", "w"]];
+const TOAST_MS = 12_000;
+const MAX_TOASTS = 3;
+const TITLE = document.title;
+
+const KEYS = [
+  ["o a w", "overview, alerts, workers"],
+  ["/", "filter"],
+  ["1 2 3 4", "window"],
+  ["↑ ↓ Home End", "choose a market"],
+  ["Enter", "open it"],
+  ["t", "dark or light"],
+  ["?", "this help"],
+];
+
+let unseen = 0;
+
+/** Build the header and start the stream. `keys` are more keys of the page: name to action. */
+export function startPage(keys = {}) {
+  document.body.prepend(header(), el("div", { id: "notes", class: "notes", role: "status", "aria-live": "polite" }));
+  document.body.append(
+    el("div", { id: "toasts", class: "toasts", role: "log", "aria-live": "polite", "aria-label": "New alerts" }),
+    help(),
+  );
+  feed.addEventListener("change", showConnection);
+  setInterval(showConnection, 1000);
+  feed.addEventListener("alerts", ({ detail }) => announce(detail));
+  feed.addEventListener("snapshot", showTools);
+  feed.addEventListener("hello", showTools);
+  document.addEventListener("visibilitychange", seen);
+  listen(keys);
+  showConnection();
+  feed.start();
+}
+
+function header() {
+  const here = location.pathname;
+  const links = PAGES.map(([path, name]) =>
+    el("a", { href: path, "aria-current": path === here ? "page" : undefined }, name),
+  );
+  return el(
+    "header",
+    { class: "top" },
+    el("a", { class: "brand", href: "/" }, el("img", { src: "/static/icon.svg", alt: "", width: 22, height: 22 }), "Liquidation Monitor"),
+    el("nav", { "aria-label": "Pages" }, ...links),
+    el("span", { class: "spring" }),
+    el("span", { id: "connection", class: "connection", role: "status" }),
+    el("button", { id: "theme", type: "button", class: "plain", title: "Dark or light (t)", "aria-label": "Switch between dark and light", onclick: switchTheme }, "◐"),
+    el("button", { type: "button", class: "plain wide", title: "Keys (?)", "aria-label": "Keyboard help", onclick: () => byId("help").showModal() }, "?"),
+    el("form", { id: "logout", method: "post", action: "/logout", hidden: true }, el("button", { class: "plain", type: "submit" }, "Log out")),
+  );
+}
+
+function help() {
+  const rows = KEYS.flatMap(([key, what]) => [
+    el("dt", {}, ...key.split(" ").map((one) => el("kbd", {}, one))),
+    el("dd", {}, what),
+  ]);
+  return el(
+    "dialog",
+    { id: "help", "aria-label": "Keys" },
+    el("h2", {}, "Keys"),
+    el("dl", { class: "keys" }, ...rows),
+    el("form", { method: "dialog" }, el("button", {}, "Close")),
+  );
+}
+
+function showTools() {
+  byId("logout").hidden = !feed.hello?.has_token;
+}
+
+function showConnection() {
+  const node = byId("connection");
+  const workers = feed.status?.workers ?? [];
+  const answering = workers.filter((worker) => worker.answering).length;
+  if (feed.connection === "live") {
+    const all = answering === workers.length;
+    setClass(node, all ? "connection live" : "connection part");
+    setText(node, workers.length > 1 ? `live · ${answering}/${workers.length} workers` : "live");
+  } else {
+    setClass(node, `connection ${feed.connection}`);
+    setText(node, feed.connection === "lost" ? "connection lost" : "connecting");
+  }
+  const notes = feed.connection === "lost" ? ["Connection lost: the figures are old. Trying again."] : feed.status?.notes ?? [];
+  setText(byId("notes"), notes.join(" · "));
+  document.body.classList.toggle("lost", feed.connection === "lost");
+}
+
+function announce({ alerts, fresh }) {
+  const news = alerts.filter((alert) => fresh.includes(alertKey(alert)));
+  if (document.hidden && news.length) {
+    unseen += news.length;
+    document.title = `(${unseen}) ${TITLE}`;
+  }
+  const box = byId("toasts");
+  for (const alert of news.slice(-MAX_TOASTS)) {
+    const toast = el(
+      "a",
+      { class: `toast ${alert.alert_severity}`, href: marketAddress(alert.venue, alert.symbol, alert.pane) },
+      el("b", {}, `${alert.alert_severity} ${alert.symbol}`),
+      el("span", {}, alertSentence(alert)),
+    );
+    box.append(toast);
+    while (box.children.length > MAX_TOASTS) box.firstChild.remove();
+    setTimeout(() => toast.remove(), TOAST_MS);
+  }
+}
+
+function seen() {
+  if (!document.hidden) {
+    unseen = 0;
+    document.title = TITLE;
+  }
+}
+
+function switchTheme() {
+  const root = document.documentElement;
+  const isDark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = isDark ? "light" : "dark";
+  localStorage.setItem("theme", root.dataset.theme);
+  dispatchEvent(new Event("themechange"));
+}
+
+function listen(keys) {
+  const actions = {
+    ...Object.fromEntries(PAGES.map(([path, , key]) => [key, () => location.assign(path)])),
+    t: switchTheme,
+    "?": () => byId("help").showModal(),
+    ...keys,
+  };
+  document.addEventListener("keydown", (event) => {
+    const isTyping = event.target.closest?.("input, select, textarea, dialog");
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
+    const action = actions[event.key];
+    if (action) {
+      event.preventDefault();
+      action();
+    }
+  });
+}
+
+/** How old a market's last trade is, as text. */
+export function rowAge(row) {
+  return age(feed.now() - (row.received ?? row.pane + 1));
+}
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("themechange")));

@@ -1,0 +1,80 @@
+// The workers: what each serves, how far it is, what it runs on; and the producers' feeds.
+
+import { byId, el, setText } from "./dom.js";
+import { feed } from "./feed.js";
+import { NONE, age, bytes, count } from "./format.js";
+import { startPage } from "./shell.js";
+
+const POLL_MS = 2_000;
+
+async function load() {
+  if (document.hidden) return;
+  const answer = await fetch("/api/workers").catch(() => null);
+  if (answer?.status === 401) location.assign("/login");
+  const body = await answer?.json().catch(() => null);
+  if (!answer?.ok || !body) {
+    setText(byId("note"), "The worker does not answer.");
+    return;
+  }
+  setText(byId("note"), body.notes.join(" · "));
+  byId("workers").replaceChildren(...body.rows.map((row) => workerCard(row, row.url === body.here)));
+  byId("producers").replaceChildren(...body.producers.map(producerCard));
+  byId("no-producers").hidden = body.producers.length > 0;
+}
+
+function facts(pairs) {
+  return el("dl", { class: "facts" }, ...pairs.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+}
+
+const stateOf = (isGood, text) => el("span", { class: `state ${isGood ? "good" : "bad"}` }, `● ${text}`);
+
+function workerCard(row, isHere) {
+  const lag = row.partitions.reduce((sum, one) => sum + (one.lag ?? 0), 0);
+  const word = row.answering ? (row.ready ? "ready" : row.note || "not ready") : "does not answer";
+  return el(
+    "article",
+    { class: "panel" },
+    el("header", {}, el("h2", {}, row.url.replace(/^https?:\/\//, "")), stateOf(row.ready, word), isHere ? el("small", {}, "answers this page") : null),
+    row.answering && facts([
+      ["Partitions", count(row.partitions.filter((one) => one.role === "active").length)], ["Lag", `${count(lag)} messages`], ["Markets", count(row.markets)], ["Panes", count(row.panes)],
+      ["Table store", row.table_store], ["Memory", bytes(row.memory_bytes)], ["Up", age(feed.now() - row.started)], ["Open streams", count(row.watchers)],
+    ]),
+    el(
+      "div",
+      { class: "scroll", tabIndex: 0, role: "region", "aria-label": `Partitions of ${row.url}` },
+      el(
+        "table",
+        {},
+        el("thead", {}, el("tr", {}, ...["Partition", "Role", "Markets", "Offset", "End", "Committed", "Lag", "Last trade"].map((name, at) => el("th", { class: at > 1 ? "number" : "" }, name)))),
+        el("tbody", {}, ...row.partitions.map(partitionRow)),
+      ),
+    ),
+    row.feeds.length > 0 && el("p", { class: "dim" }, "Trades through the topic: ", row.feeds.map((one) => `${one.venue} (${one.markets} markets, ${age(one.age_seconds ?? NaN)} ago)`).join(", ")),
+    row.answering && el("p", { class: "dim" }, Object.entries(row.versions).map(([name, version]) => `${name} ${version}`).join(" · ")),
+  );
+}
+
+function partitionRow(one) {
+  const number = (value) => (value === null ? NONE : count(value));
+  return el(
+    "tr",
+    {},
+    el("td", {}, String(one.partition)), el("td", {}, one.role), el("td", { class: "number" }, number(one.markets)), el("td", { class: "number" }, number(one.offset)),
+    el("td", { class: "number" }, number(one.end_offset)), el("td", { class: "number" }, number(one.committed_offset)), el("td", { class: "number" }, number(one.lag)),
+    el("td", { class: "number" }, one.age_seconds === null ? NONE : age(one.age_seconds)),
+  );
+}
+
+function producerCard(row) {
+  const shown = Object.entries(row.details).map(([name, value]) => [name.replaceAll("_", " "), typeof value === "number" ? String(Math.round(value * 1000) / 1000) : String(value)]);
+  return el(
+    "article",
+    { class: "panel" },
+    el("header", {}, el("h2", {}, row.url.replace(/^https?:\/\//, "")), stateOf(row.ready, row.answering ? (row.ready ? "ready" : "not ready") : "does not answer")),
+    facts(shown),
+  );
+}
+
+startPage();
+load();
+setInterval(load, POLL_MS);

@@ -1,0 +1,1 @@
+"""Benchmarks: each figure of the README is printed by one of these modules."""

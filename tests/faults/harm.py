@@ -1,0 +1,91 @@
+"""What befalls workers: killed, wiped, frozen, restarted, each with the proof that it happened in the middle of work."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from random import Random
+from urllib.parse import urlencode
+
+from streams.partitioning import partition_of
+from streams.topics import APP_ID, TRADES
+from tables.chunks import offset_of
+from tests.faults.feed import FUTURES_SYMBOLS, SPOT_SYMBOLS, Feed
+from tests.faults.processes import Process, http_get
+from tests.faults.stack import Stack
+
+CHANGELOG = f"{APP_ID}-panes-changelog"
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One kill. ``uncommitted`` counts messages that the worker had counted into windows and not committed.
+
+    ``flushing`` says that state of such messages was in the changelog already: the kill fell between a flush and its
+    commit, where a naive counter counts twice.
+    """
+
+    worker: str
+    uncommitted: int
+    flushing: bool
+
+
+async def applied(worker: Process, feed: Feed) -> dict[int, int]:
+    """Return, by partition, the last source offset that a worker has counted into the feed's markets it serves."""
+    return await asyncio.to_thread(_applied, worker, feed.script.venues)
+
+
+def _applied(worker: Process, venues: tuple[str, str]) -> dict[int, int]:
+    offsets: dict[int, int] = {}
+    for symbol in (*SPOT_SYMBOLS, *FUTURES_SYMBOLS):
+        venue = venues[0] if symbol in SPOT_SYMBOLS else venues[1]
+        query = urlencode({"venue": venue, "symbol": symbol, "scope": "local", "from": 4_000_000_000})
+        status, body = http_get(worker.port, f"/api/panes?{query}")
+        if status == 200:
+            panes = json.loads(body)
+            offsets[panes["partition"]] = max(panes["offset"], offsets.get(panes["partition"], -1))
+    return offsets
+
+
+async def kill(stack: Stack, feed: Feed, worker: Process, random: Random, *, evict: bool = True) -> Kill:
+    """Kill a worker (SIGKILL) at a moment of its commit interval that the seed chooses, while trades flow.
+
+    With ``evict`` the broker is told at once that it has left, which saves the 10 s until the broker would notice
+    and changes nothing else.
+    """
+    await asyncio.sleep(random.random() * stack.settings.commit_interval_seconds)
+    assert feed.flowing
+    try:
+        counted = await applied(worker, feed)
+    except OSError:
+        counted = {}
+    worker.kill()
+    committed = await stack.ledger.committed(TRADES, range(stack.settings.topic_partitions))
+    uncommitted = {partition: offset + 1 - committed[partition] for partition, offset in counted.items()}
+    last = {partition: committed[partition] for partition, count in uncommitted.items() if count > 0}
+    flushed = [
+        entry
+        for entry in await stack.ledger.read(CHANGELOG)
+        if entry.partition in last and last[entry.partition] <= offset_of(entry.value) <= counted[entry.partition]
+    ]
+    if evict:
+        await stack.ledger.evict(worker.port)
+    return Kill(worker.name, sum(max(0, count) for count in uncommitted.values()), flushing=bool(flushed))
+
+
+async def served_again(stack: Stack, timeout_seconds: float = 60) -> float:
+    """Return after how long every partition has moved past where it ends now."""
+    began = time.monotonic()
+    ends = await stack.ledger.ends(TRADES)
+    while True:
+        committed = await stack.ledger.committed(TRADES, ends)
+        if all(committed[partition] >= end for partition, end in ends.items()):
+            return time.monotonic() - began
+        if time.monotonic() - began > timeout_seconds:
+            raise TimeoutError(f"not served again after {timeout_seconds:g} s: {ends}, {committed}\n{stack.tails()}")
+        await asyncio.sleep(0.1)
+
+
+def home(symbol: str, stack: Stack) -> int:
+    """Return the partition of a market."""
+    return partition_of(symbol, stack.settings.topic_partitions)

@@ -1,0 +1,243 @@
+"""The verdict on a run: window tables, alert rows, dead letters and messages against the oracle."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from agents.rows import from_row
+from streams.deadletters import DeadLetter
+from streams.deadletters import decode as decode_letter
+from streams.records import Alert
+from streams.topics import ALERTS, APP_ID, DEAD_LETTERS
+from tables.chunks import HEAD, decode_chunk, decode_head, market_of
+from tables.state import Market, Span
+from tables.stores.base import newer
+from tests.faults.ledger import Entry
+from tests.faults.stack import Stack
+from tests.oracle import Figures, Oracle, OracleTrade, Terms
+
+CHANGELOG = f"{APP_ID}-panes-changelog"
+TERMS = Terms()
+WINDOWS = (60, 300, 900, 3600)
+SAMPLES = 10
+# Where a row came from is not the oracle's business.
+UNJUDGED = frozenset({"received_us", "partition", "offset"})
+ROWS = "SELECT * FROM liquidation_alerts WHERE venue = ANY($1) ORDER BY venue, symbol, timestamp"
+OUTBOX = (
+    "SELECT rule, venue, symbol, extract(epoch FROM timestamp)::bigint AS pane, state, ambiguous FROM alert_outbox"
+    " WHERE venue = ANY($1)"
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an exact run held, in figures. ``extra_posts`` are messages beyond one an alert."""
+
+    trades: int
+    panes: int
+    windows: int
+    alerts: int
+    posts: int
+    extra_posts: int
+    ambiguous: int
+    unknown: int
+
+    def __str__(self) -> str:
+        return ", ".join(f"{getattr(self, name)} {name.replace('_', ' ')}" for name in self.__dataclass_fields__)
+
+
+async def judge(
+    stack: Stack, trades: list[OracleTrade], venues: Collection[str], *, in_order: bool = True
+) -> Verdict:
+    """Compare what a drained stack holds of these venues with what the oracle makes of the trades sent there.
+
+    Raises :class:`AssertionError` for any difference. ``in_order`` says that trades came in the order of their panes:
+    then even the panes of the alerts are the oracle's.
+    """
+    oracle = Oracle(trades, TERMS)
+    markets = restored(await stack.ledger.read(CHANGELOG), venues)
+    panes, windows = check_tables(markets, oracle)
+    alerts = [from_row(row) for row in await stack.sql(ROWS, list(venues))]
+    if in_order:
+        check_rows(alerts, oracle.alerts())
+    else:
+        sent = [msgspec.json.decode(entry.value, type=Alert) for entry in await stack.ledger.read(ALERTS)]
+        check_episodes(alerts, oracle, [alert for alert in sent if alert.venue in venues])
+    outbox = await stack.sql(OUTBOX, list(venues))
+    posts, extra = check_messages(stack, alerts, outbox, venues)
+    return Verdict(
+        trades=len(trades),
+        panes=panes,
+        windows=windows,
+        alerts=len(alerts),
+        posts=posts,
+        extra_posts=extra,
+        ambiguous=sum(row["ambiguous"] for row in outbox),
+        unknown=sum(row["state"] == "unknown" for row in outbox),
+    )
+
+
+def restored(changelog: list[Entry], venues: Collection[str]) -> dict[tuple[str, str], Market]:
+    """Return the markets as a worker that starts anew would restore them."""
+    values: dict[tuple[int, bytes], bytes] = {}
+    for entry in changelog:
+        if newer(values.get((entry.partition, entry.key)), entry.value):
+            values[entry.partition, entry.key] = entry.value
+    homes: dict[tuple[str, str], set[int]] = defaultdict(set)
+    stored: dict[tuple[str, str], list[tuple[bytes, bytes]]] = defaultdict(list)
+    for (partition, key), value in values.items():
+        name = market_of(key)
+        if name[0] in venues:
+            homes[name].add(partition)
+            stored[name].append((key, value))
+    split = {name: partitions for name, partitions in homes.items() if len(partitions) > 1}
+    assert not split, f"markets kept in several partitions: {split}"
+    markets = {}
+    for name, items in stored.items():
+        heads = [decode_head(key, value) for key, value in items if key.endswith(HEAD.encode())]
+        chunks = [decode_chunk(key, value) for key, value in items if not key.endswith(HEAD.encode())]
+        markets[name] = Market(*name, Span(TERMS.window_seconds, TERMS.retention_seconds))
+        markets[name].restore(heads[0], chunks)
+    return markets
+
+
+def check_tables(markets: dict[tuple[str, str], Market], oracle: Oracle) -> tuple[int, int]:
+    """Every pane kept, with its ids, and a sample of windows are equal bit for bit. Return how many of each."""
+    assert sorted(markets) == oracle.markets()
+    panes = windows = 0
+    for name, market in markets.items():
+        assert market.watermark == oracle.watermark(*name), name
+        expected = oracle.panes(*name)
+        found = dict(market.panes(market.oldest, market.watermark)) | {
+            number: pane
+            for chunk in market.chunks.values()
+            for number, pane in enumerate(chunk.panes, chunk.number * len(chunk.panes))
+            if pane is not None and number >= market.oldest
+        }
+        differing = [
+            f"{name} pane {number}: {_difference(expected.get(number), found, market, number)}"
+            for number in sorted(found.keys() | expected.keys())
+            if number not in found
+            or number not in expected
+            or _ids(found[number].ids) != expected[number]["ids"]
+            or not _same(market, number, 1, expected[number])
+        ]
+        assert not differing, f"{len(differing)} panes differ, first: {differing[:3]}"
+        panes += len(found)
+        for number in [*list(found)[:: max(1, len(found) // SAMPLES)], market.watermark]:
+            for seconds in WINDOWS:
+                if number - seconds < market.watermark - TERMS.retention_seconds:
+                    continue
+                assert _same(market, number, seconds, oracle.window(*name, number, seconds) or {"count": 0}), (
+                    f"{name}: the window of {seconds} s that ends with {number} differs"
+                )
+                windows += 1
+    return panes, windows
+
+
+def _same(market: Market, number: int, seconds: int, expected: Figures) -> bool:
+    figures = msgspec.structs.asdict(market.figures(number, seconds))
+    return all(figures[name] == value for name, value in expected.items() if name != "ids")
+
+
+def _ids(kept: list[Any]) -> list[int]:
+    if kept and isinstance(kept[0], bytes):
+        return [int.from_bytes(uid, "big") for uid in kept]
+    return [i for low, high in zip(kept[::2], kept[1::2], strict=True) for i in range(low, high + 1)]
+
+
+def _difference(expected: Figures | None, found: dict[int, Any], market: Market, number: int) -> str:
+    if expected is None:
+        return "should be empty"
+    if number not in found:
+        return f"is missing, should hold {len(expected['ids'])} trades"
+    ids, wanted = Counter(_ids(found[number].ids)), Counter(expected["ids"])
+    missing, extra = list((wanted - ids).elements()), list((ids - wanted).elements())
+    if missing or extra:
+        return f"lacks {len(missing)} trades {missing[:3]}, has {len(extra)} extra {extra[:3]}"
+    figures = msgspec.structs.asdict(market.figures(number, 1))
+    return str({name: (figures[name], value) for name, value in expected.items() if name in figures and figures[name] != value})
+
+
+def check_rows(alerts: list[Alert], expected: list[Figures]) -> None:
+    """The rows are the oracle's, to the last digit."""
+    rows = {_key(row): row for row in map(_judged, alerts)}
+    wanted = {_key(row): row for row in expected}
+    assert sorted(rows) == sorted(wanted), (
+        f"rows missing: {sorted(wanted.keys() - rows.keys())}, rows that should not be: {sorted(rows.keys() - wanted.keys())}"
+    )
+    wrong = {
+        key: {name: (rows[key][name], value) for name, value in row.items() if rows[key][name] != value}
+        for key, row in wanted.items()
+        if rows[key] != row
+    }
+    assert not wrong, f"{len(wrong)} rows differ (found, expected): {dict(list(wrong.items())[:2])}"
+
+
+def check_episodes(alerts: list[Alert], oracle: Oracle, sent: list[Alert]) -> None:
+    """No episode is missed and none alerts twice; the figures of a row are its window's."""
+    for expected in oracle.alerts():
+        assert any(
+            (row.venue, row.symbol) == (expected["venue"], expected["symbol"])
+            and abs(row.pane - expected["pane"]) < TERMS.cooldown_seconds
+            for row in alerts
+        ), f"nothing near {expected['symbol']} {expected['pane']}"
+    for row in map(_judged, alerts):
+        figures = oracle.window(row["venue"], row["symbol"], row["pane"])
+        assert figures is not None
+        assert row | figures == row
+    first: dict[tuple[Any, ...], Alert] = {}
+    for alert in sent:
+        first.setdefault((alert.rule, alert.venue, alert.symbol, alert.pane), alert)
+    said = Counter((alert.venue, alert.symbol, alert.episode, alert.severity) for alert in first.values())
+    twice = [what for what, times in said.items() if times > 1]
+    assert not twice, f"alerted twice: {twice[:3]}"
+
+
+def check_messages(
+    stack: Stack, alerts: list[Alert], outbox: list[Any], venues: Collection[str]
+) -> tuple[int, int]:
+    """Discord holds one message an alert, and beyond that no more than there were ambiguous outcomes.
+
+    Return how many messages there are, and how many beyond one an alert.
+    """
+    posts = Counter(message.identity for message in stack.discord.messages if _venue_of(message.identity) in venues)
+    names = {_name(alert.rule, alert.venue, alert.symbol, alert.pane) for alert in alerts}
+    assert posts.keys() <= names, f"messages about no row: {sorted(posts.keys() - names)}"
+    rows = {_name(row["rule"], row["venue"], row["symbol"], row["pane"]): row for row in outbox}
+    assert rows.keys() == names, "each alert has its row in the outbox"
+    for name, row in rows.items():
+        least = 1 if row["state"] == "sent" else 0
+        most = (1 if row["state"] == "sent" else 0) + row["ambiguous"]
+        assert least <= posts[name] <= most, f"{posts[name]} messages about {name}, {dict(row)}"
+    total = sum(posts.values())
+    return total, total - len(posts)
+
+
+async def letters(stack: Stack, since: dict[int, int] | None = None) -> list[DeadLetter]:
+    """Return the dead letters, each once: a record read again after a crash is refused again."""
+    unique: dict[tuple[Any, ...], DeadLetter] = {}
+    for entry in await stack.ledger.read(DEAD_LETTERS, since):
+        letter = decode_letter(entry.value)
+        place = (letter.partition, letter.offset) if letter.offset >= 0 else (entry.partition, entry.offset)
+        unique[letter.topic, *place, letter.detail] = letter
+    return list(unique.values())
+
+
+def _judged(alert: Alert) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(alert).items() if name not in UNJUDGED}
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, int]:
+    return row["venue"], row["symbol"], row["pane"]
+
+
+def _name(rule: str, venue: str, symbol: str, pane: int) -> str:
+    return f"{rule} · {venue} · {symbol} · {pane}"
+
+
+def _venue_of(identity: str) -> str:
+    return identity.split(" · ")[1]

@@ -1,0 +1,112 @@
+"""What the broker itself knows: how far the group is, who is in it, and every record of a topic."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.group import LeaveGroupRequest
+
+from streams.topics import APP_ID
+
+FETCH_MS = 300
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One record of a topic."""
+
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+
+
+class Ledger:
+    """Asks the broker at ``address``. Connections are made for each question, so it survives any fault between two."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        """Return the end offset of each partition."""
+        async with self._consumer() as consumer:
+            partitions = await _partitions(consumer, topic)
+            ends = await consumer.end_offsets(partitions)
+            return {place.partition: offset for place, offset in ends.items()}
+
+    async def committed(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """Return the offset that the group has committed in each partition, 0 for none."""
+        wanted = [TopicPartition(topic, partition) for partition in partitions]
+        async with self._admin() as admin:
+            found = await admin.list_consumer_group_offsets(APP_ID, partitions=wanted)
+        return {place.partition: max(0, found[place].offset) for place in wanted}
+
+    async def lag(self, topic: str) -> int:
+        """Return how many records the group has not committed."""
+        ends = await self.ends(topic)
+        committed = await self.committed(topic, ends)
+        return sum(end - committed[partition] for partition, end in ends.items())
+
+    async def read(self, topic: str, since: dict[int, int] | None = None) -> list[Entry]:
+        """Return what the topic holds, in the order of each partition; from the offsets ``since`` on, if given."""
+        async with self._consumer() as consumer:
+            partitions = await _partitions(consumer, topic)
+            ends = await consumer.end_offsets(partitions)
+            consumer.assign(partitions)
+            await consumer.seek_to_beginning(*partitions)
+            for place in partitions:
+                if since and place.partition in since:
+                    consumer.seek(place, since[place.partition])
+            entries: list[Entry] = []
+            while any([await consumer.position(place) < ends[place] for place in partitions]):
+                for place, records in (await consumer.getmany(timeout_ms=FETCH_MS)).items():
+                    entries += [
+                        Entry(place.partition, record.offset, record.key or b"", record.value or b"")
+                        for record in records
+                        if record.offset < ends[place]
+                    ]
+            return entries
+
+    async def members(self) -> list[tuple[str, bytes]]:
+        """Return id and metadata of each member of the group; Faust's metadata hold the worker's address."""
+        async with self._admin() as admin:
+            (answer,) = await admin.describe_consumer_groups([APP_ID])
+        (group,) = answer.groups
+        return [(member[0], member[3]) for member in group[5]]
+
+    async def evict(self, port: int) -> bool:
+        """Take the worker at ``port`` out of the group, as the broker does when it has not heard of it for 10 s."""
+        ids = [member for member, metadata in await self.members() if f":{port}".encode() in metadata]
+        async with self._admin() as admin:
+            for member in ids:
+                coordinator = await admin.find_coordinator(APP_ID)
+                await admin._send_request(LeaveGroupRequest(APP_ID, member), coordinator)
+        return bool(ids)
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.address, request_timeout_ms=5000)
+        try:
+            await admin.start()
+            yield admin
+        finally:
+            await admin.close()
+
+    @asynccontextmanager
+    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.address, enable_auto_commit=False)
+        try:
+            await consumer.start()
+            yield consumer
+        finally:
+            await consumer.stop()
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    numbers = consumer.partitions_for_topic(topic)
+    if numbers is None:
+        await consumer._client.force_metadata_update()
+        numbers = consumer.partitions_for_topic(topic) or set()
+    return [TopicPartition(topic, number) for number in sorted(numbers)]

@@ -1,0 +1,215 @@
+"""Everything the program needs, running: a real Kafka, Redis, Postgres, Kraken's and Discord's stand-ins, processes.
+
+Redis, Postgres and Discord are reached through proxies, Kafka too where that is asked for.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import asyncpg
+
+from streams.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
+from streams.embedded.broker import PARTITIONS
+from streams.settings import Settings, load_settings
+from streams.sources.simulator import KrakenServer
+from streams.topics import ALERTS, TRADES
+from tests.discord_server import DiscordServer
+from tests.faults.ledger import Ledger
+from tests.faults.processes import Process, Processes
+from tests.faults.proxy import Proxy
+from tests.kafka import NotCovered, RealKafka
+
+POLL_SECONDS = 0.2
+# Two or three workers get equal shares. With 4, a third worker that joins late gets none and never becomes ready.
+KAFKA_PARTITIONS = 6
+READY_SECONDS = 90.0
+OPEN_MESSAGES = "SELECT count(*) FROM alert_outbox WHERE state IN ('pending', 'sending')"
+
+
+class Stack:
+    """One run's servers and processes, below one directory; nothing outlives the ``async with`` block.
+
+    ``workers`` are made, not started. ``environment`` goes to every worker and producer. The stand-ins and proxies
+    live in this loop: whatever blocks goes to a thread, except starting processes, which die with their thread.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        workers: int = 2,
+        environment: Mapping[str, str] | None = None,
+        proxied_kafka: bool = False,
+    ) -> None:
+        self.directory = directory
+        self.kraken = KrakenServer(heartbeat_seconds=0.5)
+        self.discord = DiscordServer()
+        self.workers: list[Process] = []
+        self.producers: list[Process] = []
+        self._own_environment = dict(environment or {})
+        self._worker_count = workers
+        self._proxied_kafka = proxied_kafka
+        self._exits = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._exits.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._exits.aclose()
+
+    async def _start(self) -> None:
+        exits = self._exits
+        self.postgres = EmbeddedPostgres(
+            self.directory / "postgres", log=self._log("postgres"), durable=False
+        )
+        exits.callback(lambda: self.postgres.stop())
+        self.redis = EmbeddedRedis(log=self._log("redis"))
+        exits.callback(lambda: self.redis.stop())
+        await self._start_kafka()
+        await exits.enter_async_context(self.discord)
+        await self.kraken.start()
+        exits.push_async_callback(self.kraken.stop)
+        self.to_postgres = await exits.enter_async_context(Proxy(self.postgres.port))
+        self.to_redis = await exits.enter_async_context(Proxy(self.redis.port))
+        self.to_discord = await exits.enter_async_context(Proxy(self.discord.port))
+        self.environment = self._environment()
+        self.settings = load_settings(**_as_settings(self.environment))
+        self.processes = exits.enter_context(Processes(self.directory, self.environment))
+        workers = self._worker_count if self.kafka is not None else min(self._worker_count, 2)
+        for number in range(1, workers + 1):
+            self.workers.append(self.processes.worker(f"worker{number}"))
+
+    async def _start_kafka(self) -> None:
+        reason = RealKafka.available()
+        self.kafka: RealKafka | None = None
+        if reason is not None:
+            warnings.warn(f"not covered: a real Kafka ({reason}); the embedded broker serves instead", NotCovered, 2)
+            broker = self._exits.enter_context(EmbeddedBroker(log=self._log("broker")))
+            self.broker_address, direct = broker.address, broker.address
+        else:
+            self.kafka = RealKafka(self.directory / "kafka")
+            if self._proxied_kafka:
+                self.to_kafka = await self._exits.enter_async_context(Proxy(self.kafka.port))
+                self.kafka.advertised_port = self.to_kafka.port
+            self._exits.callback(self.kafka.kill)
+            await self.start_kafka()
+            self.broker_address, direct = self.kafka.address, self.kafka.direct_address
+        self.ledger = Ledger(direct)
+
+    async def start_kafka(self) -> None:
+        """Start Kafka, or start it again, and wait until it serves."""
+        assert self.kafka is not None
+        self.kafka.launch()
+        await asyncio.to_thread(self.kafka.wait_ready)
+
+    def _log(self, name: str) -> Path:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        return self.directory / f"{name}.log"
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **self.postgres.settings,
+            "POSTGRES_PORT": str(self.to_postgres.port),
+            "KAFKA_BOOTSTRAP_SERVERS": self.broker_address,
+            "TOPIC_PARTITIONS": str(PARTITIONS if self.kafka is None else KAFKA_PARTITIONS),
+            "CREATE_TOPICS": "false" if self.kafka is None else "true",
+            "REDIS_URL": f"redis://{self.to_redis.address}/0",
+            "DISCORD_WEBHOOK_URL_2": self.discord.webhook.get_secret_value(),
+            "DISCORD_API_BASE": f"http://{self.to_discord.address}",
+            "SPOT_WS_URL": self.kraken.spot_url,
+            "FUTURES_WS_URL": self.kraken.futures_url,
+            **self._own_environment,
+        }
+
+    async def ready(self, *workers: Process, timeout_seconds: float = READY_SECONDS) -> float:
+        """Wait until these workers (default: all that run) are ready together; return how long that took."""
+        wanted = workers or tuple(worker for worker in self.workers if worker.running)
+        began = time.monotonic()
+
+        def all_ready() -> bool:
+            for worker in wanted:
+                if not worker.running:
+                    raise AssertionError(f"{worker.name} ended with code {worker.exit_code}:\n{worker.tail()}")
+            return all(worker.ready() for worker in wanted)
+
+        await self.until(all_ready, timeout_seconds, "workers to be ready")
+        return time.monotonic() - began
+
+    async def any_ready(self) -> list[Process]:
+        """Wait until some worker is ready and return all that are."""
+        found: list[Process] = []
+
+        def some_ready() -> bool:
+            assert any(worker.running for worker in self.workers), f"no worker runs\n{self.tails()}"
+            found[:] = [worker for worker in self.workers if worker.running and worker.ready()]
+            return bool(found)
+
+        await self.until(some_ready, READY_SECONDS, "a worker to be ready")
+        return found
+
+    async def until(self, condition: Callable[[], Any], timeout_seconds: float, what: str) -> None:
+        """Wait for a condition that may block; it is looked at in a thread. Raises :class:`TimeoutError`."""
+        deadline = time.monotonic() + timeout_seconds
+        while not await asyncio.to_thread(condition):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"waited {timeout_seconds:g} s for {what}\n{self.tails()}")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def drained(self, timeout_seconds: float = 90) -> float:
+        """Wait until all is processed, recorded and told; return how long that took. Raises :class:`TimeoutError`."""
+        began = time.monotonic()
+        state = ""
+        while True:
+            with contextlib.suppress(asyncpg.PostgresError, OSError):
+                state = await self._backlog()
+                if not state:
+                    return time.monotonic() - began
+            if time.monotonic() - began > timeout_seconds:
+                raise TimeoutError(f"not drained after {timeout_seconds:g} s: {state}\n{self.tails()}")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _backlog(self) -> str:
+        for topic in (TRADES, ALERTS):
+            lag = await self.ledger.lag(topic)
+            if lag:
+                return f"{lag} records of {topic} are not committed"
+        open_messages = await self.sql(OPEN_MESSAGES)
+        return f"{open_messages[0][0]} messages are not told" if open_messages[0][0] else ""
+
+    async def sql(self, statement: str, *arguments: Any) -> list[Any]:
+        """Ask Postgres past the proxy."""
+        connection = await asyncpg.connect(
+            host=self.postgres.host,
+            port=self.postgres.port,
+            user=self.postgres.user,
+            password=self.postgres.password,
+            database=self.postgres.database,
+        )
+        try:
+            rows: list[Any] = await connection.fetch(statement, *arguments)
+            return rows
+        finally:
+            await connection.close()
+
+    def delete_data(self, worker: Process) -> None:
+        """Delete the tables that a worker keeps on disk."""
+        shutil.rmtree(worker.directory / "data")
+
+    def tails(self) -> str:
+        """Return the last lines of every process's log, for messages."""
+        return "\n".join(f"--- {process.name}\n{process.tail()}" for process in (*self.workers, *self.producers))
+
+
+def _as_settings(environment: Mapping[str, str]) -> dict[str, Any]:
+    return {name: environment[name.upper()] for name in Settings.model_fields if name.upper() in environment}

@@ -1,0 +1,129 @@
+"""A Redis that may be away: nobody waits for it, it is left alone, and it is used again when it answers."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from streams import metrics
+from streams.errors import Outage
+from streams.redis_link import RedisLink, Script
+from tests.faults.proxy import Proxy
+from tests.streams.stalls import Stalls
+from tests.waiting import until
+
+ECHO = Script("return ARGV[1]")
+DEADLINE_SECONDS = 0.05
+
+
+@pytest.fixture
+async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
+    """Give a network to the session's Redis that can be bad; the Redis knows a user with a password."""
+    server = redis.Redis.from_url(redis_url)
+    server.acl_setuser("tester", enabled=True, passwords=["+secret-word"], keys=["*"], commands=["+@all"])
+    async with Proxy(urlsplit(redis_url).port or 0) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def link(proxy: Proxy) -> AsyncIterator[RedisLink]:
+    """Give an open link through that network."""
+    link = RedisLink(
+        f"redis://tester:secret-word@{proxy.address}/0", deadline_seconds=DEADLINE_SECONDS, without="a test"
+    )
+    await link.open()
+    yield link
+    await link.close()
+
+
+@pytest.fixture
+async def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probe a Redis that is away every 50 ms."""
+    monkeypatch.setattr("streams.redis_link.FIRST_PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("streams.redis_link.LAST_PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("streams.redis_link.CONNECT_SECONDS", 0.2)
+
+
+async def test_a_script_is_run_also_after_the_server_forgot_it(link: RedisLink, redis_url: str) -> None:
+    """NOSCRIPT loads it again."""
+    assert await link.call(ECHO, [], ["one"]) == b"one"
+    redis.Redis.from_url(redis_url).script_flush()
+    assert await link.call(ECHO, [], ["two"]) == b"two"
+
+
+@pytest.mark.parametrize("fault", ["slow", "silent", "gone"])
+@pytest.mark.usefixtures("quick")
+async def test_a_failing_redis_costs_one_deadline_and_then_nothing(link: RedisLink, proxy: Proxy, fault: str) -> None:
+    """The first call ends at the deadline, the next ones at once; healed, it is used again."""
+    assert await link.call(ECHO, [], ["before"]) == b"before"
+    if fault == "gone":
+        await proxy.refuse()
+    elif fault == "slow":
+        proxy.delay(5)
+    else:
+        proxy.swallow()
+    async with Stalls() as stalls:
+        began = time.perf_counter()
+        with pytest.raises(Outage):
+            await link.call(ECHO, [], ["during"])
+        assert time.perf_counter() - began - stalls.longest_seconds < DEADLINE_SECONDS + 0.02
+        began = time.perf_counter()
+        for _ in range(100):
+            with pytest.raises(Outage):
+                await link.call(ECHO, [], ["during"])
+        assert time.perf_counter() - began - stalls.longest_seconds < DEADLINE_SECONDS
+    assert not link.available
+    await proxy.heal()
+    proxy.reset()
+    await until(lambda: link.available)
+    assert await link.call(ECHO, [], ["after"]) == b"after"
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_outage_is_said_once_at_each_end_and_counted(
+    link: RedisLink, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two lines, without the password, and the seconds in a metric."""
+    caplog.set_level(logging.INFO, "streams.redis_link")
+    before = metrics.redis_unavailable_seconds._value.get()
+    await proxy.refuse()
+    with pytest.raises(Outage):
+        await link.call(ECHO, [], [""])
+    began = time.monotonic()
+    await until(lambda: metrics.redis_unavailable_seconds._value.get() - before > 0.2)
+    await proxy.heal()
+    await until(lambda: link.available)
+    counted = metrics.redis_unavailable_seconds._value.get() - before
+    assert counted == pytest.approx(time.monotonic() - began, abs=0.1)
+    away, back = caplog.messages
+    assert "does not answer" in away
+    assert "going on without a test" in away
+    assert "answers again after" in back
+    assert "secret-word" not in caplog.text
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_redis_that_is_slow_from_the_start_is_not_used(proxy: Proxy) -> None:
+    """It may connect: what counts is how fast it answers."""
+    proxy.delay(DEADLINE_SECONDS * 1.5)
+    link = RedisLink(f"redis://{proxy.address}/0", deadline_seconds=DEADLINE_SECONDS, without="a test")
+    await link.open(wait_seconds=0.5)
+    assert not link.available
+    await link.close()
+
+
+async def test_a_loop_that_was_busy_does_not_take_redis_for_slow(redis_url: str) -> None:
+    """Timer and answer are found together after a long turn of something else: the answer counts."""
+    link = RedisLink(redis_url, deadline_seconds=DEADLINE_SECONDS, without="a test")
+    await link.open()
+    for _ in range(5):
+        calling = asyncio.create_task(link.call(ECHO, [], ["one"]))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        time.sleep(DEADLINE_SECONDS * 1.5)  # noqa: ASYNC251 - the fault
+        assert await calling == b"one"
+    await link.close()

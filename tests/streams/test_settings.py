@@ -1,0 +1,191 @@
+"""Settings: checked at start, explained by the variable's name, and no secret in what is said."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from streams.errors import BadSetting
+from streams.settings import Settings, load_settings
+
+SECRET = "s3cr3t-hook"
+
+
+def test_names_that_users_know_have_their_defaults() -> None:
+    """Window, threshold and cooldown as the original project had them."""
+    settings = load_settings()
+    assert (settings.window_seconds, settings.liquidation_threshold_usd) == (300, 1_000_000)
+    assert settings.alert_cooldown_sec == 300
+    assert settings.severity_multiples == (1, 2, 5, 10)
+    assert settings.webhook is None
+
+
+def test_environment_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """``.env`` says what the environment does not."""
+    file = tmp_path / ".env"
+    file.write_text("WINDOW_SECONDS=60\nALERT_COOLDOWN_SEC=30\n# POSTGRES_DB=none\nSOMETHING_ELSE=1\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", file)
+    monkeypatch.setenv("WINDOW_SECONDS", "120")
+    settings = load_settings()
+    assert (settings.window_seconds, settings.alert_cooldown_sec, settings.postgres_db) == (120, 30, "liqmon")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("SPOT_SYMBOLS", "BTC/USD, ETH/USDT ,", ("BTC/USD", "ETH/USDT")),
+        ("SPOT_SYMBOLS", "", ()),
+        ("FUTURES_SYMBOLS", "PF_XBTUSD", ("PF_XBTUSD",)),
+        ("WINDOWS", "3600,60,60,300", (60, 300, 3600)),
+        ("SEVERITY_MULTIPLES", "1,1.5,2,3", (1.0, 1.5, 2.0, 3.0)),
+        ("PRODUCER_URLS", "http://a:1, http://b:2", ("http://a:1", "http://b:2")),
+        ("REDIS_URL", "", None),
+        ("DISCORD_WEBHOOK_URL", "", None),
+        ("WEB_TOKEN", "", None),
+    ],
+)
+def test_forms_of_values(monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: Any) -> None:
+    """Lists are separated by commas, an empty secret is none."""
+    monkeypatch.setenv(name, value)
+    assert getattr(load_settings(), name.lower()) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WINDOW_SECONDS", "0"),
+        ("WINDOW_SECONDS", "5m"),
+        ("WINDOW_SECONDS", "86401"),
+        ("WINDOWS", ""),
+        ("WINDOWS", "60,0"),
+        ("WINDOWS", "60,abc"),
+        ("WINDOWS", ",".join(map(str, range(1, 18)))),
+        ("PANE_MS", "500"),
+        ("ALLOWED_LATENESS_SECONDS", "-1"),
+        ("LIQUIDATION_THRESHOLD_USD", "0"),
+        ("LIQUIDATION_THRESHOLD_USD", "-5"),
+        ("LIQUIDATION_THRESHOLD_USD", "nan"),
+        ("LIQUIDATION_THRESHOLD_USD", "inf"),
+        ("LIQUIDATION_RULE_THRESHOLD_USD", "a lot"),
+        ("ALERT_COOLDOWN_SEC", "0"),
+        ("SEVERITY_MULTIPLES", "1,2,5"),
+        ("SEVERITY_MULTIPLES", "1,2,2,10"),
+        ("SEVERITY_MULTIPLES", "0.5,1,2,3"),
+        ("SEVERITY_MULTIPLES", "10,5,2,1"),
+        ("SEVERITY_MULTIPLES", "1,2,5,nan"),
+        ("SEVERITY_MULTIPLES", "1,2,5,inf"),
+        ("FEED", "binance"),
+        ("SPOT_VENUE", "Kraken Spot"),
+        ("SPOT_SYMBOLS", "BTCUSD"),
+        ("SPOT_SYMBOLS", "/USD"),
+        ("FRAME_MAX_TRADES", "5001"),
+        ("TOPIC_PARTITIONS", "0"),
+        ("COMMIT_INTERVAL_SECONDS", "0"),
+        ("STATS_INTERVAL_SECONDS", "inf"),
+        ("TABLE_STORE", "leveldb://"),
+        ("TABLE_STORE", "rocksdb"),
+        ("POSTGRES_PORT", "70000"),
+        ("WEB_PORT", "-1"),
+        ("WEB_TOKEN", "short"),
+        ("CREATE_TOPICS", "perhaps"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_wrong_value_stops_the_start_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """In one line that says what the value must be."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSetting) as refused:
+        load_settings()
+    text = str(refused.value)
+    assert text.startswith(f"wrong setting: {name}: ")
+    assert len(text) > len(f"wrong setting: {name}: ") + 10
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("symbol", ["BTC/EUR", "ETH/BTC", "BTC/GBP"])
+def test_other_quotes_need_a_conversion_that_does_not_exist(monkeypatch: pytest.MonkeyPatch, symbol: str) -> None:
+    """No rate is ever taken for 1."""
+    monkeypatch.setenv("SPOT_SYMBOLS", f"BTC/USD,{symbol}")
+    with pytest.raises(BadSetting, match=f"SPOT_SYMBOLS holds {symbol}.*USD_QUOTES"):
+        load_settings()
+
+
+def test_quotes_that_count_as_usd_are_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At par, and only those that are named."""
+    monkeypatch.setenv("SPOT_SYMBOLS", "BTC/USDT")
+    monkeypatch.setenv("USD_QUOTES", "USD")
+    with pytest.raises(BadSetting, match="BTC/USDT"):
+        load_settings()
+
+
+def test_all_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator mends them together."""
+    monkeypatch.setenv("WINDOW_SECONDS", "0")
+    monkeypatch.setenv("WEB_PORT", "http")
+    with pytest.raises(BadSetting, match=r"WINDOW_SECONDS: .*; WEB_PORT: "):
+        load_settings()
+
+
+SECRETS = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+
+
+def test_secrets_are_known() -> None:
+    """What follows tries all of them."""
+    assert set(SECRETS) >= {
+        "postgres_password",
+        "discord_webhook_url",
+        "discord_webhook_url_2",
+        "web_token",
+        "redis_url",
+    }
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Neither in the settings when they are printed nor in what is said of other values."""
+    monkeypatch.setenv(name.upper(), SECRET * 2)
+    settings = load_settings()
+    assert getattr(settings, name).get_secret_value() == SECRET * 2
+    assert SECRET not in f"{settings} {settings!r} {settings.model_dump_json()}"
+    monkeypatch.setenv("WINDOW_SECONDS", "0")
+    with pytest.raises(BadSetting) as refused:
+        load_settings()
+    assert SECRET not in f"{refused.value}{refused.value.__cause__}"
+
+
+def test_a_secret_that_is_wrong_does_not_show() -> None:
+    """Not in a traceback either: one is printed here."""
+    program = "from streams.settings import load_settings; load_settings()"
+    environment = os.environ | {"WEB_TOKEN": SECRET}
+    shown = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert "WEB_TOKEN" in shown.stderr
+    assert SECRET not in shown.stderr
+
+
+def test_settings_do_not_change() -> None:
+    """What was checked at start holds until the end."""
+    settings = load_settings()
+    with pytest.raises(ValidationError):
+        settings.window_seconds = 1
+
+
+@given(window=st.integers(1, 86_400), windows=st.lists(st.integers(1, 86_400), min_size=1), late=st.integers(0, 86_400))
+def test_panes_outlive_every_window(window: int, windows: list[int], late: int) -> None:
+    """By the lateness that is allowed."""
+    settings = load_settings(window_seconds=window, windows=tuple(windows[:16]), allowed_lateness_seconds=late)
+    assert settings.retention_seconds == max(window, *windows[:16]) + late
+
+
+@pytest.mark.parametrize(("first", "second", "used"), [("a", "b", "b"), ("a", "", "a"), ("", "b", "b"), ("", "", None)])
+def test_the_second_webhook_goes_before_the_first(first: str, second: str, used: str | None) -> None:
+    """As users of the original have it."""
+    webhook = load_settings(discord_webhook_url=first, discord_webhook_url_2=second).webhook
+    assert (webhook and webhook.get_secret_value()) == used

@@ -1,0 +1,139 @@
+"""Stores as Faust makes and drives them: a changelog, owners that come and go, and a store of each kind."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import faust
+import pytest
+from faust.types import TP
+
+from streams.settings import load_settings
+from tables.chunks import Head, encode, head_key, prefix
+from tables.stores import redis as redis_store
+from tables.stores.base import StateStore
+
+TOPIC = "test-panes-changelog"
+KINDS = ("rocksdb", "redis", "memory")
+DRIVERS = {"rocksdb": "liqmon-rocksdb://", "redis": "liqmon-redis://", "memory": "liqmon-memory://"}
+
+
+class DrivenStore(StateStore, Protocol):
+    """What Faust calls, beside what the keeper does."""
+
+    url: Any
+    label: str
+
+    def persisted_offset(self, tp: TP) -> int | None: ...
+    def apply_changelog_batch(self, batch: Iterable[Any], to_key: Any, to_value: Any) -> None: ...
+    async def on_rebalance(self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP]) -> None: ...
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None: ...
+    async def need_active_standby_for(self, tp: TP) -> bool: ...
+    def reset_state(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
+class Changelog:
+    """The changelog topic of one broker."""
+
+    def __init__(self) -> None:
+        self.cluster = "broker-one"
+        self.records: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
+
+    def write(self, items: dict[bytes, bytes], partition: int = 0) -> int:
+        """Append items and return the last one's offset."""
+        self.records[partition] += items.items()
+        return len(self.records[partition]) - 1
+
+    async def ends(self, _settings: Any, topic: str, partitions: Iterable[int]) -> tuple[str, dict[int, int]]:
+        """Answer as :func:`streams.broker.ends_of`."""
+        assert topic == TOPIC
+        return self.cluster, {partition: len(self.records[partition]) for partition in partitions}
+
+
+class Owner:
+    """A worker's store of one table. ``replayed`` counts the changelog records it read when it took partitions over."""
+
+    def __init__(self, store: DrivenStore, app: Any, changelog: Changelog) -> None:
+        self.store = store
+        self.replayed = 0
+        self._app = app
+        self._changelog = changelog
+
+    async def take_over(self, *partitions: int, batch: int = 1000) -> None:
+        """Do what Faust does when partitions are assigned."""
+        places = {TP(TOPIC, partition) for partition in partitions}
+        self._app.assignor.assigned_actives = lambda: places
+        self._app.assignor.assigned_standbys = set
+        await self.store.on_rebalance(places, set(), places)
+        await self.recover(*partitions, batch=batch)
+
+    async def recover(self, *partitions: int, batch: int = 1000) -> None:
+        """Replay what the store lacks."""
+        places = {TP(TOPIC, partition) for partition in partitions}
+        for place in sorted(places):
+            persisted = self.store.persisted_offset(place)
+            start = 0 if persisted is None else persisted + 1
+            events = [
+                SimpleNamespace(message=SimpleNamespace(tp=place, partition=place.partition, offset=o, key=k, value=v))
+                for o, (k, v) in list(enumerate(self._changelog.records[place.partition]))[start:]
+            ]
+            self.replayed += len(events)
+            for at in range(0, len(events), batch):
+                self.store.apply_changelog_batch(events[at : at + batch], None, None)
+        self.store.apply_changelog_batch([], None, None)
+        await self.store.on_recovery_completed(places, set())
+
+    async def write(self, items: dict[bytes, bytes], partition: int = 0) -> None:
+        """Do what a flush does."""
+        await self.store.save(partition, items, self._changelog.write(items, partition))
+
+    async def heads(self, symbol: str, partition: int = 0, venue: str = "kraken_spot") -> dict[bytes, bytes]:
+        """Return what is stored of a market."""
+        return dict(await self.store.load(partition, prefix(venue, symbol)))
+
+
+OwnerFactory = Callable[..., Awaitable[Owner]]
+
+
+def item(symbol: str, offset: int, watermark: int = 0, venue: str = "kraken_spot") -> dict[bytes, bytes]:
+    """Return a market's head that contains a source offset."""
+    return {head_key(venue, symbol): encode(Head(offset, watermark, {}))}
+
+
+@pytest.fixture
+def changelog(monkeypatch: pytest.MonkeyPatch) -> Changelog:
+    """Give a changelog, which the Redis store asks for its end."""
+    changelog = Changelog()
+    monkeypatch.setattr(redis_store, "ends_of", changelog.ends)
+    return changelog
+
+
+@pytest.fixture
+async def new_owner(changelog: Changelog, tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    """Give a function that makes an owner: ``await new_owner(kind, *partitions)``.
+
+    Owners of a kind share Redis; those with the same ``directory`` share a disk, one after the other.
+    """
+    owners: list[Owner] = []
+
+    async def make(kind: str, *partitions: int, directory: str = "one", url: str = "", table: str = "panes") -> Owner:
+        table_store = f"{kind}://"
+        if kind == "redis":
+            table_store = url or request.getfixturevalue("redis_url")
+        settings = load_settings(table_store=table_store, data_dir=tmp_path / directory)
+        settings.data_dir.mkdir(exist_ok=True)
+        app = faust.App("test", store=DRIVERS[kind], datadir=str(settings.data_dir))
+        app.settings = settings
+        app.consumer_generation_id = 0
+        owner = Owner(app.Table(table, partitions=4).data, app, changelog)
+        owners.append(owner)
+        if partitions:
+            await owner.take_over(*partitions)
+        return owner
+
+    yield make
+    for owner in owners:
+        await owner.store.stop()

@@ -1,0 +1,180 @@
+"""What every table store promises to the keeper and to Faust."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from streams.app import STORES
+from tables.chunks import CHUNK_PANES, Chunk, chunk_key, decode_chunk, encode
+from tables.panes import Pane
+from tests.tables.stores.conftest import KINDS, TOPIC, Changelog, Owner, OwnerFactory, item
+
+PERSISTENT = ("rocksdb", "redis")
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Give each kind of store in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def owner(kind: str, new_owner: OwnerFactory) -> AsyncIterator[Owner]:
+    """Give the owner of partitions 0 and 1, recovered from an empty changelog."""
+    yield await new_owner(kind, 0, 1)
+
+
+class TestMarkets:
+    """Reading and writing by market."""
+
+    async def test_what_was_saved_is_loaded(self, owner: Owner) -> None:
+        """Head and chunks, every byte."""
+        pane = Pane([1, 7], count=7, notional=2**61, high=1.5, first_id=1, last_id=7)
+        chunk = Chunk(3, 88, [pane] + [None] * (CHUNK_PANES - 1))
+        items = item("BTC/USD", 3) | {chunk_key("kraken_spot", "BTC/USD", 17): encode(chunk)}
+        await owner.write(items)
+        assert await owner.heads("BTC/USD") == items
+        key, value = chunk_key("kraken_spot", "BTC/USD", 17), items[chunk_key("kraken_spot", "BTC/USD", 17)]
+        assert decode_chunk(key, value) == chunk
+
+    async def test_a_market_is_loaded_alone(self, owner: Owner) -> None:
+        """Names that begin alike, venues that end alike, odd characters."""
+        names = ("BTC/USD", "BTC/USDT", "BTC", "b tc:*?[x]", "Ünï/USD")
+        for at, name in enumerate(names):
+            await owner.write(item(name, at))
+        await owner.write(item("BTC/USD", 9, venue="recording:kraken_spot"))
+        for at, name in enumerate(names):
+            assert await owner.heads(name) == item(name, at)
+
+    async def test_an_unknown_market_is_empty(self, owner: Owner) -> None:
+        """It begins from nothing."""
+        await owner.write(item("BTC/USD", 1))
+        assert await owner.heads("ETH/USD") == {}
+
+    async def test_a_later_save_replaces_and_leaves_the_rest(self, owner: Owner) -> None:
+        """A flush writes only what changed."""
+        chunk = {chunk_key("kraken_spot", "BTC/USD", 0): encode(Chunk(1, 0, []))}
+        await owner.write(item("BTC/USD", 1) | chunk)
+        await owner.write(item("BTC/USD", 2, watermark=5))
+        assert await owner.heads("BTC/USD") == item("BTC/USD", 2, watermark=5) | chunk
+
+    async def test_every_market_is_listed(self, owner: Owner) -> None:
+        """Also those that a new owner has not loaded yet."""
+        await owner.write(item("BTC/USD", 1) | item("PF_XBTUSD", 1, venue="kraken_futures"))
+        await owner.write(item("BTC/USD", 2))
+        await owner.write(item("ETH/USD", 1), partition=1)
+        assert sorted(await owner.store.markets(0)) == [("kraken_futures", "PF_XBTUSD"), ("kraken_spot", "BTC/USD")]
+        assert sorted(await owner.store.markets(1)) == [("kraken_spot", "ETH/USD")]
+
+    async def test_partitions_are_apart(self, owner: Owner) -> None:
+        """The same market of two partitions (another partitioner was used once) is two."""
+        await owner.write(item("BTC/USD", 1), partition=0)
+        await owner.write(item("BTC/USD", 2), partition=1)
+        assert await owner.heads("BTC/USD", 0) == item("BTC/USD", 1)
+        assert await owner.heads("BTC/USD", 1) == item("BTC/USD", 2)
+
+    async def test_many_values_at_once(self, owner: Owner) -> None:
+        """A first flush after a long time has more than one call may carry."""
+        items: dict[bytes, bytes] = {}
+        for number in range(700):
+            items |= item(f"S{number}/USD", number)
+            items |= {chunk_key("kraken_spot", f"S{number}/USD", 3): encode(Chunk(number, 3, []))}
+        await owner.write(items)
+        assert len(await owner.store.markets(0)) == 700
+        assert len(await owner.heads("S699/USD")) == 2
+
+
+class TestRestore:
+    """A new owner."""
+
+    async def test_state_is_as_the_last_owner_left_it(self, kind: str, owner: Owner, new_owner: OwnerFactory) -> None:
+        """On this machine or, for a store that others can read or that is empty, on another."""
+        await owner.write(item("BTC/USD", 1))
+        await owner.write(item("BTC/USD", 5) | item("ETH/USD", 5))
+        await owner.store.stop()
+        for directory in ("one", "two"):
+            heir = await new_owner(kind, 0, 1, directory=directory)
+            assert await heir.heads("BTC/USD") == item("BTC/USD", 5)
+            assert await heir.heads("ETH/USD") == item("ETH/USD", 5)
+            await heir.store.stop()
+
+    @pytest.mark.parametrize("kind", PERSISTENT, indirect=True)
+    async def test_a_restart_replays_nothing(self, kind: str, owner: Owner, new_owner: OwnerFactory) -> None:
+        """Everything that was flushed is there already, the offset too."""
+        for offset in range(20):
+            await owner.write(item("BTC/USD", offset))
+        await owner.store.stop()
+        heir = await new_owner(kind, 0, 1)
+        assert heir.replayed == 0
+        assert heir.store.persisted_offset(TP(TOPIC, 0)) == 19
+        assert await heir.heads("BTC/USD") == item("BTC/USD", 19)
+
+    @pytest.mark.parametrize("kind", PERSISTENT, indirect=True)
+    async def test_a_crash_before_the_save_replays_what_is_missing(
+        self, kind: str, owner: Owner, new_owner: OwnerFactory, changelog: Changelog
+    ) -> None:
+        """The changelog had it, the store did not: no more than that is read again, once."""
+        await owner.write(item("BTC/USD", 1))
+        changelog.write(item("BTC/USD", 2) | item("ETH/USD", 2))
+        await owner.store.stop()
+        for replayed in (2, 0):
+            heir = await new_owner(kind, 0, 1)
+            assert heir.replayed == replayed
+            assert await heir.heads("BTC/USD") == item("BTC/USD", 2)
+            await heir.store.stop()
+
+    @pytest.mark.parametrize("batch", [1, 2, 1000])
+    async def test_of_two_values_the_higher_source_offset_stays(
+        self, kind: str, new_owner: OwnerFactory, changelog: Changelog, batch: int
+    ) -> None:
+        """A worker that was frozen wrote its old state behind its successor's newer one."""
+        changelog.write(item("BTC/USD", 7))
+        changelog.write(item("BTC/USD", 9, watermark=1))
+        changelog.write(item("BTC/USD", 8))
+        changelog.write(item("BTC/USD", 9, watermark=2))
+        changelog.write(item("BTC/USD", -1))
+        owner = await new_owner(kind)
+        await owner.take_over(0, batch=batch)
+        assert await owner.heads("BTC/USD") == item("BTC/USD", 9, watermark=2)
+
+    async def test_a_restore_does_not_undo_what_is_stored(
+        self, kind: str, owner: Owner, new_owner: OwnerFactory, changelog: Changelog
+    ) -> None:
+        """The same holds where the newer value is in the store already."""
+        await owner.write(item("BTC/USD", 9))
+        changelog.write(item("BTC/USD", 8))
+        await owner.store.stop()
+        heir = await new_owner(kind, 0, 1)
+        assert await heir.heads("BTC/USD") == item("BTC/USD", 9)
+
+    async def test_a_record_without_a_value_changes_nothing(
+        self, kind: str, new_owner: OwnerFactory, changelog: Changelog
+    ) -> None:
+        """Rings never shrink, so nobody deletes; a tombstone by hand is passed over."""
+        changelog.write(item("BTC/USD", 1))
+        changelog.write({next(iter(item("BTC/USD", 1))): None})  # type: ignore[dict-item]
+        owner = await new_owner(kind, 0)
+        assert await owner.heads("BTC/USD") == item("BTC/USD", 1)
+        assert owner.replayed == 2
+
+    async def test_a_partition_that_comes_back_is_up_to_date(
+        self, kind: str, owner: Owner, new_owner: OwnerFactory
+    ) -> None:
+        """It was another's meanwhile: what that one wrote counts, wherever it wrote it."""
+        await owner.write(item("BTC/USD", 1), partition=1)
+        await owner.take_over(0)
+        other = await new_owner(kind, 1, directory="two")
+        await other.write(item("BTC/USD", 2), partition=1)
+        await owner.take_over(0, 1)
+        assert await owner.heads("BTC/USD", 1) == item("BTC/USD", 2)
+
+
+def test_every_kind_is_registered_with_faust() -> None:
+    """In the entry-point group that Faust's own drivers are in."""
+    from faust import stores
+
+    for scheme, name in STORES.items():
+        driver: Any = stores.by_name(name)
+        assert driver.__module__ == f"tables.stores.{ {'rocksdb': 'rocks', 'rediss': 'redis'}.get(scheme, scheme) }"

@@ -1,0 +1,387 @@
+"""The keeper: what was touched becomes durable, in the right order, whatever interrupts it."""
+
+import asyncio
+from collections.abc import Iterable
+from random import Random
+from typing import Any
+
+import pytest
+
+from streams.outbound import Outbound, Record
+from streams.records import Alert
+from tables import keeper as keeper_module
+from tables.chunks import HEAD, decode_chunk, decode_head, prefix
+from tables.keeper import Keeper, TooManyMarkets
+from tables.state import Market, Span
+from tests.agents.factories import an_alert
+from tests.memory_broker import MemoryBroker, MemoryState
+from tests.trades import NOON
+from tests.waiting import until
+
+SPAN = Span(window=60, retention=600, slack=100)
+CHANGELOG = "panes-changelog"
+ALERTS = "alerts"
+
+
+class Worker:
+    """A keeper with what surrounds it. ``unsettled`` are rows waiting for a flush, by symbol."""
+
+    def __init__(self, broker: MemoryBroker | None = None, state: MemoryState | None = None) -> None:
+        self.broker = broker or MemoryBroker()
+        self.state = state or MemoryState()
+        self.unsettled: dict[str, list[Alert]] = {}
+        self.offset = 0
+        self.keeper = Keeper(
+            store=lambda: self.state,
+            changelog=CHANGELOG,
+            span=SPAN,
+            outbound=Outbound(self.broker.send),
+            settle=self._settle,
+            alert_record=lambda alert: Record(ALERTS, alert.symbol.encode(), str(alert.pane).encode()),
+        )
+
+    def _settle(self, _: int, markets: Iterable[Market]) -> list[Alert]:
+        return [alert for market in markets for alert in self.unsettled.pop(market.symbol, [])]
+
+    async def trade(self, symbol: str, second: int, notional: int = 1, partition: int = 0) -> Market:
+        """Count one trade, as a message would."""
+        market = await self.keeper.market(partition, "kraken_spot", symbol)
+        count(market, second, notional, offset=self.offset)
+        self.offset += 1
+        return market
+
+    def volumes(self) -> dict[str, int]:
+        """Return what another worker would find in the changelog, by symbol."""
+        found: dict[bytes, bytes] = {}
+        for record in self.broker.of(CHANGELOG):
+            found[record.key] = record.value
+        return volumes_in(found)
+
+    def stored(self, partition: int = 0) -> dict[str, int]:
+        """Return what the local store holds, by symbol."""
+        return volumes_in(self.state.items[partition])
+
+
+def count(market: Market, second: int, notional: int, offset: int) -> None:
+    """Add one trade to a market, or nothing where its pane is no longer kept."""
+    number = NOON + second
+    pane = market.open_pane(number)
+    if pane is not None:
+        pane.add_trade(offset, number * 10**6, 1.0, notional, 0, 1, 0, 1, False)
+        market.counted(number, pane, notional, 0)
+    market.offset = offset
+
+
+def volumes_in(items: dict[bytes, bytes]) -> dict[str, int]:
+    volumes: dict[str, int] = {}
+    for key, value in items.items():
+        symbol = key.decode().split("|")[1]
+        if not key.endswith(HEAD.encode()):
+            notional = sum(pane.notional for pane in decode_chunk(key, value).panes if pane is not None)
+            volumes[symbol] = volumes.get(symbol, 0) + notional
+    return volumes
+
+
+async def test_a_flush_writes_what_was_touched_and_nothing_else() -> None:
+    """The chunks that changed and the head; a second flush without trades writes nothing."""
+    worker = Worker()
+    await worker.trade("A/USD", 0)
+    await worker.trade("A/USD", 40)
+    await worker.keeper.flush()
+    first = len(worker.broker.records)
+    assert worker.volumes() == worker.stored() == {"A/USD": 2}
+    await worker.keeper.flush()
+    assert len(worker.broker.records) == first == 3
+    await worker.trade("A/USD", 41)
+    await worker.keeper.flush()
+    assert len(worker.broker.records) == first + 2
+
+
+async def test_alerts_first_then_the_changelog_then_the_store() -> None:
+    """State that says an alert was raised never outlives the alert, and the store is never ahead of the changelog."""
+    worker = Worker()
+    await worker.trade("A/USD", 0)
+    worker.unsettled["A/USD"] = [an_alert(symbol="A/USD")]
+    worker.broker.hold()
+    flush = asyncio.create_task(worker.keeper.flush())
+    await until(lambda: worker.broker.waiting)
+    assert {record.topic for record, _ in worker.broker.waiting} == {ALERTS}
+    worker.broker._acknowledge()
+    await until(lambda: worker.broker.waiting)
+    assert {record.topic for record, _ in worker.broker.waiting} == {CHANGELOG}
+    assert not worker.stored()
+    worker.broker.release()
+    await flush
+    assert worker.stored() == {"A/USD": 1}
+
+
+async def test_the_store_knows_how_much_of_the_changelog_it_holds() -> None:
+    """A restart restores from there."""
+    worker = Worker()
+    for second in range(3):
+        await worker.trade("A/USD", second)
+        await worker.keeper.flush()
+    assert worker.state.offsets == {0: len(worker.broker.of(CHANGELOG)) - 1}
+
+
+async def test_records_go_to_the_partition_of_the_market() -> None:
+    """The changelog is partitioned as the trades are, not by the key."""
+    worker = Worker()
+    await worker.trade("A/USD", 0, partition=3)
+    await worker.trade("B/USD", 0, partition=1)
+    await worker.keeper.flush()
+    places = {(record.key.split(b"|")[1], record.partition) for record in worker.broker.of(CHANGELOG)}
+    assert places == {(b"A/USD", 3), (b"B/USD", 1)}
+
+
+async def test_a_market_comes_back_as_it_was_stored() -> None:
+    """Another worker, or this one after a restart, goes on where the flush was."""
+    worker = Worker()
+    for second in (0, 1, 45, 90):
+        before = await worker.trade("A/USD", second, notional=10 + second)
+    await worker.keeper.flush()
+    again = Worker(state=worker.state)
+    after = await again.keeper.market(0, "kraken_spot", "A/USD")
+    assert (after.watermark, after.offset, after.volume) == (before.watermark, before.offset, before.volume)
+    assert list(after.panes(0, after.watermark)) == list(before.panes(0, before.watermark))
+    loads = again.state.loads
+    assert await again.keeper.market(0, "kraken_spot", "A/USD") is after
+    assert again.state.loads == loads
+
+
+async def test_markets_with_similar_names_are_kept_apart() -> None:
+    """One symbol may begin like another."""
+    worker = Worker()
+    await worker.trade("BTC/USD", 0, notional=1)
+    await worker.trade("BTC/USDT", 0, notional=2)
+    await worker.keeper.flush()
+    again = Worker(state=worker.state)
+    assert (await again.keeper.market(0, "kraken_spot", "BTC/USD")).pane(NOON).notional == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_a_cancelled_flush_loses_nothing(seed: int) -> None:
+    """Cancelled anywhere, with trades arriving all the while: the next flush that ends holds everything."""
+    random = Random(seed)
+    worker = Worker()
+    counted: dict[str, int] = {}
+    raised: set[str] = set()
+    for turn in range(30):
+        for _ in range(random.randint(0, 3)):
+            symbol = random.choice(["A/USD", "B/USD", "C/USD"])
+            await worker.trade(symbol, turn * 20, partition=0)
+            counted[symbol] = counted.get(symbol, 0) + 1
+            if random.random() < 0.5:
+                alert = an_alert(symbol=symbol, pane=NOON + worker.offset)
+                worker.unsettled.setdefault(symbol, []).append(alert)
+                raised.add(str(alert.pane))
+        flush = asyncio.create_task(worker.keeper.flush())
+        for _ in range(random.randint(0, 12)):
+            await asyncio.sleep(0)
+            if random.random() < 0.2:
+                await worker.trade("A/USD", turn * 20 + 1)
+                counted["A/USD"] = counted.get("A/USD", 0) + 1
+        flush.cancel()
+        await asyncio.gather(flush, return_exceptions=True)
+    await worker.keeper.flush()
+    assert {record.value.decode() for record in worker.broker.of(ALERTS)} == raised
+    assert worker.volumes() == worker.stored() == counted
+
+
+async def test_an_alert_that_was_settled_by_a_cancelled_flush_is_sent_by_the_next() -> None:
+    """The flush dies while the broker takes the first of three."""
+    worker = Worker()
+    await worker.trade("A/USD", 0)
+    worker.unsettled["A/USD"] = [an_alert(symbol="A/USD", pane=pane) for pane in (1, 2, 3)]
+    reached = asyncio.Event()
+
+    async def stall(record: Record) -> Any:
+        reached.set()
+        await asyncio.Event().wait()
+
+    outbound, worker.keeper._outbound = worker.keeper._outbound, Outbound(stall)
+    flush = asyncio.create_task(worker.keeper.flush())
+    await reached.wait()
+    flush.cancel()
+    await asyncio.gather(flush, return_exceptions=True)
+    worker.keeper._outbound = outbound
+    await worker.keeper.flush()
+    assert [record.value for record in worker.broker.of(ALERTS)] == [b"1", b"2", b"3"]
+
+
+async def test_a_market_touched_while_alerts_are_sent_is_in_that_flush_or_the_next() -> None:
+    """With its row: a market is not taken for flushed while its alert is still to be settled."""
+    worker = Worker()
+    await worker.trade("A/USD", 0)
+    worker.unsettled["A/USD"] = [an_alert(symbol="A/USD", pane=1)]
+    worker.broker.hold()
+    flush = asyncio.create_task(worker.keeper.flush())
+    await asyncio.sleep(0)
+    await worker.trade("B/USD", 0)
+    worker.unsettled["B/USD"] = [an_alert(symbol="B/USD", pane=2)]
+    worker.broker.release()
+    await flush
+    await worker.keeper.flush()
+    assert {record.value for record in worker.broker.of(ALERTS)} == {b"1", b"2"}
+    assert worker.volumes() == {"A/USD": 1, "B/USD": 1}
+
+
+async def test_a_market_that_goes_on_after_a_flush_is_touched_again() -> None:
+    """A long message is flushed in its middle; what follows belongs to the next flush."""
+    worker = Worker()
+    market = await worker.trade("A/USD", 0)
+    await worker.keeper.flush()
+    worker.keeper.touch(0, market)
+    count(market, 1, 1, offset=7)
+    await worker.keeper.flush()
+    assert worker.volumes() == {"A/USD": 2}
+
+
+async def test_a_flush_says_how_far_event_time_may_run() -> None:
+    """Only a flush that has ended moves the bound; what came during it is not part of it."""
+    worker = Worker()
+    market = await worker.trade("A/USD", 0)
+    await worker.trade("A/USD", SPAN.slack + 1)
+    assert market.must_flush()
+    worker.broker.hold()
+    flush = asyncio.create_task(worker.keeper.flush())
+    await until(lambda: worker.broker.waiting)
+    await worker.trade("A/USD", SPAN.slack + 50)
+    flush.cancel()
+    await asyncio.gather(flush, return_exceptions=True)
+    assert market.must_flush()
+    worker.broker.release()
+    await worker.keeper.flush()
+    assert not market.must_flush()
+    assert market.flushed_watermark == market.watermark
+
+
+async def test_partitions_that_moved_are_forgotten() -> None:
+    """What their markets held is the new owner's business: nothing of it is written any more."""
+    worker = Worker()
+    moved = await worker.trade("A/USD", 0, partition=1)
+    await worker.trade("B/USD", 0, partition=2)
+    assert worker.keeper.forget([1]) == [moved]
+    assert worker.keeper.forget([1]) == []
+    worker.keeper.touch(1, moved)
+    await worker.keeper.flush()
+    assert worker.volumes() == {"B/USD": 1}
+    assert [partition for partition, _ in worker.keeper.markets()] == [2]
+
+
+async def test_a_partition_that_comes_back_is_read_again() -> None:
+    """Its other owner has changed it meanwhile."""
+    worker = Worker()
+    await worker.trade("A/USD", 0)
+    await worker.keeper.flush()
+    worker.keeper.forget([0])
+    other = Worker(state=worker.state)
+    other.offset = 100
+    await other.trade("A/USD", 1)
+    await other.keeper.flush()
+    market = await worker.keeper.market(0, "kraken_spot", "A/USD")
+    assert (market.watermark, market.volume) == (NOON + 1, 2)
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_partition_may_move_in_the_middle_of_a_flush(turns: int) -> None:
+    """The others are written, and the store of the one that left is left alone."""
+    worker = Worker()
+    for partition in range(3):
+        await worker.trade(f"{partition}/USD", 0, partition=partition)
+    flush = asyncio.create_task(worker.keeper.flush())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    before = dict(worker.stored(1))
+    worker.keeper.forget([1])
+    await flush
+    assert worker.stored(0) == {"0/USD": 1}
+    assert worker.stored(2) == {"2/USD": 1}
+    assert worker.stored(1) == before
+
+
+async def test_a_market_loaded_while_its_partition_moves_is_not_kept() -> None:
+    """Else it would come back, stale, with the partition."""
+    worker = Worker()
+    loading = asyncio.create_task(worker.keeper.market(0, "kraken_spot", "A/USD"))
+    await until(lambda: worker.state.loads)
+    worker.keeper.forget([0])
+    count(await loading, 0, 1, offset=0)
+    await worker.keeper.flush()
+    assert list(worker.keeper.markets()) == []
+    assert worker.volumes() == {}
+
+
+async def test_a_store_that_cannot_be_written_is_said_and_tried_again() -> None:
+    """The error reaches the caller, who stops the worker; nothing counts as flushed."""
+    worker = Worker()
+    await worker.trade("A/USD", 0)
+
+    def full() -> None:
+        raise OSError("no space left on device")
+
+    worker.state.on_save = full
+    with pytest.raises(OSError, match="no space"):
+        await worker.keeper.flush()
+    assert worker.stored() == {}
+    worker.state.on_save = lambda: None
+    await worker.keeper.flush()
+    assert worker.stored() == {"A/USD": 1}
+
+
+async def test_preloading_brings_markets_that_do_not_trade() -> None:
+    """The page of all markets shows them; one that is in memory stays as it is."""
+    worker = Worker()
+    for symbol in ("A/USD", "B/USD"):
+        await worker.trade(symbol, 0)
+    await worker.keeper.flush()
+    again = Worker(state=worker.state)
+    again.offset = 10
+    live = await again.trade("A/USD", 5)
+    await again.keeper.preload(0)
+    await again.keeper.preload(0)
+    assert {market.symbol: market.volume for _, market in again.keeper.markets()} == {"A/USD": 2, "B/USD": 1}
+    assert live in [market for _, market in again.keeper.markets()]
+    await again.keeper.flush()
+    assert {record.key.split(b"|")[1] for record in again.broker.of(CHANGELOG)} == {b"A/USD"}
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_market_preloaded_while_it_trades_is_one_market(turns: int) -> None:
+    """Whichever of the two loads ends first."""
+    worker = Worker()
+    await worker.trade("A/USD", 0)
+    await worker.keeper.flush()
+    again = Worker(state=worker.state)
+    preload = asyncio.create_task(again.keeper.preload(0))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    market = await again.trade("A/USD", 1)
+    await preload
+    assert [kept for _, kept in again.keeper.markets()] == [market]
+    await again.keeper.flush()
+    assert again.volumes() == {"A/USD": 2}
+
+
+async def test_a_partition_holds_a_bounded_number_of_markets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feed that invents symbols is refused, those that are known go on."""
+    monkeypatch.setattr(keeper_module, "MAX_MARKETS_PER_PARTITION", 2)
+    worker = Worker()
+    await worker.trade("A/USD", 0)
+    await worker.trade("B/USD", 0)
+    with pytest.raises(TooManyMarkets, match="holds 2 markets"):
+        await worker.keeper.market(0, "kraken_spot", "C/USD")
+    await worker.trade("A/USD", 1)
+    await worker.trade("C/USD", 1, partition=1)
+
+
+async def test_stored_values_carry_the_offset_they_contain() -> None:
+    """Of two workers' values, a restore keeps the one that contains the other."""
+    worker = Worker()
+    worker.offset = 41
+    await worker.trade("A/USD", 0)
+    await worker.keeper.flush()
+    items = dict(await worker.state.load(0, prefix("kraken_spot", "A/USD")))
+    head = next(decode_head(key, value) for key, value in items.items() if key.endswith(HEAD.encode()))
+    chunks = [decode_chunk(key, value) for key, value in items.items() if not key.endswith(HEAD.encode())]
+    assert [head.offset, *(chunk.offset for chunk in chunks)] == [41, 41]

@@ -1,0 +1,1 @@
+"""The web view, from its arithmetic to answers of running workers."""

@@ -1,0 +1,340 @@
+"""The API of a running worker agrees with the oracle in every number."""
+
+import csv
+import io
+import json
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.faults.processes import Process
+from tests.oracle import Oracle, OracleTrade
+from tests.view import HOST, ask
+
+WINDOWS = (60, 300, 900, 3600)
+
+AMOUNTS = {
+    "total_volume_usd": "total_volume_micro_usd",
+    "buy_volume_usd": "buy_volume_micro_usd",
+    "sell_volume_usd": "sell_volume_micro_usd",
+    "liquidation_volume_usd": "liquidation_volume_micro_usd",
+    "liquidation_long_usd": "liquidation_long_micro_usd",
+    "liquidation_short_usd": "liquidation_short_micro_usd",
+    "largest_trade_usd": "largest_trade_micro_usd",
+}
+PLAIN = ("count", "vwap", "price_change_pct", "realized_volatility", "first_price", "last_price", "high", "low")
+
+
+def in_usd(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return the oracle's figures by the API's names."""
+    return {name: figures[micro] / 10**6 for name, micro in AMOUNTS.items()} | {name: figures[name] for name in PLAIN}
+
+
+def test_every_window_of_every_market_is_the_oracles(worker: Process, oracle: Oracle) -> None:
+    """`GET /api/windows` is a plain list with one row a market and window, each figure the oracle's to the last bit."""
+    rows = ask(worker.port, "/api/windows").json
+    found = {(row["venue"], row["symbol"], row["window_seconds"]): row for row in rows}
+    assert len(found) == len(rows) == len(oracle.markets()) * len(WINDOWS)
+    for venue, symbol in oracle.markets():
+        end = oracle.watermark(venue, symbol)
+        for seconds in WINDOWS:
+            row = found[venue, symbol, seconds]
+            figures = oracle.window(venue, symbol, end, seconds)
+            assert figures is not None
+            wanted = in_usd(figures)
+            assert {name: row[name] for name in wanted} == wanted
+            assert (row["window_start"], row["window_end"]) == (end + 1 - seconds, end + 1)
+            assert row["owner"] == f"http://{HOST}:{worker.port}"
+            assert row["source"] == "memory"
+            assert row["age_seconds"] >= 0
+
+
+def test_amounts_have_six_decimals(worker: Process) -> None:
+    """An amount is whole micro-USD: written out, it has six decimals at most."""
+    rows = json.loads(ask(worker.port, "/api/windows").body, parse_float=str)
+    assert all(len(str(row[name]).partition(".")[2]) <= 6 for row in rows for name in AMOUNTS)
+
+
+def test_windows_can_be_filtered(worker: Process) -> None:
+    """Venue, symbol and length narrow the list."""
+    rows = ask(worker.port, "/api/windows", {"symbol": "BTC/USD", "window_seconds": 300}).json
+    assert [(row["symbol"], row["window_seconds"]) for row in rows] == [("BTC/USD", 300)]
+    assert ask(worker.port, "/api/windows", {"venue": "elsewhere"}).json == []
+
+
+def test_panes_are_the_oracles(worker: Process, oracle: Oracle) -> None:
+    """`GET /api/panes` has every pane kept with its figures, and every id it has counted."""
+    for venue, symbol in oracle.markets():
+        answer = ask(worker.port, "/api/panes", {"venue": venue, "symbol": symbol, "from": 0}).json
+        panes = oracle.panes(venue, symbol)
+        assert [row["pane"] for row in answer["rows"]] == list(panes)
+        for row in answer["rows"]:
+            wanted = panes[row["pane"]]
+            assert numbers(row["ids"]) == wanted["ids"]
+            assert row["id_count"] == len(wanted["ids"])
+            assert row["count"] == wanted["count"]
+            if wanted["count"]:
+                amounts = in_usd(wanted)
+                assert {name: row[name] for name in amounts if name in row} == {
+                    name: value for name, value in amounts.items() if name in row
+                }
+        assert answer["newest_pane"] == oracle.watermark(venue, symbol)
+
+
+def numbers(ids: list[Any]) -> list[int]:
+    """Return the ids of a pane one by one, ascending."""
+    return [
+        number for one in ids for number in ([UUID(one).int] if isinstance(one, str) else range(one[0], one[1] + 1))
+    ]
+
+
+def test_missing_ids_are_gaps(worker: Process, recording: list[OracleTrade]) -> None:
+    """The ids that never came are named, before the pane in which the sequence goes on."""
+    ids = sorted(trade.id for trade in recording if trade.symbol == "ETH/USD" and isinstance(trade.id, int))
+    missing = sorted(set(range(ids[0], ids[-1] + 1)) - set(ids))
+    assert missing, "the recording must lack some"
+    answer = ask(worker.port, "/api/panes", {"venue": "kraken_spot", "symbol": "ETH/USD", "from": 0}).json
+    assert [number for row in answer["rows"] for number in numbers(row["gaps"])] == missing
+    assert answer["missing_ids"] == len(missing)
+    (row,) = [row for row in answer["rows"] if row["gaps"]]
+    assert missing[-1] + 1 in numbers(row["ids"])
+
+
+def test_panes_of_a_span(worker: Process, oracle: Oracle) -> None:
+    """`from` is inclusive and `to` exclusive; without them it is the rules' window."""
+    venue, symbol = "kraken_spot", "BTC/USD"
+    panes = list(oracle.panes(venue, symbol))
+    query = {"venue": venue, "symbol": symbol, "from": panes[3], "to": panes[9]}
+    assert [row["pane"] for row in ask(worker.port, "/api/panes", query).json["rows"]] == panes[3:9]
+    newest = oracle.watermark(venue, symbol)
+    answer = ask(worker.port, "/api/panes", {"venue": venue, "symbol": symbol}).json
+    assert [row["pane"] for row in answer["rows"]] == [pane for pane in panes if pane > newest - 300]
+
+
+def test_panes_as_csv(worker: Process, oracle: Oracle) -> None:
+    """The same panes are a download for a spreadsheet."""
+    venue, symbol = "kraken_spot", "BTC/USD"
+    query = {"venue": venue, "symbol": symbol, "from": 0}
+    answer = ask(worker.port, "/api/panes", query | {"format": "csv"})
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.headers["content-disposition"] == 'attachment; filename="panes-BTC-USD.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.body.decode())))
+    wanted = ask(worker.port, "/api/panes", query).json["rows"]
+    assert [int(row["pane"]) for row in rows] == list(oracle.panes(venue, symbol))
+    assert [float(row["total_volume_usd"]) for row in rows] == [row["total_volume_usd"] for row in wanted]
+
+
+def test_alerts_are_the_oracles(worker: Process, oracle: Oracle) -> None:
+    """`GET /api/alerts` is the history with each window as it was, newest first, and the state of its delivery."""
+    rows = ask(worker.port, "/api/alerts").json
+    assert [row["pane"] for row in rows] == sorted((row["pane"] for row in rows), reverse=True)
+    found = {(row["rule"], row["venue"], row["symbol"], row["pane"]): row for row in rows}
+    alerts = oracle.alerts()
+    assert alerts
+    assert len(alerts) == len(found) == len(rows)
+    for alert in alerts:
+        row = found[alert["rule"], alert["venue"], alert["symbol"], alert["pane"]]
+        wanted = in_usd(alert) | {name: alert[name] for name in ("window_start", "window_end", "episode")}
+        assert {name: row[name] for name in wanted} == wanted
+        assert row["alert_severity"] == alert["severity"]
+        assert row["delivery"] == "disabled"
+
+
+def test_alerts_can_be_filtered(worker: Process, oracle: Oracle) -> None:
+    """Market, rule, severities and time narrow the history; the limit takes the newest."""
+    alerts = oracle.alerts()
+
+    def panes(**query: Any) -> list[int]:
+        return sorted(row["pane"] for row in ask(worker.port, "/api/alerts", query).json)
+
+    def wanted(**fields: Any) -> list[int]:
+        return sorted(alert["pane"] for alert in alerts if all(alert[name] in fields[name] for name in fields))
+
+    assert panes(symbol="PF_XBTUSD", venue="kraken_futures") == wanted(symbol=["PF_XBTUSD"]) != []
+    assert panes(rule="volume") == wanted(rule=["volume"]) != []
+    assert panes(severity="HIGH,CRITICAL") == wanted(severity=["HIGH", "CRITICAL"]) != []
+    times = sorted({alert["pane"] for alert in alerts})
+    middle = times[len(times) // 2]
+    assert panes(**{"from": middle}) == sorted(alert["pane"] for alert in alerts if alert["pane"] >= middle)
+    assert panes(to=middle) == sorted(alert["pane"] for alert in alerts if alert["pane"] < middle)
+    assert panes(limit=1) == [times[-1]]
+
+
+def test_alerts_as_csv(worker: Process, oracle: Oracle) -> None:
+    """The history is a download too."""
+    answer = ask(worker.port, "/api/alerts", {"format": "csv"})
+    rows = list(csv.DictReader(io.StringIO(answer.body.decode())))
+    assert answer.headers["content-disposition"] == 'attachment; filename="alerts.csv"'
+    assert {(row["symbol"], int(row["pane"])) for row in rows} == {(a["symbol"], a["pane"]) for a in oracle.alerts()}
+
+
+def test_workers_tell_what_they_serve(worker: Process, oracle: Oracle) -> None:
+    """`GET /api/workers` says partitions, offsets, sizes and versions of each worker."""
+    answer = ask(worker.port, "/api/workers").json
+    (row,) = answer["rows"]
+    assert row["url"] == answer["here"] == f"http://{HOST}:{worker.port}"
+    assert row["ready"] is True
+    assert row["markets"] == len(oracle.markets())
+    assert row["panes"] == sum(len(oracle.panes(*market)) for market in oracle.markets())
+    assert [one["partition"] for one in row["partitions"]] == [0, 1, 2, 3]
+    assert row["table_store"] == "rocksdb"
+    assert {"python", "faust-streaming", "liquidation-monitor"} <= row["versions"].keys()
+
+
+def test_the_stream_begins_with_everything(worker: Process, oracle: Oracle) -> None:
+    """`GET /api/stream` says hello, then sends every market's windows in the columns it named, and the alerts."""
+    windows: dict[str, list[list[float]]] = {}
+    hello: dict[str, Any] = {}
+    seen_alerts: set[tuple[str, int]] = set()
+    alerts = {(alert["symbol"], alert["pane"]) for alert in oracle.alerts()}
+    for name, data in events(worker):
+        if name == "hello":
+            hello = data
+        elif name == "rows":
+            windows |= {row["symbol"]: row["windows"] for row in data}
+        elif name == "alerts":
+            seen_alerts |= {(alert["symbol"], alert["pane"]) for alert in data}
+        if len(windows) == len(oracle.markets()) and seen_alerts == alerts:
+            break
+    for venue, symbol in oracle.markets():
+        for seconds, values in zip(hello["windows"], windows[symbol], strict=True):
+            figures = oracle.window(venue, symbol, oracle.watermark(venue, symbol), seconds)
+            assert figures is not None
+            assert dict(zip(hello["columns"], values, strict=True)) == in_usd(figures)
+
+
+def events(worker: Process) -> Iterator[tuple[str, Any]]:
+    """Yield the server-sent events of a worker."""
+    with urllib.request.urlopen(f"http://{HOST}:{worker.port}/api/stream", timeout=10) as stream:
+        name = ""
+        for line in stream:
+            field, _, value = line.decode().rstrip("\n").partition(": ")
+            if field == "event":
+                name = value
+            elif field == "data":
+                yield name, json.loads(value)
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/api/windows", {}),
+        ("/api/panes", {"venue": "kraken_spot", "symbol": "ETH/USD", "from": 0}),
+        ("/api/panes", {"venue": "kraken_futures", "symbol": "PI_XBTUSD", "from": 0}),
+        ("/api/alerts", {}),
+        ("/api/workers", {}),
+    ],
+)
+def test_answers_are_what_the_document_says(worker: Process, path: str, query: dict[str, Any]) -> None:
+    """Each answer fits its schema in `/api/openapi.json`."""
+    document = ask(worker.port, "/api/openapi.json").json
+    schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    Draft202012Validator({**schema, "components": document["components"]}).validate(ask(worker.port, path, query).json)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/windows?window=300", 400),
+        ("/api/windows?window_seconds=x", 400),
+        ("/api/windows?window_seconds=300&window_seconds=60", 400),
+        ("/api/windows?scope=world", 400),
+        ("/api/windows?symbol=", 400),
+        ("/api/windows?symbol=%00", 400),
+        ("/api/windows?symbol=%ED%A0%80%0A", 400),
+        ("/api/panes", 400),
+        ("/api/panes?venue=kraken_spot", 400),
+        ("/api/panes?venue=kraken_spot&symbol=NO/SUCH", 404),
+        ("/api/panes?venue=kraken_spot&symbol=BTC/USD&from=9&to=3", 400),
+        ("/api/panes?venue=kraken_spot&symbol=BTC/USD&from=-1", 400),
+        ("/api/panes?venue=kraken_spot&symbol=BTC/USD&from=%D9%A3", 400),
+        ("/api/panes?venue=kraken_spot&symbol=BTC/USD&format=xml", 400),
+        ("/api/alerts?severity=WORSE", 400),
+        ("/api/alerts?rule=", 400),
+        ("/api/alerts?limit=0", 400),
+        ("/api/alerts?limit=99999999999999999999", 400),
+        ("/api/alerts?symbol='%20OR%20'1'='1", 200),
+        ("/api/nothing", 404),
+        ("/table/", 404),
+        ("/router/", 404),
+        ("/stats/", 404),
+        ("/static/../__init__.py", 404),
+        ("/static/%2e%2e/%2e%2e/web/access.py", 404),
+        ("/static/", 404),
+        ("/%00", 404),
+    ],
+)
+def test_odd_requests_are_refused(worker: Process, path: str, status: int) -> None:
+    """What makes no sense gets a 4xx that says why, never a 500 and never a trace."""
+    answer = ask(worker.port, path)
+    assert answer.status == status
+    assert b"Traceback" not in answer.body
+    if path.startswith("/api/") and status >= 400:
+        assert answer.json["error"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_the_view_is_read_only(worker: Process, method: str) -> None:
+    """No method but GET and HEAD does anything."""
+    assert ask(worker.port, "/api/windows", method=method, data=b"{}").status == 405
+
+
+def test_a_body_is_refused(worker: Process) -> None:
+    """A GET that carries a body is refused without reading it."""
+    assert ask(worker.port, "/api/windows", method="GET", data=b"x" * 100).status == 400
+
+
+@pytest.mark.parametrize("path", ["/", "/market", "/alerts", "/workers", "/api/windows", "/nothing", "/static/app.css"])
+def test_every_answer_has_the_security_headers(worker: Process, path: str) -> None:
+    """Whatever is answered forbids other origins, frames, inline scripts and sniffing, and names no versions."""
+    headers = ask(worker.port, path).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["server"] == "liqmon"
+    assert "access-control-allow-origin" not in headers
+
+
+def test_pages_refer_to_nothing_outside(worker: Process) -> None:
+    """No page, script or style names another host."""
+    pending, seen = ["/", "/market", "/alerts", "/workers", "/login"], set()
+    while pending:
+        path = pending.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        answer = ask(worker.port, path)
+        assert answer.status == 200, path
+        text = answer.body.decode()
+        folder = path.rsplit("/", 1)[0]
+        for mark in ('src="', 'href="/static', 'from "'):
+            for part in text.split(mark)[1:]:
+                target = part.split('"')[0]
+                assert "//" not in target, (path, target)
+                if mark == 'href="/static':
+                    pending.append(f"/static{target}")
+                elif target.startswith("./"):
+                    pending.append(f"{folder}/{target[2:]}")
+                elif target.startswith("/static"):
+                    pending.append(target)
+    assert len(seen) > 15
+
+
+def test_files_are_not_sent_twice(worker: Process) -> None:
+    """A file that the browser has is answered with 304."""
+    tag = ask(worker.port, "/static/app.css").headers["etag"]
+    assert ask(worker.port, "/static/app.css", headers={"If-None-Match": tag}).status == 304
+
+
+def test_another_sites_name_is_not_served(worker: Process) -> None:
+    """Without a token, a foreign name that resolves to this machine (DNS rebinding) reads nothing."""
+    assert ask(worker.port, "/api/windows", headers={"Host": "evil.example"}).status == 421
+    assert ask(worker.port, "/metrics", headers={"Host": "evil.example"}).status == 200
+    assert ask(worker.port, "/api/windows", headers={"Host": f"localhost:{worker.port}"}).status == 200

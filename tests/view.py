@@ -1,0 +1,139 @@
+"""A running worker, or several, on an embedded stack of their own, given trades that the oracle knows too."""
+
+import asyncio
+import json
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from aiokafka import AIOKafkaProducer
+
+from streams.embedded.broker import PARTITIONS, EmbeddedBroker
+from streams.frames import encode_frame
+from streams.partitioning import partition_of
+from streams.topics import TRADES
+from tests.faults.processes import Process, Processes, wait_until
+from tests.oracle import OracleTrade
+from tests.wire import records
+
+HTTP_SECONDS = 10.0
+FRAME_TRADES = 100
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the web server said. Header names are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_NoRedirects)
+
+
+def ask(
+    port: int,
+    path: str,
+    query: Mapping[str, Any] | None = None,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    data: bytes | None = None,
+) -> Answer:
+    """Send a request and return the answer, whatever its status. Raises OSError when nobody answers."""
+    url = f"http://{HOST}:{port}{path}" + (f"?{urlencode(query)}" if query else "")
+    request = urllib.request.Request(url, method=method, headers=dict(headers or {}), data=data)
+    try:
+        with _opener.open(request, timeout=HTTP_SECONDS) as response:
+            return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, {k.lower(): v for k, v in error.headers.items()}, error.read())
+
+
+class View(Processes):
+    """Workers that share a broker and a database; nothing of it outlives the ``with`` block."""
+
+    def __init__(self, directory: Path, postgres: Mapping[str, Any], **environment: str) -> None:
+        self.broker = EmbeddedBroker()
+        super().__init__(
+            directory,
+            {
+                "KAFKA_BOOTSTRAP_SERVERS": self.broker.address,
+                "CREATE_TOPICS": "false",
+                "TOPIC_PARTITIONS": str(PARTITIONS),
+                **{name.upper(): str(value) for name, value in postgres.items()},
+                **environment,
+            },
+        )
+        self.callback(self.broker.stop)
+
+    def start(self, name: str = "worker", **environment: str) -> Process:
+        """Start a worker and wait until it is ready."""
+        worker = self.worker(name, environment).start()
+        worker.wait_ready()
+        return worker
+
+    def publish(self, trades: Iterable[OracleTrade]) -> None:
+        """Publish trades as a producer would, in frames, and wait for the broker."""
+        asyncio.run(self._publish(list(trades)))
+
+    async def _publish(self, trades: list[OracleTrade]) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=self.broker.address)
+        await producer.start()
+        try:
+            for venue, symbol, batch in _frames(trades):
+                frame = encode_frame(venue, symbol, records(batch), time.time_ns() // 1000)
+                await producer.send(TRADES, frame, symbol.encode(), partition_of(symbol, PARTITIONS))
+            await producer.flush()
+        finally:
+            await producer.stop()
+
+    def settle(self, workers: Iterable[Process], counted: int) -> None:
+        """Wait until the workers have counted so many trades between them."""
+        workers = list(workers)
+        wait_until(
+            lambda: sum(worker.metric("liqmon_trades_total") for worker in workers) >= counted,
+            30,
+            f"{counted} trades to be counted",
+        )
+
+
+def _frames(trades: list[OracleTrade]) -> Iterable[tuple[str, str, list[OracleTrade]]]:
+    waiting: dict[tuple[str, str], list[OracleTrade]] = defaultdict(list)
+    for trade in trades:
+        batch = waiting[trade.venue, trade.symbol]
+        batch.append(trade)
+        if len(batch) == FRAME_TRADES:
+            yield trade.venue, trade.symbol, waiting.pop((trade.venue, trade.symbol))
+    for (venue, symbol), batch in waiting.items():
+        yield venue, symbol, batch
+
+
+def eventually(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+    """Wait for a condition; an unreachable server counts as not yet."""
+
+    def holds() -> bool:
+        try:
+            return condition()
+        except OSError:
+            return False
+
+    wait_until(holds, seconds, what)
