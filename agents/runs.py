@@ -12,7 +12,9 @@ import numpy as np
 
 from streams.amounts import (
     MAX_NOTIONAL_MICRO_USD,
+    MAX_PRICE,
     MAX_TIME_US,
+    MIN_PRICE,
     MIN_TIME_US,
     UNITS_PER_BASE,
     Amounts,
@@ -28,7 +30,9 @@ Row = tuple[TradeId, int, float, int, int, int, int, int]
 
 # Below this many trades the fixed cost of numpy's calls, about 60 us a frame, exceeds that of a loop.
 LEAST_FOR_COLUMNS: Final = 64
-_INFINITY: Final = float("inf")
+# The bounds that producers keep to, as doubles.
+_MIN_PRICE: Final = float(MIN_PRICE)
+_MAX_PRICE: Final = float(MAX_PRICE)
 # An enum member costs three times a plain integer, once a trade.
 _SELL: Final = int(Side.SELL)
 _LIQUIDATION: Final = Kind.LIQUIDATION << KIND_SHIFT
@@ -144,8 +148,8 @@ def _summed(frame: Frame, pane_us: int, latest_us: int) -> list[Run] | None:
         and times[0] >= MIN_TIME_US
         and times[-1] < MAX_TIME_US
         and times[-1] <= latest_us
-        and prices.min() > 0
-        and prices.max() < np.inf
+        and prices.min() >= _MIN_PRICE
+        and prices.max() <= _MAX_PRICE
         and notionals.min() >= 0
         and notionals.max() <= MAX_NOTIONAL_MICRO_USD
         and wholes.min() >= 0
@@ -194,8 +198,10 @@ def _summed(frame: Frame, pane_us: int, latest_us: int) -> list[Run] | None:
 def refusal_of(row: Row, latest_us: int) -> tuple[str, str] | None:  # noqa: PLR0911 - one return a finding reads best
     """Return (reason, detail) where a row is no possible trade."""
     _, time_us, price, notional, _, whole, fraction, flags = row
-    if not 0 < price < _INFINITY:
-        return "bad_price", f"price must be a positive number, not {price}"
+    if not _MIN_PRICE <= price <= _MAX_PRICE:
+        if not 0 < price < float("inf"):
+            return "bad_price", f"price must be a positive number, not {price}"
+        return "magnitude", f"a price of {price} is beyond any market"
     if whole < 0 or not 0 <= fraction < UNITS_PER_BASE or whole + fraction == 0:
         return "bad_quantity", f"quantity must be positive, not {whole} and {fraction}e-14"
     if not 0 <= notional <= MAX_NOTIONAL_MICRO_USD:

@@ -27,11 +27,11 @@ PANE_BYTES: Final = 450
 def samples(
     markets: Iterable[Market], windows: Iterable[int], now: float, interval_seconds: float
 ) -> list[WindowSample]:
-    """Return a sample of each window of each market, stamped with the interval that ``now`` falls in."""
+    """Return a sample of each window of each market that has traded, stamped with the interval ``now`` falls in."""
     sampled_at = int(now // interval_seconds * interval_seconds)
     taken = []
     for market in markets:
-        for seconds in windows:
+        for seconds in windows if market.watermark >= 0 else ():
             figures = market.figures(market.watermark, seconds)
             prices = (
                 {}
@@ -100,6 +100,8 @@ class Sampler:
                 await work()
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("%s was skipped: %s", work.__name__.strip("_"), error)
+            except Exception:
+                log.exception("%s failed; it is tried again in %g s", work.__name__.strip("_"), seconds)
 
     async def _sample(self) -> None:
         markets = [market for _, market in self._app.keeper.markets()]
@@ -121,6 +123,8 @@ class Sampler:
         partitions = [tp for tp in consumer.assignment() if tp.topic in self._app.source_topics]
         async with asyncio.timeout(BROKER_SECONDS):
             ends: Mapping[TP, int] = await consumer.highwaters(*partitions) if partitions else {}
+        # Partitions that moved are another worker's to report.
+        metrics.consumer_lag.clear()
         for tp, end in ends.items():
             committed = consumer._committed_offset.get(tp) or 0  # Faust keeps it nowhere public
             metrics.consumer_lag.labels(tp.topic, str(tp.partition)).set(max(0, end - committed))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import asyncpg
 
@@ -10,6 +11,7 @@ from agents.monitor import Message
 from agents.notifier import Notifier
 from agents.postgres import open_pool
 from agents.recorder import Recorder, decode_alert, retry_outage
+from agents.retry import stopped_within
 from agents.window_stats import WindowSample, WindowStats
 from streams.errors import BadRecord, Fatal, Outage
 from streams.settings import Settings
@@ -17,6 +19,9 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 POSTGRES = "postgres"
+
+# A fault of the program that recurs at once must not fill the log, or keep the worker from its windows.
+NOTIFIER_RESTART_SECONDS: Final = 5.0
 
 
 class Sinks:
@@ -36,6 +41,7 @@ class Sinks:
         self._on_fatal = on_fatal
         self._refuse = refuse
         self._stop = asyncio.Event()
+        self._closing = asyncio.Event()
         self._opened = asyncio.Event()
         self._wake = asyncio.Event()
         self._pool: asyncpg.Pool | None = None
@@ -64,8 +70,18 @@ class Sinks:
         self._recorder = Recorder(pool, deliver=self._settings.webhook is not None, wake=self._wake)
         self._stats = WindowStats(pool, keep_days=self._settings.stats_retention_days)
         self._opened.set()
-        if self._settings.webhook is not None:
-            await Notifier(pool, self._settings, wake=self._wake).run(self._stop)
+        while self._settings.webhook is not None and not self._stop.is_set():
+            try:
+                await Notifier(pool, self._settings, wake=self._wake).run(self._stop)
+            except Fatal:
+                raise
+            except Exception:
+                log.exception("delivery to Discord failed; it begins again in %g s", NOTIFIER_RESTART_SECONDS)
+                await stopped_within(self._stop, NOTIFIER_RESTART_SECONDS)
+
+    def close(self) -> None:
+        """Wait no longer for a Postgres that is away: the process is to end, and goes on from the last commit."""
+        self._closing.set()
 
     async def stop(self) -> None:
         """Finish what is being sent and close."""
@@ -80,15 +96,28 @@ class Sinks:
             await self._pool.close()
 
     async def record(self, message: Message) -> None:
-        """Write the alert of a message; waits for Postgres as long as it takes."""
+        """Write the alert of a message; waits for Postgres as long as it takes.
+
+        Raises :class:`Outage` after :meth:`close`: the message must not be acknowledged then.
+        """
         try:
             alert = decode_alert(message.value or b"")
-            await self._opened.wait()
-            recorder = self._recorder
-            if recorder is not None:
-                await retry_outage(lambda: recorder.record(alert), sink=POSTGRES, stop=self._stop)
+            recorder = await self._opened_recorder()
+            await retry_outage(lambda: recorder.record(alert), sink=POSTGRES, stop=self._closing)
         except BadRecord as error:
             await self._refuse(message, error)
+
+    async def _opened_recorder(self) -> Recorder:
+        if self._recorder is None:
+            waits = [asyncio.ensure_future(self._opened.wait()), asyncio.ensure_future(self._closing.wait())]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+        if self._recorder is None:
+            raise Outage("stopping while Postgres does not answer; alerts are recorded after the next start")
+        return self._recorder
 
     async def sample(self, samples: list[WindowSample]) -> None:
         """Write samples of windows for dashboards; dropped while Postgres is away."""

@@ -7,6 +7,7 @@ Topics, the table and the agents are declared here and nowhere else; what they d
 import logging
 import os
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final, NoReturn, cast
 
 import faust
@@ -21,7 +22,7 @@ from agents.sampler import Sampler
 from agents.sinks import Sinks
 from streams import broker
 from streams.bundles import unbundled
-from streams.errors import BadSetting, Fatal
+from streams.errors import BadSetting, Fatal, Outage
 from streams.outbound import Outbound, Record
 from streams.partitioning import partition_of
 from streams.preflight import advertised_host, check_data_dir, check_port
@@ -30,8 +31,10 @@ from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
 from streams.transport import Transport
 from tables.keeper import Keeper
+from tables.live import LiveWindows
 from tables.state import Market, Span
 from tables.stores.base import StateStore
+from tables.stores.wiped import carry_over
 from tables.web import add_routes
 
 log = logging.getLogger(__name__)
@@ -80,6 +83,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             stream_wait_empty=True,
             consumer_auto_offset_reset="earliest",
             producer_acks=-1,
+            producer_max_request_size=broker.MAX_RECORD_BYTES,
             web_enabled=True,
             web_bind=conf_.web_host,
             web_host=advertised_host(conf_),
@@ -122,6 +126,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         self.sinks = Sinks(conf_, on_fatal=die, refuse=self.market_monitor.refuse_alert)
         self.alert_history = AlertHistory(lambda: self.sinks.pool)
         self.sampler = Sampler(self, conf_)
+        self.live_windows: LiveWindows | None = None
         self.source_topics = frozenset({TRADES, ALERTS})
 
     def _new_transport(self) -> Any:
@@ -152,16 +157,33 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         try:
             await broker.wait_for_broker(self.settings)
             await broker.ensure_topics(self.settings, {self.panes.changelog_topic_name: broker.CHANGELOG_CONFIG})
+            if self.settings.table_store.startswith("rocksdb:"):
+                await self._carry_over()
         except Fatal as error:
             die(error)
         await self.sinks.start()
         await self.sampler.start()
+        if self.live_windows is not None:
+            await self.live_windows.start()
         await super().on_first_start()
+
+    async def _carry_over(self) -> None:
+        changelog = self.panes.changelog_topic_name
+        ends = await broker.end_offsets(self.settings, changelog)
+        producer = await broker.open_producer(self.settings)
+        try:
+            outbound = Outbound(lambda record: producer.send(record.topic, record.value, record.key, record.partition))
+            await carry_over(self.conf.tabledir, self.panes.name, changelog, ends, outbound.deliver)
+        finally:
+            await producer.stop()
 
     async def on_stop(self) -> None:
         """Stop consuming, then close the sinks."""
         await self.sampler.stop()
+        if self.live_windows is not None:
+            await self.live_windows.stop()
         self.keeper.close()
+        self.sinks.close()
         await super().on_stop()
         await self.sinks.stop()
 
@@ -201,7 +223,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
         partitions = {tp.partition for tp in revoked if tp.topic == TRADES}
         app.evaluator.drop(iter(app.keeper.forget(partitions)))
 
-    add_routes(app)
+    app.live_windows = LiveWindows(app.settings, add_routes(app))
     return app
 
 
@@ -209,6 +231,8 @@ async def guarded(handle: Any, message: Message) -> None:
     """Run a handler that must not raise: Faust acknowledges a message whose agent raised. A bug ends the process."""
     try:
         await handle(message)
+    except Outage as error:
+        die(error)
     except Exception:
         log.critical(
             "a message could not be handled (partition %d, offset %d); stopping before it is acknowledged",
@@ -219,4 +243,17 @@ async def guarded(handle: Any, message: Message) -> None:
         die()
 
 
-app: MonitorApp = create_app()
+@lru_cache(maxsize=1)
+def process_app() -> MonitorApp:
+    """Return this process's application."""
+    return create_app()
+
+
+def __getattr__(name: str) -> MonitorApp:
+    """Make ``streams.app.app`` when Faust's command line asks for it, so that a wrong setting is one line there too."""
+    if name != "app":
+        raise AttributeError(name)
+    try:
+        return process_app()
+    except BadSetting as error:
+        raise SystemExit(f"liqmon: {error}") from None

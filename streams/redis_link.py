@@ -29,7 +29,8 @@ COUNT_SECONDS: Final = 1.0
 # A loop that was busy for longer than the deadline finds timer and answer at once: the answer then has these turns.
 GRACE_TURNS: Final = 5
 
-FAILURES: Final = (RedisError, OSError, TimeoutError)
+FAILURES: Final = (RedisError, OSError, TimeoutError, RuntimeError)
+"""What a call may raise because of Redis. RuntimeError is uvloop's word for a connection that is closed already."""
 
 
 class Script:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from streams.coalescer import Group
-from streams.published import MAX_FRAMES_A_CALL, PublishedIds
+from streams.published import MAX_FRAMES_A_CALL, MAX_TRADES_A_CALL, PublishedIds
 
 
 class Screen:
@@ -55,8 +55,13 @@ class Screen:
         while self._published is not None:
             await self._is_work.wait()
             # They stay where they are until they are passed on, so that none that comes meanwhile overtakes them.
-            asked = [self._groups[at] for at in range(min(len(self._groups), MAX_FRAMES_A_CALL))]
-            trades = sum(len(group.trades) for group in asked)
+            asked: list[Group] = []
+            trades = 0
+            for group in self._groups:
+                if len(asked) == MAX_FRAMES_A_CALL or trades > MAX_TRADES_A_CALL:
+                    break
+                asked.append(group)
+                trades += len(group.trades)
             left = await self._published.unpublished(asked)
             for _ in asked:
                 self._groups.popleft()

@@ -3,6 +3,7 @@
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -173,8 +174,15 @@ class Settings(BaseSettings):
     @field_validator("table_store")
     @classmethod
     def _table_store(cls, value: str) -> str:
-        if not value.startswith(("rocksdb://", "redis://", "rediss://", "memory://")):
+        if not value.startswith(("rocksdb://", "memory://")) and not _is_redis(value):
             raise ValueError("must be rocksdb://, redis://host:port/db or memory://")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_redis(value.get_secret_value()):
+            raise ValueError("must be redis://host:port/db, or rediss:// with TLS")
         return value
 
     @field_validator("spot_symbols")
@@ -205,6 +213,15 @@ class Settings(BaseSettings):
     def webhook(self) -> SecretStr | None:
         """The Discord webhook in use, if any."""
         return self.discord_webhook_url_2 or self.discord_webhook_url
+
+
+def _is_redis(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and port != 0
 
 
 def explain(error: ValidationError) -> str:

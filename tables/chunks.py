@@ -92,3 +92,9 @@ def decode_head(key: bytes, value: bytes) -> Head:
 def offset_of(value: bytes) -> int:
     """Return the source offset a stored value contains, without reading the rest of it."""
     return int(msgspec.msgpack.decode(_offset_decoder.decode(value)[0], type=int))
+
+
+def shifted(value: bytes, by: int) -> bytes:
+    """Return a stored value with its source offset moved, its order among others so moved kept."""
+    fields = _offset_decoder.decode(value)
+    return _encoder.encode([msgspec.Raw(_encoder.encode(offset_of(value) + by)), *fields[1:]])

@@ -36,7 +36,7 @@ class Keeper:
     """The markets in memory, by partition.
 
     ``settle`` returns the rows of alerts that have grown since they were sent; ``alert_record`` turns one into a
-    record for the broker.
+    record for the broker. ``store_answers`` is false while the table store is waited for.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Keeper:
         self._reached: dict[Market, int] = {}
         self._lock = asyncio.Lock()
         self._is_closing = False
+        self.store_answers = True
 
     async def market(self, partition: int, venue: str, symbol: str) -> Market:
         """Return a market, loaded from the store on first use. Raises :class:`TooManyMarkets`.
@@ -189,7 +190,17 @@ class Keeper:
         self, ask: Callable[[StateStore], Awaitable[T]], wanted: Callable[[], bool] = lambda: True
     ) -> T:
         """Ask the store until it answers. Raises :class:`Outage` once nobody waits for that any more."""
-        return await until_answered(lambda: ask(self._store()), wanted=lambda: wanted() and not self._is_closing)
+
+        async def attempt() -> T:
+            try:
+                result = await ask(self._store())
+            except Outage:
+                self.store_answers = False
+                raise
+            self.store_answers = True
+            return result
+
+        return await until_answered(attempt, wanted=lambda: wanted() and not self._is_closing)
 
     def close(self) -> None:
         """Wait for a store that does not answer no longer: the process is to end, and goes on from the last commit."""

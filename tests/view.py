@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from streams.frames import encode_frame
 from streams.partitioning import partition_of
 from streams.topics import TRADES
 from tests.faults.processes import Process, Processes, wait_until
+from tests.kafka.server import RealKafka
 from tests.oracle import OracleTrade
 from tests.wire import records
 
@@ -69,21 +71,33 @@ def ask(
 
 
 class View(Processes):
-    """Workers that share a broker and a database; nothing of it outlives the ``with`` block."""
+    """Workers that share a broker and a database; nothing of it outlives the ``with`` block.
 
-    def __init__(self, directory: Path, postgres: Mapping[str, Any], **environment: str) -> None:
-        self.broker = EmbeddedBroker()
+    ``broker`` is the embedded one unless another is given. The embedded one loses members of a group now and then
+    when a second worker joins: tests of several workers give a real one.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        postgres: Mapping[str, Any],
+        *,
+        broker: EmbeddedBroker | RealKafka | None = None,
+        **environment: str,
+    ) -> None:
+        self.broker = broker or EmbeddedBroker()
         super().__init__(
             directory,
             {
                 "KAFKA_BOOTSTRAP_SERVERS": self.broker.address,
-                "CREATE_TOPICS": "false",
+                "CREATE_TOPICS": str(isinstance(self.broker, RealKafka)).lower(),
                 "TOPIC_PARTITIONS": str(PARTITIONS),
                 **{name.upper(): str(value) for name, value in postgres.items()},
                 **environment,
             },
         )
-        self.callback(self.broker.stop)
+        if broker is None:
+            self.callback(self.broker.stop)
 
     def start(self, name: str = "worker", **environment: str) -> Process:
         """Start a worker and wait until it is ready."""
@@ -93,7 +107,9 @@ class View(Processes):
 
     def publish(self, trades: Iterable[OracleTrade]) -> None:
         """Publish trades as a producer would, in frames, and wait for the broker."""
-        asyncio.run(self._publish(list(trades)))
+        # In a thread: a test that drives a browser has a loop in this one.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, self._publish(list(trades))).result()
 
     async def _publish(self, trades: list[OracleTrade]) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=self.broker.address)

@@ -1,6 +1,6 @@
 """What the keeper needs of a store beyond Faust's interface: whole markets by partition, outside of any stream."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from tables.chunks import offset_of
@@ -23,7 +23,7 @@ class StateStore(Protocol):
         """Write items that the changelog holds up to and including ``changelog_offset``."""
         ...
 
-    async def markets(self, partition: int) -> Iterable[tuple[str, str]]:
+    async def markets(self, partition: int) -> Collection[tuple[str, str]]:
         """Return the (venue, symbol) of every market of a partition."""
         ...
 

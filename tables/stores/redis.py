@@ -15,13 +15,11 @@ from typing import Any, Final
 import redis
 from faust.stores import base
 from faust.types import TP
-from redis.exceptions import RedisError
-from yarl import URL
 
 from streams import keys
 from streams.broker import ends_of
 from streams.errors import Fatal, Outage
-from streams.redis_link import Script, address_of, connect, evaluate
+from streams.redis_link import FAILURES, Script, address_of, connect, evaluate
 from tables.chunks import offset_of
 from tables.stores.base import Items, newer
 from tables.stores.patience import until_answered
@@ -49,7 +47,7 @@ class Store(base.Store):  # type: ignore[misc]
     def __init__(self, url: Any, app: Any, table: Any, **kwargs: Any) -> None:
         super().__init__(url, app, table, **kwargs)
         # Faust shows a store's URL: it is given one without the password.
-        self._url = str(URL(app.settings.table_store))
+        self._url: str = app.settings.table_store
         self._client = connect(self._url)
         self._cluster = ""
         self._offsets: dict[int, int] = {}
@@ -139,6 +137,14 @@ class Store(base.Store):  # type: ignore[misc]
         with redis.Redis.from_url(self._url, socket_timeout=ANSWER_SECONDS) as client:
             for key in client.scan_iter(f"{keys.table_prefix(self.app.conf.id, self.table_name)}*", count=1000):
                 client.unlink(key)
+
+    async def backup_partition(self, tp: TP | int, flush: bool = True, purge: bool = False, keep: int = 1) -> None:  # noqa: FBT001, FBT002 - Faust's interface
+        """Not done here: a backup of Redis holds the tables."""
+        raise NotImplementedError("back Redis up instead")
+
+    def restore_backup(self, tp: TP | int, latest: bool = True, backup_id: int = 0) -> None:  # noqa: FBT001, FBT002
+        """Not done here either."""
+        raise NotImplementedError("restore Redis instead; what it lacks is taken from the changelog")
 
     async def on_stop(self) -> None:
         """Close the connections."""
@@ -236,7 +242,7 @@ class Store(base.Store):  # type: ignore[misc]
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await work
-        except (RedisError, OSError, TimeoutError) as error:
+        except FAILURES as error:
             reason = str(error) or type(error).__name__
             raise Outage(f"the table store in Redis at {address_of(self._client)} does not answer ({reason})") from None
 

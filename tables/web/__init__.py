@@ -17,8 +17,8 @@ from tables.web.pages import PAGES, Pages
 from tables.web.stream import Stream
 
 
-def add_routes(app: Any) -> None:
-    """Add the view to Faust's web server.
+def add_routes(app: Any) -> LocalMarkets:
+    """Add the view to Faust's web server; return the markets it shows, with their sums.
 
     Raises :class:`streams.errors.BadSetting` where the settings would open it to the network without a token.
     """
@@ -57,3 +57,4 @@ def add_routes(app: Any) -> None:
     server.middlewares.append(guard(access))
     server.on_response_prepare.append(add_headers)
     server.on_shutdown.append(stop)
+    return local

@@ -73,7 +73,12 @@ class Cluster:
                 asyncio.timeout(PEER_SECONDS),
                 self.session().get(f"{url}{path}", params=query, allow_redirects=False) as response,
             ):
-                return Answer(response.status, response.content_type, await response.content.read(MAX_ANSWER_BYTES))
+                body = bytearray()
+                async for chunk in response.content.iter_any():
+                    body += chunk
+                    if len(body) > MAX_ANSWER_BYTES:
+                        raise PeerDown(f"{url} answers without an end")
+                return Answer(response.status, response.content_type, bytes(body))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise PeerDown(f"{url} does not answer ({type(error).__name__})") from None
 

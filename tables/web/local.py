@@ -27,6 +27,8 @@ class LocalMarkets:
         self.rule_window: int = settings.window_seconds
         self._cooldown: int = settings.alert_cooldown_sec // self.pane_seconds
         self._rolling: dict[Market, Rolling] = {}
+        # Whether someone beside the web view goes on using the sums.
+        self.is_kept = False
 
     @property
     def here(self) -> str:
@@ -60,7 +62,8 @@ class LocalMarkets:
 
     def forget(self) -> None:
         """Drop the sums: nobody is looking."""
-        self._rolling.clear()
+        if not self.is_kept:
+            self._rolling.clear()
 
     def find(self, venue: str, symbol: str) -> tuple[int, Market] | None:
         """Return (partition, market) where it is in memory here."""

@@ -95,6 +95,7 @@ async def readiness(app: Any) -> dict[str, bool]:
     return {
         "partitions_assigned": not app.unassigned and not app.rebalancing,
         "tables_recovered": bool(app.tables.actives_ready),
+        "table_store_reachable": bool(app.keeper.store_answers),
         "postgres_reachable": await app.sinks.reachable(),
     }
 

@@ -105,6 +105,10 @@ class Feed:
         async with asyncio.timeout(timeout_seconds):
             await self._publisher.drain()
 
+    def publish(self, message: Message) -> None:
+        """Send a message of another kind in between."""
+        self._publisher.put(message)
+
     @property
     def flowing(self) -> bool:
         """Whether it is still sending."""

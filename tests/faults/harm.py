@@ -1,4 +1,4 @@
-"""What befalls workers: killed, wiped, frozen, restarted, each with the proof that it happened in the middle of work."""
+"""What befalls workers, each time with the proof that it happened in the middle of work."""
 
 import asyncio
 import json
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from random import Random
 from urllib.parse import urlencode
 
-from streams.partitioning import partition_of
 from streams.topics import APP_ID, TRADES
 from tables.chunks import offset_of
 from tests.faults.feed import FUTURES_SYMBOLS, SPOT_SYMBOLS, Feed
@@ -84,8 +83,3 @@ async def served_again(stack: Stack, timeout_seconds: float = 60) -> float:
         if time.monotonic() - began > timeout_seconds:
             raise TimeoutError(f"not served again after {timeout_seconds:g} s: {ends}, {committed}\n{stack.tails()}")
         await asyncio.sleep(0.1)
-
-
-def home(symbol: str, stack: Stack) -> int:
-    """Return the partition of a market."""
-    return partition_of(symbol, stack.settings.topic_partitions)

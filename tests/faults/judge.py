@@ -49,9 +49,7 @@ class Verdict:
         return ", ".join(f"{getattr(self, name)} {name.replace('_', ' ')}" for name in self.__dataclass_fields__)
 
 
-async def judge(
-    stack: Stack, trades: list[OracleTrade], venues: Collection[str], *, in_order: bool = True
-) -> Verdict:
+async def judge(stack: Stack, trades: list[OracleTrade], venues: Collection[str], *, in_order: bool = True) -> Verdict:
     """Compare what a drained stack holds of these venues with what the oracle makes of the trades sent there.
 
     Raises :class:`AssertionError` for any difference. ``in_order`` says that trades came in the order of their panes:
@@ -154,21 +152,24 @@ def _difference(expected: Figures | None, found: dict[int, Any], market: Market,
         return "should be empty"
     if number not in found:
         return f"is missing, should hold {len(expected['ids'])} trades"
-    ids, wanted = Counter(_ids(found[number].ids)), Counter(expected["ids"])
+    ids = Counter(_ids(found[number].ids))
+    wanted: Counter[int] = Counter(expected["ids"])
     missing, extra = list((wanted - ids).elements()), list((ids - wanted).elements())
     if missing or extra:
         return f"lacks {len(missing)} trades {missing[:3]}, has {len(extra)} extra {extra[:3]}"
     figures = msgspec.structs.asdict(market.figures(number, 1))
-    return str({name: (figures[name], value) for name, value in expected.items() if name in figures and figures[name] != value})
+    return str(
+        {name: (figures[name], value) for name, value in expected.items() if name in figures and figures[name] != value}
+    )
 
 
 def check_rows(alerts: list[Alert], expected: list[Figures]) -> None:
     """The rows are the oracle's, to the last digit."""
     rows = {_key(row): row for row in map(_judged, alerts)}
     wanted = {_key(row): row for row in expected}
-    assert sorted(rows) == sorted(wanted), (
-        f"rows missing: {sorted(wanted.keys() - rows.keys())}, rows that should not be: {sorted(rows.keys() - wanted.keys())}"
-    )
+    missing, extra = sorted(wanted.keys() - rows.keys()), sorted(rows.keys() - wanted.keys())
+    assert not missing, f"rows missing: {missing}"
+    assert not extra, f"rows that should not be: {extra}"
     wrong = {
         key: {name: (rows[key][name], value) for name, value in row.items() if rows[key][name] != value}
         for key, row in wanted.items()
@@ -197,9 +198,7 @@ def check_episodes(alerts: list[Alert], oracle: Oracle, sent: list[Alert]) -> No
     assert not twice, f"alerted twice: {twice[:3]}"
 
 
-def check_messages(
-    stack: Stack, alerts: list[Alert], outbox: list[Any], venues: Collection[str]
-) -> tuple[int, int]:
+def check_messages(stack: Stack, alerts: list[Alert], outbox: list[Any], venues: Collection[str]) -> tuple[int, int]:
     """Discord holds one message an alert, and beyond that no more than there were ambiguous outcomes.
 
     Return how many messages there are, and how many beyond one an alert.

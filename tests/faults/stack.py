@@ -70,12 +70,10 @@ class Stack:
 
     async def _start(self) -> None:
         exits = self._exits
-        self.postgres = EmbeddedPostgres(
-            self.directory / "postgres", log=self._log("postgres"), durable=False
-        )
-        exits.callback(lambda: self.postgres.stop())
+        self.postgres = EmbeddedPostgres(self.directory / "postgres", log=self._log("postgres"), durable=False)
+        exits.callback(self._stop_postgres)
         self.redis = EmbeddedRedis(log=self._log("redis"))
-        exits.callback(lambda: self.redis.stop())
+        exits.callback(self._stop_redis)
         await self._start_kafka()
         await exits.enter_async_context(self.discord)
         await self.kraken.start()
@@ -201,6 +199,13 @@ class Stack:
             return rows
         finally:
             await connection.close()
+
+    def _stop_postgres(self) -> None:
+        # Whichever runs by then: a fault may have put another in its place.
+        self.postgres.stop()
+
+    def _stop_redis(self) -> None:
+        self.redis.stop()
 
     def delete_data(self, worker: Process) -> None:
         """Delete the tables that a worker keeps on disk."""

@@ -1,6 +1,7 @@
 """Workers are killed in the middle of their work: no trade is lost, none counted twice, every alert is one row."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from random import Random
 
@@ -11,6 +12,8 @@ from tests.faults import harm
 from tests.faults.feed import Feed, Script
 from tests.faults.judge import judge
 from tests.faults.stack import Stack
+
+log = logging.getLogger(__name__)
 
 SEEDS = 20
 # Detection (session timeout 10 s), take-over, catching up.
@@ -41,7 +44,7 @@ async def test_twenty_kills_in_the_middle_of_a_batch(stack: Stack) -> None:
             if stack.kafka is not None:
                 stack.to_kafka.delay(0.04 if seed % 2 else 0.0)
             kills.append(await harm.kill(stack, feed, victim, random))
-            print(kills[-1])
+            log.info("%s", kills[-1])
             victim.start()
             if sum(kill.uncommitted > 0 for kill in kills) >= SEEDS:
                 break
@@ -52,8 +55,9 @@ async def test_twenty_kills_in_the_middle_of_a_batch(stack: Stack) -> None:
         await stack.drained()
         verdict = await judge(stack, feed.trades, script.venues)
     struck = [kill for kill in kills if kill.uncommitted]
-    print(f"{len(kills)} kills, {len(struck)} with work not committed, {sum(k.flushing for k in kills)} between flush and commit")
-    print(verdict)
+    flushing = sum(kill.flushing for kill in kills)
+    log.info("%d kills, %d with work not committed, %d of them after its flush", len(kills), len(struck), flushing)
+    log.info("%s", verdict)
     assert len(struck) >= SEEDS
     assert any(kill.flushing for kill in kills)
 
@@ -66,7 +70,7 @@ async def test_the_judge_would_notice(stack: Stack) -> None:
         await feed.finish()
         await stack.drained()
         await judge(stack, feed.trades, script.venues)
-    with pytest.raises(AssertionError, match="lacks 0 trades|should be empty|watermark"):
+    with pytest.raises(AssertionError, match=r"lacks 0 trades|should be empty|watermark"):
         await judge(stack, feed.trades[:100] + feed.trades[101:], script.venues)
     extra = script.act()[0]
     with pytest.raises(AssertionError):
@@ -86,7 +90,7 @@ async def test_a_killed_workers_partitions_are_served_again_within_20_seconds(st
         await feed.finish()
         await stack.drained()
         verdict = await judge(stack, feed.trades, script.venues)
-    print(f"served again after {seconds:.1f} s; {kill}; {verdict}")
+    log.info("served again after %.1f s; %s; %s", seconds, kill, verdict)
     assert kill.uncommitted
     assert seconds < TAKE_OVER_SECONDS
 
@@ -106,5 +110,5 @@ async def test_all_workers_killed_and_their_directories_deleted(stack: Stack) ->
         await feed.finish()
         await stack.drained()
         verdict = await judge(stack, feed.trades, script.venues)
-    print(f"ready again after {ready_seconds:.1f} s; {kills}; {verdict}")
+    log.info("ready again after %.1f s; %s; %s", ready_seconds, kills, verdict)
     assert sum(kill.uncommitted for kill in kills) > 0

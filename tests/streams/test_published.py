@@ -224,7 +224,7 @@ class TestProducers:
         """Both live on the same feed: every trade is there at least once, and not all of them twice."""
         feeds, stop = (Feed(), Feed()), asyncio.Event()
         producers = []
-        for feed, linger_ms in zip(feeds, (0, 20), strict=True):
+        for feed, linger_ms in zip(feeds, (0, 100), strict=True):
             settings = settings_for(fresh_broker.address, redis_url=redis_url, frame_linger_ms=linger_ms)
             producers.append(Producer(settings, [feed], published=published_ids(settings)))
         running = [asyncio.create_task(producer.run(stop)) for producer in producers]
@@ -237,7 +237,7 @@ class TestProducers:
         one, two = await asyncio.gather(*running)
         found = await frames(fresh_broker.address, one.frames + two.frames)
         assert {number for frame in found for number in frame.trade_ids()} == set(range(200))
-        assert one.trades + two.trades < 300
+        assert one.trades + two.trades < 400
 
     async def test_nothing_is_marked_before_the_broker_has_it(
         self, fresh_broker: EmbeddedBroker, redis_url: str

@@ -1,13 +1,16 @@
 """A Redis that may be away: nobody waits for it, it is left alone, and it is used again when it answers."""
 
 import asyncio
+import contextlib
 import logging
+import random
 import time
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
 import redis
+import uvloop
 
 from streams import metrics
 from streams.errors import Outage
@@ -127,3 +130,24 @@ async def test_a_loop_that_was_busy_does_not_take_redis_for_slow(redis_url: str)
         time.sleep(DEADLINE_SECONDS * 1.5)  # noqa: ASYNC251 - the fault
         assert await calling == b"one"
     await link.close()
+
+
+@pytest.mark.usefixtures("quick")
+def test_connections_that_the_server_closed_are_no_other_error_under_uvloop(redis_url: str) -> None:
+    """The producer and the worker run on uvloop, which has errors of its own for them."""
+
+    async def close_connections_and_call() -> None:
+        async with Proxy(urlsplit(redis_url).port or 0) as proxy:
+            link = RedisLink(f"redis://{proxy.address}/0", deadline_seconds=DEADLINE_SECONDS, without="a test")
+            for end in (proxy.cut, proxy.reset) * 5:
+                await link.open()
+                assert await link.call(ECHO, [], ["one"]) == b"one"
+                end()
+                # The next call may come before or after the loop has heard of it.
+                await asyncio.sleep(random.choice((0, 0.001, 0.01)))
+                with contextlib.suppress(Outage):
+                    assert await link.call(ECHO, [], ["two"]) == b"two"
+                await until(lambda: link.available)
+            await link.close()
+
+    uvloop.run(close_connections_and_call())

@@ -90,6 +90,10 @@ def test_forms_of_values(monkeypatch: pytest.MonkeyPatch, name: str, value: str,
         ("STATS_INTERVAL_SECONDS", "inf"),
         ("TABLE_STORE", "leveldb://"),
         ("TABLE_STORE", "rocksdb"),
+        ("TABLE_STORE", "redis://"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "http://localhost"),
+        ("REDIS_URL", "redis://localhost:many/0"),
         ("POSTGRES_PORT", "70000"),
         ("WEB_PORT", "-1"),
         ("WEB_TOKEN", "short"),
@@ -149,9 +153,10 @@ def test_secrets_are_known() -> None:
 @pytest.mark.parametrize("name", SECRETS)
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Neither in the settings when they are printed nor in what is said of other values."""
-    monkeypatch.setenv(name.upper(), SECRET * 2)
+    value = f"redis://:{SECRET}@localhost/0" if name == "redis_url" else SECRET * 2
+    monkeypatch.setenv(name.upper(), value)
     settings = load_settings()
-    assert getattr(settings, name).get_secret_value() == SECRET * 2
+    assert getattr(settings, name).get_secret_value() == value
     assert SECRET not in f"{settings} {settings!r} {settings.model_dump_json()}"
     monkeypatch.setenv("WINDOW_SECONDS", "0")
     with pytest.raises(BadSetting) as refused:
@@ -168,6 +173,18 @@ def test_a_secret_that_is_wrong_does_not_show() -> None:
     )
     assert "WEB_TOKEN" in shown.stderr
     assert SECRET not in shown.stderr
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "TABLE_STORE"])
+def test_a_password_in_an_address_does_not_show(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Whether the address is right or wrong."""
+    monkeypatch.setenv(name, f"redis://user:{SECRET}@localhost:6379/0")
+    settings = load_settings()
+    assert SECRET not in f"{settings} {settings!r}"
+    monkeypatch.setenv(name, f"redis://user:{SECRET}@localhost:port/0")
+    with pytest.raises(BadSetting) as refused:
+        load_settings()
+    assert SECRET not in f"{refused.value}{refused.value.__cause__}"
 
 
 def test_settings_do_not_change() -> None:

@@ -50,9 +50,9 @@ def test_an_escalation_belongs_to_its_episode_and_restarts_the_cooldown() -> Non
 
 
 def test_the_highest_of_the_episode_counts_not_the_last() -> None:
-    """A raised pane is part of it."""
-    marks: list[Mark] = []
-    assert judged((1000, LOW), (1000, HIGH), (1100, MEDIUM), (1100, HIGH), marks=marks) == [NEW, RAISED, QUIET, QUIET]
+    """A pane that was raised is part of it, also when it is raised late."""
+    assert judged((1000, LOW), (1000, HIGH), (1100, MEDIUM), (1100, HIGH)) == [NEW, RAISED, QUIET, QUIET]
+    assert judged((1000, LOW), (1100, MEDIUM), (1000, HIGH), (1200, HIGH)) == [NEW, NEW, RAISED, QUIET]
 
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 4)), max_size=30), st.integers(1, 40))

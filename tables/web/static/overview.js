@@ -34,7 +34,6 @@ function prepare() {
     make: () => el("div", { role: "row", class: "row" }, ...columns.map((column) => column.make())),
     fill: fillRow,
   });
-  rows.resize();
 }
 
 function makeHead() {

@@ -41,7 +41,9 @@ export class PaneTable {
     byId("panes").setAttribute("aria-rowcount", String(wanted.length + 1));
     const missing = panes.reduce((sum, pane) => sum + pane.gaps.reduce((ids, [low, high]) => ids + high - low + 1, 0), 0);
     const ids = panes.reduce((sum, pane) => sum + pane.id_count, 0);
-    this.tell(`${count(panes.length)} panes, ${count(ids)} ids, ${missing ? `${count(missing)} missing` : "none missing"}`);
+    const hasUids = typeof panes.at(-1)?.ids[0] === "string";
+    const gaps = hasUids ? "uids, of which no gap can be seen" : missing ? `${count(missing)} missing` : "none missing";
+    this.tell(`${count(panes.length)} panes, ${count(ids)} ids, ${gaps}`);
   }
 
   /** Scroll to the pane of a moment. */
@@ -49,7 +51,7 @@ export class PaneTable {
     this.at = at;
     const index = this.rows.items.findIndex((pane) => pane.pane <= at);
     if (index >= 0) {
-      this.rows.reveal(index);
+      this.rows.reveal(index, { middle: true });
       this.rows.draw();
     }
   }

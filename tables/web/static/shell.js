@@ -137,7 +137,7 @@ function listen(keys) {
   };
   document.addEventListener("keydown", (event) => {
     const isTyping = event.target.closest?.("input, select, textarea, dialog");
-    if (event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
     const action = actions[event.key];
     if (action) {
       event.preventDefault();

@@ -17,6 +17,7 @@ export class VirtualRows {
     this.rowHeight = 0;
     scroller.addEventListener("scroll", () => this.request(), { passive: true });
     new ResizeObserver(() => this.resize()).observe(scroller);
+    this.resize();
   }
 
   resize() {
@@ -92,11 +93,13 @@ export class VirtualRows {
     return element;
   }
 
-  /** Scroll so that the row at an index is on the screen. */
-  reveal(index) {
+  /** Scroll so that the row at an index is on the screen, or in its middle. */
+  reveal(index, { middle = false } = {}) {
     const top = this.body.offsetTop + index * this.rowHeight;
     const { scrollTop, clientHeight } = this.scroller;
-    if (top < scrollTop + this.body.offsetTop) this.scroller.scrollTop = top - this.body.offsetTop;
+    this.draw();
+    if (middle) this.scroller.scrollTop = top - clientHeight / 2;
+    else if (top < scrollTop + this.body.offsetTop) this.scroller.scrollTop = top - this.body.offsetTop;
     else if (top + this.rowHeight > scrollTop + clientHeight) this.scroller.scrollTop = top + this.rowHeight - clientHeight;
   }
 }

@@ -113,7 +113,7 @@ def changelog(monkeypatch: pytest.MonkeyPatch) -> Changelog:
 
 @pytest.fixture
 async def new_owner(changelog: Changelog, tmp_path: Path, request: pytest.FixtureRequest) -> Any:
-    """Give a function that makes an owner: ``await new_owner(kind, *partitions)``.
+    """Give a function that makes the owner of some partitions, with a store of a kind.
 
     Owners of a kind share Redis; those with the same ``directory`` share a disk, one after the other.
     """

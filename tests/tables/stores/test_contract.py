@@ -1,9 +1,9 @@
 """What every table store promises to the keeper and to Faust."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from faust import stores
 from faust.types import TP
 
 from streams.app import STORES
@@ -21,9 +21,9 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def owner(kind: str, new_owner: OwnerFactory) -> AsyncIterator[Owner]:
+async def owner(kind: str, new_owner: OwnerFactory) -> Owner:
     """Give the owner of partitions 0 and 1, recovered from an empty changelog."""
-    yield await new_owner(kind, 0, 1)
+    return await new_owner(kind, 0, 1)
 
 
 class TestMarkets:
@@ -173,8 +173,6 @@ class TestRestore:
 
 def test_every_kind_is_registered_with_faust() -> None:
     """In the entry-point group that Faust's own drivers are in."""
-    from faust import stores
-
     for scheme, name in STORES.items():
         driver: Any = stores.by_name(name)
         assert driver.__module__ == f"tables.stores.{ {'rocksdb': 'rocks', 'rediss': 'redis'}.get(scheme, scheme) }"

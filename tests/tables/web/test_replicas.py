@@ -8,6 +8,7 @@ import pytest
 from streams.embedded import EmbeddedPostgres
 from tests.conftest import new_database
 from tests.faults.processes import Process
+from tests.kafka.server import RealKafka
 from tests.oracle import Oracle
 from tests.recordings import SCENARIOS
 from tests.view import HOST, Answer, View, ask, eventually
@@ -19,7 +20,12 @@ HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 @pytest.fixture(scope="module")
 def view(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
     """Give a stack whose workers ask for a token, as in a network."""
-    with View(tmp_path_factory.mktemp("replicas"), new_database(postgres_server), WEB_TOKEN=TOKEN) as view:
+    reason = RealKafka.available()
+    if reason is not None:
+        pytest.skip(f"not covered: several workers need a real Kafka ({reason})")
+    directory = tmp_path_factory.mktemp("replicas")
+    database = new_database(postgres_server)
+    with RealKafka(directory / "kafka") as kafka, View(directory, database, broker=kafka, WEB_TOKEN=TOKEN) as view:
         yield view
 
 

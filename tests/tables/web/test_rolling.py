@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.records import Kind, Side
+from tables.identities import add_id
 from tables.state import Market, Span
 from tables.web.rolling import SPARK_STEP, Rolling
 
@@ -30,9 +31,11 @@ def count(market: Market, number: int, trade_id: int, side: Side, kind: Kind, pr
     if pane is None:
         return
     notional = round(price * 1e6)
-    pane.count_trade(trade_id, number * 1_000_000, price, notional, 0, 1, 0, side, kind)
+    add_id(pane.ids, trade_id)
     if kind in (Kind.FILL, Kind.LIQUIDATION):
-        market.counted(number, pane, notional, notional if kind == Kind.LIQUIDATION else 0)
+        is_liquidation = kind == Kind.LIQUIDATION
+        pane.add_trade(trade_id, number * 1_000_000, price, notional, 0, 1, 0, side, is_liquidation)
+        market.counted(number, pane, notional, notional if is_liquidation else 0)
 
 
 @given(steps)

@@ -1,0 +1,138 @@
+"""Live windows in Redis, for any reader: one hash a market with the latest figures of each of its windows.
+
+They are a copy, written a few times a second where something changed. Without Redis only they are missing.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+from streams import keys
+from streams.errors import Outage
+from streams.redis_link import RedisLink, Script
+from streams.settings import Settings
+from tables.web.local import LocalMarkets
+from tables.web.rolling import Rolling
+from tables.web.rows import COLUMNS, figure_values
+
+log = logging.getLogger(__name__)
+
+WRITE_SECONDS: Final = 0.25
+TOUCH_SECONDS: Final = 20.0
+"""How often a market is written that has not changed, so that it outlives :data:`streams.keys.WINDOW_SECONDS`."""
+
+# Of each quarter of a second; what does not fit has its turn in the next. The stream comes first.
+BUDGET_SECONDS: Final = 0.005
+MAX_MARKETS_A_WRITE: Final = 200
+DEADLINE_SECONDS: Final = 0.25
+
+# KEYS: one a market. ARGV: lifetime in seconds; for each market its partition, its offset, the number of arguments
+# that follow, and those: fields and values. An owner that was frozen while its partition moved knows less than what is
+# there, and its offset says so.
+WRITE: Final = Script("""
+local at = 2
+for _, key in ipairs(KEYS) do
+  local partition, offset, last = ARGV[at], tonumber(ARGV[at + 1]), at + 2 + ARGV[at + 2]
+  local stored = redis.call('HMGET', key, 'partition', 'offset')
+  if stored[1] ~= partition or tonumber(stored[2]) <= offset then
+    redis.call('DEL', key)
+    redis.call('HSET', key, 'partition', partition, 'offset', offset, unpack(ARGV, at + 3, last))
+    redis.call('EXPIRE', key, ARGV[1])
+  end
+  at = last + 1
+end
+""")
+
+
+class LiveWindows:
+    """Writes the windows of the markets that this worker serves. Without REDIS_URL it does nothing."""
+
+    def __init__(self, settings: Settings, local: LocalMarkets) -> None:
+        self._local = local
+        self._link: RedisLink | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._written: dict[Rolling, tuple[int, float]] = {}
+        if settings.redis_url is not None:
+            self._link = RedisLink(
+                settings.redis_url.get_secret_value(), deadline_seconds=DEADLINE_SECONDS, without="live windows"
+            )
+
+    async def start(self) -> None:
+        """Begin to write, in the background."""
+        if self._link is not None:
+            self._local.is_kept = True
+            await self._link.open(wait_seconds=0)
+            self._task = asyncio.create_task(self._run(self._link))
+
+    async def stop(self) -> None:
+        """Stop writing."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._link is not None:
+            await self._link.close()
+
+    async def _run(self, link: RedisLink) -> None:
+        while True:
+            await asyncio.sleep(WRITE_SECONDS)
+            if not link.available:
+                continue
+            try:
+                await self._local.load()
+                await self._write(link)
+            except Outage:
+                continue
+            except Exception:
+                log.exception("live windows are not written any more; everything else goes on")
+                return
+
+    async def _write(self, link: RedisLink) -> None:
+        """Write the markets whose turn it is. Raises :class:`Outage`; they are written again when it is over."""
+        now = time.monotonic()
+        market_keys: list[str] = []
+        arguments: list[Any] = [keys.WINDOW_SECONDS]
+        taken: dict[Rolling, tuple[int, float]] = {}
+        due = self._due(now)
+        began = time.perf_counter()
+        for partition, rolling in due:
+            fields = self._fields(rolling)
+            market_keys.append(keys.window(rolling.market.venue, rolling.market.symbol))
+            arguments += (partition, rolling.market.offset, len(fields), *fields)
+            taken[rolling] = (rolling.version, now)
+            if time.perf_counter() - began > BUDGET_SECONDS or len(taken) == MAX_MARKETS_A_WRITE:
+                break
+        if taken:
+            await link.call(WRITE, market_keys, arguments)
+            self._written |= taken
+
+    def _due(self, now: float) -> Iterable[tuple[int, Rolling]]:
+        """Return the markets that changed or were not written for long, those first that have waited longest."""
+        rollings = self._local.rollings()
+        known = self._written
+        self._written = {rolling: known[rolling] for _, rolling in rollings if rolling in known}
+        never = (-1, 0.0)
+        due = []
+        for partition, rolling in rollings:
+            rolling.poll()
+            version, written_at = self._written.get(rolling, never)
+            if version != rolling.version or now - written_at > TOUCH_SECONDS:
+                due.append((written_at, partition, rolling))
+        return [(partition, rolling) for _, partition, rolling in sorted(due, key=lambda one: one[0])]
+
+    def _fields(self, rolling: Rolling) -> list[Any]:
+        """Return fields and values in turn, as docs/redis.md describes them."""
+        market, local = rolling.market, self._local
+        fields: list[Any] = ["venue", market.venue, "symbol", market.symbol, "owner", local.here]
+        fields += ("updated_at", f"{time.time():.3f}", "watermark", market.watermark * local.pane_seconds)
+        if market.received_us:
+            fields += ("received_at", f"{market.received_us / 1e6:.3f}")
+        figures = rolling.figures()
+        last_price = next((one.last_price for one in figures if one.count), None)
+        if last_price is not None:
+            fields += ("last_price", repr(last_price))
+        for seconds, one in zip(local.windows, figures, strict=True):
+            for name, value in zip(COLUMNS, figure_values(one), strict=True):
+                fields += (f"{seconds}.{name}", repr(value))
+        return fields

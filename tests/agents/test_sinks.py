@@ -1,0 +1,229 @@
+"""The worker's way out: alerts wait for Postgres, samples do not, and a stop never takes an alert for written."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from agents import sinks as sinks_module
+from agents.monitor import Message
+from agents.notifier import Notifier
+from agents.sinks import Sinks
+from agents.window_stats import WindowSample
+from streams.errors import BadRecord, Fatal, Outage
+from streams.settings import Settings
+from tests.agents.factories import PANE, an_alert
+from tests.discord_server import DiscordServer
+from tests.faults.proxy import HOST, Proxy
+from tests.waiting import until
+
+
+class Way:
+    """Sinks with what they report."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.refused: list[tuple[Message, BadRecord]] = []
+        self.fatal: list[Fatal] = []
+        self.sinks = Sinks(settings, on_fatal=self.fatal.append, refuse=self._refuse)
+
+    async def _refuse(self, message: Message, error: BadRecord) -> None:
+        self.refused.append((message, error))
+
+
+@pytest.fixture
+async def way_for() -> AsyncIterator[Callable[[Settings], Way]]:
+    """Give what makes sinks for settings and stops them at the end."""
+    made: list[Way] = []
+
+    def make(settings: Settings) -> Way:
+        made.append(Way(settings))
+        return made[-1]
+
+    yield make
+    for way in made:
+        way.sinks.close()
+        await way.sinks.stop()
+
+
+def message(value: bytes | None = None) -> Message:
+    """Return a message of the topic ``alerts``."""
+    return Message(msgspec.json.encode(an_alert()) if value is None else value, 1, 5, PANE)
+
+
+def a_sample() -> WindowSample:
+    """Return a sample of an empty window, taken now: old ones are pruned."""
+    return WindowSample(int(time.time()), "kraken_spot", "BTC/USD", 300, PANE + 1, *[0] * 8)
+
+
+def with_webhook(settings: Settings, discord: DiscordServer) -> Settings:
+    """Return the settings with a webhook of the local Discord."""
+    return settings.model_copy(update={"discord_webhook_url": discord.webhook, "discord_api_base": discord.base})
+
+
+async def rows(pool: asyncpg.Pool, table: str = "liquidation_alerts") -> int:
+    """Return how many rows a table has."""
+    return int(await pool.fetchval(f"SELECT count(*) FROM {table}"))
+
+
+@pytest.fixture
+async def away(settings: Settings) -> AsyncIterator[tuple[Proxy, Settings]]:
+    """Give a road to Postgres that is closed, and settings that take it."""
+    async with Proxy(settings.postgres_port, settings.postgres_host) as proxy:
+        await proxy.refuse()
+        yield proxy, settings.model_copy(update={"postgres_host": HOST, "postgres_port": proxy.port})
+
+
+async def test_an_alert_becomes_a_row(
+    settings: Settings, pool: asyncpg.Pool, way_for: Callable[[Settings], Way]
+) -> None:
+    """Once Postgres is open, and the worker knows that it can be reached."""
+    sinks = way_for(settings).sinks
+    assert sinks.pool is None
+    assert not await sinks.reachable()
+    await sinks.start()
+    await sinks.record(message())
+    assert sinks.pool is not None
+    assert await sinks.reachable()
+    assert await rows(pool) == 1
+
+
+async def test_alerts_wait_for_a_postgres_that_is_away(
+    away: tuple[Proxy, Settings], pool: asyncpg.Pool, way_for: Callable[[Settings], Way]
+) -> None:
+    """The message stays unacknowledged until its row is there; samples are not worth waiting for."""
+    proxy, settings = away
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    recording = asyncio.create_task(sinks.record(message()))
+    await sinks.sample([a_sample()])
+    assert not await sinks.reachable()
+    assert not recording.done()
+    await proxy.heal()
+    await asyncio.wait_for(recording, 20)
+    assert await rows(pool) == 1
+    await sinks.sample([a_sample()])
+    assert await rows(pool, "window_stats") == 1
+
+
+async def test_an_outage_in_between_is_waited_out(
+    away: tuple[Proxy, Settings],
+    pool: asyncpg.Pool,
+    way_for: Callable[[Settings], Way],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Readiness tells of it; a sample that falls into it is said and dropped."""
+    proxy, settings = away
+    await proxy.heal()
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    await sinks.record(message())
+    await proxy.refuse()
+    assert not await sinks.reachable()
+    with caplog.at_level(logging.WARNING):
+        await sinks.sample([a_sample()])
+    assert "a sample of 1 windows was not written" in caplog.text
+    later = msgspec.json.encode(an_alert(pane=PANE + 400))
+    recording = asyncio.create_task(sinks.record(message(later)))
+    await until(lambda: "postgres does not answer, trying again" in caplog.text)
+    assert not recording.done()
+    await proxy.heal()
+    await asyncio.wait_for(recording, 20)
+    assert await rows(pool) == 2
+
+
+@pytest.mark.parametrize("opened", [False, True])
+async def test_a_stop_ends_the_wait_without_taking_the_alert_for_written(
+    away: tuple[Proxy, Settings], pool: asyncpg.Pool, way_for: Callable[[Settings], Way], opened: bool
+) -> None:
+    """The caller learns that it must not acknowledge: the alert is recorded after the next start."""
+    proxy, settings = away
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    if opened:
+        await proxy.heal()
+        await until(lambda: sinks.pool)
+        await proxy.refuse()
+    recording = asyncio.create_task(sinks.record(message()))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    sinks.close()
+    with pytest.raises(Outage):
+        await asyncio.wait_for(recording, 20)
+    assert await rows(pool) == 0
+
+
+async def test_a_stop_does_not_keep_a_reachable_postgres_from_its_row(
+    settings: Settings, pool: asyncpg.Pool, way_for: Callable[[Settings], Way]
+) -> None:
+    """What is under way is finished first."""
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    await until(lambda: sinks.pool)
+    sinks.close()
+    await sinks.record(message())
+    assert await rows(pool) == 1
+
+
+@pytest.mark.parametrize("value", [b"", b"nonsense", b"{}", b'{"rule": 1}', msgspec.json.encode(an_alert(pane=10**15))])
+async def test_what_no_row_can_hold_is_refused(
+    settings: Settings, pool: asyncpg.Pool, way_for: Callable[[Settings], Way], value: bytes
+) -> None:
+    """It goes to the dead letters and the next alert is recorded."""
+    way = way_for(settings)
+    await way.sinks.start()
+    await way.sinks.record(message(value))
+    await way.sinks.record(message())
+    ((refused, error),) = way.refused
+    assert refused.value == value
+    assert error.reason in {"not_json", "wrong_type", "magnitude"}
+    assert await rows(pool) == 1
+
+
+async def test_a_database_that_refuses_is_fatal(settings: Settings, way_for: Callable[[Settings], Way]) -> None:
+    """Waiting does not mend it: the operator is told what to check."""
+    way = way_for(settings.model_copy(update={"postgres_db": "no_such_database"}))
+    await way.sinks.start()
+    await until(lambda: way.fatal)
+    assert "POSTGRES_DB" in str(way.fatal[0])
+
+
+async def test_alerts_reach_discord(
+    settings: Settings, pool: asyncpg.Pool, discord: DiscordServer, way_for: Callable[[Settings], Way]
+) -> None:
+    """Where a webhook is set, at once."""
+    sinks = way_for(with_webhook(settings, discord)).sinks
+    await sinks.start()
+    await sinks.record(message())
+    await until(lambda: discord.messages)
+
+
+async def test_a_fault_in_delivery_is_said_and_delivery_begins_again(
+    settings: Settings,
+    pool: asyncpg.Pool,
+    discord: DiscordServer,
+    way_for: Callable[[Settings], Way],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It neither ends for good without a word nor takes the windows with it."""
+    monkeypatch.setattr(sinks_module, "NOTIFIER_RESTART_SECONDS", 0.01)
+    run = Notifier.run
+    failures = iter([ZeroDivisionError("a bug")])
+
+    async def fail_once(self: Any, stop: asyncio.Event) -> None:
+        if error := next(failures, None):
+            raise error
+        await run(self, stop)
+
+    monkeypatch.setattr(Notifier, "run", fail_once)
+    way = way_for(with_webhook(settings, discord))
+    await way.sinks.start()
+    await way.sinks.record(message())
+    await until(lambda: discord.messages)
+    assert "delivery to Discord failed; it begins again" in caplog.text
+    assert way.fatal == []

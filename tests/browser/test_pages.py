@@ -1,0 +1,253 @@
+"""The pages of a running worker: their numbers, how they change, and that anyone can use them."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from streams.embedded import EmbeddedPostgres
+from tests.browser.conftest import ARTIFACTS, DESKTOP, PHONE, Open, Visit
+from tests.browser.numbers import percent, short_usd, usd
+from tests.conftest import new_database
+from tests.faults.processes import Process
+from tests.oracle import Oracle, OracleTrade
+from tests.recordings import SCENARIOS, Tape
+from tests.view import View, ask, eventually
+
+PAGES = {
+    "overview": "/",
+    "market": "/market?venue=kraken_futures&symbol=PF_XBTUSD",
+    "alerts": "/alerts",
+    "workers": "/workers",
+}
+
+
+@pytest.fixture(scope="module")
+def trades() -> list[OracleTrade]:
+    """Give a recording that ends about now, as live trades do."""
+    recorded = SCENARIOS["several markets"](7)
+    shift = time.time_ns() // 1000 - max(trade.time_us for trade in recorded)
+    shift -= shift % 1000
+    return [replace(trade, time_us=trade.time_us + shift) for trade in recorded]
+
+
+@pytest.fixture(scope="module")
+def oracle(trades: list[OracleTrade]) -> Oracle:
+    """Give what must be found in it."""
+    return Oracle(trades)
+
+
+@pytest.fixture(scope="module")
+def view(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
+    """Give a stack to start workers on."""
+    with View(tmp_path_factory.mktemp("pages"), new_database(postgres_server)) as view:
+        yield view
+
+
+@pytest.fixture(scope="module")
+def worker(view: View, trades: list[OracleTrade], oracle: Oracle) -> Process:
+    """Give a worker that has counted the recording."""
+    worker = view.start()
+    view.publish(trades)
+    view.settle([worker], len(trades))
+    eventually(lambda: len(ask(worker.port, "/api/alerts").json) == len(oracle.alerts()), "the alerts' rows")
+    return worker
+
+
+def test_the_overview_shows_what_the_api_says(worker: Process, visit: Open, oracle: Oracle) -> None:
+    """One row a market, each cell the API's and the oracle's figure."""
+    page = visit(worker.port).page
+    for venue, symbol in oracle.markets():
+        row = page.locator(f'.row[data-symbol="{symbol}"]')
+        row.wait_for()
+        cells = [cell.inner_text().split("\n") for cell in row.locator("[role=gridcell]").all()]
+        end = oracle.watermark(venue, symbol)
+        five = oracle.window(venue, symbol, end, 300)
+        assert five is not None
+        volumes = [oracle.window(venue, symbol, end, seconds) for seconds in (60, 300, 900, 3600)]
+        assert cells[0] == [symbol, venue.replace("_", " ")]
+        assert float(cells[1][0].replace(",", "")) == five["last_price"]
+        assert cells[3] == [percent(five["price_change_pct"])]
+        assert [cell[0] for cell in cells[4:8]] == [
+            short_usd(volume["total_volume_micro_usd"] / 1e6) for volume in volumes if volume is not None
+        ]
+        assert cells[8][1] == percent((five["last_price"] / five["vwap"] - 1) * 100)
+        longs, shorts = five["liquidation_long_micro_usd"] / 1e6, five["liquidation_short_micro_usd"] / 1e6
+        shown = [part for part in cells[11] if part]
+        assert shown == (
+            [f"{side} {short_usd(amount)}" for side, amount in (("L", longs), ("S", shorts)) if amount]
+            or ["\N{EN DASH}"]
+        )
+
+
+def test_the_market_page_shows_the_oracles_numbers(worker: Process, visit: Open, oracle: Oracle) -> None:
+    """Window, panes and ids of one market, to the cent."""
+    venue, symbol = "kraken_spot", "BTC/USD"
+    page = visit(worker.port, f"/market?venue={venue}&symbol={symbol}")
+    page.page.wait_for_function("() => document.getElementById('fact-volume').textContent.startsWith('$')")
+    figures = oracle.window(venue, symbol, oracle.watermark(venue, symbol), 300)
+    assert figures is not None
+    assert page.text("#fact-volume") == usd(figures["total_volume_micro_usd"] / 1e6)
+    assert page.text("#fact-trades").split(" ")[0] == f"{figures['count']:,}"
+    assert page.text("#fact-largest") == usd(figures["largest_trade_micro_usd"] / 1e6)
+    page.page.locator(".panes .body .row").first.wait_for()
+    newest = max(oracle.panes(venue, symbol))
+    pane = oracle.panes(venue, symbol)[newest]
+    cells = page.page.locator(".panes .body .row[aria-rowindex='2'] [role=cell]").all_inner_texts()
+    assert cells[0] == time.strftime("%H:%M:%S", time.gmtime(newest))
+    assert cells[1] == f"{pane['count']:,}"
+    assert cells[2] == usd(pane["total_volume_micro_usd"] / 1e6)
+    assert str(pane["ids"][0]) in cells[11]
+
+
+def test_the_alerts_page_shows_the_history(worker: Process, visit: Open, oracle: Oracle) -> None:
+    """Each alert with its window as it was, and a link to its market at that moment."""
+    page = visit(worker.port, "/alerts").page
+    page.locator(".alert-row").first.wait_for()
+    assert page.locator(".alert-row").count() == len(oracle.alerts())
+    page.select_option("#severity", "CRITICAL")
+    wanted = [alert for alert in oracle.alerts() if alert["severity"] == "CRITICAL"]
+    page.wait_for_function(f"() => document.querySelectorAll('.alert-row').length === {len(wanted)}")
+    page.locator(".alert-row button").first.click()
+    newest = max(wanted, key=lambda alert: alert["pane"])
+    assert usd(newest["total_volume_micro_usd"] / 1e6) in page.locator(".detail").inner_text()
+    page.locator(".detail a").click()
+    page.wait_for_url(f"**/market?*at={newest['pane']}")
+    page.locator(".panes .row.at").wait_for()
+
+
+def test_a_new_alert_appears_within_a_second_of_its_row(
+    worker: Process, view: View, trades: list[OracleTrade], visit: Open
+) -> None:
+    """Without a reload: on the overview as a message, a chip and a badge; in the history as a row."""
+    overview, history = visit(worker.port).page, visit(worker.port, "/alerts").page
+    tape = Tape(99, "SOL/USD", start=time.time_ns() // 10**9 - 5, price="150", tick="0.01").surge(1_500_000, 3)
+    view.publish(tape.trades)
+    eventually(lambda: ask(worker.port, "/api/alerts", {"symbol": "SOL/USD"}).json != [], "the alert's row", 20)
+    deadline = time.monotonic() + 1
+    for page, selector in ((overview, ".toast"), (overview, ".chip"), (history, ".alert-row")):
+        left = max(1, (deadline - time.monotonic()) * 1000)
+        page.locator(selector, has_text="SOL/USD").first.wait_for(timeout=left)
+    badge = overview.locator('.row[data-symbol="SOL/USD"] .badge')
+    badge.wait_for(timeout=2000)
+    assert badge.inner_text() == "LOW"
+
+
+def test_rows_change_without_being_made_again(worker: Process, view: View, visit: Open) -> None:
+    """A trade changes the text of its cell; the row stays the element it was, and no other moves."""
+    page = visit(worker.port).page
+    row = page.locator('.row[data-symbol="ETH/USD"]')
+    row.wait_for()
+    page.evaluate("() => document.querySelectorAll('.body .row').forEach((row) => (row.kept = true))")
+    before = row.locator("[role=gridcell]").nth(1).inner_text()
+    view.publish(
+        Tape(5, "ETH/USD", start=time.time_ns() // 10**9, price="2222.22", tick="0.01").surge(1000, 1, 3).trades
+    )
+    page.wait_for_function(
+        "(before) => document.querySelector('.row[data-symbol=\"ETH/USD\"]').children[1].textContent !== before",
+        arg=before,
+    )
+    assert page.evaluate("() => [...document.querySelectorAll('.body .row:not([hidden])')].every((row) => row.kept)")
+
+
+def test_sorting_filtering_and_keys(worker: Process, visit: Open) -> None:
+    """Headings sort both ways, `/` filters, arrows and Enter open a market."""
+    page = visit(worker.port).page
+    page.locator(".body .row").first.wait_for()
+
+    def order() -> list[str]:
+        rows = page.locator(".body .row:not([hidden])").all()
+        places = [(float(row.evaluate("row => row.top")), row.get_attribute("data-symbol") or "") for row in rows]
+        return [symbol for _, symbol in sorted(places)]
+
+    heading = page.get_by_role("columnheader", name="Market")
+    heading.get_by_role("button").click()
+    page.wait_for_function("() => document.querySelector('[aria-sort=ascending]')")
+    page.wait_for_timeout(100)
+    ascending = order()
+    assert ascending == sorted(ascending)
+    heading.get_by_role("button").click()
+    page.wait_for_function("() => document.querySelector('[aria-sort=descending]')")
+    page.wait_for_timeout(100)
+    assert order() == ascending[::-1]
+
+    page.locator("body").press("/")
+    page.keyboard.type("futures pf_")
+    page.wait_for_function("() => document.querySelectorAll('.body .row:not([hidden])').length === 1")
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => document.querySelectorAll('.body .row:not([hidden])').length > 3")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    assert page.locator(".row.chosen").get_attribute("data-symbol") == ascending[::-1][1]
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/market?*")
+    page.keyboard.press("a")
+    page.wait_for_url("**/alerts")
+
+
+def test_every_window_can_be_chosen(worker: Process, visit: Open, oracle: Oracle) -> None:
+    """The figures follow the window that is chosen."""
+    visited = visit(worker.port, "/market?venue=kraken_futures&symbol=PF_XBTUSD")
+    page = visited.page
+    end = oracle.watermark("kraken_futures", "PF_XBTUSD")
+    for key, seconds in enumerate((60, 300, 900, 3600), start=1):
+        figures = oracle.window("kraken_futures", "PF_XBTUSD", end, seconds)
+        assert figures is not None
+        page.locator("body").press(str(key))
+        wanted = usd(figures["total_volume_micro_usd"] / 1e6)
+        page.wait_for_function("(wanted) => document.getElementById('fact-volume').textContent === wanted", arg=wanted)
+
+
+def test_an_unknown_market_is_said_to_be_unknown(worker: Process, visit: Open) -> None:
+    """A link to nothing shows why, not an empty page."""
+    visited = visit(worker.port, "/market?venue=x&symbol=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
+    visited.page.locator("#problem", has_text="no such market").wait_for()
+    visited.errors = [error for error in visited.errors if "404" not in error]
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_serious(worker: Process, visit: Open, name: str, theme: str) -> None:
+    """Names, roles, contrast and order hold for people who hear the page or see it differently."""
+    visited = visit(worker.port, PAGES[name], theme=theme)
+    settle(visited)
+    assert visited.axe() == []
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("name", PAGES)
+def test_screenshots(worker: Process, visit: Open, name: str, theme: str, size: tuple[int, int]) -> None:
+    """Each page, dark and light, on a desk and on a phone, kept to be looked at; nothing is wider than the screen."""
+    visited = visit(worker.port, PAGES[name], theme=theme, size=size)
+    settle(visited)
+    ARTIFACTS.mkdir(exist_ok=True)
+    kind = "phone" if size == PHONE else "desktop"
+    visited.page.screenshot(path=ARTIFACTS / f"{name}-{theme}-{kind}.png", full_page=name != "overview")
+    assert visited.page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
+
+
+def settle(visited: Visit) -> None:
+    """Wait until the page shows its data."""
+    ready = ".body .row, .alert-row, #workers .panel"
+    visited.page.locator(ready).first.wait_for()
+    visited.page.wait_for_timeout(300)
+
+
+def test_a_lost_connection_shows_and_heals(worker: Process, visit: Open) -> None:
+    """When the worker goes, the page says so and keeps the old figures; when it is back, so is the page."""
+    visited = visit(worker.port)
+    page = visited.page
+    row = page.locator('.row[data-symbol="BTC/USD"]')
+    row.wait_for()
+    assert worker.stop() == 0
+    page.locator(".connection.lost").wait_for(timeout=10_000)
+    assert "Connection lost" in page.locator("#notes").inner_text()
+    assert row.is_visible()
+    worker.start()
+    worker.wait_ready()
+    page.locator(".connection.live").wait_for(timeout=15_000)
+    page.wait_for_function("() => document.getElementById('notes').textContent === ''")
+    assert row.is_visible()
+    visited.errors = [error for error in visited.errors if "ERR_" not in error]

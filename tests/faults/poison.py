@@ -1,0 +1,128 @@
+"""One message of each malformed kind, and what the dead letters must say about it."""
+
+import struct
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from streams.frames import Frame, decode_frame, encode_frame
+from streams.topics import ALERTS, TRADES
+from tests.oracle import OracleTrade
+from tests.recordings import Tape
+from tests.wire import records
+
+
+class Poison(NamedTuple):
+    """A message that nobody can use. ``rows`` of it are refused, the others (``good``) must be counted."""
+
+    name: str
+    value: bytes
+    reason: str
+    topic: str = TRADES
+    rows: int = 0
+    good: tuple[OracleTrade, ...] = ()
+
+
+SPOT_ROW: dict[str, Any] = {
+    "symbol": "BTC/USD", "side": "buy", "price": 60000.1, "qty": 0.5, "ord_type": "limit", "trade_id": 77,
+    "timestamp": "2025-10-09T08:53:30.000001Z",
+}  # fmt: skip
+FUTURES_ROW: dict[str, Any] = {
+    "feed": "trade", "product_id": "PF_XBTUSD", "uid": "05af78ac-a774-478c-a50c-8b9c234e071e", "side": "sell",
+    "type": "fill", "seq": 1, "time": 1760000010000, "qty": 0.5, "price": 60000.0,
+}  # fmt: skip
+FAR_SECONDS = 3600
+
+
+def messages(seed: int, spot: str, now_us: int) -> Iterator[Poison]:
+    """Yield the malformed messages; ``spot`` is the venue of the trades that share a frame with bad rows."""
+    yield from _broken_json()
+    yield from _wrong_rows()
+    yield from _broken_frames(spot)
+    yield from _bad_rows_in_frames(seed, spot, now_us)
+    yield Poison("no alert", b'{"rule": "volume"}', "wrong_type", ALERTS)
+    yield Poison("no alert at all", b"\x00\xff", "not_json", ALERTS)
+
+
+def _broken_json() -> Iterator[Poison]:
+    yield Poison("half an object", b'{"symbol": "BTC/USD", "side": ', "not_json")
+    yield Poison("bytes that are no text", b'{"symbol": "\xff\xfe"}', "not_json")
+    yield Poison("a list", b"[1, 2, 3]", "wrong_type")
+    yield Poison("a text", b'"BTC/USD"', "wrong_type")
+    yield Poison("braces to no end", b"{" * 5000, "not_json")
+
+
+def _wrong_rows() -> Iterator[Poison]:
+    def spot(**changes: Any) -> bytes:
+        return msgspec.json.encode(SPOT_ROW | changes)
+
+    def raw(field: str, text: bytes) -> bytes:
+        return spot(**{field: "@"}).replace(b'"@"', text)
+
+    yield Poison("no price", msgspec.json.encode({k: v for k, v in SPOT_ROW.items() if k != "price"}), "missing_field")
+    yield Poison("a price as text", spot(price="60000.1"), "wrong_type")
+    yield Poison("an id as text", spot(trade_id="77"), "wrong_type")
+    yield Poison("a price that is no number", raw("price", b"NaN"), "bad_price")
+    yield Poison("an infinite price", raw("price", b"Infinity"), "bad_price")
+    yield Poison("a price of zero", spot(price=0), "bad_price")
+    yield Poison("a negative price", spot(price=-1.5), "bad_price")
+    yield Poison("an infinite quantity", raw("qty", b"-Infinity"), "bad_quantity")
+    yield Poison("a quantity of zero", spot(qty=0), "bad_quantity")
+    yield Poison("an absurd price", raw("price", b"1e300"), "magnitude")
+    yield Poison("an exponent of a million", raw("qty", b"1e1000000"), "magnitude")
+    yield Poison("an absurd notional", spot(price=1e8, qty=1e8), "magnitude")
+    yield Poison("no side", spot(side="up"), "bad_side")
+    yield Poison("no time", spot(timestamp="yesterday"), "bad_time")
+    yield Poison("a time long before Bitcoin", spot(timestamp="1999-01-01T00:00:00Z"), "bad_time")
+    yield Poison("a quote that is not USD", spot(symbol="BTC/EUR"), "unknown_quote")
+    yield Poison("a futures side", msgspec.json.encode(FUTURES_ROW | {"side": "hold"}), "bad_side")
+    yield Poison("a futures kind", msgspec.json.encode(FUTURES_ROW | {"type": "gift"}), "wrong_type")
+    yield Poison("a futures price", msgspec.json.encode(FUTURES_ROW | {"price": -1}), "bad_price")
+
+
+def _broken_frames(spot: str) -> Iterator[Poison]:
+    whole = encode_frame(spot, "ADA/USD", records(Tape(0, "ADA/USD", venue=spot).calm(20).trades[:5]), 1)
+    frame = decode_frame(whole)
+    yield Poison("nothing", b"", "not_a_frame")
+    yield Poison("zeroes", bytes(64), "not_a_frame")
+    yield Poison("half a frame", whole[: len(whole) // 2], "not_a_frame")
+    yield Poison("a frame of tomorrow", _frame(frame, version=9), "not_a_frame")
+    yield Poison("columns of different lengths", _frame(frame, prices=frame.prices[:-8]), "not_a_frame")
+    yield Poison("a frame without trades", _frame(frame, **dict.fromkeys(_COLUMNS, b"")), "not_a_frame")
+    yield Poison("a venue without end", _frame(frame, venue="x" * 500), "not_a_frame")
+
+
+def _bad_rows_in_frames(seed: int, spot: str, now_us: int) -> Iterator[Poison]:
+    trades = Tape(seed, "ADA/USD", venue=spot, price="0.7", tick="0.0001", size_usd=50).calm(60).trades
+    spoils: list[tuple[str, str, dict[str, bytes]]] = [
+        ("a price that is no number", "bad_price", {"prices": struct.pack("<d", float("nan"))}),
+        ("an infinite price", "bad_price", {"prices": struct.pack("<d", float("inf"))}),
+        ("a negative price", "bad_price", {"prices": struct.pack("<d", -1.0)}),
+        ("no quantity", "bad_quantity", {"quantities": bytes(8), "fractions": bytes(8)}),
+        ("a negative quantity", "bad_quantity", {"quantities": struct.pack("<q", -1)}),
+        ("an absurd notional", "magnitude", {"notionals": struct.pack("<q", 2**62)}),
+        ("a time before Bitcoin", "bad_time", {"times_us": struct.pack("<q", 1)}),
+        ("a time far ahead", "future", {"times_us": struct.pack("<q", now_us + FAR_SECONDS * 1_000_000)}),
+        ("flags that mean nothing", "bad_side", {"flags": b"\xff"}),
+    ]
+    size = len(trades) // len(spoils)
+    for number, (name, reason, columns) in enumerate(spoils):
+        part = trades[number * size : (number + 1) * size]
+        frame = decode_frame(encode_frame(spot, "ADA/USD", records(part), 1))
+        bad = len(part) // 2
+        widths = {column: len(getattr(frame, column)) // len(part) for column in columns}
+        spoiled = {column: _put(getattr(frame, column), bad * widths[column], item) for column, item in columns.items()}
+        good = (*part[:bad], *part[bad + 1 :])
+        yield Poison(f"{name}, among good rows", _frame(frame, **spoiled), reason, rows=1, good=good)
+
+
+_COLUMNS = ("ids", "times_us", "prices", "notionals", "rests", "quantities", "fractions", "flags")
+
+
+def _put(column: bytes, at: int, item: bytes) -> bytes:
+    return column[:at] + item + column[at + len(item) :]
+
+
+def _frame(frame: Frame, **changes: Any) -> bytes:
+    return msgspec.msgpack.encode(msgspec.structs.replace(frame, **changes))

@@ -1,0 +1,105 @@
+"""Tables in Redis through kills, a freeze, outages and the loss of Redis itself: exact, as with a disk of their own."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from random import Random
+
+import pytest
+import pytest_asyncio
+import redis
+
+from streams.topics import APP_ID
+from tables.stores.base import newer
+from tests.faults import harm
+from tests.faults.feed import Feed, Script
+from tests.faults.judge import CHANGELOG, judge
+from tests.faults.stack import Stack
+
+log = logging.getLogger(__name__)
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+OUTAGE_SECONDS = 5
+# Longer than the session timeout of 10 s: its partitions are another's when it wakes.
+FREEZE_SECONDS = 14
+
+
+class RedisStack(Stack):
+    """A stack whose workers keep their tables in Redis."""
+
+    def _environment(self) -> dict[str, str]:
+        return {**super()._environment(), "TABLE_STORE": f"redis://{self.to_redis.address}/1"}
+
+    @property
+    def tables(self) -> redis.Redis:
+        """The Redis of the tables, past the proxy."""
+        return redis.Redis(port=self.redis.port, db=1)
+
+    async def check_redis(self) -> int:
+        """Compare Redis with the changelog, value by value; return how many there are."""
+        expected: dict[tuple[int, bytes], bytes] = {}
+        for entry in await self.ledger.read(CHANGELOG):
+            if newer(expected.get((entry.partition, entry.key)), entry.value):
+                expected[entry.partition, entry.key] = entry.value
+        found: dict[tuple[int, bytes], bytes] = {}
+        for key in self.tables.scan_iter(f"liqmon:table:{APP_ID}:panes:*:market:*"):
+            place, _, market = key.partition(b":market:")
+            partition = int(place.rpartition(b":")[2])
+            for field, value in self.tables.hgetall(key).items():
+                found[partition, market + b"|" + bytes(field)] = bytes(value)[8:]
+        assert found == expected
+        return len(found)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisStack]:
+    """Give a stack with two workers that are ready."""
+    async with RedisStack(tmp_path_factory.mktemp("tables"), workers=2) as running:
+        for worker in running.workers:
+            worker.start()
+        await running.ready()
+        yield running
+
+
+async def test_exact_through_everything(stack: RedisStack) -> None:
+    """One run, each fault while trades flow: a kill, Redis away, a frozen worker, Redis emptied."""
+    script = Script(11, "redis_tables")
+    one, two = stack.workers
+    async with Feed(stack.settings, script) as feed:
+        await feed.until_sent(600)
+        kill = await harm.kill(stack, feed, one, Random(11))
+        one.start()
+        await stack.ready()
+        await feed.until_sent(300)
+
+        await stack.to_redis.refuse()
+        committed = await stack.ledger.committed("trades", range(stack.settings.topic_partitions))
+        await asyncio.sleep(OUTAGE_SECONDS)
+        assert not one.ready()
+        stuck = await stack.ledger.committed("trades", range(stack.settings.topic_partitions))
+        await stack.to_redis.heal()
+        await feed.until_sent(300)
+
+        two.freeze()
+        await asyncio.sleep(FREEZE_SECONDS)
+        two.resume()
+        await stack.ready()
+        await feed.until_sent(300)
+
+        stack.tables.flushall()
+        await asyncio.to_thread(one.wait, 30)
+        await asyncio.to_thread(two.wait, 30)
+        for worker in stack.workers:
+            assert "start again to restore it from the changelog" in worker.log_text()
+            worker.start()
+        await stack.ready()
+        await feed.until_sent(300)
+        await feed.finish()
+        await stack.drained()
+        verdict = await judge(stack, feed.trades, script.venues)
+    log.info("%s; %s; %d values", kill, verdict, await stack.check_redis())
+    assert kill.uncommitted
+    assert stack.to_redis.struck["refuse"]
+    # What was under way when Redis went may still have been committed, nothing later.
+    assert sum(stuck.values()) - sum(committed.values()) < 300

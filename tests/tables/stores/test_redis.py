@@ -1,0 +1,282 @@
+"""What only a store that all replicas share can meet: outages, others' writes, lost and foreign state."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from faust.types import TP
+
+from streams import redis_link
+from streams.errors import Fatal, Outage
+from tables.stores import patience
+from tables.stores import redis as redis_store
+from tables.stores.redis import StoreLost
+from tests.faults.proxy import Proxy
+from tests.tables.stores.conftest import TOPIC, Changelog, Owner, OwnerFactory, item
+from tests.waiting import until
+
+META = "liqmon:table:test:panes:0:meta"
+
+
+@pytest.fixture
+def server(redis_url: str) -> redis.Redis:
+    """Give the Redis itself."""
+    return redis.Redis.from_url(redis_url)
+
+
+@pytest.fixture
+async def owner(new_owner: OwnerFactory) -> Owner:
+    """Give the owner of partition 0."""
+    return await new_owner("redis", 0)
+
+
+@pytest.fixture
+async def network(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Proxy]:
+    """Give a network to Redis that can be bad, and a store that notices soon."""
+    monkeypatch.setattr(redis_store, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(patience, "LAST_RETRY_SECONDS", 0.1)
+    async with Proxy(urlsplit(redis_url).port or 0) as proxy:
+        yield proxy
+
+
+def keys_of(server: redis.Redis) -> list[bytes]:
+    """Return every key."""
+    return list(server.scan_iter("*"))
+
+
+class TestReplicas:
+    """State that all share."""
+
+    async def test_what_one_wrote_every_other_reads(self, owner: Owner, new_owner: OwnerFactory) -> None:
+        """Without a changelog, a disk or a standby of its own."""
+        await owner.write(item("BTC/USD", 1))
+        other = await new_owner("redis", 0, directory="two")
+        assert other.replayed == 0
+        assert await other.heads("BTC/USD") == item("BTC/USD", 1)
+        assert not await other.store.need_active_standby_for(TP(TOPIC, 0))
+
+    async def test_a_frozen_owner_cannot_overwrite_its_successor(self, owner: Owner, new_owner: OwnerFactory) -> None:
+        """Key by key: what it had newer counts, what it had older does not, and the changelog offset never falls."""
+        await owner.write(item("BTC/USD", 1))
+        heir = await new_owner("redis", 0)
+        await heir.write(item("BTC/USD", 8) | item("SOL/USD", 8))
+        await owner.store.save(0, item("BTC/USD", 7) | item("ETH/USD", 7), 0)
+        assert await heir.heads("BTC/USD") == item("BTC/USD", 8)
+        assert await heir.heads("ETH/USD") == item("ETH/USD", 7)
+        again = await new_owner("redis", 0)
+        assert again.store.persisted_offset(TP(TOPIC, 0)) == 2
+        await heir.write(item("BTC/USD", 9))
+
+    async def test_offsets_of_any_size_are_compared(self, owner: Owner) -> None:
+        """As numbers, up to what a partition can hold in centuries."""
+        for offset in (0, 9, 10, 255, 256, 2**31, 2**32 + 1, 2**52):
+            await owner.write(item("BTC/USD", offset, watermark=1))
+            await owner.write(item("BTC/USD", offset - 1, watermark=2))
+            assert await owner.heads("BTC/USD") == item("BTC/USD", offset, watermark=1)
+
+    async def test_tables_are_apart(self, owner: Owner, new_owner: OwnerFactory, server: redis.Redis) -> None:
+        """Another table of the same program is other state; faust reset deletes only its own."""
+        other = await new_owner("redis", table="other")
+        assert await owner.heads("BTC/USD") == {}
+        await owner.write(item("BTC/USD", 1))
+        other.store.reset_state()
+        assert await owner.heads("BTC/USD") == item("BTC/USD", 1)
+        owner.store.reset_state()
+        assert server.keys("liqmon:table:*") == []
+
+    async def test_nothing_expires(self, owner: Owner, server: redis.Redis) -> None:
+        """State that a policy such as volatile-ttl must never drop."""
+        await owner.write(item("BTC/USD", 1))
+        assert {server.ttl(key) for key in keys_of(server)} == {-1}
+
+    async def test_a_redis_that_drops_keys_is_refused(self, new_owner: OwnerFactory, server: redis.Redis) -> None:
+        """State would vanish unnoticed; the message says what to set."""
+        policy = server.config_get("maxmemory-policy")["maxmemory-policy"] or ""
+        server.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            with pytest.raises(Fatal, match=r"maxmemory-policy allkeys-lru.*set it to noeviction"):
+                await new_owner("redis", 0)
+        finally:
+            server.config_set("maxmemory-policy", policy)
+
+
+class TestLostState:
+    """Redis is no longer what it was."""
+
+    @pytest.mark.parametrize("how", ["emptied", "old copy", "meta gone"])
+    async def test_lost_state_ends_the_owner_and_the_next_restores_it(
+        self, owner: Owner, new_owner: OwnerFactory, server: redis.Redis, how: str
+    ) -> None:
+        """Going on would count windows without the trades that are gone."""
+        await owner.write(item("BTC/USD", 1))
+        old = {key: server.dump(key) or b"" for key in keys_of(server)}
+        await owner.write(item("BTC/USD", 5) | item("ETH/USD", 5))
+        if how == "meta gone":
+            server.delete(META)
+        else:
+            server.flushall()
+        if how == "old copy":
+            for key, value in old.items():
+                server.restore(key, 0, value)
+        for access in (
+            owner.store.load(0, b"kraken_spot|SOL/USD|"),
+            owner.store.markets(0),
+            owner.store.save(0, item("BTC/USD", 6), 3),
+        ):
+            with pytest.raises(StoreLost, match=r"partition 0.*start again to restore it"):
+                await access
+        heir = await new_owner("redis", 0)
+        assert await heir.heads("BTC/USD") == item("BTC/USD", 5)
+        assert await heir.heads("ETH/USD") == item("ETH/USD", 5)
+        await heir.write(item("BTC/USD", 6))
+
+    async def test_state_made_with_another_brokers_changelog_is_deleted(
+        self, owner: Owner, new_owner: OwnerFactory, changelog: Changelog, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A broker was wiped: offsets begin again, and the old state says nothing about them. It is said once."""
+        await owner.write(item("BTC/USD", 1000) | item("ETH/USD", 1000))
+        changelog.cluster = "broker-two"
+        changelog.records.clear()
+        changelog.write(item("BTC/USD", 2))
+        heir = await new_owner("redis", 0)
+        assert await heir.heads("BTC/USD") == item("BTC/USD", 2)
+        assert await heir.heads("ETH/USD") == {}
+        assert ["another broker's changelog" in line for line in caplog.messages] == [True]
+        with pytest.raises(StoreLost):
+            await owner.store.save(0, item("ETH/USD", 1001), 5)
+
+    async def test_state_ahead_of_the_changelog_is_deleted(
+        self, owner: Owner, new_owner: OwnerFactory, changelog: Changelog
+    ) -> None:
+        """The same with a broker that kept its name: the changelog is shorter than what was read of it."""
+        await owner.write(item("BTC/USD", 1000))
+        await owner.write(item("ETH/USD", 1000))
+        changelog.records[0] = changelog.records[0][:1]
+        heir = await new_owner("redis", 0)
+        assert await heir.heads("BTC/USD") == item("BTC/USD", 1000)
+        assert await heir.heads("ETH/USD") == {}
+
+    async def test_a_restore_cut_short_is_begun_again(
+        self, new_owner: OwnerFactory, changelog: Changelog, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its offset is stored with its last values, so half a restore counts for nothing."""
+        monkeypatch.setattr(redis_store, "MAX_VALUES_A_CALL", 2)
+        for number in range(9):
+            changelog.write(item(f"S{number}/USD", number))
+        owner = await new_owner("redis")
+        calls = 0
+        evaluate = redis_link.evaluate
+
+        async def dying(*arguments: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == 4:
+                raise asyncio.CancelledError
+            return await evaluate(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(redis_store, "evaluate", dying)
+        with pytest.raises(asyncio.CancelledError):
+            await owner.take_over(0)
+        monkeypatch.setattr(redis_store, "evaluate", evaluate)
+        assert len(server.keys("*:market:*")) == 6
+        assert not server.exists(META)
+        heir = await new_owner("redis", 0)
+        assert heir.replayed == 9
+        assert len(await heir.store.markets(0)) == 9
+
+
+class TestOutages:
+    """Redis is away: nothing is lost and nothing is acknowledged."""
+
+    @pytest.mark.parametrize("fault", ["gone", "silent"])
+    async def test_every_access_says_so_soon(self, new_owner: OwnerFactory, network: Proxy, fault: str) -> None:
+        """An outage, which the keeper waits for; afterwards it works again."""
+        owner = await new_owner("redis", 0, url=f"redis://{network.address}/0")
+        await owner.write(item("BTC/USD", 1))
+        if fault == "gone":
+            await network.refuse()
+        else:
+            network.swallow()
+        for access in (
+            owner.store.load(0, b"kraken_spot|BTC/USD|"),
+            owner.store.markets(0),
+            owner.store.save(0, item("BTC/USD", 2), 1),
+        ):
+            with pytest.raises(Outage, match="table store in Redis at"):
+                await asyncio.wait_for(access, 2)
+        await network.heal()
+        assert await owner.heads("BTC/USD") == item("BTC/USD", 1)
+        await owner.write(item("BTC/USD", 2))
+        assert await owner.heads("BTC/USD") == item("BTC/USD", 2)
+
+    async def test_taking_over_waits_for_redis(
+        self, new_owner: OwnerFactory, network: Proxy, changelog: Changelog, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Before the changelog is read, and again before the restored state is used; said once at each end."""
+        caplog.set_level(logging.INFO, "tables.stores")
+        changelog.write(item("BTC/USD", 1))
+        owner = await new_owner("redis", url=f"redis://{network.address}/0")
+        await network.refuse()
+        taking_over = asyncio.create_task(owner.take_over(0))
+        await until(lambda: len(caplog.messages) == 1)
+        await asyncio.sleep(0.3)
+        assert not taking_over.done()
+        await network.heal()
+        await taking_over
+        assert await owner.heads("BTC/USD") == item("BTC/USD", 1)
+        away, back = caplog.messages
+        assert "nothing is acknowledged meanwhile" in away
+        assert "answers again" in back
+
+    async def test_a_restore_that_redis_does_not_take_waits(
+        self, new_owner: OwnerFactory, network: Proxy, changelog: Changelog
+    ) -> None:
+        """The streams go on only when the state is there."""
+        changelog.write(item("BTC/USD", 1))
+        owner = await new_owner("redis", url=f"redis://{network.address}/0")
+        recover = owner.recover
+
+        async def recover_in_an_outage(*partitions: int, batch: int = 1000) -> None:
+            await network.refuse()
+            recovering = asyncio.create_task(recover(*partitions, batch=batch))
+            await asyncio.sleep(0.3)
+            assert not recovering.done()
+            await network.heal()
+            await recovering
+
+        owner.recover = recover_in_an_outage  # type: ignore[method-assign]
+        await owner.take_over(0)
+        assert await owner.heads("BTC/USD") == item("BTC/USD", 1)
+
+    async def test_a_full_redis_is_an_outage(self, owner: Owner, server: redis.Redis) -> None:
+        """Writes are refused until there is room; nothing that was written is harmed."""
+        await owner.write(item("BTC/USD", 1))
+        limit = server.config_get("maxmemory")["maxmemory"] or ""
+        server.config_set("maxmemory", "1")
+        try:
+            with pytest.raises(Outage, match=r"(?i)memory"):
+                await owner.write(item("BTC/USD", 2))
+        finally:
+            server.config_set("maxmemory", limit)
+        assert await owner.heads("BTC/USD") == item("BTC/USD", 1)
+        await owner.write(item("BTC/USD", 3))
+
+    async def test_the_password_is_nowhere_to_be_seen(
+        self,
+        new_owner: OwnerFactory,
+        server: redis.Redis,
+        network: Proxy,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """Not in the log, in errors, or in what Faust shows of a store."""
+        server.acl_setuser("tester", enabled=True, passwords=["+secret-word"], keys=["*"], commands=["+@all"])
+        owner = await new_owner("redis", 0, url=f"redis://tester:secret-word@{network.address}/0")
+        await owner.write(item("BTC/USD", 1))
+        await network.refuse()
+        with pytest.raises(Outage) as caught:
+            await owner.heads("BTC/USD")
+        shown = f"{caught.value!r} {owner.store!r} {owner.store} {owner.store.label} {caplog.text}"
+        assert "secret-word" not in shown

@@ -1,0 +1,286 @@
+"""Live windows in Redis: the latest figures of every market, for any reader."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+
+from streams.embedded import EmbeddedPostgres
+from streams.records import Kind, Side
+from streams.settings import load_settings
+from tables import live
+from tables.live import LiveWindows
+from tables.state import Market, Span
+from tables.web.rolling import Rolling
+from tables.web.rows import COLUMNS, figure_values
+from tests.conftest import new_database
+from tests.faults.processes import Process, wait_until
+from tests.faults.proxy import Proxy
+from tests.oracle import Oracle
+from tests.recordings import SCENARIOS
+from tests.tables.web.test_rolling import count
+from tests.view import View, ask, eventually
+from tests.waiting import until
+
+NOON = 1_700_000_000
+WINDOWS = (60, 300)
+DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
+
+
+class Markets:
+    """Markets that a worker serves, as :class:`tables.web.local.LocalMarkets` gives them."""
+
+    pane_seconds = 1
+    windows = WINDOWS
+    here = "http://127.0.0.1:6066"
+
+    def __init__(self) -> None:
+        self.is_kept = False
+        self.markets: dict[str, tuple[int, Rolling]] = {}
+        self.trades = 0
+
+    async def load(self) -> None:
+        """Have everything in memory already."""
+
+    def rollings(self) -> list[tuple[int, Rolling]]:
+        """Return every market."""
+        return list(self.markets.values())
+
+    def trade(self, symbol: str, second: int = 0, price: float = 100.0, partition: int = 0) -> Market:
+        """Count a trade."""
+        self.trades += 1
+        if symbol not in self.markets:
+            self.markets[symbol] = (partition, Rolling(Market("kraken_spot", symbol, Span(300, 900)), WINDOWS))
+        market = self.markets[symbol][1].market
+        count(market, NOON + second, self.trades, Side.BUY, Kind.FILL, price)
+        market.offset = self.trades
+        market.received_us = (NOON + second) * 1_000_000 + 250_000
+        return market
+
+
+@pytest.fixture
+def server(redis_url: str) -> redis.Redis:
+    """Give the Redis itself."""
+    return redis.Redis.from_url(redis_url, decode_responses=True)
+
+
+@pytest.fixture
+def markets() -> Markets:
+    """Give a worker's markets."""
+    return Markets()
+
+
+@pytest.fixture
+async def writer(redis_url: str, markets: Markets, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LiveWindows]:
+    """Give a writer that writes every 10 ms."""
+    monkeypatch.setattr(live, "WRITE_SECONDS", 0.01)
+    writer = LiveWindows(load_settings(redis_url=redis_url), markets)  # type: ignore[arg-type]
+    await writer.start()
+    yield writer
+    await writer.stop()
+
+
+def window_of(server: redis.Redis, symbol: str) -> dict[str, str]:
+    """Return a market's hash."""
+    found: dict[str, str] = server.hgetall(f"liqmon:window:kraken_spot:{symbol}")  # type: ignore[assignment]
+    return found
+
+
+@pytest.mark.usefixtures("writer")
+class TestContent:
+    """What a reader finds."""
+
+    async def test_every_window_has_the_figures_of_memory(self, markets: Markets, server: redis.Redis) -> None:
+        """In every bit: numbers are written so that reading them gives the same double."""
+        for second, price in enumerate((100.1, 99.7, 103.3, 1e-7, 7e7)):
+            market = markets.trade("BTC/USD", second * 50, price)
+        await until(lambda: window_of(server, "BTC/USD").get("offset") == "5")
+        found = window_of(server, "BTC/USD")
+        for seconds in WINDOWS:
+            figures = figure_values(market.figures(market.watermark, seconds))
+            assert [float(found[f"{seconds}.{name}"]) for name in COLUMNS] == figures
+
+    async def test_the_market_and_its_owner_are_named(self, markets: Markets, server: redis.Redis) -> None:
+        """Whose it is, how far it goes, and how old it is."""
+        markets.trade("BTC/USD", 7, 105.5, partition=3)
+        await until(lambda: window_of(server, "BTC/USD"))
+        found = window_of(server, "BTC/USD")
+        assert abs(time.time() - float(found.pop("updated_at"))) < 5
+        fixed = {name: value for name, value in found.items() if "." not in name}
+        assert fixed == {
+            "venue": "kraken_spot",
+            "symbol": "BTC/USD",
+            "owner": Markets.here,
+            "partition": "3",
+            "offset": "1",
+            "watermark": str(NOON + 7),
+            "received_at": f"{NOON + 7}.250",
+            "last_price": "105.5",
+        }
+
+    async def test_every_field_is_documented(self, markets: Markets, server: redis.Redis) -> None:
+        """In docs/redis.md, windows by the name of their figure."""
+        markets.trade("BTC/USD")
+        await until(lambda: window_of(server, "BTC/USD"))
+        text = DOCUMENT.read_text()
+        for name in window_of(server, "BTC/USD"):
+            assert f"`{name.rpartition('.')[2]}`" in text
+
+    async def test_it_expires_when_nobody_writes_it(self, markets: Markets, server: redis.Redis) -> None:
+        """A market whose worker died is gone after a minute."""
+        markets.trade("BTC/USD")
+        await until(lambda: window_of(server, "BTC/USD"))
+        assert 50 < server.ttl("liqmon:window:kraken_spot:BTC/USD") <= 60
+
+
+class TestWriting:
+    """When it is written, and when not."""
+
+    @pytest.mark.usefixtures("writer")
+    async def test_what_changed_is_written_and_nothing_else(self, markets: Markets, server: redis.Redis) -> None:
+        """A quiet market costs nothing between two touches."""
+        markets.trade("BTC/USD")
+        markets.trade("ETH/USD")
+        await until(lambda: window_of(server, "ETH/USD"))
+        quiet = window_of(server, "BTC/USD")["updated_at"]
+        for second in range(1, 6):
+            market = markets.trade("ETH/USD", second)
+            await until(lambda market=market: window_of(server, "ETH/USD")["offset"] == str(market.offset))  # type: ignore[misc]
+        assert window_of(server, "BTC/USD")["updated_at"] == quiet
+
+    @pytest.mark.usefixtures("writer")
+    async def test_a_quiet_market_is_touched_before_it_expires(
+        self, markets: Markets, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It still has an owner, and its windows are what they are."""
+        monkeypatch.setattr(live, "TOUCH_SECONDS", 0.05)
+        markets.trade("BTC/USD")
+        await until(lambda: window_of(server, "BTC/USD"))
+        first = window_of(server, "BTC/USD")["updated_at"]
+        await until(lambda: window_of(server, "BTC/USD")["updated_at"] != first)
+
+    @pytest.mark.usefixtures("writer")
+    async def test_a_worker_that_lost_the_partition_changes_nothing(
+        self, markets: Markets, server: redis.Redis, redis_url: str
+    ) -> None:
+        """Its offset is lower; of another partition's log offsets say nothing, and the last writer counts."""
+        for second in range(5):
+            markets.trade("BTC/USD", second)
+            markets.trade("ETH/USD", second)
+        await until(lambda: window_of(server, "ETH/USD").get("offset") == "10")
+        stale = Markets()
+        stale.here = "http://frozen"
+        stale.trade("BTC/USD", 1)
+        stale.trade("ETH/USD", 1, partition=1)
+        waking = LiveWindows(load_settings(redis_url=redis_url), stale)  # type: ignore[arg-type]
+        await waking.start()
+        await until(lambda: window_of(server, "ETH/USD")["owner"] == "http://frozen")
+        assert window_of(server, "BTC/USD")["owner"] == Markets.here
+        await waking.stop()
+
+    @pytest.mark.usefixtures("writer")
+    async def test_every_market_has_its_turn(
+        self, markets: Markets, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However little of the time may be spent: those that have waited longest go first."""
+        monkeypatch.setattr(live, "BUDGET_SECONDS", 0.0001)
+        for number in range(60):
+            markets.trade(f"S{number}/USD")
+        for _ in range(3):
+            for number in range(5):
+                markets.trade(f"S{number}/USD")
+            await asyncio.sleep(0.02)
+        await until(lambda: len(server.keys("liqmon:window:*")) == 60)
+
+    async def test_redis_away_costs_live_windows_and_nothing_else(
+        self,
+        redis_url: str,
+        server: redis.Redis,
+        markets: Markets,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """Said once; written again when it is back."""
+        monkeypatch.setattr(live, "WRITE_SECONDS", 0.01)
+        monkeypatch.setattr("streams.redis_link.FIRST_PROBE_SECONDS", 0.05)
+        monkeypatch.setattr("streams.redis_link.LAST_PROBE_SECONDS", 0.05)
+        caplog.set_level(logging.INFO, "streams.redis_link")
+        async with Proxy(urlsplit(redis_url).port or 0) as network:
+            writer = LiveWindows(load_settings(redis_url=f"redis://{network.address}/0"), markets)  # type: ignore[arg-type]
+            await writer.start()
+            markets.trade("BTC/USD")
+            await until(lambda: window_of(server, "BTC/USD"))
+            await network.refuse()
+            markets.trade("BTC/USD", 1)
+            await until(lambda: caplog.messages)
+            await network.heal()
+            await until(lambda: window_of(server, "BTC/USD")["offset"] == "2")
+            await writer.stop()
+        assert "going on without live windows" in caplog.messages[0]
+        assert len(caplog.messages) == 2
+
+    async def test_without_redis_url_nothing_runs(self, markets: Markets) -> None:
+        """No task, no connection."""
+        writer = LiveWindows(load_settings(), markets)  # type: ignore[arg-type]
+        await writer.start()
+        assert writer._task is None
+        assert not markets.is_kept
+        await writer.stop()
+
+
+@pytest.fixture
+def view(tmp_path: Path, postgres_server: EmbeddedPostgres, redis_url: str) -> Iterator[View]:
+    """Give a stack whose worker writes live windows and keeps its tables in Redis."""
+    redis_environment: dict[str, Any] = {"REDIS_URL": redis_url, "TABLE_STORE": redis_url}
+    with View(tmp_path, new_database(postgres_server), **redis_environment) as view:
+        yield view
+
+
+def test_a_worker_writes_what_it_answers(view: View, server: redis.Redis) -> None:
+    """Its live windows are those of /api/windows and of the oracle; so are they after Redis lost everything.
+
+    With its tables in there too, the worker ends rather than count windows without what is gone; started again, it
+    restores them from the changelog.
+    """
+    trades = SCENARIOS["several markets"](3)
+    half = len(trades) // 2
+    worker = view.start()
+    view.publish(trades[:half])
+    view.settle([worker], half)
+    eventually(lambda: agree(worker, server, Oracle(trades[:half])), "live windows of the first half")
+    wait_until(lambda: is_committed(worker), 30, "everything to be committed")
+    server.flushall()
+    view.publish(trades[half:])
+    assert worker.wait(30) != 0
+    assert "start again to restore it from the changelog" in worker.log_text()
+    worker.start()
+    worker.wait_ready()
+    eventually(lambda: agree(worker, server, Oracle(trades)), "live windows of all trades", 30)
+
+
+def agree(worker: Process, server: redis.Redis, oracle: Oracle) -> bool:
+    """Whether live windows and API have the figures of the oracle, all of them."""
+    answer = ask(worker.port, "/api/windows").json
+    seen = {(row["venue"], row["symbol"], row["window_seconds"]): row for row in answer}
+    for venue, symbol in oracle.markets():
+        found: dict[str, str] = server.hgetall(f"liqmon:window:{venue}:{symbol}")  # type: ignore[assignment]
+        for seconds in (60, 300, 900, 3600):
+            row = seen.get((venue, symbol, seconds), {})
+            live_figures = [float(found.get(f"{seconds}.{name}", "nan")) for name in COLUMNS]
+            figures = oracle.window(venue, symbol, oracle.watermark(venue, symbol), seconds) or {}
+            if live_figures != [row.get(name) for name in COLUMNS] or row.get("count") != figures.get("count"):
+                return False
+            if live_figures[COLUMNS.index("vwap")] != figures["vwap"]:
+                return False
+    return True
+
+
+def is_committed(worker: Process) -> bool:
+    """Whether nothing is left to read or to flush."""
+    return bool(worker.metric("liqmon_flush_seconds_count")) and worker.metric("liqmon_consumer_lag_messages") == 0
