@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from random import Random
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -46,8 +47,9 @@ class RedisStack(Stack):
         for key in self.tables.scan_iter(f"liqmon:table:{APP_ID}:panes:*:market:*"):
             place, _, market = key.partition(b":market:")
             partition = int(place.rpartition(b":")[2])
-            for field, value in self.tables.hgetall(key).items():
-                found[partition, market + b"|" + bytes(field)] = bytes(value)[8:]
+            fields = cast("dict[bytes, bytes]", self.tables.hgetall(key))
+            for field, value in fields.items():
+                found[partition, market + b"|" + field] = value[8:]
         assert found == expected
         return len(found)
 
