@@ -5,8 +5,10 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 PYTHON ?=
 ARGS ?=
+# Tests mostly wait for servers: three at a time keep two cores busy. A file's tests share its servers.
+PARALLEL ?= -n 3 --dist loadfile
 
-.PHONY: help run test check kafka lock clean
+.PHONY: help run test faults check kafka lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +17,7 @@ help:
 	@echo 'make run FEED=recording FILE=trades.csv'
 	@echo 'make run ARGS="--duration 60 --report report.json"      all options: .venv/bin/liqmon run --help'
 	@echo 'make test                all tests; some of them: make test ARGS="-k outbox"'
+	@echo 'make faults              kills, freezes and outages on a whole stack, with a real Kafka where Java is'
 	@echo 'make check               lint, format and types'
 	@echo 'make kafka               a real Kafka on port 9092 until Ctrl-C (Java 17 and Maven)'
 	@echo 'make lock                resolve requirements.lock anew'
@@ -24,7 +27,10 @@ run: $(STAMP)
 	@$(VENV)/bin/liqmon run $(ARGS)
 
 test: $(STAMP)
-	@$(VENV)/bin/pytest $(ARGS)
+	@$(VENV)/bin/pytest $(PARALLEL) $(ARGS)
+
+faults: $(STAMP)
+	@$(VENV)/bin/pytest -m faults tests/faults $(ARGS)
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff check .

@@ -77,6 +77,13 @@ _SELECT: Final = (
     + ' FROM liquidation_alerts AS alert LEFT JOIN alert_outbox AS outbox USING (rule, venue, symbol, "timestamp")'
 )
 _NEWEST_FIRST: Final = 'ORDER BY alert."timestamp" DESC, venue, symbol, rule'
+_CHANGED: Final = """
+WHERE (rule, venue, symbol, "timestamp") IN (
+    SELECT rule, venue, symbol, "timestamp" FROM liquidation_alerts WHERE updated_at >= $1
+    UNION SELECT rule, venue, symbol, "timestamp" FROM alert_outbox WHERE updated_at >= $1
+)
+ORDER BY greatest(alert.updated_at, outbox.updated_at) LIMIT $2
+"""
 _UNIX: Final = ("episode", "window_start", "window_end")
 
 
@@ -128,11 +135,7 @@ class AlertHistory:
 
         Raises :class:`Outage` when Postgres does not answer.
         """
-        return await self._fetch(
-            "WHERE alert.updated_at >= $1 OR outbox.updated_at >= $1 "
-            f"ORDER BY greatest(alert.updated_at, outbox.updated_at) LIMIT {MAX_CHANGES}",
-            moment,
-        )
+        return await self._fetch(_CHANGED, moment, MAX_CHANGES)
 
     async def _fetch(self, clauses: str, *values: Any) -> list[AlertRow]:
         pool = self._pool()

@@ -144,6 +144,10 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         """Return the partition of a symbol."""
         return partition_of(symbol, self.consumer.topic_partitions(TRADES) or self.settings.topic_partitions)
 
+    def skipped(self, tp: TP, first: int, end: int) -> NoReturn:
+        """End the process: messages were read and never handled, and must not be committed past."""
+        die(Outage(f"offsets {first} to {end - 1} of {tp.topic}-{tp.partition} were skipped; start again to read them"))
+
     async def before_commit(self) -> None:
         """Make state durable; called by the consumer before it commits offsets."""
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -54,6 +54,11 @@ async def wait_for_broker(settings: Settings) -> None:
         attempt += 1
 
 
+def is_embedded(cluster: str) -> bool:
+    """Whether a cluster of this name is the embedded broker, which keeps nothing on disk: a mock of librdkafka's."""
+    return cluster.startswith("mockCluster")
+
+
 async def cluster_id(settings: Settings) -> str:
     """Return the name of the broker's cluster, another one after its data was wiped. Raises what the client raises."""
     client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=5000)
@@ -64,20 +69,15 @@ async def cluster_id(settings: Settings) -> str:
         await client.close()
 
 
-async def ends_of(settings: Settings, topic: str, partitions: Iterable[int]) -> tuple[str, dict[int, int]]:
-    """Return the name of the broker's cluster, and the offset that the next record of each partition will have.
+async def cluster_and_ends(settings: Settings, topic: str) -> tuple[str, dict[int, int]]:
+    """Return the name of the broker's cluster, and the end offset of each partition of a topic.
 
     Raises :class:`Outage` while the broker does not answer.
     """
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers(settings))
     try:
-        await consumer.start()
-        ends = await consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
-        return await cluster_id(settings), {place.partition: end for place, end in ends.items()}
+        return await cluster_id(settings), await end_offsets(settings, topic)
     except (KafkaError, OSError, TimeoutError) as error:
         raise Outage(f"the broker does not answer ({type(error).__name__})") from None
-    finally:
-        await consumer.stop()
 
 
 async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str, str]] | None = None) -> None:

@@ -13,17 +13,21 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import redis
+from aiokafka.errors import KafkaError
 from faust.stores import base
 from faust.types import TP
 
 from streams import keys
-from streams.broker import ends_of
+from streams.broker import cluster_and_ends, is_embedded, open_producer
 from streams.errors import Fatal, Outage
+from streams.outbound import Outbound, Record
 from streams.redis_link import FAILURES, Script, address_of, connect, evaluate
-from tables.chunks import offset_of
+from streams.settings import Settings
+from tables.chunks import offset_of, shifted
 from tables.stores.base import Items, newer
 from tables.stores.patience import until_answered
 from tables.stores.redis_scripts import LOAD, LOST, MARKETS, SAVE
+from tables.stores.wiped import OLD_LOG
 
 log = logging.getLogger(__name__)
 
@@ -168,8 +172,8 @@ class Store(base.Store):  # type: ignore[misc]
         return make(self.app.conf.id, self.table_name, partition, *rest)
 
     async def _find_offsets(self, topic: str, partitions: Sequence[int]) -> None:
-        """Read how far each partition's state goes; state that another broker's changelog made is deleted."""
-        self._cluster, ends = await ends_of(self.app.settings, topic, partitions)
+        """Read how far each partition's state goes; state of a broker that was replaced is carried over first."""
+        self._cluster, ends = await cluster_and_ends(self.app.settings, topic)
         await self._check_policy()
         for partition in partitions:
             self._offsets.pop(partition, None)
@@ -179,12 +183,31 @@ class Store(base.Store):  # type: ignore[misc]
                 self._offsets[partition] = int(offset)
                 continue
             if offset is not None:
-                log.warning(
-                    "the state of partition %d in Redis was made with another broker's changelog: it is deleted, and "
-                    "restored from this one's",
-                    partition,
-                )
+                await self._carry_over(topic, partition, cluster.decode())
             await self._clear(partition)
+
+    async def _carry_over(self, topic: str, partition: int, old_cluster: str) -> None:
+        """Send the state to the new changelog, as :mod:`tables.stores.wiped` does. What is embedded lives for a run."""
+        if is_embedded(self._cluster) and not is_embedded(old_cluster):
+            raise Fatal(
+                f"TABLE_STORE holds the state of another broker ({old_cluster}), and the embedded one is only for "
+                "this run: use another database of that Redis"
+            )
+        if is_embedded(old_cluster):
+            return
+        names = await self._answer(self._client.smembers(self._key(keys.table_markets, partition)))
+        records = []
+        for name in names:
+            market = await self._answer(self._client.hgetall(self._key(keys.table_market, partition, name.decode())))
+            for field, value in market.items():
+                moved = shifted(value[_PACK_OFFSET.size :], -OLD_LOG)
+                records.append(Record(topic, b"%b|%b" % (name, field), moved, partition))
+        log.warning(
+            "the broker was replaced: carrying %d values of partition %d in Redis over to its changelog",
+            len(records),
+            partition,
+        )
+        await deliver(self.app.settings, records)
 
     async def _clear(self, partition: int) -> None:
         markets = self._key(keys.table_markets, partition)
@@ -245,6 +268,19 @@ class Store(base.Store):  # type: ignore[misc]
         except FAILURES as error:
             reason = str(error) or type(error).__name__
             raise Outage(f"the table store in Redis at {address_of(self._client)} does not answer ({reason})") from None
+
+
+async def deliver(settings: Settings, records: list[Record]) -> None:
+    """Send records before the worker's own client may; return when the broker has them. Raises :class:`Outage`."""
+    try:
+        producer = await open_producer(settings)
+        try:
+            outbound = Outbound(lambda record: producer.send(record.topic, record.value, record.key, record.partition))
+            await outbound.deliver(records)
+        finally:
+            await producer.stop()
+    except (KafkaError, OSError) as error:
+        raise Outage(f"the broker does not answer ({type(error).__name__})") from None
 
 
 def _parts(by_market: dict[str, list[tuple[str, bytes]]]) -> Iterable[list[tuple[str, list[tuple[str, bytes]]]]]:

@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 # A few times a second is what the eye follows; many watchers or much to compute make it slower, never the stream.
 FASTEST_SECONDS: Final = 0.25
 SLOWEST_SECONDS: Final = 2.0
-SHARE_OF_TIME: Final = 0.03
+SHARE_OF_TIME: Final = 0.025
 # Measured: waking a watcher and handing it an event of a few kilobytes.
-SECONDS_PER_WATCHER: Final = 60e-6
+SECONDS_PER_WATCHER: Final = 80e-6
 BUDGET_SECONDS: Final = 0.008
 # Rows that no one has seen yet are made faster than the rest, so that a page fills quickly.
 FILLING_SECONDS: Final = 0.05

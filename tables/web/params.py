@@ -57,7 +57,7 @@ class Query:
         return int(value)
 
     def span(self) -> tuple[int | None, int | None]:
-        """Return ``from`` (inclusive) and ``to`` (exclusive), unix seconds; where ``to`` is earlier, nothing is asked for."""
+        """Return ``from`` (inclusive) and ``to`` (exclusive), unix seconds; an empty span is no error."""
         return (
             self.integer("from", low=0, high=MAX_UNIX_SECONDS),
             self.integer("to", low=0, high=MAX_UNIX_SECONDS),

@@ -248,6 +248,7 @@ MINUS_ONE = b"\xff" * 8
         ("prices", NAN, "bad_price"),
         ("prices", bytes(8), "bad_price"),
         ("quantities", MINUS_ONE, "bad_quantity"),
+        ("quantities", bytes(8), "bad_quantity"),
         ("notionals", MINUS_ONE, "magnitude"),
         ("notionals", b"\xff" * 7 + b"\x7f", "magnitude"),
         ("times_us", bytes(8), "bad_time"),

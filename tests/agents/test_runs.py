@@ -113,6 +113,18 @@ def test_columns_and_rows_give_the_same(frame_list: list[Frame]) -> None:
     assert (market_by_columns.volume, market_by_columns.watermark) == (market_by_rows.volume, market_by_rows.watermark)
 
 
+@pytest.mark.parametrize("whole", [2**58, 2**61, 2**62 - 1])
+def test_columns_whose_sum_would_overflow_are_counted_by_row(whole: int) -> None:
+    """Until the pane is full; the rest is refused, and nothing wraps around."""
+    rows = [[number, NOON * PANE_US, 1.0, 1, 0, whole, 0, int(Side.BUY)] for number in range(LEAST_FOR_COLUMNS)]
+    outcomes, market = folded([frame_from(rows)], 1)
+    fit = (2**62 - 1) // whole
+    assert (outcomes[0].counted, len(outcomes[0].refused)) == (fit, LEAST_FOR_COLUMNS - fit)
+    pane = market.pane(NOON)
+    assert pane is not None
+    assert pane.whole == fit * whole
+
+
 @given(frames())
 def test_every_row_is_accounted_for(frame: Frame) -> None:
     """Counted, a duplicate, late or refused: nothing else, and nothing twice."""

@@ -1,8 +1,8 @@
 """What open pages cost the stream: ``python -m tests.benchmarks.web [pages]``.
 
-A worker counts a backlog of frames of 20 trades of 40 markets, alternately alone and with so many pages reading its
-stream (from a process of their own, which takes what they are sent and throws it away). A worker is bound by its one
-core, so what counts is trades per second of its CPU time: other programs on the machine change that least.
+A worker counts a steady feed of 40 markets, each of which changes ten times a second, first unseen and then with so
+many pages reading its stream (from a process of their own, which takes what they are sent and throws it away). A
+worker is bound by one core, so the CPU time that pages take from it is the share of its throughput that they cost.
 """
 
 import asyncio
@@ -10,98 +10,99 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import aiohttp
+import msgspec
+from aiokafka import AIOKafkaProducer
 
-from streams.broker import ensure_topics
 from streams.embedded import EmbeddedPostgres
-from streams.settings import load_settings
-from tests.benchmarks.worker import publish, timed
-from tests.faults.processes import Process, Processes, wait_until
-from tests.kafka.server import RealKafka
-from tests.view import ask
+from streams.frames import decode_frame
+from streams.topics import TRADES
+from tests.benchmarks.fold import frames
+from tests.conftest import new_database
+from tests.view import HOST, View, ask
 
 PAGES = 200
-ROUNDS = 3
-FRAME = 20
-FRAMES = 60_000
+MARKETS = 40
+FRAMES_PER_SECOND = 10
+TRADES_PER_FRAME = 5
+SECONDS = 20.0
+SETTLE_SECONDS = 5.0
 
 
 async def read(port: int, pages: int) -> None:
-    """Read the stream of a worker so many times at once, from before it listens until it is gone."""
+    """Read the stream of a worker so many times at once, until this process is ended."""
 
     async def page(session: aiohttp.ClientSession) -> None:
-        while True:
-            try:
-                async with session.get(f"http://127.0.0.1:{port}/api/stream") as response:
-                    async for _ in response.content.iter_any():
-                        pass
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.1)
+        async with session.get(f"http://{HOST}:{port}/api/stream") as response:
+            async for _ in response.content.iter_any():
+                pass
 
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
         await asyncio.gather(*(page(session) for _ in range(pages)))
 
 
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has used, all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+async def feed(address: str, stop: threading.Event) -> None:
+    """Publish until told to stop."""
+    producer = AIOKafkaProducer(bootstrap_servers=address, linger_ms=5)
+    await producer.start()
+    per_second = FRAMES_PER_SECOND * TRADES_PER_FRAME
+    pattern = [decode_frame(value) for value in frames("M/USD", TRADES_PER_FRAME, 1000, per_second)]
+    at = 0
+    while not stop.is_set():
+        for market in range(MARKETS):
+            symbol = f"M{market}/USD"
+            renamed = msgspec.structs.replace(pattern[at % len(pattern)], symbol=symbol)
+            await producer.send(TRADES, msgspec.msgpack.encode(renamed), key=symbol.encode())
+        at += 1
+        await asyncio.sleep(1 / FRAMES_PER_SECOND)
+    await producer.stop()
 
 
-def measure(pages: int) -> float:
-    """Return trades a CPU second with so many pages open."""
-    with tempfile.TemporaryDirectory() as name, RealKafka(Path(name) / "kafka") as kafka:
-        directory = Path(name)
-        asyncio.run(ensure_topics(load_settings(kafka_bootstrap_servers=kafka.address)))
-        trades = asyncio.run(publish(kafka.address, FRAME, FRAMES))
-        with EmbeddedPostgres(directory / "postgres", durable=False) as postgres:
-            environment = {
-                "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
-                "MAX_FUTURE_SECONDS": "100000000",
-                "LIQUIDATION_THRESHOLD_USD": "1e12",
-                **postgres.settings,
-            }
-            with Processes(directory, environment) as processes:
-                worker = processes.worker("worker")
-                readers = None
-                if pages:
-                    command = [sys.executable, "-m", "tests.benchmarks.web", "--read", str(worker.port), str(pages)]
-                    readers = subprocess.Popen(command)
-                try:
-                    worker.start()
-                    wait_until(lambda: seen(worker) > 0, 60, "the first trades")
-                    before, used = seen(worker), cpu_seconds(worker.pid)
-                    timed(worker, trades)
-                    used = cpu_seconds(worker.pid) - used
-                    (row,) = ask(worker.port, "/api/workers", {"scope": "local"}).json["rows"]
-                    assert row["watchers"] == pages
-                finally:
-                    if readers is not None:
-                        readers.kill()
-                        readers.wait()
-    return (trades - before) / used
+def cpu_share(pid: int) -> float:
+    """Return how much of a core a process uses, all its threads."""
 
+    def used() -> float:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-def seen(worker: Process) -> float:
-    """Return the trades counted so far; none while the worker does not answer yet."""
-    try:
-        return worker.metric("liqmon_trades_total")
-    except OSError:
-        return 0.0
+    before, began = used(), time.perf_counter()
+    time.sleep(SECONDS)
+    return (used() - before) / (time.perf_counter() - began)
 
 
 def main(pages: int) -> None:
-    """Print each round and the loss."""
-    alone, watched = [], []
-    for _ in range(ROUNDS):
-        alone.append(measure(0))
-        watched.append(measure(pages))
-        sys.stdout.write(f"alone {alone[-1]:10,.0f} trades/CPU s    {pages} pages {watched[-1]:10,.0f}\n")
-        sys.stdout.flush()
-    sys.stdout.write(f"loss {1 - max(watched) / max(alone):.1%}\n")
+    """Print the worker's share of a core, unseen and watched."""
+    with tempfile.TemporaryDirectory() as name, EmbeddedPostgres(Path(name) / "postgres", durable=False) as postgres:
+        database = new_database(postgres)
+        with View(Path(name), database, MAX_FUTURE_SECONDS="100000000", LIQUIDATION_THRESHOLD_USD="1e12") as view:
+            worker = view.start()
+            stop = threading.Event()
+            publisher = threading.Thread(target=lambda: asyncio.run(feed(view.broker.address, stop)))
+            publisher.start()
+            time.sleep(SETTLE_SECONDS)
+            unseen = cpu_share(worker.pid)
+            readers = subprocess.Popen(
+                [sys.executable, "-m", "tests.benchmarks.web", "--read", str(worker.port), str(pages)]
+            )
+            try:
+                time.sleep(SETTLE_SECONDS)
+                watched = cpu_share(worker.pid)
+                (row,) = ask(worker.port, "/api/workers", {"scope": "local"}).json["rows"]
+                assert row["watchers"] == pages
+            finally:
+                readers.kill()
+                readers.wait()
+                stop.set()
+                publisher.join()
+    sys.stdout.write(
+        f"{MARKETS} markets, {MARKETS * FRAMES_PER_SECOND} frames/s: unseen {unseen:.1%} of a core, "
+        f"{pages} pages {watched:.1%}; the pages cost {watched - unseen:.1%}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -206,26 +206,21 @@ def test_an_unknown_market_is_said_to_be_unknown(worker: Process, visit: Open) -
     visited.errors = [error for error in visited.errors if "404" not in error]
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_nothing_serious(worker: Process, visit: Open, name: str, theme: str) -> None:
-    """Names, roles, contrast and order hold for people who hear the page or see it differently."""
-    visited = visit(worker.port, PAGES[name], theme=theme)
-    settle(visited)
-    assert visited.axe() == []
-
-
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("theme", ["dark", "light"])
 @pytest.mark.parametrize("name", PAGES)
-def test_screenshots(worker: Process, visit: Open, name: str, theme: str, size: tuple[int, int]) -> None:
-    """Each page, dark and light, on a desk and on a phone, kept to be looked at; nothing is wider than the screen."""
+def test_each_page_can_be_used(worker: Process, visit: Open, name: str, theme: str, size: tuple[int, int]) -> None:
+    """Dark and light, on a desk and on a phone: axe finds nothing serious, nothing is wider than the screen.
+
+    A screenshot of each is kept to be looked at.
+    """
     visited = visit(worker.port, PAGES[name], theme=theme, size=size)
     settle(visited)
     ARTIFACTS.mkdir(exist_ok=True)
     kind = "phone" if size == PHONE else "desktop"
     visited.page.screenshot(path=ARTIFACTS / f"{name}-{theme}-{kind}.png", full_page=name != "overview")
     assert visited.page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
+    assert visited.axe() == []
 
 
 def settle(visited: Visit) -> None:

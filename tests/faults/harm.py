@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from urllib.parse import urlencode
@@ -46,11 +47,11 @@ def _applied(worker: Process, venues: tuple[str, str]) -> dict[int, int]:
     return offsets
 
 
-async def kill(stack: Stack, feed: Feed, worker: Process, random: Random, *, evict: bool = True) -> Kill:
+async def kill(stack: Stack, feed: Feed, worker: Process, random: Random, *, evicted: Sequence[Process] = ()) -> Kill:
     """Kill a worker (SIGKILL) at a moment of its commit interval that the seed chooses, while trades flow.
 
-    With ``evict`` the broker is told at once that it has left, which saves the 10 s until the broker would notice
-    and changes nothing else.
+    The broker is told at once that the ``evicted`` ones have left. Of the one killed that saves the 10 s until the
+    broker would notice, and changes nothing else; a live one goes on for a while with partitions that others take.
     """
     await asyncio.sleep(random.random() * stack.settings.commit_interval_seconds)
     assert feed.flowing
@@ -67,8 +68,8 @@ async def kill(stack: Stack, feed: Feed, worker: Process, random: Random, *, evi
         for entry in await stack.ledger.read(CHANGELOG)
         if entry.partition in last and last[entry.partition] <= offset_of(entry.value) <= counted[entry.partition]
     ]
-    if evict:
-        await stack.ledger.evict(worker.port)
+    if evicted:
+        await stack.ledger.evict(*(gone.port for gone in evicted))
     return Kill(worker.name, sum(max(0, count) for count in uncommitted.values()), flushing=bool(flushed))
 
 

@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from streams.topics import APP_ID
+from tests.kafka.server import HOST
 
 FETCH_MS = 300
 
@@ -70,20 +71,23 @@ class Ledger:
             return entries
 
     async def members(self) -> list[tuple[str, bytes]]:
-        """Return id and metadata of each member of the group; Faust's metadata hold the worker's address."""
+        """Return id and metadata of each member of the group; Faust's hold its address, and then everybody's."""
         async with self._admin() as admin:
             (answer,) = await admin.describe_consumer_groups([APP_ID])
         (group,) = answer.groups
         return [(member[0], member[3]) for member in group[5]]
 
-    async def evict(self, port: int) -> bool:
-        """Take the worker at ``port`` out of the group, as the broker does when it has not heard of it for 10 s."""
-        ids = [member for member, metadata in await self.members() if f":{port}".encode() in metadata]
+    async def evict(self, *ports: int) -> None:
+        """Take the workers at these ports out of the group, as the broker does when it has not heard of one for 10 s.
+
+        One that lives learns of it with its next heartbeat, up to 3 s later.
+        """
+        wanted = [f'"url":"http://{HOST}:{port}"'.encode() for port in ports]
+        ids = [member for member, metadata in await self.members() if any(url in metadata for url in wanted)]
         async with self._admin() as admin:
+            coordinator = await admin.find_coordinator(APP_ID)
             for member in ids:
-                coordinator = await admin.find_coordinator(APP_ID)
                 await admin._send_request(LeaveGroupRequest(APP_ID, member), coordinator)
-        return bool(ids)
 
     @asynccontextmanager
     async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:

@@ -18,7 +18,7 @@ from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -45,7 +45,7 @@ async def test_poison_goes_to_the_dead_letters_with_its_bytes_and_stops_nothing(
             feed.publish(Message(dose.topic, key, dose.value, now_us // 1000, 1, "poison"))
             await feed.until_sent(20)
             if number == len(poison) // 2:
-                kill = await harm.kill(stack, feed, stack.workers[0], Random(11))
+                kill = await harm.kill(stack, feed, stack.workers[0], Random(11), evicted=stack.workers[:1])
                 stack.workers[0].start()
         await feed.finish()
         await stack.drained()

@@ -19,7 +19,7 @@ from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 OUTAGE_SECONDS = 5
 # Longer than the session timeout of 10 s: its partitions are another's when it wakes.
@@ -105,3 +105,29 @@ async def test_exact_through_everything(stack: RedisStack) -> None:
     assert stack.to_redis.struck["refuse"]
     # What was under way when Redis went may still have been committed, nothing later.
     assert sum(stuck.values()) - sum(committed.values()) < 300
+
+
+async def test_a_replaced_broker(stack: RedisStack) -> None:
+    """Kafka lost its disk, Redis did not: windows go on where they were, in a new changelog."""
+    if stack.kafka is None:
+        pytest.skip("not covered: the embedded broker keeps nothing that could be lost")
+    script = Script(12, "replaced")
+    async with Feed(stack.settings, script) as feed:
+        await feed.until_sent(900)
+        await feed.finish()
+        await stack.drained()
+    for worker in stack.workers:
+        await asyncio.to_thread(worker.stop)
+    stack.kafka.kill()
+    stack.kafka.wipe()
+    await stack.start_kafka()
+    for worker in stack.workers:
+        worker.start()
+    await stack.ready()
+    async with Feed(stack.settings, script) as more:
+        await more.until_sent(600)
+        await more.finish()
+        await stack.drained()
+        verdict = await judge(stack, feed.trades + more.trades, script.venues)
+    log.info("%s; %d values", verdict, await stack.check_redis())
+    assert any("the broker was replaced" in worker.log_text() for worker in stack.workers)

@@ -105,6 +105,13 @@ class TestMarks:
         asked = group_of(close, uid(1), uid(2, time_us=NOON_US + minute_us), uid(3, time_us=NOON_US - 5 * minute_us))
         assert await second.left(asked, group_of(uid(4))) == [[close.trade_id], [uid(4).trade_id]]
 
+    async def test_an_impossible_id_is_not_in_the_way(self, second: Peer) -> None:
+        """It is refused where frames are made, as without Redis."""
+        for number in (-1, 1 << 128, 1 << 200):
+            for symbol in ("BTC/USD", "PF_XBTUSD"):
+                odd = trade(1, symbol, trade_id=number)
+                assert await second.left(group_of(odd)) == [[number]]
+
     async def test_what_was_skipped_is_counted(self, first: Peer, second: Peer) -> None:
         """By venue, in liqmon_skipped_total."""
         await first.publish(trade(1), trade(2), trade(3))
@@ -128,11 +135,11 @@ class TestMarks:
         """Every key expires, counted from the last mark, and begins with liqmon:."""
         await first.publish(trade(1), trade(9000))
         await first.publish(uid(1))
-        server = redis.Redis.from_url(redis_url)
+        server = redis.Redis.from_url(redis_url, decode_responses=True)
         found = server.keys()
         assert len(found) == 3
         for key in found:
-            assert key.startswith(b"liqmon:published:broker-one:test:")
+            assert str(key).startswith("liqmon:published:broker-one:test:")
             assert LIFETIME_SECONDS - 5 < server.ttl(key) <= LIFETIME_SECONDS
 
     async def test_ids_cost_a_fifth_of_a_byte(self, first: Peer, redis_url: str) -> None:

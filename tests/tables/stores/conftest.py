@@ -10,6 +10,7 @@ import faust
 import pytest
 from faust.types import TP
 
+from streams.outbound import Record
 from streams.settings import load_settings
 from tables.chunks import Head, encode, head_key, prefix
 from tables.stores import redis as redis_store
@@ -47,10 +48,16 @@ class Changelog:
         self.records[partition] += items.items()
         return len(self.records[partition]) - 1
 
-    async def ends(self, _settings: Any, topic: str, partitions: Iterable[int]) -> tuple[str, dict[int, int]]:
-        """Answer as :func:`streams.broker.ends_of`."""
+    async def ends(self, _settings: Any, topic: str) -> tuple[str, dict[int, int]]:
+        """Answer as :func:`streams.broker.cluster_and_ends`."""
         assert topic == TOPIC
-        return self.cluster, {partition: len(self.records[partition]) for partition in partitions}
+        return self.cluster, {partition: len(self.records[partition]) for partition in range(4)}
+
+    async def deliver(self, _settings: Any, records: Iterable[Record]) -> None:
+        """Take records as :func:`tables.stores.redis.deliver` sends them."""
+        for record in records:
+            assert record.topic == TOPIC
+            self.records[record.partition or 0].append((record.key, record.value))
 
 
 class Owner:
@@ -107,7 +114,8 @@ def item(symbol: str, offset: int, watermark: int = 0, venue: str = "kraken_spot
 def changelog(monkeypatch: pytest.MonkeyPatch) -> Changelog:
     """Give a changelog, which the Redis store asks for its end."""
     changelog = Changelog()
-    monkeypatch.setattr(redis_store, "ends_of", changelog.ends)
+    monkeypatch.setattr(redis_store, "cluster_and_ends", changelog.ends)
+    monkeypatch.setattr(redis_store, "deliver", changelog.deliver)
     return changelog
 
 

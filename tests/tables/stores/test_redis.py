@@ -133,31 +133,61 @@ class TestLostState:
         assert await heir.heads("ETH/USD") == item("ETH/USD", 5)
         await heir.write(item("BTC/USD", 6))
 
-    async def test_state_made_with_another_brokers_changelog_is_deleted(
-        self, owner: Owner, new_owner: OwnerFactory, changelog: Changelog, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize("name", ["broker-two", "broker-one"])
+    async def test_a_replaced_brokers_state_is_carried_over(
+        self,
+        owner: Owner,
+        new_owner: OwnerFactory,
+        changelog: Changelog,
+        server: redis.Redis,
+        name: str,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
-        """A broker was wiped: offsets begin again, and the old state says nothing about them. It is said once."""
-        await owner.write(item("BTC/USD", 1000) | item("ETH/USD", 1000))
+        """Under its old name or a new one. What the new log has counts; the rest is below it, in its old order."""
+        await owner.write(item("BTC/USD", 1000, watermark=1) | item("ETH/USD", 1000, watermark=2))
+        changelog.cluster = name
+        changelog.records.clear()
+        changelog.write(item("BTC/USD", 2, watermark=3))
+        heir = await new_owner("redis", 0)
+        assert await heir.heads("BTC/USD") == item("BTC/USD", 2, watermark=3)
+        assert await heir.heads("ETH/USD") == item("ETH/USD", 1000 - 2**52, watermark=2)
+        assert ["the broker was replaced" in line for line in caplog.messages] == [True]
+        await heir.write(item("ETH/USD", 3))
+        assert await heir.heads("ETH/USD") == item("ETH/USD", 3)
+        server.flushall()
+        again = await new_owner("redis", 0)
+        assert await again.heads("ETH/USD") == item("ETH/USD", 3)
+        assert await again.heads("BTC/USD") == item("BTC/USD", 2, watermark=3)
+
+    async def test_an_owner_of_the_old_broker_ends(
+        self, owner: Owner, new_owner: OwnerFactory, changelog: Changelog
+    ) -> None:
+        """One that was frozen through it all must not write offsets of the old log."""
+        await owner.write(item("ETH/USD", 1000))
         changelog.cluster = "broker-two"
         changelog.records.clear()
-        changelog.write(item("BTC/USD", 2))
-        heir = await new_owner("redis", 0)
-        assert await heir.heads("BTC/USD") == item("BTC/USD", 2)
-        assert await heir.heads("ETH/USD") == {}
-        assert ["another broker's changelog" in line for line in caplog.messages] == [True]
+        await new_owner("redis", 0)
         with pytest.raises(StoreLost):
             await owner.store.save(0, item("ETH/USD", 1001), 5)
 
-    async def test_state_ahead_of_the_changelog_is_deleted(
-        self, owner: Owner, new_owner: OwnerFactory, changelog: Changelog
+    async def test_state_of_an_embedded_broker_ends_with_it(
+        self, new_owner: OwnerFactory, changelog: Changelog
     ) -> None:
-        """The same with a broker that kept its name: the changelog is shorter than what was read of it."""
+        """Each run of it begins with nothing; and it does not touch what a real one left."""
+        changelog.cluster = "mockCluster1"
+        owner = await new_owner("redis", 0)
         await owner.write(item("BTC/USD", 1000))
-        await owner.write(item("ETH/USD", 1000))
-        changelog.records[0] = changelog.records[0][:1]
-        heir = await new_owner("redis", 0)
-        assert await heir.heads("BTC/USD") == item("BTC/USD", 1000)
-        assert await heir.heads("ETH/USD") == {}
+        for name in ("mockCluster2", "broker-one"):
+            changelog.cluster = name
+            changelog.records.clear()
+            owner = await new_owner("redis", 0)
+            assert await owner.heads("BTC/USD") == {}
+            await owner.write(item("BTC/USD", 1000))
+        changelog.cluster = "mockCluster3"
+        with pytest.raises(Fatal, match="use another database"):
+            await new_owner("redis", 0)
+        changelog.cluster = "broker-one"
+        assert await (await new_owner("redis", 0)).heads("BTC/USD") == item("BTC/USD", 1000)
 
     async def test_a_restore_cut_short_is_begun_again(
         self, new_owner: OwnerFactory, changelog: Changelog, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
