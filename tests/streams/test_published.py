@@ -26,12 +26,15 @@ from tests.waiting import until
 
 LIFETIME_SECONDS = 4200
 
+# Where a test is not about time, a busy machine must not look like a Redis that is away.
+PATIENT_SECONDS = 5.0
+
 
 class Peer:
     """One producer's view of what is published, on a broker called ``cluster``."""
 
-    def __init__(self, url: str, cluster: str = "broker-one") -> None:
-        link = RedisLink(url, deadline_seconds=DEADLINE_SECONDS, without="a test")
+    def __init__(self, url: str, cluster: str = "broker-one", deadline_seconds: float = PATIENT_SECONDS) -> None:
+        link = RedisLink(url, deadline_seconds=deadline_seconds, without="a test")
         self.ids = PublishedIds(link, lifetime_seconds=LIFETIME_SECONDS)
         self.ids.know(cluster)
 
@@ -84,6 +87,12 @@ async def network(redis_url: str) -> AsyncIterator[Proxy]:
     """Give a network to Redis that can be bad."""
     async with Proxy(urlsplit(redis_url).port or 0) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let producers wait for Redis for longer than they would."""
+    monkeypatch.setattr("streams.published.DEADLINE_SECONDS", PATIENT_SECONDS)
 
 
 class TestMarks:
@@ -176,7 +185,7 @@ class TestScreen:
         def pass_on(groups: Sequence[Group]) -> None:
             came_out.extend((group.trades[0].trade_id, time.perf_counter()) for group in groups)
 
-        async with Peer(f"redis://{network.address}/0") as peer, Stalls() as stalls:
+        async with Peer(f"redis://{network.address}/0", deadline_seconds=DEADLINE_SECONDS) as peer, Stalls() as stalls:
             screen = Screen(peer.ids, pass_on, lambda: None)
             running = asyncio.create_task(screen.run())
             for number in range(300):
@@ -214,6 +223,7 @@ class TestProducers:
         settings = settings_for(address, redis_url=url, **changes)
         return await produce(settings, [feed], stop=asyncio.Event(), published=published_ids(settings))
 
+    @pytest.mark.usefixtures("patient")
     async def test_a_second_producer_adds_only_what_the_first_has_not(
         self, fresh_broker: EmbeddedBroker, redis_url: str
     ) -> None:
@@ -227,6 +237,7 @@ class TestProducers:
         seen = [(frame.symbol, number) for frame in found for number in frame.trade_ids()]
         assert len(seen) == len(set(seen)) == 2050
 
+    @pytest.mark.usefixtures("patient")
     async def test_side_by_side_nothing_is_lost(self, fresh_broker: EmbeddedBroker, redis_url: str) -> None:
         """Both live on the same feed: every trade is there at least once, and not all of them twice."""
         feeds, stop = (Feed(), Feed()), asyncio.Event()
@@ -246,6 +257,7 @@ class TestProducers:
         assert {number for frame in found for number in frame.trade_ids()} == set(range(200))
         assert one.trades + two.trades < 400
 
+    @pytest.mark.usefixtures("patient")
     async def test_nothing_is_marked_before_the_broker_has_it(
         self, fresh_broker: EmbeddedBroker, redis_url: str
     ) -> None:
@@ -267,6 +279,7 @@ class TestProducers:
         stop.set()
         await running
 
+    @pytest.mark.usefixtures("patient")
     async def test_a_broker_away_at_the_start_does_not_keep_it_from_reading(
         self, redis_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -282,6 +295,7 @@ class TestProducers:
         with pytest.raises(Exception, match="1 trades not published"):
             await running
 
+    @pytest.mark.usefixtures("patient")
     async def test_a_buffer_full_of_what_is_known_empties(self, fresh_broker: EmbeddedBroker, redis_url: str) -> None:
         """A producer that waits for room goes on when the trades in its way turn out to be published."""
         trades = [trade(at) for at in range(6000)]
