@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 LAG_SECONDS: Final = 5.0
 BROKER_SECONDS: Final = 4.0
 
-PANE_BYTES: Final = 450
+PANE_BYTES: Final = 700
 """What a pane costs in memory: measured with tracemalloc over an hour of panes with three trades each."""
 
 

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streams.embedded import EmbeddedBroker, EmbeddedPostgres
 from tests.faults.processes import Process, Processes, liqmon
+from tests.kafka import real_or_embedded
 from tests.kafka.server import HOST, free_ports
 
 RATE = 1000
@@ -37,13 +38,12 @@ def main(seconds: float) -> None:
     (port,) = free_ports(1)
     with (
         tempfile.TemporaryDirectory() as name,
-        EmbeddedBroker() as broker,
+        real_or_embedded(Path(name) / "kafka") as broker,
         EmbeddedPostgres(Path(name) / "postgres") as postgres,
     ):
         environment = {
             "KAFKA_BOOTSTRAP_SERVERS": broker.address,
-            "CREATE_TOPICS": "false",
-            "FETCH_MAX_WAIT_MS": "20",
+            **({"CREATE_TOPICS": "false", "FETCH_MAX_WAIT_MS": "20"} if isinstance(broker, EmbeddedBroker) else {}),
             "SPOT_WS_URL": f"ws://{HOST}:{port}/v2",
             "FUTURES_WS_URL": f"ws://{HOST}:{port}/ws/v1",
             "LIQUIDATION_THRESHOLD_USD": "1",
