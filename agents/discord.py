@@ -26,8 +26,10 @@ MAX_ANSWER_BYTES: Final = 1 << 16
 UNKNOWN_MESSAGE: Final = 10008
 
 _WEBHOOK: Final = re.compile(
-    r"https?://[^/?#\s]+/api(?:/v\d+)?/webhooks/(?P<id>\d+)/(?P<token>[\w-]+)/?(?:\?(?P<query>[^#\s]*))?"
+    r"(?P<base>https?://(?P<host>[^/?#\s]+))/api(?:/v\d+)?/webhooks/(?P<id>\d+)/(?P<token>[\w-]+)/?(?:\?(?P<query>[^#\s]*))?"
 )
+# Discord's other names; whatever else a webhook names is a server that speaks its protocol.
+_ALIASES: Final = frozenset({"discordapp.com", "canary.discord.com", "ptb.discord.com"})
 _THREAD: Final = re.compile(r"(?:^|&)thread_id=(\d+)(?:&|$)")
 
 
@@ -150,7 +152,9 @@ class Discord:
 
 
 def webhook_url(webhook: SecretStr, api_base: str) -> tuple[str, dict[str, str]]:
-    """Return the webhook's address in API v10 at ``api_base``, and the query it needs (a thread's id).
+    """Return the webhook's address in API v10, and the query it needs (a thread's id).
+
+    It is at ``api_base``, or where that is empty on the webhook's own host.
 
     Discord's interface hands out unversioned addresses, which mean v6, where times are in milliseconds. Raises
     :class:`BadSetting`, without the value, for anything else than a webhook's address.
@@ -161,10 +165,11 @@ def webhook_url(webhook: SecretStr, api_base: str) -> tuple[str, dict[str, str]]
             "DISCORD_WEBHOOK_URL or DISCORD_WEBHOOK_URL_2 must be a webhook's address as Discord shows it, "
             "https://discord.com/api/webhooks/<id>/<token>"
         )
-    if re.fullmatch(r"https?://[^/?#\s]+/?", api_base) is None:
+    if api_base and re.fullmatch(r"https?://[^/?#\s]+/?", api_base) is None:
         raise BadSetting("DISCORD_API_BASE must be http(s)://host[:port], such as https://discord.com")
     thread = _THREAD.search(match["query"] or "")
-    url = f"{api_base.rstrip('/')}{API}/webhooks/{match['id']}/{match['token']}"
+    base = api_base.rstrip("/") or ("https://discord.com" if match["host"] in _ALIASES else match["base"])
+    url = f"{base}{API}/webhooks/{match['id']}/{match['token']}"
     return url, {"thread_id": thread[1]} if thread else {}
 
 

@@ -108,9 +108,7 @@ class Settings(BaseSettings):
     discord_webhook_url_2: SecretStr | None = Field(
         None, description="second Discord webhook; used before the first where both are set"
     )
-    discord_api_base: str = Field(
-        "https://discord.com", description="where Discord's API is; tests point it at a local server"
-    )
+    discord_api_base: str = Field("", description="where Discord's API is; empty: on the webhook's own host")
 
     # web
     web_host: str = Field("127.0.0.1", description="address the web view binds to")

@@ -58,6 +58,19 @@ def test_any_version_of_the_address_becomes_v10(given: str) -> None:
     assert webhook_url(SecretStr(given), BASE) == (f"{BASE}/api/v10/webhooks/1/{TOKEN}", {})
 
 
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        (f"https://discord.com/api/webhooks/1/{TOKEN}", "https://discord.com"),
+        (f"https://ptb.discord.com/api/webhooks/1/{TOKEN}", "https://discord.com"),
+        (f"http://127.0.0.1:8080/api/webhooks/1/{TOKEN}", "http://127.0.0.1:8080"),
+    ],
+)
+def test_without_a_base_the_webhooks_own_host_is_asked(given: str, base: str) -> None:
+    """A server that speaks Discord's protocol is reached by its webhook's address alone."""
+    assert webhook_url(SecretStr(given), "") == (f"{base}/api/v10/webhooks/1/{TOKEN}", {})
+
+
 def test_a_thread_is_kept() -> None:
     """A webhook's address may name a thread to post to."""
     address = SecretStr(f"https://discord.com/api/webhooks/1/{TOKEN}?wait=true&thread_id=42")
