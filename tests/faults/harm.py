@@ -47,13 +47,23 @@ def _applied(worker: Process, venues: tuple[str, str]) -> dict[int, int]:
     return offsets
 
 
-async def kill(stack: Stack, feed: Feed, worker: Process, random: Random, *, evicted: Sequence[Process] = ()) -> Kill:
+async def kill(
+    stack: Stack,
+    feed: Feed,
+    worker: Process,
+    random: Random,
+    *,
+    evicted: Sequence[Process] = (),
+    latest: float = 1.0,
+) -> Kill:
     """Kill a worker (SIGKILL) at a moment of its commit interval that the seed chooses, while trades flow.
+
+    ``latest`` is the part of the interval the moment is chosen from.
 
     The broker is told at once that the ``evicted`` ones have left. Of the one killed that saves the 10 s until the
     broker would notice, and changes nothing else; a live one goes on for a while with partitions that others take.
     """
-    await asyncio.sleep(random.random() * stack.settings.commit_interval_seconds)
+    await asyncio.sleep(random.random() * latest * stack.settings.commit_interval_seconds)
     assert feed.flowing
     try:
         counted = await applied(worker, feed)
@@ -71,6 +81,21 @@ async def kill(stack: Stack, feed: Feed, worker: Process, random: Random, *, evi
     if evicted:
         await stack.ledger.evict(*(gone.port for gone in evicted))
     return Kill(worker.name, sum(max(0, count) for count in uncommitted.values()), flushing=bool(flushed))
+
+
+async def just_committed(stack: Stack, feed: Feed, timeout_seconds: float = 30) -> Process:
+    """Return a worker that has just committed work of the feed: its next commit is an interval away."""
+    deadline = time.monotonic() + timeout_seconds
+    before = await stack.ledger.committed(TRADES, range(stack.settings.topic_partitions))
+    while time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+        now = await stack.ledger.committed(TRADES, range(stack.settings.topic_partitions))
+        moved = {partition for partition in now if now[partition] > before[partition]}
+        before = now
+        for worker in stack.workers if moved else ():
+            if worker.running and moved & (await applied(worker, feed)).keys():
+                return worker
+    raise TimeoutError(f"no worker committed work of the feed in {timeout_seconds:g} s")
 
 
 async def served_again(stack: Stack, timeout_seconds: float = 60) -> float:

@@ -82,10 +82,11 @@ async def test_a_killed_workers_partitions_are_served_again_within_20_seconds(st
     """Nobody tells the broker: it has to notice."""
     script = Script(3, "takeover")
     await stack.ready()
-    victim = stack.workers[0]
     async with Feed(stack.settings, script) as feed:
         await feed.until_sent(1000)
-        kill = await harm.kill(stack, feed, victim, Random(3))
+        victim = await harm.just_committed(stack, feed)
+        await feed.until_sent(50)
+        kill = await harm.kill(stack, feed, victim, Random(3), latest=0.3)
         seconds = await harm.served_again(stack)
         victim.start()
         await feed.finish()
