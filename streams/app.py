@@ -6,9 +6,9 @@ Topics, the table and the agents are declared here and nowhere else; what they d
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from functools import lru_cache
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 import faust
 from faust.types import TP
@@ -30,7 +30,7 @@ from streams.records import Alert
 from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
 from streams.transport import Transport
-from tables.keeper import Keeper
+from tables.keeper import Claims, Keeper
 from tables.live import LiveWindows
 from tables.state import Market, Span
 from tables.stores.base import StateStore
@@ -38,6 +38,8 @@ from tables.stores.wiped import carry_over
 from tables.web import add_routes
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 STORES: Final = {
     "rocksdb": "liqmon-rocksdb",
@@ -148,10 +150,17 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         """End the process: messages were read and never handled, and must not be committed past."""
         die(Outage(f"offsets {first} to {end - 1} of {tp.topic}-{tp.partition} were skipped; start again to read them"))
 
-    async def before_commit(self) -> None:
+    async def before_commit(self) -> Claims:
         """Make state durable; called by the consumer before it commits offsets."""
+        return await self._to_store(self.keeper.flush())
+
+    async def after_commit(self, claims: Claims) -> None:
+        """Let the table store know how far it is; called by the consumer with what :meth:`before_commit` returned."""
+        await self._to_store(self.keeper.confirm(claims))
+
+    async def _to_store(self, work: Awaitable[T]) -> T:
         try:
-            await self.keeper.flush()
+            return await work
         except Exception:
             log.critical("the table store cannot be written; stopping, to go on from the last commit", exc_info=True)
             die()

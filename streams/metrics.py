@@ -47,6 +47,12 @@ buffered_trades = Gauge("liqmon_buffered_trades", "Trades waiting in the produce
 skipped = Counter(
     "liqmon_skipped", "Trades not published because another producer had published them.", ["venue"], registry=REGISTRY
 )
+screen_seconds = Histogram(
+    "liqmon_screen_seconds",
+    "Time that a producer held trades back to ask Redis what others have published.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0),
+    registry=REGISTRY,
+)
 redis_unavailable_seconds = Counter(
     "liqmon_redis_unavailable_seconds", "Time without the Redis of published ids and live windows.", registry=REGISTRY
 )

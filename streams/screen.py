@@ -1,9 +1,11 @@
 """The step between collecting trades and framing them: leave out what other producers have published already."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from streams import metrics
 from streams.coalescer import Group
 from streams.published import MAX_FRAMES_A_CALL, MAX_TRADES_A_CALL, PublishedIds
 
@@ -21,7 +23,7 @@ class Screen:
         self._published = published
         self._pass_on = pass_on
         self._changed = changed
-        self._groups: deque[Group] = deque()
+        self._groups: deque[tuple[float, Group]] = deque()
         self._is_work = asyncio.Event()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
@@ -31,7 +33,8 @@ class Screen:
         if not self._groups and (self._published is None or not self._published.available):
             self._pass_on(groups)
         elif groups:
-            self._groups.extend(groups)
+            now = time.monotonic()
+            self._groups.extend((now, group) for group in groups)
             self.waiting += sum(len(group.trades) for group in groups)
             self._is_empty.clear()
             self._is_work.set()
@@ -57,14 +60,16 @@ class Screen:
             # They stay where they are until they are passed on, so that none that comes meanwhile overtakes them.
             asked: list[Group] = []
             trades = 0
-            for group in self._groups:
+            for _, group in self._groups:
                 if len(asked) == MAX_FRAMES_A_CALL or trades > MAX_TRADES_A_CALL:
                     break
                 asked.append(group)
                 trades += len(group.trades)
             left = await self._published.unpublished(asked)
+            now = time.monotonic()
             for _ in asked:
-                self._groups.popleft()
+                since, _ = self._groups.popleft()
+                metrics.screen_seconds.observe(now - since)
             self.waiting -= trades
             self._pass_on(left)
             if not self._groups:

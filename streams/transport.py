@@ -125,8 +125,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return tp.topic in SOURCES
 
     async def _commit_offsets(self, offsets: dict[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002 - Faust's signature
-        await self.app.before_commit()
-        return bool(await super()._commit_offsets(offsets, start_new_transaction))
+        claims = await self.app.before_commit()
+        is_done = bool(await super()._commit_offsets(offsets, start_new_transaction))
+        if is_done:
+            await self.app.after_commit(claims)
+        return is_done
 
 
 class Transport(driver.Transport):  # type: ignore[misc]

@@ -4,6 +4,10 @@ State is written behind: frames change markets in memory, and a flush makes ever
 those frames are committed. The order of a flush matters: alerts first, then the changelog, then the local store. So
 state that says an alert was raised never outlives the alert itself, and a local store is never ahead of the
 changelog that another worker restores from.
+
+A store claims to hold the changelog up to an offset only once a commit that followed was accepted (:meth:`confirm`).
+A worker that was frozen while its partition moved may flush when it wakes, before it hears of that: its records then
+lie behind those of the new owner, which its store lacks. The broker refuses its commit.
 """
 
 import asyncio
@@ -11,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from streams import metrics
 from streams.errors import Outage
@@ -23,6 +27,15 @@ from tables.stores.base import StateStore
 from tables.stores.patience import until_answered
 
 T = TypeVar("T")
+
+
+class Claim(NamedTuple):
+    """How far in the changelog a flush has come. Compared as an object: when a partition has moved there is another."""
+
+    reached: int
+
+
+Claims = dict[int, Claim]
 
 MAX_MARKETS_PER_PARTITION: Final = 20_000
 """More markets than any exchange lists: a feed that invents symbols must not fill memory."""
@@ -61,6 +74,7 @@ class Keeper:
         self._unsent: deque[Alert] = deque()
         self._unwritten: dict[int, dict[bytes, bytes]] = {}
         self._reached: dict[Market, int] = {}
+        self._claims: Claims = {}
         self._lock = asyncio.Lock()
         self._is_closing = False
         self.store_answers = True
@@ -125,10 +139,14 @@ class Keeper:
             self._touched.pop(partition, None)
             self._preloaded.discard(partition)
             self._unwritten.pop(partition, None)
+            self._claims.pop(partition, None)
         return dropped
 
-    async def flush(self) -> None:
-        """Make everything done so far durable. Waits as long as the broker takes; returns when it is all there."""
+    async def flush(self) -> Claims:
+        """Make everything done so far durable. Waits as long as the broker takes; returns when it is all there.
+
+        The result is for :meth:`confirm`, after the commit that follows.
+        """
         async with self._lock:
             started = time.perf_counter()
             self._collect()
@@ -144,6 +162,17 @@ class Keeper:
             self._reached.clear()
             if not is_idle:
                 metrics.flush_seconds.observe(time.perf_counter() - started)
+            return dict(self._claims)
+
+    async def confirm(self, claims: Claims) -> None:
+        """Let the stores remember how much of the changelog they hold: the broker has accepted a commit since."""
+        async with self._lock:
+            for partition, claim in claims.items():
+                if self._claims.get(partition) is not claim:
+                    continue
+                is_ours = partial(self._is_claimed, partition, claim)
+                if await self._keep(partial(_reach, partition, claim.reached), is_ours):
+                    del self._claims[partition]
 
     def _collect(self) -> None:
         # In one step: what is touched from here on, and the rows that grow, are the next flush's.
@@ -173,18 +202,27 @@ class Keeper:
             # The partition moved meanwhile: its local store must not claim a changelog that others write to now.
             return
         if delivered:
-            reached = max(where.offset for where in delivered)
             is_ours = partial(self._is_ours, partition, items)
-            try:
-                await self._answered(lambda store: store.save(partition, items, reached), wanted=is_ours)
-            except Outage:
-                if is_ours():
-                    raise
+            if not await self._keep(lambda store: store.save(partition, items), is_ours):
                 return
+            self._claims[partition] = Claim(max(where.offset for where in delivered))
         self._unwritten.pop(partition, None)
 
     def _is_ours(self, partition: int, items: dict[bytes, bytes]) -> bool:
         return self._unwritten.get(partition) is items
+
+    def _is_claimed(self, partition: int, claim: Claim) -> bool:
+        return self._claims.get(partition) is claim
+
+    async def _keep(self, write: Callable[[StateStore], Awaitable[None]], is_ours: Callable[[], bool]) -> bool:
+        """Write to the store; return false where the partition moved while it was waited for."""
+        try:
+            await self._answered(write, wanted=is_ours)
+        except Outage:
+            if is_ours():
+                raise
+            return False
+        return True
 
     async def _answered(
         self, ask: Callable[[StateStore], Awaitable[T]], wanted: Callable[[], bool] = lambda: True
@@ -205,3 +243,7 @@ class Keeper:
     def close(self) -> None:
         """Wait for a store that does not answer no longer: the process is to end, and goes on from the last commit."""
         self._is_closing = True
+
+
+async def _reach(partition: int, reached: int, store: StateStore) -> None:
+    await store.reach(partition, reached)

@@ -83,11 +83,15 @@ class MemoryState:
         await asyncio.sleep(0)
         return [item for item in self.items[partition].items() if item[0].startswith(prefix)]
 
-    async def save(self, partition: int, items: Any, changelog_offset: int) -> None:
+    async def save(self, partition: int, items: Any) -> None:
         """Write items."""
         await asyncio.sleep(0)
         self.on_save()
         self.items[partition].update(items)
+
+    async def reach(self, partition: int, changelog_offset: int) -> None:
+        """Take note of how much of the changelog is here."""
+        await asyncio.sleep(0)
         self.offsets[partition] = changelog_offset
 
     async def markets(self, partition: int) -> set[tuple[str, str]]:

@@ -19,8 +19,12 @@ class StateStore(Protocol):
         """Return the items of a partition whose keys begin with ``prefix``."""
         ...
 
-    async def save(self, partition: int, items: Items, changelog_offset: int) -> None:
-        """Write items that the changelog holds up to and including ``changelog_offset``."""
+    async def save(self, partition: int, items: Items) -> None:
+        """Write items that the changelog holds."""
+        ...
+
+    async def reach(self, partition: int, changelog_offset: int) -> None:
+        """Remember that everything up to and including ``changelog_offset`` is here: a restore begins behind it."""
         ...
 
     async def markets(self, partition: int) -> Collection[tuple[str, str]]:

@@ -21,9 +21,12 @@ class Store(memory.Store):  # type: ignore[misc]
         """Return the items of a partition whose keys begin with ``prefix``."""
         return [item for item in self._partitions.get(partition, {}).items() if item[0].startswith(prefix)]
 
-    async def save(self, partition: int, items: Items, changelog_offset: int) -> None:  # noqa: ARG002 - nothing persists
+    async def save(self, partition: int, items: Items) -> None:
         """Write items."""
         self._partitions.setdefault(partition, {}).update(items)
+
+    async def reach(self, partition: int, changelog_offset: int) -> None:
+        """Do nothing: a restart restores everything."""
 
     async def markets(self, partition: int) -> set[tuple[str, str]]:
         """Return the (venue, symbol) of every market of a partition."""

@@ -68,9 +68,13 @@ class Store(base.Store):  # type: ignore[misc]
         pairs = zip(flat[::2], flat[1::2], strict=True)
         return [(prefix + field, value[_PACK_OFFSET.size :]) for field, value in pairs]
 
-    async def save(self, partition: int, items: Items, changelog_offset: int) -> None:
-        """Write items and the changelog offset they stand for. Raises :class:`Outage`, :class:`StoreLost`."""
-        await self._save(partition, items, changelog_offset)
+    async def save(self, partition: int, items: Items) -> None:
+        """Write items. Raises :class:`Outage`, :class:`StoreLost`."""
+        await self._save(partition, items, None)
+
+    async def reach(self, partition: int, changelog_offset: int) -> None:
+        """Store how much of the changelog is here. Raises as :meth:`save`."""
+        await self._save(partition, {}, changelog_offset)
 
     async def markets(self, partition: int) -> list[tuple[str, str]]:
         """Return the (venue, symbol) of every market of a partition. Raises as :meth:`save`."""
@@ -227,7 +231,7 @@ class Store(base.Store):  # type: ignore[misc]
                 "set it to noeviction or volatile-ttl"
             )
 
-    async def _save(self, partition: int, items: Items, reached: int, *, anew: bool = False) -> None:
+    async def _save(self, partition: int, items: Items, reached: int | None, *, anew: bool = False) -> None:
         by_market: dict[str, list[tuple[str, bytes]]] = {}
         for key, value in items.items():
             market, _, field = key.decode().rpartition("|")
@@ -235,7 +239,7 @@ class Store(base.Store):  # type: ignore[misc]
         parts = list(_parts(by_market))
         for number, part in enumerate(parts, 1):
             # The offset is stored with the last values: a save that was cut short stands for none.
-            is_last = number == len(parts)
+            is_last = number == len(parts) and reached is not None
             arguments: list[Any] = [reached if is_last else "", "anew" if anew else ""]
             market_keys = []
             for market, values in part:

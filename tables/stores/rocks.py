@@ -35,13 +35,16 @@ class Store(rocksdb.Store):  # type: ignore[misc]
             found.append((key, value))
         return found
 
-    async def save(self, partition: int, items: Items, changelog_offset: int) -> None:
-        """Write items and the changelog offset they stand for, atomically."""
+    async def save(self, partition: int, items: Items) -> None:
+        """Write items, all or none."""
         batch = WriteBatch(raw_mode=True)
         for key, value in items.items():
             batch.put(key, value)
-        batch.put(self.offset_key, str(changelog_offset).encode())
         self._db_for_partition(partition).write(batch)
+
+    async def reach(self, partition: int, changelog_offset: int) -> None:
+        """Remember how much of the changelog is here."""
+        self._db_for_partition(partition).put(self.offset_key, str(changelog_offset).encode())
 
     async def markets(self, partition: int) -> set[tuple[str, str]]:
         """Return the (venue, symbol) of every market of a partition."""

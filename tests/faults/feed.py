@@ -1,7 +1,8 @@
-"""Trades on their way in: an endless recording of several markets, and a feed that keeps a list of what it sent."""
+"""Trades on their way in: an endless recording of several markets, and players that keep a list of what they sent."""
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from random import Random
 from typing import Any, Self
@@ -69,33 +70,85 @@ class Script:
             yield from self.act()
 
 
-class Feed:
-    """Sends a script's trades straight to the topic, in frames of random size, at a pace, until told to stop.
+class Player(ABC):
+    """Sends a script's trades at a pace, a few at a time, until told to stop. ``trades`` is what it sent, in order."""
 
-    ``trades`` is what it sent, in order: what the oracle is given. Frames of a partition keep their order through
-    outages of the broker, since it sends as the producer does.
-    """
-
-    def __init__(self, settings: Settings, script: Script, *, per_second: float = 300, most: int = 12) -> None:
+    def __init__(
+        self, script: Script, *, per_second: float, most: int, trades: list[OracleTrade] | None = None
+    ) -> None:
         self.script = script
-        self.trades: list[OracleTrade] = []
-        self.frames = 0
-        self._settings = settings
+        self.trades = [] if trades is None else trades
         self._source = iter(script)
         self._per_second = per_second
         self._random = Random(f"framing {script.venues}")
         self._most = most
         self._stop = asyncio.Event()
 
+    @abstractmethod
+    async def _open(self) -> None:
+        """Get ready to send."""
+
+    @abstractmethod
+    async def _send(self, trades: list[OracleTrade]) -> None:
+        """Send these trades."""
+
+    @abstractmethod
+    async def _close(self) -> None:
+        """Give up what :meth:`_open` opened."""
+
     async def __aenter__(self) -> Self:
-        self._publisher = Publisher(self._settings)
-        self._publisher.start()
+        await self._open()
         self._task = asyncio.create_task(self._run())
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         self._stop.set()
         await asyncio.gather(self._task, return_exceptions=True)
+        await self._close()
+
+    @property
+    def flowing(self) -> bool:
+        """Whether it is still sending."""
+        return not self._stop.is_set() and not self._task.done()
+
+    async def until_sent(self, more: int, timeout_seconds: float = 60) -> None:
+        """Return when so many more trades were sent."""
+        target = len(self.trades) + more
+        async with asyncio.timeout(timeout_seconds):
+            while len(self.trades) < target:
+                if self._task.done():
+                    self._task.result()
+                await asyncio.sleep(STEP_SECONDS)
+
+    async def _run(self) -> None:
+        began, debt = time.monotonic(), 0.0
+        while not self._stop.is_set():
+            now = time.monotonic()
+            # What a busy machine missed is not made up for: a flood would be another test.
+            debt += min(now - began, 0.2) * self._per_second
+            began = now
+            while debt >= 1:
+                trades = [next(self._source) for _ in range(self._random.randint(1, self._most))]
+                await self._send(trades)
+                self.trades += trades
+                debt -= len(trades)
+            await asyncio.sleep(STEP_SECONDS)
+
+
+class Feed(Player):
+    """Sends a script's trades straight to the topic, in frames of random size.
+
+    Frames of a partition keep their order through outages of the broker, since it sends as the producer does.
+    """
+
+    def __init__(self, settings: Settings, script: Script, *, per_second: float = 300, most: int = 12) -> None:
+        super().__init__(script, per_second=per_second, most=most)
+        self._publisher = Publisher(settings)
+
+    async def _open(self) -> None:
+        self._publisher.start()
+
+    async def _close(self) -> None:
         await self._publisher.close()
 
     async def finish(self, timeout_seconds: float = 90) -> None:
@@ -109,36 +162,9 @@ class Feed:
         """Send a message of another kind in between."""
         self._publisher.put(message)
 
-    @property
-    def flowing(self) -> bool:
-        """Whether it is still sending."""
-        return not self._stop.is_set() and not self._task.done()
-
-    async def until_sent(self, more: int, timeout_seconds: float = 60) -> None:
-        """Return when so many more trades were sent."""
-        target = len(self.trades) + more
-        async with asyncio.timeout(timeout_seconds):
-            while len(self.trades) < target:  # noqa: ASYNC110 - a count that signals nothing
-                await asyncio.sleep(STEP_SECONDS)
-
-    async def _run(self) -> None:
-        began, debt = time.monotonic(), 0.0
-        while not self._stop.is_set():
-            now = time.monotonic()
-            # What a busy machine missed is not made up for: a flood would be another test.
-            debt += min(now - began, 0.2) * self._per_second
-            began = now
-            while debt >= 1:
-                debt -= self._send(self._random.randint(1, self._most))
-            await asyncio.sleep(STEP_SECONDS)
-
-    def _send(self, count: int) -> int:
-        trades = [next(self._source) for _ in range(count)]
-        self.trades += trades
+    async def _send(self, trades: list[OracleTrade]) -> None:
         for message in messages_of(trades):
             self._publisher.put(message)
-            self.frames += 1
-        return count
 
 
 def messages_of(trades: list[OracleTrade]) -> list[Message]:

@@ -8,10 +8,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.group import LeaveGroupRequest
 
-from streams.topics import APP_ID
+from streams.errors import BadRecord
+from streams.frames import decode_frame
+from streams.topics import APP_ID, TRADES
 from tests.kafka.server import HOST
 
 FETCH_MS = 300
+
+Identity = tuple[str, str, int]
+"""Venue, symbol and id of a trade."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,26 @@ class Ledger:
             yield consumer
         finally:
             await consumer.stop()
+
+
+class TradesTopic:
+    """The identities of the trades that the topic holds, read on from where the last reading stopped."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._since: dict[int, int] = {}
+        self._found: set[Identity] = set()
+
+    async def identities(self) -> set[Identity]:
+        """Return what it holds by now."""
+        for entry in await self._ledger.read(TRADES, self._since):
+            self._since[entry.partition] = entry.offset + 1
+            try:
+                frame = decode_frame(entry.value)
+            except BadRecord:
+                continue
+            self._found.update((frame.venue, frame.symbol, number) for number in frame.trade_ids())
+        return self._found
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -18,12 +19,15 @@ from streams.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
 from streams.embedded.broker import PARTITIONS
 from streams.settings import Settings, load_settings
 from streams.sources.simulator import KrakenServer
+from streams.sources.simulator.server import FUTURES_PATH, SPOT_PATH
 from streams.topics import ALERTS, TRADES
 from tests.discord_server import DiscordServer
-from tests.faults.ledger import Ledger
+from tests.faults.feed import FUTURES_SYMBOLS, SPOT_SYMBOLS, Script
+from tests.faults.ledger import Ledger, TradesTopic
 from tests.faults.processes import Process, Processes
 from tests.faults.proxy import Proxy
 from tests.kafka import NotCovered, RealKafka
+from tests.oracle import OracleTrade
 
 POLL_SECONDS = 0.2
 # Two or three workers get equal shares. With 4, a third worker that joins late gets none and never becomes ready.
@@ -35,8 +39,10 @@ OPEN_MESSAGES = "SELECT count(*) FROM alert_outbox WHERE state IN ('pending', 's
 class Stack:
     """One run's servers and processes, below one directory; nothing outlives the ``async with`` block.
 
-    ``workers`` are made, not started. ``environment`` goes to every worker and producer. The stand-ins and proxies
-    live in this loop: whatever blocks goes to a thread, except starting processes, which die with their thread.
+    ``workers`` and ``producers`` are made, not started. ``environment`` goes to all of them. Each producer reaches
+    Kraken through a proxy of its own (``to_kraken``); ``script`` is what an :class:`~tests.faults.exchange.Exchange`
+    plays there, ``sent`` what it has played. The stand-ins and proxies live in this loop: whatever blocks goes to a
+    thread, except starting processes, which die with their thread.
     """
 
     def __init__(
@@ -44,14 +50,20 @@ class Stack:
         directory: Path,
         *,
         workers: int = 2,
+        producers: int = 0,
+        seed: int = 0,
         environment: Mapping[str, str] | None = None,
         proxied_kafka: bool = False,
     ) -> None:
         self.directory = directory
+        self.script = Script(seed, "exchange")
+        self.sent: list[OracleTrade] = []
         self.kraken = KrakenServer(heartbeat_seconds=0.5)
         self.discord = DiscordServer()
         self.workers: list[Process] = []
         self.producers: list[Process] = []
+        self.to_kraken: list[Proxy] = []
+        self._producer_count = producers
         self._own_environment = dict(environment or {})
         self._worker_count = workers
         self._proxied_kafka = proxied_kafka
@@ -70,7 +82,7 @@ class Stack:
 
     async def _start(self) -> None:
         exits = self._exits
-        self.postgres = EmbeddedPostgres(self.directory / "postgres", log=self._log("postgres"), durable=False)
+        self.postgres = self._new_postgres()
         exits.callback(self._stop_postgres)
         self.redis = EmbeddedRedis(log=self._log("redis"))
         exits.callback(self._stop_redis)
@@ -87,6 +99,22 @@ class Stack:
         workers = self._worker_count if self.kafka is not None else min(self._worker_count, 2)
         for number in range(1, workers + 1):
             self.workers.append(self.processes.worker(f"worker{number}"))
+        for number in range(1, self._producer_count + 1):
+            self.to_kraken.append(await exits.enter_async_context(Proxy(urlsplit(self.kraken.spot_url).port or 0)))
+            own = self._producer_environment(self.to_kraken[-1])
+            self.producers.append(self.processes.producer(f"producer{number}", environment=own))
+
+    def _producer_environment(self, to_kraken: Proxy) -> dict[str, str]:
+        spot_venue, futures_venue = self.script.venues
+        return {
+            "FEED": "live",
+            "SPOT_WS_URL": f"ws://{to_kraken.address}{SPOT_PATH}",
+            "FUTURES_WS_URL": f"ws://{to_kraken.address}{FUTURES_PATH}",
+            "SPOT_VENUE": spot_venue,
+            "FUTURES_VENUE": futures_venue,
+            "SPOT_SYMBOLS": ",".join(SPOT_SYMBOLS),
+            "FUTURES_SYMBOLS": ",".join(FUTURES_SYMBOLS),
+        }
 
     async def _start_kafka(self) -> None:
         reason = RealKafka.available()
@@ -104,6 +132,7 @@ class Stack:
             await self.start_kafka()
             self.broker_address, direct = self.kafka.address, self.kafka.direct_address
         self.ledger = Ledger(direct)
+        self.topic = TradesTopic(self.ledger)
 
     async def start_kafka(self) -> None:
         """Start Kafka, or start it again, and wait until it serves."""
@@ -125,8 +154,6 @@ class Stack:
             "REDIS_URL": f"redis://{self.to_redis.address}/0",
             "DISCORD_WEBHOOK_URL_2": self.discord.webhook.get_secret_value(),
             "DISCORD_API_BASE": f"http://{self.to_discord.address}",
-            "SPOT_WS_URL": self.kraken.spot_url,
-            "FUTURES_WS_URL": self.kraken.futures_url,
             **self._own_environment,
         }
 
@@ -199,6 +226,19 @@ class Stack:
             return rows
         finally:
             await connection.close()
+
+    def start_postgres(self) -> None:
+        """Start Postgres again after :meth:`EmbeddedPostgres.stop`, on its data."""
+        self.postgres = self._new_postgres()
+        self.to_postgres.retarget(self.postgres.port)
+
+    def start_redis(self) -> None:
+        """Start an empty Redis after :meth:`EmbeddedRedis.stop`."""
+        self.redis = EmbeddedRedis(log=self._log("redis"))
+        self.to_redis.retarget(self.redis.port)
+
+    def _new_postgres(self) -> EmbeddedPostgres:
+        return EmbeddedPostgres(self.directory / "postgres", log=self._log("postgres"), durable=False)
 
     def _stop_postgres(self) -> None:
         # Whichever runs by then: a fault may have put another in its place.

@@ -120,7 +120,32 @@ async def test_the_store_knows_how_much_of_the_changelog_it_holds() -> None:
     worker = Worker()
     for second in range(3):
         await worker.trade("A/USD", second)
-        await worker.keeper.flush()
+        await worker.keeper.confirm(await worker.keeper.flush())
+    assert worker.state.offsets == {0: len(worker.broker.of(CHANGELOG)) - 1}
+
+
+async def test_the_store_claims_nothing_before_a_commit_is_accepted() -> None:
+    """A worker whose partition has moved may flush behind the new owner's records: the broker refuses its commit."""
+    worker = Worker()
+    await worker.trade("A/USD", 0)
+    claims = await worker.keeper.flush()
+    assert worker.state.offsets == {}
+    worker.keeper.forget([0])
+    await worker.trade("A/USD", 1)
+    await worker.keeper.confirm(claims)
+    assert worker.state.offsets == {}, "the partition came back, and was restored since"
+
+
+async def test_a_flush_after_the_commit_is_not_part_of_what_it_proves() -> None:
+    """Only what was flushed before it."""
+    worker = Worker()
+    await worker.trade("A/USD", 0)
+    claims = await worker.keeper.flush()
+    await worker.trade("A/USD", 1)
+    later = await worker.keeper.flush()
+    await worker.keeper.confirm(claims)
+    assert worker.state.offsets == {}
+    await worker.keeper.confirm(later)
     assert worker.state.offsets == {0: len(worker.broker.of(CHANGELOG)) - 1}
 
 

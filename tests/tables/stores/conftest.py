@@ -95,7 +95,8 @@ class Owner:
 
     async def write(self, items: dict[bytes, bytes], partition: int = 0) -> None:
         """Do what a flush does."""
-        await self.store.save(partition, items, self._changelog.write(items, partition))
+        await self.store.save(partition, items)
+        await self.store.reach(partition, self._changelog.write(items, partition))
 
     async def heads(self, symbol: str, partition: int = 0, venue: str = "kraken_spot") -> dict[bytes, bytes]:
         """Return what is stored of a market."""

@@ -63,7 +63,8 @@ class TestReplicas:
         await owner.write(item("BTC/USD", 1))
         heir = await new_owner("redis", 0)
         await heir.write(item("BTC/USD", 8) | item("SOL/USD", 8))
-        await owner.store.save(0, item("BTC/USD", 7) | item("ETH/USD", 7), 0)
+        await owner.store.save(0, item("BTC/USD", 7) | item("ETH/USD", 7))
+        await owner.store.reach(0, 0)
         assert await heir.heads("BTC/USD") == item("BTC/USD", 8)
         assert await heir.heads("ETH/USD") == item("ETH/USD", 7)
         again = await new_owner("redis", 0)
@@ -124,7 +125,8 @@ class TestLostState:
         for access in (
             owner.store.load(0, b"kraken_spot|SOL/USD|"),
             owner.store.markets(0),
-            owner.store.save(0, item("BTC/USD", 6), 3),
+            owner.store.save(0, item("BTC/USD", 6)),
+            owner.store.reach(0, 3),
         ):
             with pytest.raises(StoreLost, match=r"partition 0.*start again to restore it"):
                 await access
@@ -168,7 +170,7 @@ class TestLostState:
         changelog.records.clear()
         await new_owner("redis", 0)
         with pytest.raises(StoreLost):
-            await owner.store.save(0, item("ETH/USD", 1001), 5)
+            await owner.store.save(0, item("ETH/USD", 1001))
 
     async def test_state_of_an_embedded_broker_ends_with_it(
         self, new_owner: OwnerFactory, changelog: Changelog
@@ -233,7 +235,8 @@ class TestOutages:
         for access in (
             owner.store.load(0, b"kraken_spot|BTC/USD|"),
             owner.store.markets(0),
-            owner.store.save(0, item("BTC/USD", 2), 1),
+            owner.store.save(0, item("BTC/USD", 2)),
+            owner.store.reach(0, 1),
         ):
             with pytest.raises(Outage, match="table store in Redis at"):
                 await asyncio.wait_for(access, 2)

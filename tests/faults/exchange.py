@@ -1,0 +1,81 @@
+"""Trades on the way that they really take: Kraken's sockets, redundant producers, the topic."""
+
+import asyncio
+import time
+
+from streams.sources.simulator.session import FuturesSession, Session, SpotSession
+from tests.faults.feed import FUTURES_SYMBOLS, SPOT_SYMBOLS, Player
+from tests.faults.ledger import Identity
+from tests.faults.stack import Stack
+from tests.oracle import OracleTrade, id_number
+from tests.wire import records
+
+POLL_SECONDS = 0.1
+
+
+class Exchange(Player):
+    """Plays the stack's script on its Kraken, where its producers listen. It waits while nobody does.
+
+    What was played is the stack's ``sent``, so that tests which share a stack go on where the last one stopped.
+    """
+
+    def __init__(self, stack: Stack, *, per_second: float = 200, most: int = 12) -> None:
+        super().__init__(stack.script, per_second=per_second, most=most, trades=stack.sent)
+        self._stack = stack
+
+    async def _open(self) -> None:
+        await self.heard_by(1)
+
+    async def _close(self) -> None:
+        pass
+
+    async def _send(self, trades: list[OracleTrade]) -> None:
+        kraken = self._stack.kraken
+        while not self._listeners():  # noqa: ASYNC110 - a count that signals nothing
+            await asyncio.sleep(POLL_SECONDS)
+        for trade, record in zip(trades, records(trades), strict=True):
+            if isinstance(trade.id, int):
+                await kraken.publish_spot([record])
+            else:
+                await kraken.publish_futures([record])
+
+    def _listeners(self) -> int:
+        """Return how many producers are subscribed to everything."""
+        kraken = self._stack.kraken
+
+        def of(kind: type[Session], symbols: tuple[str, ...]) -> int:
+            return sum(session.symbols.issuperset(symbols) for session in kraken._of_kind(kind))
+
+        return min(of(SpotSession, SPOT_SYMBOLS), of(FuturesSession, FUTURES_SYMBOLS))
+
+    async def heard_by(self, producers: int, timeout_seconds: float = 60) -> None:
+        """Return when so many producers are subscribed to everything."""
+        async with asyncio.timeout(timeout_seconds):
+            while self._listeners() < producers:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def published(self, timeout_seconds: float = 120) -> float:
+        """Wait until everything sent before this call is on the topic; return how long that took.
+
+        Raises :class:`AssertionError` where something never comes: a trade was lost between exchange and topic.
+        """
+        began = time.monotonic()
+        wanted = {_identity(trade) for trade in self.trades}
+        while missing := wanted - await self._stack.topic.identities():
+            if time.monotonic() - began > timeout_seconds:
+                raise AssertionError(
+                    f"{len(missing)} trades not on the topic after {timeout_seconds:g} s, among them "
+                    f"{sorted(missing)[:3]}\n{self._stack.tails()}"
+                )
+            await asyncio.sleep(POLL_SECONDS)
+        return time.monotonic() - began
+
+    async def finish(self, timeout_seconds: float = 120) -> None:
+        """Send no more; return when everything that was sent is on the topic."""
+        self._stop.set()
+        await self._task
+        await self.published(timeout_seconds)
+
+
+def _identity(trade: OracleTrade) -> Identity:
+    return trade.venue, trade.symbol, id_number(trade.id)
