@@ -5,6 +5,8 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 PYTHON ?=
 ARGS ?=
+SEED ?=
+MINUTES ?=
 # Tests mostly wait for servers: three at a time keep two cores busy. A file's tests share its servers.
 PARALLEL ?= -n 3 --dist loadfile
 
@@ -18,6 +20,7 @@ help:
 	@echo 'make run ARGS="--duration 60 --report report.json"      all options: .venv/bin/liqmon run --help'
 	@echo 'make test                all tests; some of them: make test ARGS="-k outbox"'
 	@echo 'make faults              kills, freezes and outages on a whole stack, with a real Kafka where Java is'
+	@echo 'make faults SEED=7 MINUTES=20        all of them at random, for so long'
 	@echo 'make check               lint, format and types'
 	@echo 'make kafka               a real Kafka on port 9092 until Ctrl-C (Java 17 and Maven)'
 	@echo 'make lock                resolve requirements.lock anew'
@@ -29,8 +32,10 @@ run: $(STAMP)
 test: $(STAMP)
 	@$(VENV)/bin/pytest $(PARALLEL) $(ARGS)
 
+# With MINUTES it is the random schedule alone, for that long; SEED brings one back.
 faults: $(STAMP)
-	@$(VENV)/bin/pytest -m faults tests/faults $(ARGS)
+	@SEED="$(SEED)" MINUTES="$(MINUTES)" $(VENV)/bin/pytest -m faults --log-cli-level=INFO \
+		$(if $(MINUTES),tests/faults/test_schedule.py,tests/faults) $(ARGS)
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff check .

@@ -68,6 +68,8 @@ class Evaluator:
         for run in trades.runs(self.pane_us, latest_us):
             if run.start < start:
                 continue
+            if market.must_flush_before(run.number):
+                break
             if market in self._unsettled and run.number > market.watermark:
                 self._settle_leaving(market, run.number, outcome, partition, offset)
             live = _count_run(market, trades, run, latest_us, outcome)
@@ -75,8 +77,6 @@ class Evaluator:
             if live is not None:
                 self._judge(market, run.number, live=live, outcome=outcome, partition=partition, offset=offset)
             outcome.done = run.end
-            if market.must_flush():
-                break
         if outcome.done == len(trades):
             market.offset = max(market.offset, offset)
         return outcome

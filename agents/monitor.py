@@ -111,7 +111,7 @@ class Monitor:
             )
             await self._emit(message, trades, outcome)
             done = outcome.done
-            if market.must_flush():
+            if done < len(trades) or market.must_flush():
                 await self._keeper.flush()
         venue = metrics.venue_label(trades.venue)
         metrics.frames.labels(venue).inc()

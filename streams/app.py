@@ -22,11 +22,12 @@ from agents.sampler import Sampler
 from agents.sinks import Sinks
 from streams import broker
 from streams.bundles import unbundled
-from streams.errors import BadSetting, Fatal, Outage
+from streams.errors import BadSetting, Fatal, MonitorError, Outage
 from streams.outbound import Outbound, Record
 from streams.partitioning import partition_of
 from streams.preflight import advertised_host, check_data_dir, check_port
 from streams.records import Alert
+from streams.replaced import BrokerWatch
 from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
 from streams.transport import Transport
@@ -129,6 +130,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         self.alert_history = AlertHistory(lambda: self.sinks.pool)
         self.sampler = Sampler(self, conf_)
         self.live_windows: LiveWindows | None = None
+        self.broker_watch = BrokerWatch(conf_, self.panes.changelog_topic_name, lambda: self.keeper.reached, die)
         self.source_topics = frozenset({TRADES, ALERTS})
 
     def _new_transport(self) -> Any:
@@ -146,10 +148,6 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         """Return the partition of a symbol."""
         return partition_of(symbol, self.consumer.topic_partitions(TRADES) or self.settings.topic_partitions)
 
-    def skipped(self, tp: TP, first: int, end: int) -> NoReturn:
-        """End the process: messages were read and never handled, and must not be committed past."""
-        die(Outage(f"offsets {first} to {end - 1} of {tp.topic}-{tp.partition} were skipped; start again to read them"))
-
     async def before_commit(self) -> Claims:
         """Make state durable; called by the consumer before it commits offsets."""
         return await self._to_store(self.keeper.flush())
@@ -161,9 +159,18 @@ class MonitorApp(faust.App):  # type: ignore[misc]
     async def _to_store(self, work: Awaitable[T]) -> T:
         try:
             return await work
-        except Exception:
-            log.critical("the table store cannot be written; stopping, to go on from the last commit", exc_info=True)
-            die()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be acknowledged
+            self.cannot_store(error)
+
+    def cannot_store(self, error: Exception) -> NoReturn:
+        """End the process: the table store failed, and nothing may be acknowledged that is not in it."""
+        if isinstance(error, MonitorError):
+            die(error)
+        where = self.conf.tabledir if self.settings.table_store.startswith("rocksdb:") else "of TABLE_STORE"
+        # RocksDB words what the disk refuses like this; anything else is a bug and needs its traceback.
+        is_disk = str(error).startswith("IO error")
+        log.critical("the table store %s cannot be written: %s", where, error, exc_info=None if is_disk else error)
+        die(Outage("stopping; start again when the table store can be written, to go on from the last commit"))
 
     async def on_first_start(self) -> None:
         """Wait for the broker and the database before anything is consumed."""
@@ -171,11 +178,12 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             await broker.wait_for_broker(self.settings)
             await broker.ensure_topics(self.settings, {self.panes.changelog_topic_name: broker.CHANGELOG_CONFIG})
             if self.settings.table_store.startswith("rocksdb:"):
-                await self._carry_over()
+                await self._to_store(self._carry_over())
         except Fatal as error:
             die(error)
         await self.sinks.start()
         await self.sampler.start()
+        await self.broker_watch.start()
         if self.live_windows is not None:
             await self.live_windows.start()
         await super().on_first_start()
@@ -193,6 +201,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
     async def on_stop(self) -> None:
         """Stop consuming, then close the sinks."""
         await self.sampler.stop()
+        await self.broker_watch.stop()
         if self.live_windows is not None:
             await self.live_windows.stop()
         self.keeper.close()

@@ -69,6 +69,23 @@ async def cluster_id(settings: Settings) -> str:
         await client.close()
 
 
+async def known_ends(settings: Settings, topic: str) -> tuple[str, dict[int, int]]:
+    """Return the name of the broker's cluster, and the end offsets of a topic; none for one that does not exist.
+
+    Raises :class:`Outage` while the broker does not answer.
+    """
+    client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=5000)
+    try:
+        await client.start()
+        cluster = str((await client.describe_cluster())["cluster_id"])
+        # The client would wait for a topic that is missing, until it times out.
+        return cluster, await end_offsets(settings, topic) if topic in await client.list_topics() else {}
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise Outage(f"the broker does not answer ({type(error).__name__})") from None
+    finally:
+        await client.close()
+
+
 async def cluster_and_ends(settings: Settings, topic: str) -> tuple[str, dict[int, int]]:
     """Return the name of the broker's cluster, and the end offset of each partition of a topic.
 

@@ -1,18 +1,22 @@
-"""Faust's Kafka transport with additions: bundles, a flush before each commit, and the broker's wait as a setting."""
+"""Faust's Kafka transport with additions: bundles, continuity, a flush before each commit, the broker's wait."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.bundles import bundled, first_offset
+from streams.continuity import Continuity, Step
 from streams.topics import ALERTS, TRADES
 
 SOURCES: Final = frozenset({TRADES, ALERTS})
-SEEK_POLL_SECONDS: Final = 0.01
+IDLE_SECONDS: Final = 0.01
 
 # Bundles under way are few; entries of bundles that a rebalance dropped are forgotten beyond this.
 MAX_REMEMBERED: Final = 10_000
@@ -31,44 +35,58 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._fetch_max_wait_ms = self.app.settings.fetch_max_wait_ms
         return consumer
 
+    async def rewind(self, tp: TP, offset: int) -> None:
+        """Put the position of a partition back; nothing happens where that has moved to another worker."""
+        await self.call_thread(self._rewind, driver.ensure_aiokafka_TP(tp), offset)
+
+    async def _rewind(self, tp: TopicPartition, offset: int) -> None:
+        with contextlib.suppress(IllegalStateError):
+            self._ensure_consumer().seek(tp, offset)
+
 
 class Consumer(driver.Consumer):  # type: ignore[misc]
-    """Bundles the messages of ``trades``, commits after ``app.before_commit()``, and loses nothing around a seek.
+    """Bundles the messages of ``trades``, commits after ``app.before_commit()``, and loses nothing around a rebalance.
 
     The offsets to commit have been chosen by the time state is flushed, so what is flushed contains all of them.
-
-    Faust's own seek to the committed offsets loses messages, and commits past them: it asks for one partition after
-    another while fetching goes on, so messages that come meanwhile are judged by read offsets of the past and
-    dropped, and then taken for a gap in the log; and a partition without a commit is not sought at all. Here nothing
-    of the source topics is fetched during a seek, and what a fetch brings that began before it is not used: it comes
-    again.
     """
-
-    _seeking = 0
-    _seeks = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # The first offset of each bundle that is not committed yet, by its last.
         self._firsts: dict[TP, dict[int, int]] = {}
+        self._continuity = Continuity()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's
         # A copy: the set changes during a rebalance, and aiokafka takes an empty one for all partitions.
-        wanted = {tp for tp in active_partitions or () if not (self._seeking and self._is_source(tp))}
+        wanted = set(active_partitions or ())
         if not wanted:
-            await asyncio.sleep(SEEK_POLL_SECONDS)
+            await asyncio.sleep(IDLE_SECONDS)
             return {}
-        seeks = self._seeks
         records = await super()._getmany(wanted, timeout)
-        if seeks != self._seeks:
-            records = {tp: found for tp, found in records.items() if not self._is_source(tp)}
         for tp in records or ():
+            if self._is_source(tp) and records[tp]:
+                self._continuity.fetched(tp, records[tp][0].offset)
             if tp.topic == TRADES:
                 records[tp] = self._bundle(tp, records[tp])
         return records
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's
+        """Yield fetched messages, those of the source topics without a hole."""
+        async for tp, message in super().getmany(timeout):
+            if not self._is_source(tp) or await self._follows(tp, message.offset):
+                yield tp, message
+
+    async def _follows(self, tp: TP, last: int) -> bool:
+        step = self._continuity.judge(tp, self._first(tp, last), last)
+        if step is Step.REWIND:
+            await self._thread.rewind(tp, self._continuity.next_offset(tp))
+        return step is Step.TAKE
+
+    def _first(self, tp: TP, last: int) -> int:
+        return self._firsts.get(tp, {}).get(last, last)
 
     def _bundle(self, tp: TP, records: Sequence[Any]) -> list[Any]:
         bundles = list(bundled(records))
@@ -93,32 +111,38 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return offset
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Let Faust commit past what retention has removed, and past nothing else.
-
-        Faust calls this when a message does not follow the one before it. Within a bundle there is no gap. Any other
-        is messages that were skipped on the way, unless the broker has removed them: the process ends before they are
-        committed past, and reads them again.
-        """
-        first = self._firsts.get(tp, {}).get(offset_to, offset_to)
+        """Let Faust commit past offsets that the log does not hold, which it takes those within a bundle for."""
         if not self._is_source(tp):
             await super()._add_gap(tp, offset_from, offset_to)
-        elif offset_from < first:
-            if (await self.earliest_offsets(tp)).get(tp, 0) < first:
-                self.app.skipped(tp, offset_from, first)
-            log.warning("the broker removed offsets %d to %d of %s before they were read", offset_from, first - 1, tp)
+        elif offset_from < (first := self._first(tp, offset_to)):
+            log.warning("the broker has no offsets %d to %d of %s any more", offset_from, first - 1, tp)
             await super()._add_gap(tp, offset_from, first - 1)
 
     async def perform_seek(self) -> None:
         """Go back to the committed offsets of all assigned partitions; to the beginning where there is none."""
-        self._seeking += 1
-        self._seeks += 1
-        try:
-            await super().perform_seek()
-            fresh = [tp for tp in self.assignment() if self._is_source(tp) and not self._read_offset.get(tp)]
-            if fresh:
-                await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, fresh))
-        finally:
-            self._seeking -= 1
+        self._continuity.forget()
+        await super().perform_seek()
+        sources = [tp for tp in self.assignment() if self._is_source(tp)]
+        begins = {tp: offset for tp in sources if (offset := self._read_offset.get(tp))}
+        fresh = [tp for tp in sources if tp not in begins]
+        if fresh:
+            await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, fresh))
+            begins |= await self.earliest_offsets(*fresh)
+        for tp in self._continuity.begin(begins):
+            await self._thread.rewind(tp, begins[tp])
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Finish and commit what was begun, so that the next owner meets none of it again.
+
+        Faust does this too, but only after it has forgotten what was acknowledged since the last commit.
+        """
+        if not self.app.should_stop and (assigned := self.assignment()):
+            self.stop_flow()
+            self.app.flow_control.suspend()
+            self.pause_partitions(assigned)
+            self.app.flow_control.clear()
+            await self.wait_empty()
+        await super().on_partitions_revoked(revoked)
 
     @staticmethod
     def _is_source(tp: TP) -> bool:

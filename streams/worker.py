@@ -6,6 +6,7 @@ import logging
 import uvloop
 
 from streams.preflight import check_data_dir, check_port
+from streams.quiet import Repeats
 from streams.settings import Settings
 
 
@@ -30,7 +31,8 @@ def logging_config(level: str) -> dict[str, object]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "filters": {"repeats": {"()": Repeats}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["repeats"]}},
         "root": {"handlers": ["stderr"], "level": level.upper()},
         "loggers": {
             name: {"level": "DEBUG" if level == "debug" else logging.getLevelName(logging.WARNING)}

@@ -75,6 +75,8 @@ class Keeper:
         self._unwritten: dict[int, dict[bytes, bytes]] = {}
         self._reached: dict[Market, int] = {}
         self._claims: Claims = {}
+        # The highest changelog offset that the broker has ever acknowledged to this worker, by partition.
+        self.reached: dict[int, int] = {}
         self._lock = asyncio.Lock()
         self._is_closing = False
         self.store_answers = True
@@ -97,6 +99,9 @@ class Keeper:
         """Make a market that the caller goes on changing part of the next flush, unless its partition has moved."""
         if self._partitions.get(partition, {}).get((market.venue, market.symbol)) is market:
             self._touched.setdefault(partition, set()).add(market)
+        else:
+            # Nothing here flushes it any more: it must not wait for that.
+            market.flushed_watermark = market.watermark
 
     async def _load(self, partition: int, venue: str, symbol: str) -> Market:
         market = Market(venue, symbol, self._span)
@@ -198,6 +203,8 @@ class Keeper:
             return
         records = [Record(self._changelog, key, value, partition) for key, value in items.items()]
         delivered = await self._outbound.deliver(records)
+        claim = Claim(max((where.offset for where in delivered), default=-1))
+        self.reached[partition] = max(claim.reached, self.reached.get(partition, -1))
         if not self._is_ours(partition, items):
             # The partition moved meanwhile: its local store must not claim a changelog that others write to now.
             return
@@ -205,7 +212,7 @@ class Keeper:
             is_ours = partial(self._is_ours, partition, items)
             if not await self._keep(lambda store: store.save(partition, items), is_ours):
                 return
-            self._claims[partition] = Claim(max(where.offset for where in delivered))
+            self._claims[partition] = claim
         self._unwritten.pop(partition, None)
 
     def _is_ours(self, partition: int, items: dict[bytes, bytes]) -> bool:

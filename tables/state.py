@@ -215,6 +215,10 @@ class Market:
         """Whether event time has run so far past the last flush that state must be stored before going on."""
         return self.watermark - self.flushed_watermark > self.span.slack
 
+    def must_flush_before(self, number: int) -> bool:
+        """Whether what is not flushed must be, before a pane so far ahead takes the place of what a replay needs."""
+        return self.watermark > self.flushed_watermark and number - self.flushed_watermark > self.span.slack
+
     def take_dirty(self) -> tuple[Head, list[Chunk]]:
         """Return what changed since the last call, stamped with the offset it contains."""
         dirty, self._dirty = self._dirty, set()

@@ -160,7 +160,7 @@ def with_late(trades: list[OracleTrade], seed: int, late_seconds: int, every: in
         result.append(trade)
         if number % every == 0:
             own = (
-                2_000_000_000 + number
+                2_000_000_000 + seed * 100_000 + number
                 if isinstance(trade.id, int)
                 else str(UUID(int=random.getrandbits(128), version=4))
             )
@@ -211,6 +211,15 @@ def _sparse(seed: int) -> list[OracleTrade]:
     return tape.trades
 
 
+def _silent(seed: int) -> list[OracleTrade]:
+    """Silences about as long as the ring of stored chunks: what follows takes the place of what was just before."""
+    tape = Tape(seed, "XRP/USD", price="2.4", tick="0.00001", size_usd=2000)
+    for _ in range(14):
+        tape.surge(tape.random.uniform(800_000, 6_000_000), 40, trades=tape.random.randrange(15, 40))
+        tape.calm(20).wait(tape.random.choice((4_410, 4_440, 4_470, 7_800, 7_830, 7_860)))
+    return tape.trades
+
+
 def _cheap(seed: int) -> list[OracleTrade]:
     tape = Tape(seed, "PEPE/USD", price="0.000012", tick="0.000000001", lot="0.00001", size_usd=20_000)
     return tape.calm(60).surge(12_000_000, 30, trades=60).calm(60).trades
@@ -242,6 +251,7 @@ SCENARIOS: dict[str, Callable[[int], list[OracleTrade]]] = {
     "blocks and terminations": lambda seed: with_kinds(_cascade("PI_XBTUSD", "sell")(seed), seed),
     "snapshot of a cascade first": _snapshot_first,
     "sparse": _sparse,
+    "hours of silence": _silent,
     "cheap token": _cheap,
     "same instant": _same_instant,
     "several markets": _several,

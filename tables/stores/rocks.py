@@ -56,7 +56,16 @@ class Store(rocksdb.Store):  # type: ignore[misc]
         to_key: Callable[[Any], Any],  # noqa: ARG002 - Faust's interface; keys and values are bytes here
         to_value: Callable[[Any], Any],  # noqa: ARG002
     ) -> None:
-        """Restore from the changelog; of two values of a key the one with the higher source offset stays."""
+        """Restore from the changelog; of two values of a key the one with the higher source offset stays.
+
+        What cannot be written ends the process: Faust would log the error, and go on as if the records were there.
+        """
+        try:
+            self._restore(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the records are not there
+            self.app.cannot_store(error)
+
+    def _restore(self, batch: Iterable[Any]) -> None:
         writes: dict[int, dict[bytes, bytes]] = {}
         last: dict[TP, int] = {}
         for event in batch:

@@ -65,8 +65,8 @@ class Replica:
             self.markets[venue, symbol] = market
         return self.markets[venue, symbol]
 
-    def step(self) -> None:
-        """Process the next message of the log."""
+    def step(self, dies: Random | None = None) -> None:
+        """Process the next message of the log; with ``dies``, die in the middle of a flush that it asks for."""
         offset = self.position
         message = Message(self.log[offset], 0, offset, FAR_FUTURE_SECONDS)
         trades = decode(message, "kraken_spot", "kraken_futures")
@@ -80,8 +80,11 @@ class Replica:
             self.late += outcome.late
             self.refused += [refusal.reason for refusal in outcome.refused]
             self.record(outcome.alerts)
-            if market.must_flush():
-                self.flush()
+            if done < len(trades) or market.must_flush():
+                self.flush(dies)
+                if dies is not None:
+                    self.start()
+                    return
         self.position += 1
 
     def run(self, until: int | None = None) -> "Replica":

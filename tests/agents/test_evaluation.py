@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from streams.records import Alert
+from tables.chunks import CHUNK_PANES
 from tests.agents.replica import Replica, frames_of
 from tests.oracle import Oracle
 from tests.real_data import real_file, spot_csv
-from tests.recordings import IN_ORDER, SCENARIOS
+from tests.recordings import IN_ORDER, SCENARIOS, Tape
 from tests.wire import records
 
 SEEDS = (1, 2)
@@ -60,7 +61,7 @@ def test_a_replica_that_dies_anywhere_ends_with_the_same_panes_and_alerts(name: 
         replica = Replica(frames_of(records(trades), random.choice((1, 5, 40))), slack=slack)
         deaths = 0
         while replica.position < len(replica.log):
-            replica.step()
+            replica.step(dies=random if random.random() < 0.2 and deaths < 40 else None)
             fate = random.random()
             if fate < 0.05:
                 replica.flush()
@@ -74,6 +75,37 @@ def test_a_replica_that_dies_anywhere_ends_with_the_same_panes_and_alerts(name: 
         assert rows(replica) == oracle.alerts(), f"seed {seed}, {deaths} deaths"
         ours, theirs = windows(replica, oracle)
         assert ours == [w for w in theirs if w is not None], f"seed {seed}, {deaths} deaths"
+
+
+class OnlyTheNewestChunk(Random):
+    """A death in a flush that leaves the newest chunk behind, and neither the head nor any other chunk."""
+
+    def random(self) -> float:
+        return 1.0
+
+    def shuffle(self, x: Any) -> None:
+        x[:] = x[-2:-1]
+
+    def randrange(self, start: int, *_: Any, **__: Any) -> int:
+        return start - 1
+
+
+def test_a_silence_as_long_as_the_ring_takes_nothing_from_what_came_before() -> None:
+    """The chunk after it takes the place of one that a replay still needs, unless that was judged and flushed first."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    tape.trade(600_000)
+    tape.wait(10).trade(500_000)
+    tape.wait(2).trade(600_000)
+    replica = Replica(frames_of(records(tape.trades), 1))
+    ring_seconds = replica.span.slots * CHUNK_PANES
+    tape.wait(ring_seconds - 12).trade(1000)
+    replica.log = frames_of(records(tape.trades), 1)
+    replica.run(until=1).flush()
+    replica.committed = 1
+    replica.run(until=3).step(dies=OnlyTheNewestChunk())
+    replica.run()
+    assert rows(replica) == Oracle(tape.trades).alerts()
+    assert len(rows(replica)) == 1
 
 
 def test_sending_a_recording_twice_changes_nothing() -> None:

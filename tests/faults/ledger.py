@@ -59,6 +59,8 @@ class Ledger:
         """Return what the topic holds, in the order of each partition; from the offsets ``since`` on, if given."""
         async with self._consumer() as consumer:
             partitions = await _partitions(consumer, topic)
+            if not partitions:
+                return []
             ends = await consumer.end_offsets(partitions)
             consumer.assign(partitions)
             await consumer.seek_to_beginning(*partitions)
@@ -120,6 +122,10 @@ class TradesTopic:
         self._ledger = ledger
         self._since: dict[int, int] = {}
         self._found: set[Identity] = set()
+
+    def rewind(self) -> None:
+        """Read from the beginning again: the broker was wiped. What was found stays found."""
+        self._since = {}
 
     async def identities(self) -> set[Identity]:
         """Return what it holds by now."""

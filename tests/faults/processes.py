@@ -26,7 +26,8 @@ KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH")
 class Process:
     """A program that is started and ended many times under one name, with one log and one directory of its own.
 
-    ``port`` is where it serves /metrics and /readyz, 0 for none. Start it from the main thread: it dies with the
+    ``port`` is where it serves /metrics and /readyz, 0 for none. ``wanted`` says that nobody has ended it since it was
+    started: should it not run, it has ended by itself. Start it from the main thread: it dies with the
     thread that started it. Methods that wait block; run those in a thread where a proxy lives in the same loop.
     """
 
@@ -38,6 +39,7 @@ class Process:
         self.log = directory / f"{name}.log"
         self.port = port
         self.starts = 0
+        self.wanted = False
         self._command = command
         self._environment = environment
         self._child: Child | None = None
@@ -52,6 +54,7 @@ class Process:
         environment = {**base, "PYTHONUNBUFFERED": "1", **self._environment}
         self._child = Child(self.name, self._command, environment=environment, directory=self.directory, log=self.log)
         self.starts += 1
+        self.wanted = True
         self._frozen = False
         return self
 
@@ -73,6 +76,7 @@ class Process:
 
     def kill(self) -> None:
         """Kill it and all it started (SIGKILL), without a chance to clean up."""
+        self.wanted = False
         if self._child is not None:
             self._child.kill()
 
@@ -96,6 +100,7 @@ class Process:
     def stop(self, grace_seconds: float = 20) -> int:
         """End it as an operator would and return its exit code, -9 if it had to be killed."""
         assert self._child is not None, "start it first"
+        self.wanted = False
         self.resume()
         return self._child.stop(grace_seconds=grace_seconds)
 

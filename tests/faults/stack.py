@@ -8,7 +8,8 @@ import contextlib
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -67,6 +68,7 @@ class Stack:
         self._own_environment = dict(environment or {})
         self._worker_count = workers
         self._proxied_kafka = proxied_kafka
+        self._is_supervised = False
         self._exits = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -157,6 +159,28 @@ class Stack:
             **self._own_environment,
         }
 
+    @contextlib.asynccontextmanager
+    async def supervised(self) -> AsyncIterator[Counter[str]]:
+        """Start again what ends by itself, as an operator's supervisor does; count that by name and exit code."""
+        ended: Counter[str] = Counter()
+
+        async def watch() -> None:
+            while True:
+                for process in (*self.workers, *self.producers):
+                    if process.wanted and not process.running:
+                        ended[f"{process.name} {process.exit_code}"] += 1
+                        process.start()
+                await asyncio.sleep(POLL_SECONDS)
+
+        watching = asyncio.create_task(watch())
+        self._is_supervised = True
+        try:
+            yield ended
+        finally:
+            self._is_supervised = False
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
     async def ready(self, *workers: Process, timeout_seconds: float = READY_SECONDS) -> float:
         """Wait until these workers (default: all that run) are ready together; return how long that took."""
         wanted = workers or tuple(worker for worker in self.workers if worker.running)
@@ -164,7 +188,7 @@ class Stack:
 
         def all_ready() -> bool:
             for worker in wanted:
-                if not worker.running:
+                if not worker.running and not self._is_supervised:
                     raise AssertionError(f"{worker.name} ended with code {worker.exit_code}:\n{worker.tail()}")
             return all(worker.ready() for worker in wanted)
 

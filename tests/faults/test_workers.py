@@ -1,5 +1,6 @@
-"""Workers are killed in the middle of their work: no trade is lost, none counted twice, every alert is one row."""
+"""Workers are killed, frozen and restarted at work: no trade is lost, none counted twice, every alert is one row."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from random import Random
@@ -7,6 +8,7 @@ from random import Random
 import pytest
 import pytest_asyncio
 
+from streams.topics import TRADES
 from tests.faults import harm
 from tests.faults.feed import Feed, Script
 from tests.faults.judge import judge
@@ -17,6 +19,9 @@ log = logging.getLogger(__name__)
 SEEDS = 20
 # Detection (session timeout 10 s), take-over, catching up.
 TAKE_OVER_SECONDS = 20
+FREEZE_SECONDS = 70
+RESTART_EVERY_SECONDS = 5
+RESTARTS = 8
 
 pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -114,3 +119,94 @@ async def test_all_workers_killed_and_their_directories_deleted(stack: Stack) ->
         verdict = await judge(stack, feed.trades, script.venues)
     log.info("ready again after %.1f s; %s; %s", ready_seconds, kills, verdict)
     assert sum(kill.uncommitted for kill in kills) > 0
+
+
+async def test_a_worker_frozen_for_70_seconds_adds_nothing_when_it_wakes(stack: Stack) -> None:
+    """Its partitions moved long ago. Then it gets all of them back, with what its disk kept from before."""
+    script = Script(5, "frozen")
+    await stack.ready()
+    async with Feed(stack.settings, script, per_second=100) as feed:
+        await feed.until_sent(500)
+        victim = await harm.just_committed(stack, feed)
+        await feed.until_sent(50)
+        held = await harm.applied(victim, feed)
+        victim.freeze()
+        committed = await stack.ledger.committed(TRADES, range(stack.settings.topic_partitions))
+        uncommitted = sum(offset + 1 > committed[partition] for partition, offset in held.items())
+        seconds = await harm.served_again(stack)
+        await asyncio.sleep(FREEZE_SECONDS - seconds)
+        victim.resume()
+        await feed.until_sent(300)
+        await stack.ready()
+        others = [worker for worker in stack.workers if worker is not victim]
+        for worker in others:
+            worker.kill()
+        await stack.ledger.evict(*(worker.port for worker in others))
+        await harm.served_again(stack)
+        await feed.until_sent(300)
+        for worker in others:
+            worker.start()
+        await stack.ready()
+        await feed.until_sent(300)
+        await feed.finish()
+        await stack.drained()
+        verdict = await judge(stack, feed.trades, script.venues)
+    log.info("%s was frozen with work of %d partitions not committed; %s", victim.name, uncommitted, verdict)
+    assert uncommitted
+    assert seconds < TAKE_OVER_SECONDS
+
+
+async def test_a_graceful_stop_reprocesses_nothing(stack: Stack) -> None:
+    """What a worker has begun it finishes and commits: the next owner meets no trade again."""
+    script = Script(6, "graceful")
+    for worker in stack.workers:
+        await asyncio.to_thread(worker.stop)
+        worker.start()
+    await stack.ready()
+    async with Feed(stack.settings, script) as feed:
+        await feed.until_sent(600)
+        for worker in stack.workers:
+            code = await asyncio.to_thread(worker.stop)
+            assert code == 0, worker.tail()
+            await feed.until_sent(300)
+            assert await duplicates(stack) == 0
+            worker.start()
+            await stack.ready()
+            await feed.until_sent(300)
+        await feed.finish()
+        await stack.drained()
+        assert await duplicates(stack) == 0
+        log.info("%s", await judge(stack, feed.trades, script.venues))
+
+
+async def test_rolling_restarts_every_5_seconds_through_alerts(stack: Stack) -> None:
+    """A worker ends in good order every 5 s, whether the last one is back or not; alerts are raised meanwhile."""
+    script = Script(7, "rolling")
+    await stack.ready()
+    async with Feed(stack.settings, script) as feed:
+        await feed.until_sent(300)
+        before = await rows(stack, script)
+        for number in range(RESTARTS):
+            worker = stack.workers[number % len(stack.workers)]
+            async with asyncio.TaskGroup() as both:
+                both.create_task(asyncio.sleep(RESTART_EVERY_SECONDS))
+                both.create_task(asyncio.to_thread(worker.stop))
+            worker.start()
+        after = await rows(stack, script)
+        await feed.finish()
+        await stack.drained()
+        verdict = await judge(stack, feed.trades, script.venues)
+    log.info("%d restarts, %d rows written meanwhile; %s", RESTARTS, after - before, verdict)
+    assert after > before
+
+
+async def duplicates(stack: Stack) -> float:
+    """How many trades the running workers have met again."""
+    running = [worker for worker in stack.workers if worker.running]
+    return sum([await asyncio.to_thread(worker.metric, "liqmon_duplicates_total") for worker in running])
+
+
+async def rows(stack: Stack, script: Script) -> int:
+    """How many alerts of a script are in Postgres."""
+    found = await stack.sql("SELECT count(*) FROM liquidation_alerts WHERE venue = ANY($1)", list(script.venues))
+    return int(found[0][0])

@@ -288,7 +288,9 @@ async def test_partitions_that_moved_are_forgotten() -> None:
     await worker.trade("B/USD", 0, partition=2)
     assert worker.keeper.forget([1]) == [moved]
     assert worker.keeper.forget([1]) == []
+    count(moved, SPAN.slack + 1, 1, offset=9)
     worker.keeper.touch(1, moved)
+    assert not moved.must_flush(), "it waits for no flush"
     await worker.keeper.flush()
     assert worker.volumes() == {"B/USD": 1}
     assert [partition for partition, _ in worker.keeper.markets()] == [2]

@@ -1,0 +1,69 @@
+"""Whether messages follow each other: what was fetched may be dropped on the way, and must then be fetched again.
+
+Faust drops fetched messages around a rebalance (while partitions are sought one after another, when the flow stops, or
+when a fetch ends after the seek that it should have come before), takes the hole for a gap in the log and commits past
+it. Here a message is taken only where the one before it was; where one is missing the position is put back to it.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+
+from faust.types import TP
+
+
+class Step(Enum):
+    """What to do with fetched messages: ``TAKE`` them, ``DROP`` them, or drop them and fetch again (``REWIND``)."""
+
+    TAKE = "take"
+    DROP = "drop"
+    REWIND = "rewind"
+
+
+class Continuity:
+    """The next offset of each partition. Nothing is taken of a partition before :meth:`begin` names it."""
+
+    def __init__(self) -> None:
+        self._next: dict[TP, int] = {}
+        self._rewound: set[TP] = set()
+        self._unknown: set[TP] = set()
+
+    def forget(self) -> None:
+        """Take nothing for now: positions are about to change."""
+        self._next.clear()
+        self._rewound.clear()
+        self._unknown.clear()
+
+    def begin(self, offsets: Mapping[TP, int]) -> set[TP]:
+        """Go on from these offsets. Return the partitions of which something was dropped meanwhile: put them back."""
+        self._next.update(offsets)
+        return self._unknown & offsets.keys()
+
+    def next_offset(self, tp: TP) -> int:
+        """Return the offset wanted next. Raises :class:`KeyError` for a partition that has not begun."""
+        return self._next[tp]
+
+    def fetched(self, tp: TP, first: int) -> None:
+        """Take note of where a fetch begins, before any of it can be lost.
+
+        If it begins behind what was asked for again, the log has nothing there: retention has removed it, or those
+        are a transaction's marks.
+        """
+        if tp in self._rewound:
+            self._rewound.discard(tp)
+            self._next[tp] = max(first, self._next[tp])
+
+    def judge(self, tp: TP, first: int, last: int) -> Step:
+        """Say what to do with the messages ``first`` to ``last`` of one fetch."""
+        wanted = self._next.get(tp)
+        if wanted is None:
+            self._unknown.add(tp)
+            return Step.DROP
+        if last < wanted:
+            return Step.DROP
+        if first > wanted:
+            if tp in self._rewound:
+                return Step.DROP
+            self._rewound.add(tp)
+            return Step.REWIND
+        self._next[tp] = last + 1
+        return Step.TAKE

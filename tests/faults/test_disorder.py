@@ -1,0 +1,89 @@
+"""Trades that come twice, in the wrong order, or late, with a worker killed among them."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from random import Random
+
+import pytest
+import pytest_asyncio
+
+from tests.faults import harm
+from tests.faults.feed import Feed, Script
+from tests.faults.judge import judge
+from tests.faults.stack import Stack
+from tests.oracle import OracleTrade
+from tests.recordings import duplicated, reordered, shuffled_in_panes, with_late
+
+log = logging.getLogger(__name__)
+
+pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+KEPT_SECONDS = 4200
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """Give a stack with two workers that are ready."""
+    async with Stack(tmp_path_factory.mktemp("disorder"), workers=2) as running:
+        for worker in running.workers:
+            worker.start()
+        await running.ready()
+        yield running
+
+
+class Spoiled(Script):
+    """A script whose acts are spoiled by a function of :mod:`tests.recordings`."""
+
+    def __init__(self, seed: int, name: str, spoil: Callable[[list[OracleTrade], int], list[OracleTrade]]) -> None:
+        super().__init__(seed, name)
+        self._spoil = spoil
+
+    def act(self) -> list[OracleTrade]:
+        """Return the next minutes of all markets, spoiled."""
+        return self._spoil(super().act(), self._seed * 1000 + self._act * 10)
+
+
+def late(trades: list[OracleTrade], seed: int) -> list[OracleTrade]:
+    """Bring trades that are too late for any window."""
+    return with_late(trades, seed, late_seconds=KEPT_SECONDS + 100)
+
+
+def late_but_kept(trades: list[OracleTrade], seed: int) -> list[OracleTrade]:
+    """Bring trades whose panes are still kept: windows are corrected."""
+    return with_late(trades, seed, late_seconds=200)
+
+
+def everything(trades: list[OracleTrade], seed: int) -> list[OracleTrade]:
+    """Do all of it at once."""
+    return duplicated(late(late_but_kept(reordered(trades, seed), seed), seed + 1), seed)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "in_order"),
+    [
+        (duplicated, True),
+        (shuffled_in_panes, True),
+        (late, True),
+        (reordered, False),
+        (late_but_kept, False),
+        (everything, False),
+    ],
+)
+async def test_windows_and_alerts_are_the_oracles(
+    stack: Stack, spoil: Callable[[list[OracleTrade], int], list[OracleTrade]], *, in_order: bool
+) -> None:
+    """Whatever order trades come in; where that is not the order of panes, an alert may carry a later pane."""
+    seed = 70 + len(spoil.__name__)
+    script = Spoiled(seed, spoil.__name__, spoil)
+    await stack.ready()
+    async with Feed(stack.settings, script) as feed:
+        await feed.until_sent(1000)
+        victim = stack.workers[seed % 2]
+        kill = await harm.kill(stack, feed, victim, Random(seed), evicted=[victim])
+        victim.start()
+        await feed.until_sent(1500)
+        await feed.finish()
+        await stack.drained()
+        verdict = await judge(stack, feed.trades, script.venues, in_order=in_order)
+    log.info("%s: %s; %s", spoil.__name__, kill, verdict)
+    assert verdict.alerts

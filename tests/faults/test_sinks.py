@@ -1,0 +1,142 @@
+"""Postgres and Discord fail in every way: windows go on, alerts wait, rows and messages are what they should be."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from streams.topics import ALERTS, TRADES
+from tests.discord_server import Behaviour, accepted_then_dropped, rate_limited, webhook_gone
+from tests.faults.feed import Feed, Script
+from tests.faults.judge import judge
+from tests.faults.stack import Stack
+
+log = logging.getLogger(__name__)
+
+pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
+
+ABSENT_SECONDS = 60
+REFUSED_SECONDS = 5
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """Give a stack with two workers that are ready."""
+    async with Stack(tmp_path_factory.mktemp("sinks"), workers=2) as running:
+        for worker in running.workers:
+            worker.start()
+        await running.ready()
+        yield running
+
+
+async def test_postgres_is_stopped_for_a_minute(stack: Stack) -> None:
+    """Trades are counted and committed all the while; alerts wait on their topic."""
+    script = Script(41, "postgres")
+    async with Feed(stack.settings, script, per_second=150) as feed:
+        await feed.until_sent(600)
+        stack.postgres.stop()
+        before = await stack.ledger.committed(TRADES, range(stack.settings.topic_partitions))
+        await asyncio.sleep(ABSENT_SECONDS)
+        after = await stack.ledger.committed(TRADES, range(stack.settings.topic_partitions))
+        waiting = await stack.ledger.lag(ALERTS)
+        stack.start_postgres()
+        await feed.until_sent(300)
+        await feed.finish()
+        seconds = await stack.drained()
+        verdict = await judge(stack, feed.trades, script.venues)
+    log.info("%d alert messages waited; told %.1f s after the last trade; %s", waiting, seconds, verdict)
+    assert waiting
+    assert all(after[partition] > before[partition] for partition in before), "windows must not wait for Postgres"
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["answer lost", "statement lost"])
+async def test_postgres_is_cut_in_the_middle_of_a_commit(stack: Stack, *, arrives: bool) -> None:
+    """Twenty statements about alerts lose their connection, after or before the server has them."""
+    script = Script(42 + arrives, f"cut_{arrives}".lower())
+    struck = stack.to_postgres.struck["cut_at"]
+    async with Feed(stack.settings, script) as feed:
+        await feed.until_sent(200)
+        stack.to_postgres.cut_at(script.venues[0].encode(), delivered=arrives, times=20)
+        await feed.until_sent(4000)
+        await feed.finish()
+        await stack.to_postgres.heal()
+        await stack.drained()
+        verdict = await judge(stack, feed.trades, script.venues)
+    log.info("%d statements cut; %s", stack.to_postgres.struck["cut_at"] - struck, verdict)
+    assert stack.to_postgres.struck["cut_at"] - struck >= 10
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param([rate_limited(0.7)] * 6, id="429"),
+        pytest.param([Behaviour(status=500)] * 4, id="500"),
+        pytest.param([accepted_then_dropped()] * 4, id="accepted then dropped"),
+        pytest.param([Behaviour(delay_seconds=12)] * 2, id="answers too late"),
+    ],
+)
+async def test_discord_misbehaves(stack: Stack, fault: list[Behaviour], request: pytest.FixtureRequest) -> None:
+    """Every row is there; messages are one an alert, and beyond that no more than outcomes were in doubt."""
+    script = Script(50 + len(request.node.name), f"discord_{len(request.node.name)}")
+    async with Feed(stack.settings, script) as feed:
+        await feed.until_sent(300)
+        stack.discord.script.extend(fault)
+        await feed.until_sent(3000)
+        await stack.until(lambda: not stack.discord.script, 90, "the faults to be met")
+        await feed.finish()
+        await stack.drained()
+        verdict = await judge(stack, feed.trades, script.venues)
+    log.info("%s: %s", request.node.callspec.id, verdict)
+    in_doubt = {"500": 4, "accepted then dropped": 4, "answers too late": 2}.get(request.node.callspec.id, 0)
+    assert verdict.ambiguous == in_doubt
+
+
+async def test_discord_refuses_connections(stack: Stack) -> None:
+    """Nothing arrived for certain: it is sent later, once."""
+    script = Script(60, "refused")
+    async with Feed(stack.settings, script) as feed:
+        await feed.until_sent(200)
+        await stack.to_discord.refuse()
+        await feed.until_sent(2500)
+        await asyncio.sleep(REFUSED_SECONDS)
+        retries = sum(
+            [await asyncio.to_thread(w.metric, "liqmon_sink_retries_total", sink="discord") for w in stack.workers]
+        )
+        await stack.to_discord.heal()
+        await feed.finish()
+        await stack.drained()
+        verdict = await judge(stack, feed.trades, script.venues)
+    log.info("%d attempts refused; %s", retries, verdict)
+    assert retries
+    assert verdict.extra_posts == 0
+
+
+async def test_a_webhook_that_is_gone_is_never_tried_again(stack: Stack) -> None:
+    """404 once a worker; every row is there, and messages come again after a restart with a webhook that works."""
+    script = Script(61, "gone")
+    async with Feed(stack.settings, script) as feed:
+        stack.discord.always = webhook_gone()
+        asked = len(stack.discord.requests)
+        await feed.until_sent(4000)
+        await feed.finish()
+        await stack.drained()
+        requests = len(stack.discord.requests) - asked
+        verdict = await judge(stack, feed.trades, script.venues)
+    log.info("%d requests; %s", requests, verdict)
+    assert 1 <= requests <= len(stack.workers)
+    assert verdict.alerts
+    assert verdict.posts == 0
+    stack.discord.always = None
+    for worker in stack.workers:
+        await asyncio.to_thread(worker.stop)
+        worker.start()
+    await stack.ready()
+    script = Script(62, "back")
+    async with Feed(stack.settings, script) as feed:
+        await feed.until_sent(2500)
+        await feed.finish()
+        await stack.drained()
+        verdict = await judge(stack, feed.trades, script.venues)
+    assert verdict.posts == verdict.alerts > 0
