@@ -253,7 +253,7 @@ async def guarded(handle: Any, message: Message) -> None:
     """Run a handler that must not raise: Faust acknowledges a message whose agent raised. A bug ends the process."""
     try:
         await handle(message)
-    except Outage as error:
+    except (Outage, Fatal) as error:
         die(error)
     except Exception:
         log.critical(

@@ -78,6 +78,9 @@ deliveries = Counter("liqmon_deliveries", "Discord messages by outcome.", ["outc
 
 markets = Gauge("liqmon_markets", "Markets whose panes this worker keeps.", registry=REGISTRY)
 table_keys = Gauge("liqmon_table_keys", "Keys in a table.", ["table"], registry=REGISTRY)
+restored_records = Counter(
+    "liqmon_restored_records", "Changelog records read to restore tables, or to keep standbys.", registry=REGISTRY
+)
 table_bytes = Gauge("liqmon_table_bytes", "Bytes of state held in memory.", ["table"], registry=REGISTRY)
 consumer_lag = Gauge(
     "liqmon_consumer_lag_messages", "Messages not yet processed.", ["topic", "partition"], registry=REGISTRY

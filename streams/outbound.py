@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from streams.errors import Fatal
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,10 @@ Send = Callable[[Record], Awaitable[Awaitable[Any]]]
 
 
 class Outbound:
-    """Sends through one client. Never loses a record: what fails is sent again until the broker has it."""
+    """Sends through one client. Never loses a record: what fails is sent again until the broker has it.
+
+    Every method raises :class:`Fatal` where the broker will never take a record: it is larger than the topic allows.
+    """
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -92,6 +97,10 @@ class Outbound:
 
 
 async def _pause(attempt: int, topic: str, error: Exception) -> int:
+    if isinstance(error, MessageSizeTooLargeError):
+        raise Fatal(
+            f"the broker takes no record as large as one for {topic} ({error}): raise max.message.bytes of that topic"
+        ) from None
     if attempt == 0:
         log.warning("the broker did not take a record for %s (%s); sending it again until it does", topic, error)
     await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])

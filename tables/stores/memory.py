@@ -1,11 +1,12 @@
 """Market state in memory; a restart restores it from the changelog."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from faust.stores import memory
 from faust.types import TP
 
+from streams import metrics
 from tables.chunks import market_of
 from tables.stores.base import Items, newer
 
@@ -34,11 +35,12 @@ class Store(memory.Store):  # type: ignore[misc]
 
     def apply_changelog_batch(
         self,
-        batch: Iterable[Any],
+        batch: Sequence[Any],
         to_key: Callable[[Any], Any],  # noqa: ARG002 - Faust's interface; keys and values are bytes here
         to_value: Callable[[Any], Any],  # noqa: ARG002
     ) -> None:
         """Restore from the changelog; of two values of a key the one with the higher source offset stays."""
+        metrics.restored_records.inc(len(batch))
         for event in batch:
             message = event.message
             if message.value is None:

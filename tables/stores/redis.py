@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from faust.stores import base
 from faust.types import TP
 
-from streams import keys
+from streams import keys, metrics
 from streams.broker import cluster_and_ends, is_embedded, open_producer
 from streams.errors import Fatal, Outage
 from streams.outbound import Outbound, Record
@@ -112,11 +112,12 @@ class Store(base.Store):  # type: ignore[misc]
 
     def apply_changelog_batch(
         self,
-        batch: Iterable[Any],
+        batch: Sequence[Any],
         to_key: Callable[[Any], Any],  # noqa: ARG002 - Faust's interface; keys and values are bytes here
         to_value: Callable[[Any], Any],  # noqa: ARG002
     ) -> None:
         """Take over what the state lacks; of two values of a key the one with the higher source offset stays."""
+        metrics.restored_records.inc(len(batch))
         for event in batch:
             message = event.message
             items = self._restored.get(message.partition)

@@ -1,6 +1,6 @@
 """Market state in RocksDB, one database a partition, sized for state of a few megabytes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import faust
@@ -8,6 +8,7 @@ from faust.stores import rocksdb
 from faust.types import TP
 from rocksdict import WriteBatch
 
+from streams import metrics
 from tables.chunks import market_of
 from tables.stores.base import Items, newer
 
@@ -52,7 +53,7 @@ class Store(rocksdb.Store):  # type: ignore[misc]
 
     def apply_changelog_batch(
         self,
-        batch: Iterable[Any],
+        batch: Sequence[Any],
         to_key: Callable[[Any], Any],  # noqa: ARG002 - Faust's interface; keys and values are bytes here
         to_value: Callable[[Any], Any],  # noqa: ARG002
     ) -> None:
@@ -65,7 +66,8 @@ class Store(rocksdb.Store):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - whatever it is, the records are not there
             self.app.cannot_store(error)
 
-    def _restore(self, batch: Iterable[Any]) -> None:
+    def _restore(self, batch: Sequence[Any]) -> None:
+        metrics.restored_records.inc(len(batch))
         writes: dict[int, dict[bytes, bytes]] = {}
         last: dict[TP, int] = {}
         for event in batch:

@@ -39,6 +39,14 @@ def kafka_of(stack: Stack) -> RealKafka:
     return stack.kafka
 
 
+async def everybody_ready(stack: Stack) -> None:
+    """Start whoever does not run, and wait for all."""
+    for process in (*stack.workers, *stack.producers):
+        if not process.running:
+            process.start()
+    await stack.ready(*stack.workers, *stack.producers)
+
+
 async def test_the_broker_is_absent_at_the_start(stack: Stack) -> None:
     """Everybody waits and says for what; the trades heard meanwhile are kept."""
     kafka_of(stack).kill()
@@ -61,6 +69,7 @@ async def test_the_broker_is_absent_at_the_start(stack: Stack) -> None:
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 async def test_the_broker_is_away_for_a_minute(stack: Stack, how: str) -> None:
     """Producers keep what they hear, workers what they counted; both go on by themselves."""
+    await everybody_ready(stack)
     async with Exchange(stack, per_second=100) as exchange:
         await exchange.until_sent(500)
         ends = await stack.ledger.ends(TRADES)
@@ -93,6 +102,7 @@ async def test_the_broker_is_away_for_a_minute(stack: Stack, how: str) -> None:
 @pytest.mark.parametrize("workers", ["stopped", "running"])
 async def test_the_broker_is_wiped_and_the_tables_stay(stack: Stack, workers: str) -> None:
     """Windows go on from where they were, in a new changelog; workers that ran on are started again by whoever does."""
+    await everybody_ready(stack)
     async with Exchange(stack) as exchange:
         await exchange.until_sent(600)
         await exchange.finish()

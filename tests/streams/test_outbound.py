@@ -5,9 +5,10 @@ import logging
 from collections.abc import Callable
 
 import pytest
-from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from streams import outbound as outbound_module
+from streams.errors import Fatal
 from streams.outbound import Delivered, Outbound, Record
 from tests.memory_broker import MemoryBroker
 from tests.waiting import until
@@ -182,3 +183,15 @@ async def test_two_may_settle_at_once() -> None:
     broker.release()
     await both
     assert numbers(broker) == [0]
+
+
+async def test_a_record_that_is_too_large_is_not_tried_for_ever() -> None:
+    """The broker will never take it: the caller stops the worker, and the log says what to change."""
+    broker = MemoryBroker()
+    outbound = Outbound(broker.send)
+    broker.on_send = failing(1, MessageSizeTooLargeError("9000000 bytes"))
+    with pytest.raises(Fatal, match=r"for topic .*max\.message\.bytes"):
+        await outbound.post(record(0))
+    broker.on_ack = failing(1, MessageSizeTooLargeError("9000000 bytes"))
+    with pytest.raises(Fatal, match="for topic"):
+        await outbound.deliver([record(0)])

@@ -1,0 +1,94 @@
+"""The same on every table store: killed, killed all at once, and restarted in good order, the tables are exact."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from random import Random
+
+import pytest
+import pytest_asyncio
+
+from tests.faults import harm
+from tests.faults.feed import Feed, Script
+from tests.faults.judge import judge
+from tests.faults.stack import Stack
+
+log = logging.getLogger(__name__)
+
+pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+KILLS = 4
+
+
+class StoreStack(Stack):
+    """A stack whose workers keep their tables in a store of this kind."""
+
+    kind = "rocksdb"
+
+    def _environment(self) -> dict[str, str]:
+        place = f"{self.to_redis.address}/1" if self.kind == "redis" else ""
+        return {**super()._environment(), "TABLE_STORE": f"{self.kind}://{place}"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["rocksdb", "redis", "memory"])
+async def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StoreStack]:
+    """Give a stack with two workers that are ready."""
+    stores = StoreStack(tmp_path_factory.mktemp(request.param), workers=2)
+    stores.kind = request.param
+    async with stores as running:
+        for worker in running.workers:
+            worker.start()
+        await running.ready()
+        yield running
+
+
+async def test_kills(stack: StoreStack) -> None:
+    """One by one in the middle of a batch, then all at once."""
+    script = Script(91, "kills")
+    kills = []
+    async with Feed(stack.settings, script) as feed:
+        for seed in range(KILLS):
+            await feed.until_sent(400)
+            victim = (await stack.any_ready())[0]
+            kills.append(await harm.kill(stack, feed, victim, Random(seed), evicted=[victim]))
+            victim.start()
+        await stack.ready()
+        await feed.until_sent(400)
+        for worker in stack.workers:
+            worker.kill()
+        for worker in stack.workers:
+            worker.start()
+        await stack.ready()
+        await feed.until_sent(400)
+        await feed.finish()
+        await stack.drained()
+        verdict = await judge(stack, feed.trades, script.venues)
+    log.info("%s: %s; %s", stack.kind, kills, verdict)
+    assert any(kill.uncommitted for kill in kills)
+
+
+async def test_restarts_in_good_order(stack: StoreStack) -> None:
+    """Nothing is counted again; what is kept outside of the process is not read from the changelog again."""
+    script = Script(92, "restarts")
+    async with Feed(stack.settings, script) as feed:
+        await feed.until_sent(600)
+        await feed.finish()
+        await stack.drained()
+    for worker in stack.workers:
+        assert await asyncio.to_thread(worker.stop) == 0
+    for worker in stack.workers:
+        worker.start()
+    await stack.ready()
+    async with Feed(stack.settings, script) as more:
+        await more.until_sent(600)
+        await more.finish()
+        await stack.drained()
+        verdict = await judge(stack, feed.trades + more.trades, script.venues)
+    duplicates, restored = [
+        sum([await asyncio.to_thread(worker.metric, name) for worker in stack.workers])
+        for name in ("liqmon_duplicates_total", "liqmon_restored_records_total")
+    ]
+    log.info("%s: %d records restored; %s", stack.kind, restored, verdict)
+    assert duplicates == 0
+    if stack.kind == "redis":
+        assert restored == 0
