@@ -1,8 +1,9 @@
 """The worker's way out: Postgres and Discord, opened in the background and waited for where they are needed."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 import asyncpg
@@ -41,7 +42,9 @@ class Sinks:
         self._on_fatal = on_fatal
         self._refuse = refuse
         self._stop = asyncio.Event()
-        self._closing = asyncio.Event()
+        # Whoever waits for Postgres with a message in hand waits no longer once this is set.
+        self._let_go = asyncio.Event()
+        self._is_closing = False
         self._opened = asyncio.Event()
         self._wake = asyncio.Event()
         self._pool: asyncpg.Pool | None = None
@@ -81,7 +84,18 @@ class Sinks:
 
     def close(self) -> None:
         """Wait no longer for a Postgres that is away: the process is to end, and goes on from the last commit."""
-        self._closing.set()
+        self._is_closing = True
+        self._let_go.set()
+
+    @contextlib.contextmanager
+    def letting_go(self) -> Iterator[None]:
+        """Wait no longer for a Postgres that is away meanwhile: partitions move, and take unrecorded alerts along."""
+        self._let_go.set()
+        try:
+            yield
+        finally:
+            if not self._is_closing:
+                self._let_go.clear()
 
     async def stop(self) -> None:
         """Finish what is being sent and close."""
@@ -95,21 +109,27 @@ class Sinks:
         if self._pool is not None:
             await self._pool.close()
 
-    async def record(self, message: Message) -> None:
+    async def record(self, message: Message) -> bool:
         """Write the alert of a message; waits for Postgres as long as it takes.
 
-        Raises :class:`Outage` after :meth:`close`: the message must not be acknowledged then.
+        Return false where :meth:`letting_go` ended the waiting: the message must not be acknowledged then. Raises
+        :class:`Outage` after :meth:`close`.
         """
         try:
             alert = decode_alert(message.value or b"")
             recorder = await self._opened_recorder()
-            await retry_outage(lambda: recorder.record(alert), sink=POSTGRES, stop=self._closing)
+            await retry_outage(lambda: recorder.record(alert), sink=POSTGRES, stop=self._let_go)
         except BadRecord as error:
             await self._refuse(message, error)
+        except Outage:
+            if self._is_closing:
+                raise
+            return False
+        return True
 
     async def _opened_recorder(self) -> Recorder:
         if self._recorder is None:
-            waits = [asyncio.ensure_future(self._opened.wait()), asyncio.ensure_future(self._closing.wait())]
+            waits = [asyncio.ensure_future(self._opened.wait()), asyncio.ensure_future(self._let_go.wait())]
             try:
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             finally:

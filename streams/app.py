@@ -6,7 +6,7 @@ Topics, the table and the agents are declared here and nowhere else; what they d
 
 import logging
 import os
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeVar, cast
 
@@ -236,9 +236,10 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     async def recorder(stream: Any) -> None:
         async for event in stream.events():
             message = event.message
-            await guarded(
+            if not await guarded(
                 app.sinks.record, Message(message.value, message.partition, message.offset, message.timestamp)
-            )
+            ):
+                app.consumer.withhold(message)
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def forget(_: Any, revoked: set[TP], **_kwargs: Any) -> None:
@@ -249,10 +250,10 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     return app
 
 
-async def guarded(handle: Any, message: Message) -> None:
+async def guarded(handle: Callable[[Message], Awaitable[T]], message: Message) -> T:
     """Run a handler that must not raise: Faust acknowledges a message whose agent raised. A bug ends the process."""
     try:
-        await handle(message)
+        return await handle(message)
     except (Outage, Fatal) as error:
         die(error)
     except Exception:

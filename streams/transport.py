@@ -134,15 +134,22 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finish and commit what was begun, so that the next owner meets none of it again.
 
-        Faust does this too, but only after it has forgotten what was acknowledged since the last commit.
+        Faust does this too, but only after it has forgotten what was acknowledged since the last commit. An alert that
+        waits for Postgres is let go: the move must not wait too, and nobody serve the windows.
         """
         if not self.app.should_stop and (assigned := self.assignment()):
             self.stop_flow()
             self.app.flow_control.suspend()
             self.pause_partitions(assigned)
             self.app.flow_control.clear()
-            await self.wait_empty()
+            with self.app.sinks.letting_go():
+                await self.wait_empty()
         await super().on_partitions_revoked(revoked)
+
+    def withhold(self, message: Any) -> None:
+        """Leave a message to whoever has its partition next: it is over here, and is not committed."""
+        message.acked = True
+        self._unacked_messages.discard(message)
 
     @staticmethod
     def _is_source(tp: TP) -> bool:

@@ -110,6 +110,24 @@ async def test_alerts_wait_for_a_postgres_that_is_away(
     assert await rows(pool, "window_stats") == 1
 
 
+async def test_partitions_that_move_take_a_waiting_alert_along(
+    away: tuple[Proxy, Settings], pool: asyncpg.Pool, way_for: Callable[[Settings], Way]
+) -> None:
+    """The move waits for no Postgres; the message is not taken for recorded, and the next owner waits on."""
+    proxy, settings = away
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    recording = asyncio.create_task(sinks.record(message()))
+    with sinks.letting_go():
+        assert await asyncio.wait_for(recording, 5) is False
+    again = asyncio.create_task(sinks.record(message()))
+    await proxy.heal()
+    assert await asyncio.wait_for(again, 20) is True
+    with sinks.letting_go():
+        assert await sinks.record(message()), "a Postgres that answers is not left"
+    assert await rows(pool) == 1
+
+
 async def test_an_outage_in_between_is_waited_out(
     away: tuple[Proxy, Settings],
     pool: asyncpg.Pool,

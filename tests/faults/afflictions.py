@@ -20,7 +20,6 @@ from tests.faults.feed import messages_of
 from tests.faults.poison import Poison
 from tests.faults.processes import Process
 from tests.faults.stack import Stack
-from tests.kafka import RealKafka
 from tests.recordings import START, Tape
 
 MET_SECONDS = 60.0
@@ -223,6 +222,17 @@ async def the_broker_is_slow(world: World) -> str:
     return "broker slow, connections reset"
 
 
+async def the_broker_is_replaced(world: World) -> str:
+    """By an empty one, at rest: what it had not handed on would be lost with it. Workers notice and start again."""
+    stack = world.stack
+    starts = {worker.name: worker.starts for worker in stack.workers}
+    await stack.replace_kafka()
+    await world.met(lambda: all(worker.starts > starts[worker.name] for worker in stack.workers), "workers to notice")
+    await stack.ready(*stack.workers, *stack.producers)
+    world.poisoned.clear()
+    return "broker replaced by an empty one"
+
+
 async def redis_fails(world: World) -> str:
     """Refused, a black hole, 5 s slow, emptied, or gone with all it held."""
     stack = world.stack
@@ -333,6 +343,3 @@ GROUPS: dict[str, tuple[Affliction, ...]] = {
 
 APART = (frozenset({"producers", "broker"}),)
 """Groups that do not overlap either: a producer that is killed while the broker is away loses what it alone heard."""
-
-if RealKafka.available() is not None:
-    del GROUPS["broker"]

@@ -4,6 +4,24 @@ import logging
 
 import pytest
 
+from tests.kafka import RealKafka
+
+
+def skip_without_kafka(node: pytest.Item | pytest.Module) -> None:
+    """Skip what is marked ``real_kafka`` where none can run."""
+    if node.get_closest_marker("real_kafka") and (reason := RealKafka.available()):
+        pytest.skip(f"not covered: a real Kafka ({reason}); the embedded broker keeps nothing and serves one worker")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _real_kafka_for_the_module(request: pytest.FixtureRequest) -> None:
+    skip_without_kafka(request.node)
+
+
+@pytest.fixture(autouse=True)
+def _real_kafka(request: pytest.FixtureRequest) -> None:
+    skip_without_kafka(request.node)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _quiet_clients() -> None:

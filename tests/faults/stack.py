@@ -98,7 +98,8 @@ class Stack:
         self.environment = self._environment()
         self.settings = load_settings(**_as_settings(self.environment))
         self.processes = exits.enter_context(Processes(self.directory, self.environment))
-        workers = self._worker_count if self.kafka is not None else min(self._worker_count, 2)
+        # The embedded broker often refuses a second member of a group.
+        workers = self._worker_count if self.kafka is not None else 1
         for number in range(1, workers + 1):
             self.workers.append(self.processes.worker(f"worker{number}"))
         for number in range(1, self._producer_count + 1):
@@ -122,7 +123,11 @@ class Stack:
         reason = RealKafka.available()
         self.kafka: RealKafka | None = None
         if reason is not None:
-            warnings.warn(f"not covered: a real Kafka ({reason}); the embedded broker serves instead", NotCovered, 2)
+            warnings.warn(
+                f"not covered: several workers on a real Kafka ({reason}); the embedded broker serves one",
+                NotCovered,
+                2,
+            )
             broker = self._exits.enter_context(EmbeddedBroker(log=self._log("broker")))
             self.broker_address, direct = broker.address, broker.address
         else:
@@ -158,6 +163,14 @@ class Stack:
             "DISCORD_API_BASE": f"http://{self.to_discord.address}",
             **self._own_environment,
         }
+
+    async def replace_kafka(self) -> None:
+        """Kill Kafka and start an empty one in its place."""
+        assert self.kafka is not None
+        self.kafka.kill()
+        self.kafka.wipe()
+        await self.start_kafka()
+        self.topic.rewind()
 
     @contextlib.asynccontextmanager
     async def supervised(self) -> AsyncIterator[Counter[str]]:

@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.faults,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(400),
-    pytest.mark.skipif(RealKafka.available() is not None, reason="not covered: the embedded broker keeps nothing"),
+    pytest.mark.real_kafka,
 ]
 
 ABSENT_SECONDS = 60
@@ -110,10 +110,7 @@ async def test_the_broker_is_wiped_and_the_tables_stay(stack: Stack, workers: st
     if workers == "stopped":
         for worker in stack.workers:
             await asyncio.to_thread(worker.stop)
-    kafka_of(stack).kill()
-    kafka_of(stack).wipe()
-    await stack.start_kafka()
-    stack.topic.rewind()
+    await stack.replace_kafka()
     async with stack.supervised():
         for worker in stack.workers:
             if not worker.running:

@@ -78,7 +78,7 @@ async def test_windows_and_alerts_are_the_oracles(
     await stack.ready()
     async with Feed(stack.settings, script) as feed:
         await feed.until_sent(1000)
-        victim = stack.workers[seed % 2]
+        victim = stack.workers[seed % len(stack.workers)]
         kill = await harm.kill(stack, feed, victim, Random(seed), evicted=[victim])
         victim.start()
         await feed.until_sent(1500)

@@ -19,7 +19,12 @@ from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(300),
+    pytest.mark.real_kafka,
+]
 
 OUTAGE_SECONDS = 5
 # Longer than the session timeout of 10 s: its partitions are another's when it wakes.
@@ -109,8 +114,6 @@ async def test_exact_through_everything(stack: RedisStack) -> None:
 
 async def test_a_replaced_broker(stack: RedisStack) -> None:
     """Kafka lost its disk, Redis did not: windows go on where they were, in a new changelog."""
-    if stack.kafka is None:
-        pytest.skip("not covered: the embedded broker keeps nothing that could be lost")
     script = Script(12, "replaced")
     async with Feed(stack.settings, script) as feed:
         await feed.until_sent(900)
@@ -118,9 +121,7 @@ async def test_a_replaced_broker(stack: RedisStack) -> None:
         await stack.drained()
     for worker in stack.workers:
         await asyncio.to_thread(worker.stop)
-    stack.kafka.kill()
-    stack.kafka.wipe()
-    await stack.start_kafka()
+    await stack.replace_kafka()
     for worker in stack.workers:
         worker.start()
     await stack.ready()

@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections import Counter
+from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
 from random import Random
@@ -17,7 +18,7 @@ from random import Random
 import pytest
 
 from streams.publisher import Publisher
-from tests.faults.afflictions import APART, GROUPS, Affliction, World
+from tests.faults.afflictions import APART, GROUPS, Affliction, World, the_broker_is_replaced
 from tests.faults.disk import mounted
 from tests.faults.exchange import Exchange
 from tests.faults.judge import judge, letters
@@ -30,18 +31,19 @@ SEED = int(os.environ.get("SEED") or time.time_ns() % 1_000_000)
 MINUTES = float(os.environ.get("MINUTES") or 1.5)
 ROUND_SECONDS = 75.0
 TRADES_PER_SECOND = 100
+REPLACED_BROKERS = 0.3
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(MINUTES * 60 * 3 + 300)]
 
 
 class Schedule:
-    """Chooses what comes next: every affliction comes up before any comes twice as often."""
+    """Chooses what comes next of some groups: every affliction comes up before any comes twice as often."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, groups: Iterable[str]) -> None:
         self._random = random
-        self._decks: dict[str, list[Affliction]] = {name: [] for name in GROUPS}
-        pairs = [frozenset(pair) for pair in combinations(GROUPS, 2)]
-        self._choices = [*map(frozenset, ((name,) for name in GROUPS)), *(pair for pair in pairs if pair not in APART)]
+        self._decks: dict[str, list[Affliction]] = {name: [] for name in groups}
+        pairs = [frozenset(pair) for pair in combinations(self._decks, 2)]
+        self._choices = [frozenset((name,)) for name in self._decks] + [pair for pair in pairs if pair not in APART]
         self._left: list[frozenset[str]] = []
 
     def next(self) -> list[Affliction]:
@@ -61,7 +63,7 @@ async def test_a_random_schedule_ends_exact(tmp_path: Path) -> None:
     """Whatever came, and in whatever order: 0 trades lost, 0 counted twice, rows and messages as they should be."""
     log.info("SEED=%d MINUTES=%g", SEED, MINUTES)
     random = Random(SEED)
-    schedule, met, ended = Schedule(random), Counter[str](), Counter[str]()
+    met, ended = Counter[str](), Counter[str]()
     with contextlib.ExitStack() as exits:
         disk = exits.enter_context(mounted(tmp_path / "disk"))
         async with Stack(tmp_path / "stack", workers=3, producers=2, seed=SEED, proxied_kafka=True) as stack:
@@ -69,6 +71,7 @@ async def test_a_random_schedule_ends_exact(tmp_path: Path) -> None:
             for process in (*stack.workers, *stack.producers):
                 process.start()
             await stack.ready(*stack.workers, *stack.producers)
+            schedule = Schedule(random, GROUPS if stack.kafka is not None else sorted(GROUPS.keys() - {"broker"}))
             publisher = Publisher(stack.settings)
             publisher.start()
             poison = list(messages(SEED, stack.script.venues[0], time.time_ns() // 1000))
@@ -112,3 +115,6 @@ async def one_round(world: World, schedule: Schedule, met: Counter[str], until: 
     )
     assert found == Counter((dose.topic, dose.reason, dose.value) for dose in world.poisoned if not dose.rows)
     log.info("at rest after %.1f s, judged in %.1f s: %s", seconds, time.monotonic() - began, verdict)
+    if stack.kafka is not None and world.random.random() < REPLACED_BROKERS:
+        log.info("%s", await the_broker_is_replaced(world))
+        met["the_broker_is_replaced"] += 1

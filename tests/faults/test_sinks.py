@@ -9,8 +9,10 @@ import pytest_asyncio
 
 from streams.topics import ALERTS, TRADES
 from tests.discord_server import Behaviour, accepted_then_dropped, rate_limited, webhook_gone
+from tests.faults import harm
 from tests.faults.feed import Feed, Script
 from tests.faults.judge import judge
+from tests.faults.processes import Process
 from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
@@ -18,6 +20,7 @@ log = logging.getLogger(__name__)
 pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
 ABSENT_SECONDS = 60
+TAKE_OVER_SECONDS = 20
 REFUSED_SECONDS = 5
 
 
@@ -49,6 +52,33 @@ async def test_postgres_is_stopped_for_a_minute(stack: Stack) -> None:
     log.info("%d alert messages waited; told %.1f s after the last trade; %s", waiting, seconds, verdict)
     assert waiting
     assert all(after[partition] > before[partition] for partition in before), "windows must not wait for Postgres"
+
+
+@pytest.mark.real_kafka
+async def test_windows_move_while_postgres_is_away(stack: Stack) -> None:
+    """Alerts wait for Postgres in both workers when one is killed: its partitions are served again all the same."""
+    script = Script(43, "moving")
+    async with Feed(stack.settings, script, per_second=150) as feed:
+        await feed.until_sent(600)
+        stack.postgres.stop()
+        await stack.until(lambda: all(waits_for_postgres(worker) for worker in stack.workers), 60, "alerts to wait")
+        stack.workers[0].kill()
+        seconds = await harm.served_again(stack)
+        stack.workers[0].start()
+        await feed.until_sent(300)
+        served = await harm.served_again(stack)
+        stack.start_postgres()
+        await feed.until_sent(300)
+        await feed.finish()
+        await stack.drained()
+        verdict = await judge(stack, feed.trades, script.venues)
+    log.info("served again after %.1f s, and %.1f s after the restart; %s", seconds, served, verdict)
+    assert seconds < TAKE_OVER_SECONDS
+
+
+def waits_for_postgres(worker: Process) -> bool:
+    """Whether a worker has tried Postgres in vain since it was up last."""
+    return worker.log_text().rfind("postgres does not answer") > worker.log_text().rfind("postgres answers again")
 
 
 @pytest.mark.parametrize("arrives", [True, False], ids=["answer lost", "statement lost"])

@@ -23,7 +23,12 @@ FREEZE_SECONDS = 70
 RESTART_EVERY_SECONDS = 5
 RESTARTS = 8
 
-pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(300),
+    pytest.mark.real_kafka,
+]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
