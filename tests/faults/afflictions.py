@@ -56,6 +56,23 @@ class World:
         await self.stack.until(condition, MET_SECONDS, what)
 
 
+def increased(processes: list[Process], metric: str, **labels: str) -> Callable[[], bool]:
+    """Return a condition: a metric of some process is above what it was at the first look."""
+    first: dict[str, float] = {}
+
+    def holds() -> bool:
+        for process in processes:
+            try:
+                value = process.metric(metric, **labels)
+            except OSError:
+                continue
+            if value > first.setdefault(process.name, value):
+                return True
+        return False
+
+    return holds
+
+
 Affliction = Callable[[World], Awaitable[str]]
 
 
@@ -237,6 +254,7 @@ async def redis_fails(world: World) -> str:
     """Refused, a black hole, 5 s slow, emptied, or gone with all it held."""
     stack = world.stack
     how = world.random.choice(("refused", "silent", "slow", "emptied", "replaced"))
+    met = increased(stack.producers, "liqmon_redis_unavailable_seconds_total")
     if how == "refused":
         await stack.to_redis.refuse()
     elif how == "silent":
@@ -248,6 +266,8 @@ async def redis_fails(world: World) -> str:
     else:
         stack.redis.stop()
     seconds = await world.some_time(1, 10)
+    if how != "emptied":
+        await world.met(met, "producers to miss Redis")
     if how == "replaced":
         stack.start_redis()
     await stack.to_redis.heal()
@@ -278,11 +298,12 @@ async def discord_misbehaves(world: World) -> str:
     stack = world.stack
     how = world.random.choice(("429", "500", "dropped", "refused"))
     if how == "refused":
-        refused = stack.to_discord.struck["refuse"]
         await stack.to_discord.refuse()
-        await world.some_time(3, 15)
-        await stack.to_discord.heal()
-        return f"Discord refused, {stack.to_discord.struck['refuse'] - refused} connections reset"
+        try:
+            await world.met(increased(stack.workers, "liqmon_sink_retries_total", sink="discord"), "refusals")
+        finally:
+            await stack.to_discord.heal()
+        return "Discord refused"
     kinds = {"429": rate_limited(0.5), "500": Behaviour(status=500), "dropped": accepted_then_dropped()}
     stack.discord.script.extend([kinds[how]] * world.random.randint(1, 5))
     await world.met(lambda: not stack.discord.script, "Discord to be asked")
