@@ -32,7 +32,7 @@ from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
 from streams.transport import Transport
 from tables.keeper import Claims, Keeper
-from tables.live import LiveWindows
+from tables.live import LiveWindows, live_link
 from tables.state import Market, Span
 from tables.stores.base import StateStore
 from tables.stores.wiped import carry_over
@@ -246,7 +246,8 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
         partitions = {tp.partition for tp in revoked if tp.topic == TRADES}
         app.evaluator.drop(iter(app.keeper.forget(partitions)))
 
-    app.live_windows = LiveWindows(app.settings, add_routes(app))
+    link = live_link(app.settings)
+    app.live_windows = LiveWindows(link, add_routes(app, link))
     return app
 
 

@@ -27,6 +27,14 @@ def window(venue: str, symbol: str) -> str:
     return f"{PREFIX}:window:{venue}:{symbol}"
 
 
+def windows_of(partition: int | str) -> str:
+    """Return the key of the sorted set of a partition's live windows: their keys by when each was last written.
+
+    A member is dropped when its hash has expired; the set lives as long as they do.
+    """
+    return f"{PREFIX}:windows:{partition}"
+
+
 def table_prefix(app_id: str, table: str) -> str:
     """Return what every key of a table begins with."""
     return f"{PREFIX}:table:{app_id}:{table}:"

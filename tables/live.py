@@ -28,11 +28,12 @@ BUDGET_SECONDS: Final = 0.005
 MAX_MARKETS_A_WRITE: Final = 200
 DEADLINE_SECONDS: Final = 0.25
 
-# KEYS: one a market. ARGV: lifetime in seconds; for each market its partition, its offset, the number of arguments
-# that follow, and those: fields and values. An owner that was frozen while its partition moved knows less than what is
-# there, and its offset says so.
+# KEYS: one a market. ARGV: lifetime in seconds, the time, what the keys of the partitions' lists begin with; for each
+# market its partition, its offset, the number of arguments that follow, and those: fields and values. An owner that was
+# frozen while its partition moved knows less than what is there, and its offset says so.
 WRITE: Final = Script("""
-local at = 2
+local at = 4
+local lists = {}
 for _, key in ipairs(KEYS) do
   local partition, offset, last = ARGV[at], tonumber(ARGV[at + 1]), at + 2 + ARGV[at + 2]
   local stored = redis.call('HMGET', key, 'partition', 'offset')
@@ -40,24 +41,33 @@ for _, key in ipairs(KEYS) do
     redis.call('DEL', key)
     redis.call('HSET', key, 'partition', partition, 'offset', offset, unpack(ARGV, at + 3, last))
     redis.call('EXPIRE', key, ARGV[1])
+    redis.call('ZADD', ARGV[3] .. partition, ARGV[2], key)
+    lists[ARGV[3] .. partition] = true
   end
   at = last + 1
+end
+for list, _ in pairs(lists) do
+  redis.call('ZREMRANGEBYSCORE', list, '-inf', ARGV[2] - ARGV[1])
+  redis.call('EXPIRE', list, ARGV[1])
 end
 """)
 
 
-class LiveWindows:
-    """Writes the windows of the markets that this worker serves. Without REDIS_URL it does nothing."""
+def live_link(settings: Settings) -> RedisLink | None:
+    """Return the Redis that live windows are written to and read from; None without REDIS_URL."""
+    if settings.redis_url is None:
+        return None
+    return RedisLink(settings.redis_url.get_secret_value(), deadline_seconds=DEADLINE_SECONDS, without="live windows")
 
-    def __init__(self, settings: Settings, local: LocalMarkets) -> None:
+
+class LiveWindows:
+    """Writes the windows of the markets that this worker serves. Without a Redis it does nothing."""
+
+    def __init__(self, link: RedisLink | None, local: LocalMarkets) -> None:
         self._local = local
-        self._link: RedisLink | None = None
+        self._link = link
         self._task: asyncio.Task[None] | None = None
         self._written: dict[Rolling, tuple[int, float]] = {}
-        if settings.redis_url is not None:
-            self._link = RedisLink(
-                settings.redis_url.get_secret_value(), deadline_seconds=DEADLINE_SECONDS, without="live windows"
-            )
 
     async def start(self) -> None:
         """Begin to write, in the background."""
@@ -92,7 +102,7 @@ class LiveWindows:
         """Write the markets whose turn it is. Raises :class:`Outage`; they are written again when it is over."""
         now = time.monotonic()
         market_keys: list[str] = []
-        arguments: list[Any] = [keys.WINDOW_SECONDS]
+        arguments: list[Any] = [keys.WINDOW_SECONDS, f"{time.time():.3f}", keys.windows_of("")]
         taken: dict[Rolling, tuple[int, float]] = {}
         due = self._due(now)
         began = time.perf_counter()
@@ -132,6 +142,9 @@ class LiveWindows:
         last_price = next((one.last_price for one in figures if one.count), None)
         if last_price is not None:
             fields += ("last_price", repr(last_price))
+        if (mark := local.mark(market)) is not None:
+            fields += ("alert_rule", mark.rule, "alert_pane", mark.pane, "alert_severity", mark.severity)
+            fields += ("alert_episode", mark.episode, "alert_open", int(mark.open))
         for seconds, one in zip(local.windows, figures, strict=True):
             for name, value in zip(COLUMNS, figure_values(one), strict=True):
                 fields += (f"{seconds}.{name}", repr(value))

@@ -5,9 +5,12 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from streams.redis_link import RedisLink
 from tables.web.access import Access
 from tables.web.api import Api
 from tables.web.cluster import Cluster
+from tables.web.copies import Copies
+from tables.web.everywhere import Everywhere
 from tables.web.guard import add_headers, guard
 from tables.web.health import Health
 from tables.web.hub import Hub
@@ -17,8 +20,10 @@ from tables.web.pages import PAGES, Pages
 from tables.web.stream import Stream
 
 
-def add_routes(app: Any) -> LocalMarkets:
+def add_routes(app: Any, link: RedisLink | None) -> LocalMarkets:
     """Add the view to Faust's web server; return the markets it shows, with their sums.
+
+    ``link`` is the Redis with the live windows, which stand in for workers that do not answer.
 
     Raises :class:`streams.errors.BadSetting` where the settings would open it to the network without a token.
     """
@@ -26,8 +31,9 @@ def add_routes(app: Any) -> LocalMarkets:
     server: web.Application = app.web.web_app
     cluster = Cluster(app, access.headers)
     local = LocalMarkets(app, cluster)
-    hub = Hub(app, local, cluster, app.alert_history)
-    api = Api(app, hub, local, cluster, app.alert_history)
+    copies = Copies(link, local)
+    hub = Hub(app, local, cluster, copies, app.alert_history)
+    api = Api(app, hub, local, cluster, Everywhere(local, cluster, copies), app.alert_history)
     health, pages = Health(app), Pages()
     openapi = msgspec.json.encode(document(app.alert_history.row_type))
 

@@ -11,13 +11,14 @@ from aiohttp import web
 
 from streams.settings import SEVERITIES
 from tables.state import Market
-from tables.web.cluster import Cluster, PeerDown
+from tables.web.cluster import NOTES, Cluster, PeerDown
+from tables.web.everywhere import Everywhere
 from tables.web.exports import csv_response, csv_text
 from tables.web.guard import problem
 from tables.web.hub import AlertHistory, Hub
 from tables.web.local import LocalMarkets, age_seconds
 from tables.web.params import MAX_UNIX_SECONDS, Query
-from tables.web.rows import PaneRow, Panes, WindowRow, pane_rows
+from tables.web.rows import PaneRow, Panes, pane_rows
 from tables.web.workers import WorkerRow, Workers, producer_rows, silent_worker, worker_row
 
 SCOPES: Final = ("all", "local")
@@ -25,17 +26,23 @@ FORMATS: Final = ("json", "csv")
 RULES: Final = ("volume", "liquidation")
 MAX_ALERTS: Final = 5000
 DEFAULT_ALERTS: Final = 100
-NOTES: Final = "X-Liqmon-Notes"
-"""Header of answers that lack something: what, and why. The body of ``/api/windows`` is the plain list."""
-
 _ROWS_BETWEEN_TURNS: Final = 200
 
 
 class Api:
     """The handlers."""
 
-    def __init__(self, app: Any, hub: Hub, local: LocalMarkets, cluster: Cluster, history: AlertHistory) -> None:
+    def __init__(
+        self,
+        app: Any,
+        hub: Hub,
+        local: LocalMarkets,
+        cluster: Cluster,
+        everywhere: Everywhere,
+        history: AlertHistory,
+    ) -> None:
         self._app = app
+        self._everywhere = everywhere
         self._hub = hub
         self._local = local
         self._cluster = cluster
@@ -46,31 +53,11 @@ class Api:
         query = Query(request, ("venue", "symbol", "window_seconds", "scope"))
         venue, symbol = query.name("venue"), query.name("symbol")
         seconds = query.integer("window_seconds", low=1, high=86_400)
-        rows, notes = await self._window_rows(query.choice("scope", SCOPES, "all"), venue, symbol)
+        is_local = query.choice("scope", SCOPES, "all") == "local"
+        rows, notes = await (self._everywhere.own_rows if is_local else self._everywhere.rows)(venue, symbol)
         if seconds is not None:
             rows = [row for row in rows if row.window_seconds == seconds]
         return _json(sorted(rows, key=lambda row: (row.venue, row.symbol, row.window_seconds)), notes)
-
-    async def _window_rows(
-        self, scope: str, venue: str | None, symbol: str | None
-    ) -> tuple[list[WindowRow], list[str]]:
-        if scope == "local":
-            return await self._local.window_rows(venue, symbol), []
-        asked = {name: value for name, value in (("venue", venue), ("symbol", symbol)) if value is not None}
-        own, (bodies, notes) = await asyncio.gather(
-            self._local.window_rows(venue, symbol),
-            self._cluster.get_all("/api/windows", {**asked, "scope": "local"}),
-        )
-        rows = {(row.venue, row.symbol, row.window_seconds): row for row in own}
-        for body in bodies:
-            try:
-                for row in msgspec.json.decode(body, type=list[WindowRow]):
-                    rows.setdefault(
-                        (row.venue, row.symbol, row.window_seconds), msgspec.structs.replace(row, source="peer")
-                    )
-            except msgspec.MsgspecError:
-                notes.append("a worker answered with rows of another version; they are missing")
-        return list(rows.values()), notes
 
     async def panes(self, request: web.Request) -> web.StreamResponse:
         """Answer the panes of one market, from the worker that serves it."""
@@ -157,16 +144,19 @@ class Api:
         own = await worker_row(self._app, self._local, self._hub.watchers)
         if query.choice("scope", SCOPES, "all") == "local":
             return _json(Workers(self._cluster.here, [own], [], []))
-        (bodies, notes), producers = await asyncio.gather(
+        answers, producers = await asyncio.gather(
             self._cluster.get_all("/api/workers", {"scope": "local"}),
             producer_rows(self._app.settings.producer_urls),
         )
-        rows = {own.url: own}
-        for body in bodies:
+        rows, notes = {own.url: own}, []
+        for url, answer in answers.items():
+            if isinstance(answer, PeerDown) or answer.status != HTTPStatus.OK:
+                notes.append(str(answer) if isinstance(answer, PeerDown) else f"{url} answered {answer.status}")
+                continue
             try:
-                rows.update((row.url, row) for row in msgspec.json.decode(body, type=Workers).rows)
+                rows.update((row.url, row) for row in msgspec.json.decode(answer.body, type=Workers).rows)
             except msgspec.MsgspecError:
-                notes.append("a worker of another version answered")
+                notes.append(f"{url} answered as no worker of this version does")
         for url, partitions in self._cluster.partitions().items():
             if url not in rows:
                 rows[url] = silent_worker(url, partitions, "does not answer")

@@ -5,6 +5,7 @@ reads slowly gets the latest state, and nobody has a queue.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -27,6 +28,7 @@ class Key(msgspec.Struct, frozen=True):
     owner: str = ""
     partition: int = -1
     offset: int = -1
+    copied: float | None = None
 
 
 class _Entry:
@@ -68,6 +70,16 @@ class Board:
         if known is not None and known.owner != key.owner and known.offset > key.offset and is_alive(known.owner):
             return
         self._put(key, raw)
+
+    def put_copy(self, row: MarketRow) -> None:
+        """Take over a row whose owner does not answer, unless as much is known from a worker or a later copy."""
+        entry = self._entries.get((row.venue, row.symbol))
+        if entry is not None:
+            known = entry.key
+            known_at = math.inf if known.copied is None else known.copied
+            if (known.offset, known_at) >= (row.offset, row.copied or 0.0):
+                return
+        self._put(Key(row.venue, row.symbol, row.owner, row.partition, row.offset, row.copied), _encode(row))
 
     def _put(self, key: Key, row: bytes) -> None:
         entry = self._entries.setdefault((key.venue, key.symbol), _Entry(key))
@@ -133,7 +145,7 @@ class Board:
     def _compose(self, seen: int, owner: str | None) -> bytes:
         entries = [entry for entry in self._entries.values() if owner is None or entry.key.owner == owner]
         parts = []
-        if self._status_revision > seen and owner is None:
+        if self._status_revision > seen:
             parts.append(event("status", self._status))
         rows = [entry.row for entry in entries if entry.row_revision > seen]
         if rows:

@@ -17,19 +17,24 @@ PEER_SECONDS: Final = 1.0
 MAX_ANSWER_BYTES: Final = 64 * 1024**2
 
 
+NOTES: Final = "X-Liqmon-Notes"
+"""Header of answers that lack something: what, and why. The body of ``/api/windows`` is the plain list."""
+
+
 class PeerDown(Exception):
     """Another worker did not answer in time, or not as one of this program."""
 
 
 class Answer:
-    """What another worker said."""
+    """What another worker said; ``notes`` is what its answer lacks."""
 
-    __slots__ = ("body", "content_type", "status")
+    __slots__ = ("body", "content_type", "notes", "status")
 
-    def __init__(self, status: int, content_type: str, body: bytes) -> None:
+    def __init__(self, status: int, content_type: str, body: bytes, notes: str = "") -> None:
         self.status = status
         self.content_type = content_type
         self.body = body
+        self.notes = notes
 
 
 class Cluster:
@@ -78,25 +83,21 @@ class Cluster:
                     body += chunk
                     if len(body) > MAX_ANSWER_BYTES:
                         raise PeerDown(f"{url} answers without an end")
-                return Answer(response.status, response.content_type, bytes(body))
+                return Answer(response.status, response.content_type, bytes(body), response.headers.get(NOTES, ""))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise PeerDown(f"{url} does not answer ({type(error).__name__})") from None
 
-    async def get_all(self, path: str, query: Mapping[str, str]) -> tuple[list[bytes], list[str]]:
-        """Ask all other workers at once; return the bodies of those that answered well, and a note for each other."""
+    async def get_all(self, path: str, query: Mapping[str, str]) -> dict[str, Answer | PeerDown]:
+        """Ask all other workers at once; return what each answered, or that it did not."""
+
+        async def ask(url: str) -> Answer | PeerDown:
+            try:
+                return await self.get(url, path, query)
+            except PeerDown as down:
+                return down
+
         peers = self.peers()
-        answers = await asyncio.gather(*(self.get(url, path, query) for url in peers), return_exceptions=True)
-        bodies, notes = [], []
-        for url, answer in zip(peers, answers, strict=True):
-            if isinstance(answer, Answer) and answer.status == 200:
-                bodies.append(answer.body)
-            elif isinstance(answer, Answer):
-                notes.append(f"{url} answered {answer.status}; what it serves is missing")
-            elif isinstance(answer, PeerDown):
-                notes.append(f"{answer}; what it serves is missing")
-            elif isinstance(answer, BaseException):
-                raise answer
-        return bodies, notes
+        return dict(zip(peers, await asyncio.gather(*map(ask, peers)), strict=True))
 
     async def close(self) -> None:
         """Let go of connections."""

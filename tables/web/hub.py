@@ -2,21 +2,23 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
-import aiohttp
 import msgspec
 
 from streams.errors import Outage
 from tables.chunks import CHUNK_PANES
-from tables.web.board import Board, Key
-from tables.web.cluster import PEER_SECONDS, Cluster
+from tables.web.board import Board
+from tables.web.cluster import Cluster
+from tables.web.copies import Copies
 from tables.web.local import LocalMarkets
+from tables.web.peers import Peers
 from tables.web.rolling import Rolling
 
 log = logging.getLogger(__name__)
@@ -36,9 +38,9 @@ ALERTS_SECONDS: Final = 0.5
 ALERTS_OVERLAP: Final = timedelta(seconds=15)
 RECENT_ALERTS: Final = 50
 IDLE_SECONDS: Final = 15.0
-PEER_RETRY_SECONDS: Final = 1.0
-PEER_SILENCE_SECONDS: Final = 12.0
-MAX_LINE_BYTES: Final = 32 * 1024**2
+# A copy changes only where its owner lives and does not answer here.
+COPIES_SECONDS: Final = 1.0
+COPIES_SHARE: Final = 0.05
 
 
 class AlertHistory(Protocol):
@@ -90,9 +92,12 @@ class Status(msgspec.Struct):
 class Hub:
     """The board and the work that keeps it current. Nothing runs while nobody watches."""
 
-    def __init__(self, app: Any, local: LocalMarkets, cluster: Cluster, history: AlertHistory) -> None:
+    def __init__(self, app: Any, local: LocalMarkets, cluster: Cluster, copies: Copies, history: AlertHistory) -> None:
         self.board = Board()
-        self.watchers = 0
+        self._peers = Peers(cluster, self.board)
+        self._copies = copies
+        self.pages = 0
+        self.followers = 0
         self._app = app
         self._local = local
         self._cluster = cluster
@@ -100,21 +105,31 @@ class Hub:
         self._versions: dict[Rolling, int] = {}
         self._sparks: dict[Rolling, int] = {}
         self._turn: deque[tuple[int, Rolling]] = deque()
-        self._peers: dict[str, asyncio.Task[None]] = {}
-        self._answering: set[str] = set()
         self._alerts_available = True
         self._seen_alerts: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self._beside: list[asyncio.Task[None]] = []
         self._task: asyncio.Task[None] | None = None
 
-    def open(self) -> None:
-        """Count one more watcher."""
-        self.watchers += 1
+    @property
+    def watchers(self) -> int:
+        """How many streams are open, of pages and of other workers."""
+        return self.pages + self.followers
+
+    def open(self, *, follower: bool) -> None:
+        """Count one more stream. A follower is another worker: it wants own markets only."""
+        if follower:
+            self.followers += 1
+        else:
+            self.pages += 1
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
 
-    def close(self) -> None:
-        """Count one watcher less."""
-        self.watchers -= 1
+    def close(self, *, follower: bool) -> None:
+        """Count one stream less."""
+        if follower:
+            self.followers -= 1
+        else:
+            self.pages -= 1
 
     async def stop(self) -> None:
         """Stop all work and let every watcher go."""
@@ -125,15 +140,20 @@ class Hub:
                 await self._task
 
     async def _run(self) -> None:
-        alerts = asyncio.create_task(self._follow_alerts())
-        idle_since: float | None = None
+        watched = time.monotonic()
+        viewed = -math.inf
         try:
-            while idle_since is None or time.monotonic() - idle_since < IDLE_SECONDS:
-                idle_since = None if self.watchers else (idle_since or time.monotonic())
+            while (now := time.monotonic()) - watched < IDLE_SECONDS:
+                watched = now if self.watchers else watched
+                viewed = now if self.pages else viewed
                 began = time.perf_counter()
                 await self._local.load()
                 filling = self._refresh()
-                self._follow_peers()
+                # Workers that followed each other without a page would keep each other at it for ever.
+                if now - viewed < IDLE_SECONDS:
+                    self._look_around()
+                else:
+                    await self._look_away()
                 self.board.put_status(self._status())
                 self.board.publish()
                 cost = time.perf_counter() - began + self.watchers * SECONDS_PER_WATCHER
@@ -142,16 +162,26 @@ class Hub:
         except Exception:
             log.exception("the web view's stream stopped; the next watcher starts it again")
         finally:
-            tasks = [alerts, *self._peers.values()]
-            self._peers.clear()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._answering.clear()
+            await self._look_away()
             self._versions.clear()
             self._sparks.clear()
             self._turn.clear()
             self._local.forget()
+
+    def _look_around(self) -> None:
+        """Follow alerts, other workers, and the copies of those that do not answer."""
+        if not self._beside:
+            self._beside = [asyncio.create_task(self._follow_alerts())]
+            if self._copies.is_configured:
+                self._beside.append(asyncio.create_task(self._follow_copies()))
+        self._peers.follow()
+
+    async def _look_away(self) -> None:
+        beside, self._beside = self._beside, []
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+        await self._peers.stop()
 
     def _refresh(self) -> bool:
         """Bring rows of own markets up to date, in turn, while the budget lasts; return whether some are still new."""
@@ -181,54 +211,44 @@ class Hub:
     def _status(self) -> Status:
         here = self._cluster.here
         workers = [
-            PeerState(url, url == here or url in self._answering, partitions)
+            PeerState(url, not self._peers.is_silent(url), partitions)
             for url, partitions in self._cluster.partitions().items()
         ]
-        notes = [f"{worker.url} does not answer; its rows are old" for worker in workers if not worker.answering]
+        instead = "old, or copies from Redis" if self._copies.available else "old or missing"
+        notes = [f"{worker.url} does not answer; its rows are {instead}" for worker in workers if not worker.answering]
         if not self._alerts_available:
             notes.append("Postgres does not answer: alerts are missing")
         if self._app.rebalancing:
             notes.append("partitions are moving between workers")
-        ready = not self._app.rebalancing and bool(self._app.tables.actives_ready)
-        return Status(here, ready, self._alerts_available, workers, notes)
+        return Status(here, self._local.is_serving, self._alerts_available, workers, notes)
 
-    def is_alive(self, url: str) -> bool:
-        """Whether a worker is this one, or one that answers."""
-        return url == self._cluster.here or url in self._answering
-
-    # Other workers
-
-    def _follow_peers(self) -> None:
-        peers = set(self._cluster.peers())
-        for url in [url for url in self._peers if url not in peers]:
-            self._peers.pop(url).cancel()
-            self._answering.discard(url)
-        for url in peers - self._peers.keys():
-            self._answering.add(url)
-            self._peers[url] = asyncio.create_task(self._follow_peer(url))
-
-    async def _follow_peer(self, url: str) -> None:
-        """Read another worker's own rows as it streams them, for as long as it is in the group."""
+    async def _follow_copies(self) -> None:
+        """Put what Redis holds of partitions that nobody serves on the board, for who did not see it before."""
         while True:
-            try:
-                timeout = aiohttp.ClientTimeout(total=None, sock_connect=PEER_SECONDS, sock_read=PEER_SILENCE_SECONDS)
-                session = self._cluster.session()
-                async with session.get(f"{url}/api/stream", params={"scope": "local"}, timeout=timeout) as response:
-                    if response.status == 200:
-                        self._answering.add(url)
-                        await read_events(response.content, self._take)
-            except (aiohttp.ClientError, OSError, TimeoutError, ValueError, msgspec.MsgspecError) as error:
-                log.debug("the stream of %s ended: %r", url, error)
-            self._answering.discard(url)
-            await asyncio.sleep(PEER_RETRY_SECONDS)
+            await asyncio.sleep(COPIES_SECONDS)
+            served = self._served()
+            for partition in range(self._local.partition_count):
+                if partition not in served and self._copies.available:
+                    with suppress(Outage):
+                        await self._take_copies(partition)
 
-    async def _take(self, name: str, data: bytes) -> None:
-        if name == "rows":
-            for raw in msgspec.json.decode(data, type=list[msgspec.Raw]):
-                self.board.put_peer_row(msgspec.json.decode(raw, type=Key), bytes(raw), self.is_alive)
-        elif name == "sparks":
-            for raw in msgspec.json.decode(data, type=list[msgspec.Raw]):
-                self.board.put_spark(msgspec.json.decode(raw, type=Key), bytes(raw))
+    async def _take_copies(self, partition: int) -> None:
+        began = time.perf_counter()
+        async for copies in self._copies.read(partition):
+            for copy in copies:
+                self.board.put_copy(self._copies.market_row(copy))
+            await asyncio.sleep((time.perf_counter() - began) / COPIES_SHARE)
+            began = time.perf_counter()
+
+    def _served(self) -> set[int]:
+        """Return the partitions whose worker answers and has them."""
+        serving = {*self._peers.serving, *((self._cluster.here,) if self._local.is_serving else ())}
+        return {
+            partition
+            for url, partitions in self._cluster.partitions().items()
+            if url in serving
+            for partition in partitions
+        }
 
     # Alerts
 
@@ -260,20 +280,3 @@ class Hub:
         while len(self._seen_alerts) > 5000:
             del self._seen_alerts[next(iter(self._seen_alerts))]
         return True
-
-
-async def read_events(content: aiohttp.StreamReader, take: Callable[[str, bytes], Awaitable[None]]) -> None:
-    """Call ``take`` with the name and data of each server-sent event, until the stream ends.
-
-    Raises :class:`ValueError` for a line that is longer than any this program sends.
-    """
-    buffer = b""
-    async for chunk in content.iter_any():
-        buffer += chunk
-        if len(buffer) > MAX_LINE_BYTES:
-            raise ValueError("an event without an end")
-        *events, buffer = buffer.split(b"\n\n")
-        for one in events:
-            fields = dict(line.partition(b": ")[::2] for line in one.split(b"\n") if not line.startswith(b":"))
-            if b"event" in fields:
-                await take(fields[b"event"].decode(), fields.get(b"data", b""))

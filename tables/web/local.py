@@ -2,17 +2,31 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Protocol
 
 from streams.settings import SEVERITIES
 from tables.state import Market
 from tables.web.cluster import Cluster
 from tables.web.rolling import SPARK_STEP, Rolling
-from tables.web.rows import COLUMNS, MarketRow, Spark, WindowRow, figure_values, mark_of, usd
+from tables.web.rows import COLUMNS, Mark, MarketRow, Spark, WindowRow, figure_values, mark_of, usd
 
 SLICE_SECONDS: Final = 0.004
 """How long rows are made before the stream's messages have their turn again."""
+
+
+class Rule(Protocol):
+    """What the view needs to know of a market's rule: ``agents.rules`` has the whole of it."""
+
+    @property
+    def name(self) -> str:
+        """``volume`` or ``liquidation``."""
+        ...
+
+    @property
+    def threshold_micro_usd(self) -> int:
+        """What alerts begin with."""
+        ...
 
 
 class LocalMarkets:
@@ -25,6 +39,7 @@ class LocalMarkets:
         self.pane_seconds: int = settings.pane_ms // 1000
         self.windows = tuple(sorted({*settings.windows, settings.window_seconds}))
         self.rule_window: int = settings.window_seconds
+        self.partition_count: int = settings.topic_partitions
         self._cooldown: int = settings.alert_cooldown_sec // self.pane_seconds
         self._rolling: dict[Market, Rolling] = {}
         # Whether someone beside the web view goes on using the sums.
@@ -35,13 +50,16 @@ class LocalMarkets:
         """The address under which this worker is announced."""
         return self._cluster.here
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether this worker has what is assigned to it: not while partitions move and tables are restored."""
+        return not self._app.rebalancing and bool(self._app.tables.actives_ready)
+
     async def load(self) -> None:
         """Bring markets into memory that have not traded since this worker took their partition over."""
-        app = self._app
-        if app.rebalancing or not app.tables.actives_ready:
-            return
-        for partition in self.served():
-            await app.keeper.preload(partition)
+        if self.is_serving:
+            for partition in self.served():
+                await self._app.keeper.preload(partition)
 
     def served(self) -> list[int]:
         """Return the partitions that this worker serves now."""
@@ -106,10 +124,8 @@ class LocalMarkets:
     def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
         """Return a market with all its windows."""
         market = rolling.market
-        rule = self._app.evaluator.rules.rule_for(market.symbol)
-        figures = rolling.figures()
-        judged = figures[self.windows.index(self.rule_window)]
-        amount = judged.liquidation_volume_micro_usd if rule.name == "liquidation" else judged.total_volume_micro_usd
+        rule = self.rule(market.symbol)
+        windows = [figure_values(figures) for figures in rolling.figures()]
         return MarketRow(
             venue=market.venue,
             symbol=market.symbol,
@@ -120,10 +136,24 @@ class LocalMarkets:
             pane=market.watermark * self.pane_seconds,
             rule=rule.name,
             threshold_usd=usd(rule.threshold_micro_usd),
-            amount_usd=usd(amount),
-            mark=mark_of(market, rule.name, SEVERITIES, self._cooldown, self.pane_seconds),
-            windows=[figure_values(figure) for figure in figures],
+            amount_usd=self.judged(rule, windows),
+            mark=self.mark(market),
+            windows=windows,
         )
+
+    def rule(self, symbol: str) -> Rule:
+        """Return the rule that judges a market."""
+        rule: Rule = self._app.evaluator.rules.rule_for(symbol)
+        return rule
+
+    def judged(self, rule: Rule, windows: Sequence[Sequence[float]]) -> float:
+        """Return what a rule compares with its threshold, in USD, of figures in the order of the windows."""
+        name = "liquidation_volume_usd" if rule.name == "liquidation" else "total_volume_usd"
+        return windows[self.windows.index(self.rule_window)][COLUMNS.index(name)]
+
+    def mark(self, market: Market) -> Mark | None:
+        """Return the latest alert of a market's rule, if there was one."""
+        return mark_of(market, self.rule(market.symbol).name, SEVERITIES, self._cooldown, self.pane_seconds)
 
     def spark(self, rolling: Rolling) -> Spark:
         """Return a market's sparkline."""

@@ -5,7 +5,8 @@ from typing import Any, Final
 import msgspec
 
 from streams.settings import SEVERITIES
-from tables.web.api import DEFAULT_ALERTS, FORMATS, MAX_ALERTS, NOTES, RULES, SCOPES
+from tables.web.api import DEFAULT_ALERTS, FORMATS, MAX_ALERTS, RULES, SCOPES
+from tables.web.cluster import NOTES
 from tables.web.hub import Status
 from tables.web.params import MAX_UNIX_SECONDS, NAME_PATTERN
 from tables.web.rows import MarketRow, Panes, Spark, WindowRow

@@ -46,11 +46,18 @@ class WindowRow(msgspec.Struct, frozen=True):
     owner: Annotated[str, msgspec.Meta(description="address of the worker that serves the market's partition")]
     partition: int
     source: Annotated[
-        str, msgspec.Meta(description="memory: read by the worker that answered; peer: asked of its owner")
+        str,
+        msgspec.Meta(
+            description="memory: of the worker that answered; peer: asked of its owner; redis: a copy that its owner "
+            "left, which does not answer"
+        ),
     ]
     age_seconds: Annotated[
         float | None, msgspec.Meta(description="since the market's last trade was received; null where unknown")
     ]
+    copy_age_seconds: Annotated[
+        float | None, msgspec.Meta(description="since the copy in Redis was written; null for other sources")
+    ] = None
 
 
 COLUMNS: Final = WindowRow.__struct_fields__[5:20]
@@ -130,6 +137,9 @@ class MarketRow(msgspec.Struct, frozen=True):
     amount_usd: Annotated[float, msgspec.Meta(description="what the rule compares with its threshold")]
     mark: Mark | None
     windows: list[list[float]]
+    copied: Annotated[
+        float | None, msgspec.Meta(description="of a copy from Redis: when it was written, unix seconds; else null")
+    ] = None
 
 
 class Spark(msgspec.Struct, frozen=True):

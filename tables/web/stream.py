@@ -19,6 +19,8 @@ from tables.web.rows import COLUMNS
 from tables.web.workers import versions
 
 MAX_WATCHERS: Final = 1000
+"""Of pages, and as many of other workers: pages do not keep workers from each other."""
+
 QUIET_SECONDS: Final = 4.0
 """An event is sent at least this often, so that a reader notices a connection that is dead."""
 
@@ -57,16 +59,16 @@ class Stream:
         """Send changes until the reader goes away; ``scope=local`` sends only what this worker serves."""
         query = Query(request, ("scope",))
         is_local = query.choice("scope", ("all", "local"), "all") == "local"
-        if self._hub.watchers >= MAX_WATCHERS:
+        if (self._hub.followers if is_local else self._hub.pages) >= MAX_WATCHERS:
             return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, "too many streams are open")
         response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: "text/event-stream", "X-Accel-Buffering": "no"})
         await add_headers(request, response)
-        self._hub.open()
+        self._hub.open(follower=is_local)
         try:
             await response.prepare(request)
             await self._send(response, self._local.here if is_local else None)
         finally:
-            self._hub.close()
+            self._hub.close(follower=is_local)
         return response
 
     async def _send(self, response: web.StreamResponse, owner: str | None) -> None:

@@ -1,8 +1,11 @@
 """A page on one of two workers, when the other is killed."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import Page
 
 from streams.embedded import EmbeddedPostgres
 from tests.browser.conftest import Open
@@ -16,27 +19,30 @@ TOKEN = "a token of the operator's"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
-@pytest.fixture(scope="module")
-def view(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
-    """Give a stack whose workers ask for a token."""
+@pytest.fixture
+def view(postgres_server: EmbeddedPostgres, tmp_path: Path, redis_url: str) -> Iterator[View]:
+    """Give a stack whose workers ask for a token and have a Redis."""
     reason = RealKafka.available()
     if reason is not None:
         pytest.skip(f"not covered: several workers need a real Kafka ({reason})")
-    directory = tmp_path_factory.mktemp("browser-replicas")
+    environment = {"WEB_TOKEN": TOKEN, "REDIS_URL": redis_url}
     database = new_database(postgres_server)
-    with RealKafka(directory / "kafka") as kafka, View(directory, database, broker=kafka, WEB_TOKEN=TOKEN) as view:
+    with RealKafka(tmp_path / "kafka") as kafka, View(tmp_path, database, broker=kafka, **environment) as view:
         yield view
 
 
 def test_the_page_recovers_when_an_owner_is_killed(view: View, visit: Open) -> None:
-    """Who logged in sees all markets; the killed worker's rows stay, marked as old, until the other one has them."""
+    """Who logged in sees all markets, and goes on to: the killed worker's rows stay, marked, until the other has them.
+
+    A page that is opened meanwhile shows copies from Redis, and says how old they are.
+    """
     trades = SCENARIOS["several markets"](4)
     symbols = {symbol for _, symbol in Oracle(trades).markets()}
     first, second = view.start("first"), view.start("second")
 
     def owners() -> dict[str, str]:
         rows = ask(first.port, "/api/windows", {"window_seconds": 300}, headers=HEADERS).json
-        return {row["symbol"]: row["owner"] for row in rows}
+        return {row["symbol"]: row["owner"] for row in rows if row["source"] != "redis"}
 
     def shares() -> list[int]:
         rows = ask(first.port, "/api/workers", headers=HEADERS).json["rows"]
@@ -45,31 +51,72 @@ def test_the_page_recovers_when_an_owner_is_killed(view: View, visit: Open) -> N
     eventually(lambda: shares() == [2, 2], "both workers to have two partitions each", 40)
     view.publish(trades)
     view.settle([first, second], len(trades))
-    moved = {symbol for symbol, owner in owners().items() if owner.endswith(str(second.port))}
-    assert moved
+    owned = {symbol for symbol, owner in owners().items() if owner.endswith(str(second.port))}
+    assert owned
 
-    visited = visit(first.port, live=False)
-    page = visited.page
+    page = visit(first.port, live=False).page
+    log_in(page)
+    for symbol in symbols:
+        page.locator(f'.row[data-symbol="{symbol}"]').wait_for()
+    assert page.locator(".row.old").count() == 0
+    second.kill()
+    expect_old(page, owned, second.port)
+    expect_healed(page, symbols)
+    assert set(owners().values()) == {f"http://127.0.0.1:{first.port}"}
+
+    # Once more, on a worker that nobody looked at while the other lived.
+    page.goto("about:blank")
+    second.start()
+    second.wait_ready()
+    assert first.stop() == 0
+    eventually(lambda: len(rows_of(second.port)) == len(symbols), "all markets to be on the second worker", 40)
+    first.start()
+    first.wait_ready()
+    eventually(lambda: shares() == [2, 2], "both workers to have two partitions each", 40)
+    eventually(lambda: owners().keys() == symbols, "every market to be served", 40)
+    owned = {symbol for symbol, owner in owners().items() if owner.endswith(str(second.port))}
+    workers = ask(first.port, "/api/workers", headers=HEADERS).json["rows"]
+    assert [row["watchers"] for row in workers] == [0, 0], "workers must not follow each other for no one"
+    second.kill()
+    page = visit(first.port, live=False).page
+    log_in(page)
+    expect_old(page, owned, second.port)
+    for symbol in owned:
+        page.locator(f'.row[data-symbol="{symbol}"] .market small', has_text="copy, ").wait_for(timeout=5_000)
+    expect_healed(page, symbols)
+    assert page.locator(".market small", has_text="copy").count() == 0
+    page.locator("#logout button").click()
+    page.wait_for_url("**/login")
+
+
+def log_in(page: Page) -> None:
+    """Give a wrong token, then the right one."""
     page.wait_for_url("**/login")
     page.fill("[name=token]", "a wrong one")
     page.locator("button", has_text="Log in").click()
     page.locator("#wrong", has_text="not the token").wait_for()
     page.fill("[name=token]", TOKEN)
     page.locator("button", has_text="Log in").click()
-    for symbol in symbols:
-        page.locator(f'.row[data-symbol="{symbol}"]').wait_for()
-    assert page.locator(".row.old").count() == 0
 
-    second.kill()
-    page.locator("#notes", has_text=f"127.0.0.1:{second.port} does not answer").wait_for(timeout=10_000)
-    page.wait_for_function(f"() => document.querySelectorAll('.body .row.old').length === {len(moved)}")
 
+def rows_of(port: int) -> list[dict[str, Any]]:
+    """Return a row a market that a worker serves itself."""
+    query = {"window_seconds": 300, "scope": "local"}
+    rows: list[dict[str, Any]] = ask(port, "/api/windows", query, headers=HEADERS).json
+    return rows
+
+
+def expect_old(page: Page, owned: set[str], port: int) -> None:
+    """Wait until the rows of a worker that is gone are marked, with a note."""
+    page.locator("#notes", has_text=f"127.0.0.1:{port} does not answer").wait_for(timeout=10_000)
+    page.wait_for_function(f"() => document.querySelectorAll('.body .row.old').length === {len(owned)}")
+
+
+def expect_healed(page: Page, symbols: set[str]) -> None:
+    """Wait until every row is served again and nothing is noted."""
     page.wait_for_function(
         "() => !document.querySelector('.body .row.old') && !document.getElementById('notes').textContent",
         timeout=40_000,
     )
-    assert set(owners().values()) == {f"http://127.0.0.1:{first.port}"}
     for symbol in symbols:
         assert page.locator(f'.row[data-symbol="{symbol}"]').is_visible()
-    page.locator("#logout button").click()
-    page.wait_for_url("**/login")

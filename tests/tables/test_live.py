@@ -15,10 +15,10 @@ from streams.embedded import EmbeddedPostgres
 from streams.records import Kind, Side
 from streams.settings import load_settings
 from tables import live
-from tables.live import LiveWindows
+from tables.live import LiveWindows, live_link
 from tables.state import Market, Span
 from tables.web.rolling import Rolling
-from tables.web.rows import COLUMNS, figure_values
+from tables.web.rows import COLUMNS, Mark, figure_values
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until
 from tests.faults.proxy import Proxy
@@ -43,7 +43,12 @@ class Markets:
     def __init__(self) -> None:
         self.is_kept = False
         self.markets: dict[str, tuple[int, Rolling]] = {}
+        self.marks: dict[str, Mark] = {}
         self.trades = 0
+
+    def mark(self, market: Market) -> Mark | None:
+        """Return a market's latest alert, as that test set it."""
+        return self.marks.get(market.symbol)
 
     async def load(self) -> None:
         """Have everything in memory already."""
@@ -80,7 +85,7 @@ def markets() -> Markets:
 async def writer(redis_url: str, markets: Markets, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LiveWindows]:
     """Give a writer that writes every 10 ms."""
     monkeypatch.setattr(live, "WRITE_SECONDS", 0.01)
-    writer = LiveWindows(load_settings(redis_url=redis_url), markets)  # type: ignore[arg-type]
+    writer = LiveWindows(live_link(load_settings(redis_url=redis_url)), markets)  # type: ignore[arg-type]
     await writer.start()
     yield writer
     await writer.stop()
@@ -126,8 +131,10 @@ class TestContent:
 
     async def test_every_field_is_documented(self, markets: Markets, server: redis.Redis) -> None:
         """In docs/redis.md, windows by the name of their figure."""
+        markets.marks["BTC/USD"] = Mark("volume", NOON, "HIGH", NOON - 60, True)
         markets.trade("BTC/USD")
         await until(lambda: window_of(server, "BTC/USD"))
+        assert window_of(server, "BTC/USD")["alert_severity"] == "HIGH"
         text = DOCUMENT.read_text()
         for name in window_of(server, "BTC/USD"):
             assert f"`{name.rpartition('.')[2]}`" in text
@@ -178,7 +185,7 @@ class TestWriting:
         stale.here = "http://frozen"
         stale.trade("BTC/USD", 1)
         stale.trade("ETH/USD", 1, partition=1)
-        waking = LiveWindows(load_settings(redis_url=redis_url), stale)  # type: ignore[arg-type]
+        waking = LiveWindows(live_link(load_settings(redis_url=redis_url)), stale)  # type: ignore[arg-type]
         await waking.start()
         await until(lambda: window_of(server, "ETH/USD")["owner"] == "http://frozen")
         assert window_of(server, "BTC/USD")["owner"] == Markets.here
@@ -212,7 +219,7 @@ class TestWriting:
         monkeypatch.setattr("streams.redis_link.LAST_PROBE_SECONDS", 0.05)
         caplog.set_level(logging.INFO, "streams.redis_link")
         async with Proxy(urlsplit(redis_url).port or 0) as network:
-            writer = LiveWindows(load_settings(redis_url=f"redis://{network.address}/0"), markets)  # type: ignore[arg-type]
+            writer = LiveWindows(live_link(load_settings(redis_url=f"redis://{network.address}/0")), markets)  # type: ignore[arg-type]
             await writer.start()
             markets.trade("BTC/USD")
             await until(lambda: window_of(server, "BTC/USD"))
@@ -227,7 +234,7 @@ class TestWriting:
 
     async def test_without_redis_url_nothing_runs(self, markets: Markets) -> None:
         """No task, no connection."""
-        writer = LiveWindows(load_settings(), markets)  # type: ignore[arg-type]
+        writer = LiveWindows(live_link(load_settings()), markets)  # type: ignore[arg-type]
         await writer.start()
         assert writer._task is None
         assert not markets.is_kept

@@ -3,6 +3,7 @@
 import { el, marketAddress, setClass, setText, svg } from "./dom.js";
 import { feed } from "./feed.js";
 import { NONE, age, count, decimals, percent, price, shortUsd, venueName, windowName } from "./format.js";
+import { copyAge } from "./shell.js";
 import { marketKey } from "./source.js";
 
 const SPARK = { width: 108, height: 26, seconds: 900 };
@@ -47,7 +48,9 @@ function market(cell, { row }) {
   const address = marketAddress(row.venue, row.symbol);
   if (link.getAttribute("href") !== address) link.href = address;
   setText(link, row.symbol);
-  setText(venue, venueName(row.venue));
+  const copied = copyAge(row);
+  setText(venue, copied ? `${venueName(row.venue)} · copy, ${copied}` : venueName(row.venue));
+  venue.title = copied ? `Its worker does not answer: a copy from Redis, ${copied} old` : "";
 }
 
 function lastPrice(cell, item) {

@@ -66,7 +66,7 @@ class Feed extends EventTarget {
   /** Whether the worker that serves a row answers. */
   isServed(row) {
     const worker = this.status?.workers.find((one) => one.url === row.owner);
-    return this.connection === "live" && (!this.status || Boolean(worker?.answering));
+    return this.connection === "live" && !row.copied && (!this.status || Boolean(worker?.answering));
   }
 
   /** A window's figure by name. */

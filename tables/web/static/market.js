@@ -7,7 +7,7 @@ import { feed } from "./feed.js";
 import { NONE, alertSentence, clock, count, dateTime, percent, price, shortUsd, usd, venueName, windowName } from "./format.js";
 import { PaneTable } from "./panes.js";
 import { columnsOf } from "./series.js";
-import { rowAge, startPage } from "./shell.js";
+import { copyAge, rowAge, startPage } from "./shell.js";
 import { alertKey } from "./source.js";
 
 // Late trades may still change panes as old as this; all of them are read again now and then.
@@ -136,10 +136,17 @@ function drawFacts() {
     volatility: `${(values.realized_volatility * 100).toFixed(3)}%`, balance: `$${shortUsd(values.buy_volume_usd)} / $${shortUsd(values.sell_volume_usd)}`,
     liquidated: `$${shortUsd(values.liquidation_long_usd)} / $${shortUsd(values.liquidation_short_usd)}`, largest: usd(values.largest_trade_usd),
     range: `${price(values.high, digits)} / ${price(values.low, digits)}`, reach: `${((row.amount_usd / row.threshold_usd) * 100).toFixed(1)}% of $${shortUsd(row.threshold_usd)}`,
-    age: rowAge(row), newest: clock(row.pane), owner: row.owner.replace(/^https?:\/\//, ""), partition: `${row.partition} / ${count(row.offset)}`,
+    age: rowAge(row), newest: clock(row.pane), owner: ownerOf(row), partition: `${row.partition} / ${count(row.offset)}`,
   };
   for (const [name, text] of Object.entries(facts)) setText(byId(`fact-${name}`), text);
   document.querySelector("main").classList.toggle("old", !feed.isServed(row));
+}
+
+function ownerOf(row) {
+  const copied = copyAge(row);
+  const name = row.owner.replace(/^https?:\/\//, "");
+  if (copied) return `${name} does not answer; copy from Redis, ${copied} old`;
+  return feed.isServed(row) ? name : `${name} does not answer`;
 }
 
 function drawAlerts() {

@@ -151,4 +151,9 @@ export function rowAge(row) {
   return age(feed.now() - (row.received ?? row.pane + 1));
 }
 
+/** How old a row's figures are where they are a copy from Redis, as text; empty for figures of its worker. */
+export function copyAge(row) {
+  return row.copied ? age(feed.now() - row.copied) : "";
+}
+
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("themechange")));

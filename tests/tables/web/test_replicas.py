@@ -1,13 +1,17 @@
 """Several workers: any of them answers for all, and one that is gone costs its rows, with a note."""
 
+import json
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from streams.embedded import EmbeddedPostgres
 from tests.conftest import new_database
-from tests.faults.processes import Process
+from tests.faults.processes import Process, wait_until
 from tests.kafka.server import RealKafka
 from tests.oracle import Oracle
 from tests.recordings import SCENARIOS
@@ -17,15 +21,15 @@ TOKEN = "a token of the operator's"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
-@pytest.fixture(scope="module")
-def view(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
-    """Give a stack whose workers ask for a token, as in a network."""
+@pytest.fixture
+def view(postgres_server: EmbeddedPostgres, tmp_path: Path, redis_url: str) -> Iterator[View]:
+    """Give a stack whose workers ask for a token, as in a network, and have a Redis."""
     reason = RealKafka.available()
     if reason is not None:
         pytest.skip(f"not covered: several workers need a real Kafka ({reason})")
-    directory = tmp_path_factory.mktemp("replicas")
+    environment = {"WEB_TOKEN": TOKEN, "REDIS_URL": redis_url}
     database = new_database(postgres_server)
-    with RealKafka(directory / "kafka") as kafka, View(directory, database, broker=kafka, WEB_TOKEN=TOKEN) as view:
+    with RealKafka(tmp_path / "kafka") as kafka, View(tmp_path, database, broker=kafka, **environment) as view:
         yield view
 
 
@@ -40,8 +44,12 @@ def markets(worker: Process) -> dict[tuple[str, str], str]:
     return {(row["venue"], row["symbol"]): row["source"] for row in rows}
 
 
-def test_any_replica_answers_for_all(view: View) -> None:
-    """Rows, panes and workers are the same from either; killing one costs its rows until the other has them."""
+def test_any_replica_answers_for_all(view: View, redis_url: str) -> None:
+    """Rows, panes and workers are the same from either.
+
+    A killed worker's rows come from Redis, and say so; without that copy they are missing, with a note, until the
+    other worker has them.
+    """
     trades = SCENARIOS["several markets"](3)
     wanted = set(Oracle(trades).markets())
     first, second = view.start("first"), view.start("second")
@@ -60,6 +68,7 @@ def test_any_replica_answers_for_all(view: View) -> None:
         assert set(sources.values()) == {"memory", "peer"}
     assert same(get(first, "/api/windows").json) == same(get(second, "/api/windows").json)
 
+    sources_before = markets(first)
     remote = next(market for market, source in markets(first).items() if source == "peer")
     query = {"venue": remote[0], "symbol": remote[1], "from": 0}
     there, here = get(second, "/api/panes", **query).json, get(first, "/api/panes", **query).json
@@ -70,10 +79,23 @@ def test_any_replica_answers_for_all(view: View) -> None:
 
     assert ask(first.port, "/api/windows", {"scope": "local"}).status == 401
 
+    before = same(get(first, "/api/windows").json)
+    wait_until(lambda: copied(redis_url, before), 20, "live windows to be in Redis")
     second.kill()
-    answer = get(first, "/api/windows", window_seconds=300)
-    assert {(row["venue"], row["symbol"]) for row in answer.json} < wanted
-    assert f"{HOST}:{second.port} does not answer" in answer.headers["x-liqmon-notes"]
+    with_copies = get(first, "/api/windows")
+    assert same(with_copies.json) == before
+    copies = [row for row in with_copies.json if row["source"] == "redis"]
+    assert {row["owner"] for row in copies} == {f"http://{HOST}:{second.port}"}
+    assert all(0 <= row["copy_age_seconds"] < 60 for row in copies)
+    assert len(copies) == sum(source == "peer" for source in sources_before.values()) * 4
+    assert f"{HOST}:{second.port} does not answer" in with_copies.headers["x-liqmon-notes"]
+    assert "are copies from Redis, up to" in with_copies.headers["x-liqmon-notes"]
+    assert {row["symbol"] for row in streamed(first, len(wanted)) if row["copied"]} == {row["symbol"] for row in copies}
+
+    redis.Redis.from_url(redis_url).flushall()
+    without = get(first, "/api/windows", window_seconds=300)
+    assert {(row["venue"], row["symbol"]) for row in without.json} < wanted
+    assert "are missing" in without.headers["x-liqmon-notes"]
     assert get(first, "/api/panes", **query).status == 503
     silent = [row for row in get(first, "/api/workers").json["rows"] if not row["answering"]]
     assert [row["url"] for row in silent] == [f"http://{HOST}:{second.port}"]
@@ -92,7 +114,28 @@ def test_any_replica_answers_for_all(view: View) -> None:
 
 def same(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return rows without what depends on who is asked, and when."""
-    kept = [{name: value for name, value in row.items() if name not in {"source", "age_seconds"}} for row in rows]
-    for row in kept:
-        row.pop("owner")
-    return kept
+    varying = {"source", "age_seconds", "copy_age_seconds", "owner"}
+    return [{name: value for name, value in row.items() if name not in varying} for row in rows]
+
+
+def copied(redis_url: str, rows: list[dict[str, Any]]) -> bool:
+    """Whether Redis has as many trades of each market as these rows."""
+    server = redis.Redis.from_url(redis_url, decode_responses=True)
+    return all(
+        server.hget(f"liqmon:window:{row['venue']}:{row['symbol']}", f"{row['window_seconds']}.count")
+        == str(row["count"])
+        for row in rows
+    )
+
+
+def streamed(worker: Process, markets: int) -> list[dict[str, Any]]:
+    """Return the rows with which a worker's stream begins, once there are so many."""
+    request = urllib.request.Request(f"http://{HOST}:{worker.port}/api/stream", headers=HEADERS)
+    rows: dict[str, dict[str, Any]] = {}
+    with urllib.request.urlopen(request, timeout=10) as stream:
+        for line in stream:
+            if line.startswith(b"data: ["):
+                rows |= {row["symbol"]: row for row in json.loads(line[6:]) if "windows" in row}
+            if len(rows) == markets:
+                break
+    return list(rows.values())
