@@ -43,7 +43,8 @@ MAX_TIMESTAMP_AGE_US: Final = 3_600_000_000
 class Source(Protocol):
     """Where trades come from. A recording ends; a socket never does.
 
-    A source may also have ``connected`` (whether trades can arrive at present) and ``progress``.
+    A source may also have ``connected`` (whether trades can arrive at present), ``connection()`` (a
+    :class:`streams.status.Connection`) and ``progress``.
     """
 
     def batches(self) -> AsyncIterator[Batch]:
@@ -133,6 +134,7 @@ class Producer:
                 "published_trades": publisher.trades,
                 "published_frames": publisher.frames,
                 "dead_letters": publisher.letters,
+                "connections": [source.connection() for source in self._sources if hasattr(source, "connection")],
             },
         )
 

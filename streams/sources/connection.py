@@ -20,6 +20,7 @@ from streams.settings import Settings
 from streams.sources.pacing import FAST_TRIES, LEAST_SECONDS, MOST_SECONDS, Backoff, ConnectionLimiter
 from streams.sources.parsing import Parsed
 from streams.sources.subscriptions import Phase, Subscriptions
+from streams.status import Connection
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,8 @@ class Feed(ABC):
         )
         self._system = "online"
         self._opened = 0
+        self._changed_at: float | None = None
+        self._heard_at: float | None = None
         self._quiet_until = 0.0
         self._last_trade = {symbol: metrics.last_trade_seconds.labels(venue, symbol) for symbol in self.symbols}
 
@@ -163,8 +166,8 @@ class Feed(ABC):
                         yield batch
             finally:
                 keepalive.cancel()
-                self.connected = False
-                metrics.connected.labels(self.venue).set(0)
+                if self.connected:
+                    self._set_connected(connected=False)
 
     async def _read(self, socket: ClientConnection) -> AsyncGenerator[Batch, None]:
         deadline = time.monotonic() + self._timing.heartbeat_timeout_seconds
@@ -182,6 +185,7 @@ class Feed(ABC):
                     raise Outage(f"silent for {self._timing.heartbeat_timeout_seconds:g} s") from None
                 continue
             received_us = time.time_ns() // 1000
+            self._heard_at = received_us / 1e6
             heard = time.monotonic()
             parsed = self._parse(data)
             trades = self._take(parsed, heard, received_us)
@@ -240,8 +244,7 @@ class Feed(ABC):
                 return
 
     def _count_opened(self) -> None:
-        self.connected = True
-        metrics.connected.labels(self.venue).set(1)
+        self._set_connected(connected=True)
         if self._opened:
             self.reconnects += 1
             metrics.reconnects.labels(self.venue).inc()
@@ -251,6 +254,11 @@ class Feed(ABC):
             log.info("%s: connected, %d symbols", self.venue, len(self.symbols))
         self.subscriptions.connected()
         self._resubscribing(None)
+
+    def _set_connected(self, *, connected: bool) -> None:
+        self.connected = connected
+        self._changed_at = time.time()
+        metrics.connected.labels(self.venue).set(int(connected))
 
     def _report_loss(self, error: Exception, pause: float) -> None:
         if self._backoff.failures > 1 and time.monotonic() < self._quiet_until:
@@ -263,6 +271,19 @@ class Feed(ABC):
             str(error) or type(error).__name__,
             self._backoff.failures,
             when,
+        )
+
+    def connection(self) -> Connection:
+        """Return what is known of the socket."""
+        return Connection(
+            venue=self.venue,
+            address=urlsplit(self.url)._replace(netloc=urlsplit(self.url).netloc.rpartition("@")[2], query="").geturl(),
+            connected=self.connected,
+            since=self._changed_at,
+            last_message=self._heard_at,
+            reconnects=self.reconnects,
+            symbols=len(self.symbols),
+            unsettled=len(self.unsettled()),
         )
 
     def unsettled(self) -> list[str]:

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from streams.settings import SEVERITIES
 from tables.state import Market
-from tables.web.cluster import NOTES, Cluster, PeerDown
-from tables.web.everywhere import Everywhere
+from tables.web.cluster import NONSENSE, NOTES, Answer, Cluster, PeerDown
+from tables.web.everywhere import TAKING_OVER, Everywhere
 from tables.web.exports import csv_response, csv_text
 from tables.web.guard import problem
 from tables.web.hub import AlertHistory, Hub
@@ -73,7 +73,7 @@ class Api:
         if found is None and not is_local:
             return await self._ask_owner(request, symbol)
         if found is None:
-            return problem(request, HTTPStatus.NOT_FOUND, "no such market here")
+            return self._unknown(request)
         panes = await self._panes(*found, start, end)
         if as_csv:
             return csv_response(f"panes-{_file_name(symbol)}", csv_text(PaneRow.__struct_fields__, panes.rows))
@@ -105,18 +105,26 @@ class Api:
     async def _ask_owner(self, request: web.Request, symbol: str) -> web.StreamResponse:
         owner = self._cluster.owner(self._app.home(symbol))
         if owner is None or owner == self._cluster.here:
-            return problem(request, HTTPStatus.NOT_FOUND, "no such market")
+            return self._unknown(request)
         try:
             answer = await self._cluster.get(owner, request.path, {**request.query, "scope": "local"})
+            if answer.status == HTTPStatus.OK:
+                return _panes_of_peer(answer, symbol)
         except PeerDown as error:
             return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"{error}; it serves this market")
-        if answer.status == HTTPStatus.OK and answer.content_type == "text/csv":
-            return csv_response(f"panes-{_file_name(symbol)}", answer.body.decode())
-        if answer.status == HTTPStatus.OK:
-            return _json(msgspec.structs.replace(msgspec.json.decode(answer.body, type=Panes), source="peer"))
+        except NONSENSE:
+            return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"{owner} answered as no worker of this version")
         if answer.status == HTTPStatus.NOT_FOUND:
             return problem(request, HTTPStatus.NOT_FOUND, "no such market")
-        return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"{owner} answered {answer.status}")
+        return problem(
+            request, HTTPStatus.SERVICE_UNAVAILABLE, f"{owner} answered {answer.status}; it serves this market"
+        )
+
+    def _unknown(self, request: web.Request) -> web.StreamResponse:
+        """Answer that a market is not here: for good, or not yet."""
+        if self._local.is_serving:
+            return problem(request, HTTPStatus.NOT_FOUND, "no such market")
+        return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"{self._cluster.here} {TAKING_OVER}")
 
     async def alerts(self, request: web.Request) -> web.StreamResponse:
         """Answer the history of alerts from Postgres, newest first."""
@@ -155,13 +163,20 @@ class Api:
                 continue
             try:
                 rows.update((row.url, row) for row in msgspec.json.decode(answer.body, type=Workers).rows)
-            except msgspec.MsgspecError:
+            except NONSENSE:
                 notes.append(f"{url} answered as no worker of this version does")
         for url, partitions in self._cluster.partitions().items():
             if url not in rows:
                 rows[url] = silent_worker(url, partitions, "does not answer")
         found: list[WorkerRow] = sorted(rows.values(), key=lambda row: row.url)
         return _json(Workers(self._cluster.here, found, producers, notes))
+
+
+def _panes_of_peer(answer: Answer, symbol: str) -> web.Response:
+    """Pass on another worker's panes. Raises one of :data:`NONSENSE` where they are none."""
+    if answer.content_type == "text/csv":
+        return csv_response(f"panes-{_file_name(symbol)}", answer.body.decode())
+    return _json(msgspec.structs.replace(msgspec.json.decode(answer.body, type=Panes), source="peer"))
 
 
 def _json(value: Any, notes: Sequence[str] = ()) -> web.Response:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
+import msgspec
 
 from streams.topics import TRADES
 
@@ -19,6 +20,10 @@ MAX_ANSWER_BYTES: Final = 64 * 1024**2
 
 NOTES: Final = "X-Liqmon-Notes"
 """Header of answers that lack something: what, and why. The body of ``/api/windows`` is the plain list."""
+
+
+NONSENSE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding another program's answer may raise."""
 
 
 class PeerDown(Exception):

@@ -11,6 +11,7 @@ import msgspec
 
 from streams import keys
 from streams.redis_link import RedisLink, Script
+from tables.web.cluster import NONSENSE
 from tables.web.local import LocalMarkets
 from tables.web.rows import COLUMNS, Mark, MarketRow, WindowRow, usd
 
@@ -173,5 +174,5 @@ def _decoded(answer: Any) -> list[str]:
     """Return the strings of a JSON list; none where it is no such list (an empty table in Lua is ``{}``)."""
     try:
         return msgspec.json.decode(answer, type=list[str])
-    except (msgspec.MsgspecError, ValueError, TypeError):
+    except (*NONSENSE, TypeError):
         return []

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from streams.errors import Outage
-from tables.web.cluster import Answer, Cluster, PeerDown
+from tables.web.cluster import NONSENSE, Answer, Cluster, PeerDown
 from tables.web.copies import Copies
 from tables.web.local import LocalMarkets
 from tables.web.rows import WindowRow
@@ -91,7 +91,7 @@ def _read(url: str, answer: Answer | PeerDown) -> tuple[list[WindowRow], str]:
         return [], f"{url} answered {answer.status}"
     try:
         rows = msgspec.json.decode(answer.body, type=list[WindowRow])
-    except msgspec.MsgspecError:
+    except NONSENSE:
         return [], f"{url} answered as no worker of this version does"
     return [msgspec.structs.replace(row, source="peer") for row in rows], answer.notes
 

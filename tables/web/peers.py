@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 
 from tables.web.board import Board, Key
-from tables.web.cluster import PEER_SECONDS, Cluster
+from tables.web.cluster import NONSENSE, PEER_SECONDS, Cluster
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Peers:
                     if response.status == 200:
                         self.answering.add(url)
                         await read_events(response.content, take)
-            except (aiohttp.ClientError, OSError, TimeoutError, ValueError, msgspec.MsgspecError) as error:
+            except (aiohttp.ClientError, OSError, TimeoutError, *NONSENSE) as error:
                 log.debug("the stream of %s ended: %r", url, error)
             self._silent(url)
             await asyncio.sleep(RETRY_SECONDS)

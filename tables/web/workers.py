@@ -13,11 +13,13 @@ import msgspec
 from faust.types import TP
 from yarl import URL
 
+from streams.status import Connection
 from streams.topics import TRADES
 from tables.state import Market
-from tables.web.cluster import PEER_SECONDS
+from tables.web.cluster import NONSENSE, PEER_SECONDS
 from tables.web.local import LocalMarkets, age_seconds
 
+MAX_STATUS_BYTES: Final = 256 * 1024
 STARTED: Final = time.time()
 PACKAGES: Final = ("liquidation-monitor", "faust-streaming", "aiokafka", "aiohttp", "asyncpg", "msgspec")
 
@@ -67,6 +69,7 @@ class ProducerRow(msgspec.Struct, frozen=True):
     url: str
     answering: bool
     ready: bool
+    connections: Annotated[list[Connection], msgspec.Meta(description="its sockets to the venues")]
     details: dict[str, Any]
 
 
@@ -204,9 +207,14 @@ async def _producer(url: str) -> ProducerRow:
         async with (
             asyncio.timeout(PEER_SECONDS),
             aiohttp.ClientSession() as session,
-            session.get(f"{url}/readyz") as got,
+            session.get(f"{url}/readyz", allow_redirects=False) as got,
         ):
-            details = msgspec.json.decode(await got.read(), type=dict[str, Any])
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, msgspec.MsgspecError):
-        return ProducerRow(url, answering=False, ready=False, details={})
-    return ProducerRow(url, answering=True, ready=bool(details.pop("ready", False)), details=details)
+            body = await got.content.read(MAX_STATUS_BYTES + 1)
+            while len(body) <= MAX_STATUS_BYTES and (more := await got.content.read(MAX_STATUS_BYTES)):
+                body += more
+            details = msgspec.json.decode(body[:MAX_STATUS_BYTES], type=dict[str, Any])
+        connections = msgspec.convert(details.pop("connections", []), type=list[Connection])
+        is_ready = msgspec.convert(details.pop("ready", False), type=bool)
+    except (aiohttp.ClientError, OSError, TimeoutError, *NONSENSE):
+        return ProducerRow(url, answering=False, ready=False, connections=[], details={})
+    return ProducerRow(url, answering=True, ready=is_ready, connections=connections, details=details)

@@ -2,7 +2,7 @@
 
 import { byId, el, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { NONE, age, bytes, count } from "./format.js";
+import { NONE, age, bytes, count, venueName } from "./format.js";
 import { startPage } from "./shell.js";
 
 const POLL_MS = 2_000;
@@ -65,13 +65,43 @@ function partitionRow(one) {
   );
 }
 
+const ago = (unix) => (unix === null ? NONE : age(feed.now() - unix));
+
 function producerCard(row) {
-  const shown = Object.entries(row.details).map(([name, value]) => [name.replaceAll("_", " "), typeof value === "number" ? String(Math.round(value * 1000) / 1000) : String(value)]);
+  const shown = Object.entries(row.details).map(([name, value]) => [name.replaceAll("_", " "), typeof value === "number" ? String(Math.round(value * 1000) / 1000) : String(value ?? NONE)]);
   return el(
     "article",
     { class: "panel" },
     el("header", {}, el("h2", {}, row.url.replace(/^https?:\/\//, "")), stateOf(row.ready, row.answering ? (row.ready ? "ready" : "not ready") : "does not answer")),
-    facts(shown),
+    row.connections.length > 0 && connectionTable(row),
+    shown.length > 0 && facts(shown),
+  );
+}
+
+function connectionTable(row) {
+  const heads = ["Feed", "State", "Since", "Last message", "Reconnects", "Symbols"];
+  return el(
+    "div",
+    { class: "scroll", tabIndex: 0, role: "region", "aria-label": `Feed connections of ${row.url}` },
+    el(
+      "table",
+      { class: "connections" },
+      el("thead", {}, el("tr", {}, ...heads.map((name, at) => el("th", { class: at > 1 ? "number" : "" }, name)))),
+      el("tbody", {}, ...row.connections.map(connectionRow)),
+    ),
+  );
+}
+
+function connectionRow(one) {
+  return el(
+    "tr",
+    { "data-venue": one.venue },
+    el("td", {}, venueName(one.venue), el("small", { class: "below" }, one.address)),
+    el("td", {}, stateOf(one.connected, one.connected ? "connected" : one.since === null ? "connecting" : "lost")),
+    el("td", { class: "number" }, ago(one.since)),
+    el("td", { class: "number" }, one.last_message === null ? NONE : `${ago(one.last_message)} ago`),
+    el("td", { class: "number" }, count(one.reconnects)),
+    el("td", { class: "number" }, one.unsettled ? `${count(one.symbols - one.unsettled)} of ${count(one.symbols)}` : count(one.symbols)),
   );
 }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -59,6 +60,32 @@ async def test_an_unknown_symbol_is_reported_by_name_and_the_others_go_on(
     warnings = [record.getMessage() for record in caplog.records if "NOPE/USD" in record.getMessage()]
     assert len(warnings) == 1
     assert "not supported" in warnings[0]
+
+
+async def test_the_connection_is_described(kraken: KrakenServer) -> None:
+    """Open or lost, since when, when it last heard anything, and how often it was opened again."""
+    address = kraken.spot_url.replace("ws://", "ws://user:secret@")
+    feed = SpotSource(address, ["BTC/USD", "ETH/USD"], timing=CALM, symbols_per_subscribe=2)
+    before = feed.connection()
+    assert (before.venue, before.address, before.symbols) == (SPOT, kraken.spot_url, 2)
+    assert (before.connected, before.since, before.last_message, before.reconnects) == (False, None, None, 0)
+    async with Reader(feed) as reader:
+        await reader.settled()
+        opened = feed.connection()
+        assert (opened.connected, opened.reconnects, opened.unsettled) == (True, 0, 0)
+        assert opened.since is not None
+        assert time.time() - 30 < opened.since <= time.time()
+        assert opened.last_message is not None
+        assert opened.last_message >= opened.since
+        kraken.drop_connections()
+        await until(lambda: feed.reconnects == 1)
+        assert (feed.connection().since or 0) > opened.since
+        await kraken.stop()
+        await until(lambda: not feed.connected)
+        lost = feed.connection().since
+        assert lost is not None
+        await asyncio.sleep(0.1)
+        assert feed.connection().since == lost, "attempts that fail do not change since when it is lost"
 
 
 async def test_a_malformed_row_is_a_reject_and_its_neighbours_are_trades(kraken: KrakenServer) -> None:
