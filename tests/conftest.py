@@ -13,6 +13,7 @@ import pytest
 from streams.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
 from streams.embedded.postgres import binary_directory
 from streams.settings import Settings
+from tests.alone import Turns
 
 # The same examples in every run, so that a failure is everyone's; HYPOTHESIS_PROFILE=search looks for new ones and
 # prints how to see them again.
@@ -27,6 +28,18 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setitem(Settings.model_config, "env_file", None)
+
+
+@pytest.fixture(autouse=True)
+def _share_the_machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let a test that is marked ``alone`` run while the other processes of the run wait."""
+    if not hasattr(request.config, "workerinput"):
+        yield
+        return
+    # The directory that all processes of a run have in common.
+    turns = Turns(tmp_path_factory.getbasetemp().parent)
+    with turns.alone() if request.node.get_closest_marker("alone") else turns.shared():
+        yield
 
 
 @pytest.fixture(scope="session")

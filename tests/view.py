@@ -6,8 +6,9 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,13 +113,23 @@ class View(Processes):
             thread.submit(asyncio.run, self._publish(list(trades))).result()
 
     async def _publish(self, trades: list[OracleTrade]) -> None:
+        async with self.publisher() as publish:
+            await publish(trades)
+
+    @asynccontextmanager
+    async def publisher(self) -> AsyncIterator[Callable[[list[OracleTrade]], Awaitable[None]]]:
+        """Give a function that publishes trades in frames and waits for the broker."""
         producer = AIOKafkaProducer(bootstrap_servers=self.broker.address)
         await producer.start()
-        try:
+
+        async def publish(trades: list[OracleTrade]) -> None:
             for venue, symbol, batch in _frames(trades):
                 frame = encode_frame(venue, symbol, records(batch), time.time_ns() // 1000)
                 await producer.send(TRADES, frame, symbol.encode(), partition_of(symbol, PARTITIONS))
             await producer.flush()
+
+        try:
+            yield publish
         finally:
             await producer.stop()
 

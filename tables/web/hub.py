@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 
@@ -29,6 +29,8 @@ SLOWEST_SECONDS: Final = 2.0
 SHARE_OF_TIME: Final = 0.025
 # Measured: waking a watcher and handing it an event of a few kilobytes.
 SECONDS_PER_WATCHER: Final = 80e-6
+# Measured: answering a market's page that asks for its newest panes.
+SECONDS_PER_POLL: Final = 800e-6
 BUDGET_SECONDS: Final = 0.008
 # Rows that no one has seen yet are made faster than the rest, so that a page fills quickly.
 FILLING_SECONDS: Final = 0.05
@@ -87,6 +89,12 @@ class Status(msgspec.Struct):
     alerts_available: bool
     workers: list[PeerState]
     notes: list[str]
+    poll_seconds: Annotated[float, msgspec.Meta(description="how often a market's page should ask for new panes")]
+
+
+def poll_seconds(pages: int) -> float:
+    """Return how often each of so many pages should ask for new panes, in whole seconds."""
+    return float(max(1, math.ceil(pages * SECONDS_PER_POLL / SHARE_OF_TIME)))
 
 
 class Hub:
@@ -146,6 +154,9 @@ class Hub:
             while (now := time.monotonic()) - watched < IDLE_SECONDS:
                 watched = now if self.watchers else watched
                 viewed = now if self.pages else viewed
+                if not self.watchers:
+                    await asyncio.sleep(FASTEST_SECONDS)
+                    continue
                 began = time.perf_counter()
                 await self._local.load()
                 filling = self._refresh()
@@ -220,7 +231,7 @@ class Hub:
             notes.append("Postgres does not answer: alerts are missing")
         if self._app.rebalancing:
             notes.append("partitions are moving between workers")
-        return Status(here, self._local.is_serving, self._alerts_available, workers, notes)
+        return Status(here, self._local.is_serving, self._alerts_available, workers, notes, poll_seconds(self.pages))
 
     async def _follow_copies(self) -> None:
         """Put what Redis holds of partitions that nobody serves on the board, for who did not see it before."""

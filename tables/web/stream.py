@@ -44,7 +44,6 @@ class Hello(msgspec.Struct):
     retention_seconds: int
     has_token: bool
     version: str
-    poll_seconds: float
 
 
 class Stream:
@@ -99,6 +98,4 @@ class Stream:
             retention_seconds=settings.retention_seconds,
             has_token=settings.web_token is not None,
             version=versions()["liquidation-monitor"],
-            # A market's page asks for new panes; many pages ask less often.
-            poll_seconds=max(1.0, self._hub.watchers * 0.02),
         )

@@ -1,112 +1,257 @@
-"""What open pages cost the stream: ``python -m tests.benchmarks.web [pages]``.
+"""What open pages cost the stream: ``python -m tests.benchmarks.web [pages] [overview|market]``.
 
-A worker counts a steady feed of 40 markets, each of which changes ten times a second, first unseen and then with so
-many pages reading its stream (from a process of their own, which takes what they are sent and throws it away). A
-worker is bound by one core, so the CPU time that pages take from it is the share of its throughput that they cost.
+A worker reads a backlog from a real Kafka as fast as it can: 40 markets in frames of 20 trades, counted, judged and
+committed. In turns nobody looks, and so many pages read its stream: of the overview, or of markets, which ask for the
+newest panes too. A turn's throughput is the trades it counted.
+
+A worker is bound by one core, and a machine is not equally fast all the time: so each of many short turns is compared
+with those before and after it, trades a second are given beside trades a second of the worker's own CPU time, and turns
+in which other programs ran are measured again.
+
+The pages are in a process of their own, which takes what it is sent off its sockets and never copies it: browsers are
+elsewhere, and here they would take from the broker and the worker the two cores that all three share. What remains
+of that share is counted as the pages' cost. So that slow pages do not pass for cheap ones, the updates that one of them
+was sent are printed.
 """
 
 import asyncio
+import http.client
+import itertools
+import json
 import os
+import selectors
+import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlencode
 
-import aiohttp
-import msgspec
-from aiokafka import AIOKafkaProducer
-
+from streams.broker import ensure_topics
 from streams.embedded import EmbeddedPostgres
-from streams.frames import decode_frame
-from streams.topics import TRADES
-from tests.benchmarks.fold import frames
-from tests.conftest import new_database
-from tests.view import HOST, View, ask
+from streams.settings import load_settings
+from tables.web.hub import poll_seconds
+from tests.benchmarks.worker import MARKETS, publish
+from tests.faults.processes import Process, Processes, wait_until
+from tests.kafka.server import HOST, RealKafka
+from tests.machine import below, busy_seconds, cpu_seconds
+from tests.view import ask
 
 PAGES = 200
-MARKETS = 40
-FRAMES_PER_SECOND = 10
-TRADES_PER_FRAME = 5
-SECONDS = 20.0
-SETTLE_SECONDS = 5.0
+FRAME_TRADES = 20
+FRAMES = 2_500_000
+WARM_UP_SECONDS = 10.0
+SETTLE_SECONDS = 1.0
+TURN_SECONDS = 2.0
+TURNS = 24
+# Of a core. Kafka's and Postgres's own helpers and the kernel's threads take a few hundredths.
+MOST_OTHERS = 0.15
+VENUE = "bench"
+# How far back a market's page reads again, for trades that came late.
+OVERLAP_SECONDS = 15
 
 
-async def read(port: int, pages: int) -> None:
-    """Read the stream of a worker so many times at once, until this process is ended."""
+class Pages:
+    """Readers of the stream in a process of their own, which is there all the time and opens them when told to."""
 
-    async def page(session: aiohttp.ClientSession) -> None:
-        async with session.get(f"http://{HOST}:{port}/api/stream") as response:
-            async for _ in response.content.iter_any():
-                pass
+    def __init__(self, port: int, pages: int, kind: str) -> None:
+        command = [sys.executable, "-m", "tests.benchmarks.web", "--read", str(port), str(pages), kind]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    timeout = aiohttp.ClientTimeout(total=None)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
-        await asyncio.gather(*(page(session) for _ in range(pages)))
+    def open(self) -> None:
+        """Open all; return when each has been answered."""
+        self._tell("open")
 
+    def close(self) -> float:
+        """Close all; return how many updates one of them was sent."""
+        return float(self._tell("close"))
 
-async def feed(address: str, stop: threading.Event) -> None:
-    """Publish until told to stop."""
-    producer = AIOKafkaProducer(bootstrap_servers=address, linger_ms=5)
-    await producer.start()
-    per_second = FRAMES_PER_SECOND * TRADES_PER_FRAME
-    pattern = [decode_frame(value) for value in frames("M/USD", TRADES_PER_FRAME, 1000, per_second)]
-    at = 0
-    while not stop.is_set():
-        for market in range(MARKETS):
-            symbol = f"M{market}/USD"
-            renamed = msgspec.structs.replace(pattern[at % len(pattern)], symbol=symbol)
-            await producer.send(TRADES, msgspec.msgpack.encode(renamed), key=symbol.encode())
-        at += 1
-        await asyncio.sleep(1 / FRAMES_PER_SECOND)
-    await producer.stop()
+    def stop(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _tell(self, command: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{command}\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline()
 
 
-def cpu_share(pid: int) -> float:
-    """Return how much of a core a process uses, all its threads."""
-
-    def used() -> float:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    before, began = used(), time.perf_counter()
-    time.sleep(SECONDS)
-    return (used() - before) / (time.perf_counter() - began)
-
-
-def main(pages: int) -> None:
-    """Print the worker's share of a core, unseen and watched."""
-    with tempfile.TemporaryDirectory() as name, EmbeddedPostgres(Path(name) / "postgres", durable=False) as postgres:
-        database = new_database(postgres)
-        with View(Path(name), database, MAX_FUTURE_SECONDS="100000000", LIQUIDATION_THRESHOLD_USD="1e12") as view:
-            worker = view.start()
+def read(port: int, pages: int, kind: str) -> None:
+    """Be that process: open and close pages as stdin says."""
+    stop = threading.Event()
+    for line in sys.stdin:
+        if line == "open\n":
             stop = threading.Event()
-            publisher = threading.Thread(target=lambda: asyncio.run(feed(view.broker.address, stop)))
-            publisher.start()
-            time.sleep(SETTLE_SECONDS)
-            unseen = cpu_share(worker.pid)
-            readers = subprocess.Popen(
-                [sys.executable, "-m", "tests.benchmarks.web", "--read", str(worker.port), str(pages)]
-            )
-            try:
-                time.sleep(SETTLE_SECONDS)
-                watched = cpu_share(worker.pid)
-                (row,) = ask(worker.port, "/api/workers", {"scope": "local"}).json["rows"]
-                assert row["watchers"] == pages
-            finally:
-                readers.kill()
-                readers.wait()
-                stop.set()
-                publisher.join()
-    sys.stdout.write(
-        f"{MARKETS} markets, {MARKETS * FRAMES_PER_SECOND} frames/s: unseen {unseen:.1%} of a core, "
-        f"{pages} pages {watched:.1%}; the pages cost {watched - unseen:.1%}\n"
-    )
+            sockets = [opened(port) for _ in range(pages)]
+            updates = [0]
+            threading.Thread(target=drain, args=(sockets, stop, updates), daemon=True).start()
+            if kind == "market":
+                threading.Thread(target=ask_for_panes, args=(port, pages, stop), daemon=True).start()
+            sys.stdout.write("opened\n")
+        else:
+            stop.set()
+            sys.stdout.write(f"{updates[0]}\n")
+        sys.stdout.flush()
+
+
+def opened(port: int) -> socket.socket:
+    """Open a page's stream; return when it is answered."""
+    page = socket.create_connection((HOST, port))
+    page.sendall(f"GET /api/stream HTTP/1.1\r\nHost: {HOST}:{port}\r\n\r\n".encode())
+    page.recv(1)
+    page.setblocking(False)
+    return page
+
+
+def drain(sockets: list[socket.socket], stop: threading.Event, updates: list[int]) -> None:
+    """Take what pages are sent; count the updates of the first."""
+    waiting = selectors.DefaultSelector()
+    for number, page in enumerate(sockets):
+        waiting.register(page, selectors.EVENT_READ, number)
+    buffer = bytearray(1 << 20)
+    while not stop.is_set():
+        for key, _ in waiting.select(0.1):
+            page = sockets[key.data]
+            # On TCP this flag means: drop it, without a copy.
+            count = page.recv_into(buffer, 0, 0 if key.data == 0 else socket.MSG_TRUNC)
+            if count == 0:
+                raise ConnectionError("the worker closed a page's stream")
+            if page is sockets[0]:
+                updates[0] += buffer.count(b"event: rows", 0, count)
+    for page in sockets:
+        page.close()
+
+
+def ask_for_panes(port: int, pages: int, stop: threading.Event) -> None:
+    """Ask for the newest panes of a market, as often as so many pages of markets do."""
+    worker = http.client.HTTPConnection(HOST, port)
+    due = time.monotonic()
+    newest = 0
+    for number in itertools.count():
+        if stop.is_set():
+            return
+        query = {"venue": VENUE, "symbol": f"M{number % MARKETS}/USD", "from": max(0, newest - OVERLAP_SECONDS)}
+        worker.request("GET", f"/api/panes?{urlencode(query)}")
+        newest = json.loads(worker.getresponse().read())["newest_pane"]
+        due += poll_seconds(pages) / pages
+        time.sleep(max(0.0, due - time.monotonic()))
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a worker did in a turn: trades a second, trades a second of its own CPU time, updates of a page a second."""
+
+    rate: float
+    per_cpu: float
+    updates: float = 0.0
+    pages: int = 0
+
+
+def measured(worker: Process) -> Turn:
+    """Measure a turn, again and again until other programs left the machine alone meanwhile."""
+    while True:
+        own = [os.getpid(), *below(os.getpid())]
+        busy, of_us, of_worker = busy_seconds(), cpu_seconds(own), cpu_seconds([worker.pid])
+        counted, began = worker.metric("liqmon_trades_total"), time.perf_counter()
+        time.sleep(TURN_SECONDS)
+        counted = worker.metric("liqmon_trades_total") - counted
+        seconds, used = time.perf_counter() - began, cpu_seconds([worker.pid]) - of_worker
+        others = busy_seconds() - busy - (cpu_seconds(own) - of_us)
+        if counted == 0:
+            raise RuntimeError("the backlog ended: the machine was too busy with other programs")
+        if others < MOST_OTHERS * seconds:
+            return Turn(counted / seconds, counted / used)
+        sys.stderr.write(f"other programs took {others / seconds:.0%} of a core; once more\n")
+
+
+def unseen(worker: Process) -> Turn:
+    """Measure a turn in which nobody looks."""
+    time.sleep(SETTLE_SECONDS)
+    return measured(worker)
+
+
+def watched(worker: Process, pages: Pages) -> Turn:
+    """Measure a turn in which all pages are open."""
+    began = time.perf_counter()
+    pages.open()
+    time.sleep(SETTLE_SECONDS)
+    turn = measured(worker)
+    (row,) = ask(worker.port, "/api/workers", {"scope": "local"}).json["rows"]
+    seconds = time.perf_counter() - began
+    return replace(turn, updates=pages.close() / seconds, pages=row["watchers"])
+
+
+def main(pages: int, kind: str) -> None:
+    """Print the turns, and what the pages cost: each watched turn against the unseen ones before and after it."""
+    with tempfile.TemporaryDirectory() as name, RealKafka(Path(name) / "kafka") as kafka:
+        directory = Path(name)
+        asyncio.run(ensure_topics(load_settings(kafka_bootstrap_servers=kafka.address)))
+        trades = asyncio.run(publish(kafka.address, FRAME_TRADES, FRAMES))
+        with EmbeddedPostgres(directory / "postgres", durable=False) as postgres:
+            environment = {
+                "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
+                "MAX_FUTURE_SECONDS": "100000000",
+                "LIQUIDATION_THRESHOLD_USD": "1e12",
+                **postgres.settings,
+            }
+            with Processes(directory, environment) as processes:
+                worker = processes.worker("worker").start()
+                wait_until(lambda: is_counting(worker), 60, "the worker to count")
+                time.sleep(WARM_UP_SECONDS)
+                readers = Pages(worker.port, pages, kind)
+                sys.stdout.write(f"{kind} pages   trades/s   trades/CPU s   updates/s of a page\n")
+                report(*turns(worker, readers))
+                readers.stop()
+                if worker.metric("liqmon_trades_total") >= trades:
+                    raise RuntimeError("the backlog was too short: the last turns measured an idle worker")
+
+
+def turns(worker: Process, pages: Pages) -> tuple[list[Turn], list[Turn]]:
+    """Return the turns without pages and with them, one fewer of these."""
+    without, having = [shown(unseen(worker))], []
+    for _ in range(TURNS):
+        having.append(shown(watched(worker, pages)))
+        without.append(shown(unseen(worker)))
+    return without, having
+
+
+def shown(turn: Turn) -> Turn:
+    """Print a turn and return it."""
+    sys.stdout.write(f"{turn.pages:14} {turn.rate:10,.0f} {turn.per_cpu:14,.0f} {turn.updates:21.1f}\n")
+    sys.stdout.flush()
+    return turn
+
+
+def report(without: list[Turn], having: list[Turn]) -> None:
+    """Print the medians, and between which costs half of the turns were."""
+    rows = list(zip(without, having, without[1:], strict=False))
+    costs = [1 - two.rate / ((one.rate + three.rate) / 2) for one, two, three in rows]
+    cpu = [1 - two.per_cpu / ((one.per_cpu + three.per_cpu) / 2) for one, two, three in rows]
+    before, after = (statistics.median(turn.rate for turn in some) for some in (without, having))
+    sys.stdout.write(f"medians: {before:,.0f} trades/s unseen, {after:,.0f} watched\n")
+    for name, some in (("throughput", costs), ("what a CPU second does", cpu)):
+        low, middle, high = statistics.quantiles(some, n=4)
+        sys.stdout.write(f"the pages cost {middle:.1%} of {name} (half of the turns: {low:.1%} to {high:.1%})\n")
+
+
+def is_counting(worker: Process) -> bool:
+    """Whether the worker has begun with the backlog."""
+    try:
+        return worker.metric("liqmon_trades_total") > 0
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--read"]:
-        asyncio.run(read(int(sys.argv[2]), int(sys.argv[3])))
+        read(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
     else:
-        main(int(sys.argv[1]) if sys.argv[1:] else PAGES)
+        given = sys.argv[1:]
+        main(int(given[0]) if given else PAGES, given[1] if given[1:] else "overview")

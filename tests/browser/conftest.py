@@ -88,13 +88,19 @@ def visit(browser: Browser) -> Iterator[Open]:
     contexts, visits = [], []
 
     def open_page(
-        port: int, path: str = "/", *, theme: str = "dark", size: tuple[int, int] = DESKTOP, live: bool = True
+        port: int,
+        path: str = "/",
+        *,
+        theme: str = "dark",
+        size: tuple[int, int] = DESKTOP,
+        live: bool = True,
+        motion: bool = False,
     ) -> Visit:
         width, height = size
         context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if theme == "dark" else "light",
-            reduced_motion="reduce",
+            reduced_motion="no-preference" if motion else "reduce",
         )
         contexts.append(context)
         visit = Visit(context.new_page(), f"http://127.0.0.1:{port}")

@@ -204,7 +204,7 @@ function follow() {
   begin();
   drawFacts();
   const row = feed.rows.get(key);
-  const pause = (feed.hello?.poll_seconds ?? 1) * 1000;
+  const pause = (feed.status?.poll_seconds ?? 1) * 1000;
   const isDue = performance.now() - state.polledAt > pause;
   if (charts && !document.hidden && isDue && row && row.offset !== state.seen) {
     state.seen = row.offset;
