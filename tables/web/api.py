@@ -11,11 +11,12 @@ from aiohttp import web
 
 from streams.settings import SEVERITIES
 from tables.state import Market
+from tables.web.alerts import AlertHistory
 from tables.web.cluster import NONSENSE, NOTES, Answer, Cluster, PeerDown
 from tables.web.everywhere import TAKING_OVER, Everywhere
 from tables.web.exports import csv_response, csv_text
 from tables.web.guard import problem
-from tables.web.hub import AlertHistory, Hub
+from tables.web.hub import Hub
 from tables.web.local import LocalMarkets, age_seconds
 from tables.web.params import MAX_UNIX_SECONDS, Query
 from tables.web.rows import PaneRow, Panes, pane_rows
@@ -76,7 +77,7 @@ class Api:
             return self._unknown(request)
         panes = await self._panes(*found, start, end)
         if as_csv:
-            return csv_response(f"panes-{_file_name(symbol)}", csv_text(PaneRow.__struct_fields__, panes.rows))
+            return csv_response(f"panes-{_file_name(symbol)}", await csv_text(PaneRow.__struct_fields__, panes.rows))
         return _json(panes)
 
     async def _panes(self, partition: int, market: Market, start: int | None, end: int | None) -> Panes:
@@ -142,7 +143,7 @@ class Api:
             limit=limit or DEFAULT_ALERTS,
         )
         if as_csv:
-            return csv_response("alerts", csv_text(self._history.row_type.__struct_fields__, rows))
+            return csv_response("alerts", await csv_text(self._history.row_type.__struct_fields__, rows))
         return _json(rows)
 
     async def workers(self, request: web.Request) -> web.StreamResponse:

@@ -16,6 +16,7 @@ from tables.web.rows import MarketRow, Spark
 
 MAX_ALERTS: Final = 200
 MAX_CACHED_EVENTS: Final = 64
+MAX_CACHED_BYTES: Final = 32 * 1024**2
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -55,6 +56,7 @@ class Board:
         self._is_changed = False
         self._changed = asyncio.Event()
         self._events: dict[tuple[int, str | None], bytes] = {}
+        self._cached_bytes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -116,6 +118,7 @@ class Board:
             self._is_changed = False
             self.revision += 1
             self._events.clear()
+            self._cached_bytes = 0
             changed, self._changed = self._changed, asyncio.Event()
             changed.set()
 
@@ -138,8 +141,9 @@ class Board:
         events = self._events.get((seen, owner))
         if events is None:
             events = self._compose(seen, owner)
-            if len(self._events) < MAX_CACHED_EVENTS:
+            if len(self._events) < MAX_CACHED_EVENTS and self._cached_bytes + len(events) <= MAX_CACHED_BYTES:
                 self._events[seen, owner] = events
+                self._cached_bytes += len(events)
         return events
 
     def _compose(self, seen: int, owner: str | None) -> bytes:

@@ -5,15 +5,15 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from streams.errors import Outage
 from tables.chunks import CHUNK_PANES
+from tables.web.alerts import ALERTS_SECONDS, AlertHistory, RecentAlerts
 from tables.web.board import Board
 from tables.web.cluster import Cluster
 from tables.web.copies import Copies
@@ -35,42 +35,10 @@ BUDGET_SECONDS: Final = 0.008
 # Rows that no one has seen yet are made faster than the rest, so that a page fills quickly.
 FILLING_SECONDS: Final = 0.05
 
-ALERTS_SECONDS: Final = 0.5
-# A row is visible when its transaction commits, later than its time says.
-ALERTS_OVERLAP: Final = timedelta(seconds=15)
-RECENT_ALERTS: Final = 50
 IDLE_SECONDS: Final = 15.0
 # A copy changes only where its owner lives and does not answer here.
 COPIES_SECONDS: Final = 1.0
 COPIES_SHARE: Final = 0.05
-
-
-class AlertHistory(Protocol):
-    """Where alerts' rows come from. All raise :class:`streams.errors.Outage` when Postgres does not answer."""
-
-    row_type: type[msgspec.Struct]
-
-    async def find(
-        self,
-        *,
-        venue: str | None,
-        symbol: str | None,
-        rules: Sequence[str],
-        severities: Sequence[str],
-        since: int | None,
-        until: int | None,
-        limit: int,
-    ) -> list[Any]:
-        """Return alerts, newest first; what is None or empty takes all."""
-        ...
-
-    async def latest(self, limit: int) -> list[Any]:
-        """Return the latest alerts, newest first."""
-        ...
-
-    async def changed_since(self, moment: datetime) -> list[Any]:
-        """Return alerts recorded, brought up to date or delivered since ``moment``, oldest change first."""
-        ...
 
 
 class PeerState(msgspec.Struct):
@@ -109,12 +77,10 @@ class Hub:
         self._app = app
         self._local = local
         self._cluster = cluster
-        self._history = history
+        self._alerts = RecentAlerts(history, self.board)
         self._versions: dict[Rolling, int] = {}
         self._sparks: dict[Rolling, int] = {}
-        self._turn: deque[tuple[int, Rolling]] = deque()
-        self._alerts_available = True
-        self._seen_alerts: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self._queue: deque[tuple[int, Rolling]] = deque()
         self._beside: list[asyncio.Task[None]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -157,34 +123,41 @@ class Hub:
                 if not self.watchers:
                     await asyncio.sleep(FASTEST_SECONDS)
                     continue
-                began = time.perf_counter()
-                await self._local.load()
-                filling = self._refresh()
-                # Workers that followed each other without a page would keep each other at it for ever.
-                if now - viewed < IDLE_SECONDS:
-                    self._look_around()
-                else:
-                    await self._look_away()
-                self.board.put_status(self._status())
-                self.board.publish()
-                cost = time.perf_counter() - began + self.watchers * SECONDS_PER_WATCHER
-                pause = min(max(cost / SHARE_OF_TIME, FASTEST_SECONDS), SLOWEST_SECONDS)
-                await asyncio.sleep(FILLING_SECONDS if filling else pause)
-        except Exception:
-            log.exception("the web view's stream stopped; the next watcher starts it again")
+                try:
+                    # Workers that followed each other without a page would keep each other at it for ever.
+                    await self._turn_once(is_viewed=now - viewed < IDLE_SECONDS)
+                except Exception:
+                    # Open pages would go on to show what they have as if it were live.
+                    log.exception("the web view could not be brought up to date; trying again")
+                    await asyncio.sleep(SLOWEST_SECONDS)
         finally:
             await self._look_away()
             self._versions.clear()
             self._sparks.clear()
-            self._turn.clear()
+            self._queue.clear()
             self._local.forget()
+
+    async def _turn_once(self, *, is_viewed: bool) -> None:
+        """Bring the board up to date, then rest for as long as that was costly."""
+        began = time.perf_counter()
+        await self._local.load()
+        filling = self._refresh()
+        if is_viewed:
+            self._look_around()
+        else:
+            await self._look_away()
+        self.board.put_status(self._status())
+        self.board.publish()
+        cost = time.perf_counter() - began + self.watchers * SECONDS_PER_WATCHER
+        pause = min(max(cost / SHARE_OF_TIME, FASTEST_SECONDS), SLOWEST_SECONDS)
+        await asyncio.sleep(FILLING_SECONDS if filling else pause)
 
     def _look_around(self) -> None:
         """Follow alerts, other workers, and the copies of those that do not answer."""
         if not self._beside:
-            self._beside = [asyncio.create_task(self._follow_alerts())]
+            self._beside = [asyncio.create_task(self._keep_at(ALERTS_SECONDS, self._alerts.take))]
             if self._copies.is_configured:
-                self._beside.append(asyncio.create_task(self._follow_copies()))
+                self._beside.append(asyncio.create_task(self._keep_at(COPIES_SECONDS, self._take_copies)))
         self._peers.follow()
 
     async def _look_away(self) -> None:
@@ -192,22 +165,23 @@ class Hub:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
+        self._alerts.forget()
         await self._peers.stop()
 
     def _refresh(self) -> bool:
         """Bring rows of own markets up to date, in turn, while the budget lasts; return whether some are still new."""
         rollings = self._local.rollings()
-        if len(self._turn) != len(rollings) or {rolling for _, rolling in self._turn} != {r for _, r in rollings}:
-            self._turn = deque(rollings)
+        if len(self._queue) != len(rollings) or {rolling for _, rolling in self._queue} != {r for _, r in rollings}:
+            self._queue = deque(rollings)
             current = {rolling for _, rolling in rollings}
             self._versions = {rolling: v for rolling, v in self._versions.items() if rolling in current}
             self._sparks = {rolling: v for rolling, v in self._sparks.items() if rolling in current}
         began = time.perf_counter()
-        for _ in range(len(self._turn)):
+        for _ in range(len(self._queue)):
             if time.perf_counter() - began > BUDGET_SECONDS:
                 break
-            partition, rolling = self._turn[0]
-            self._turn.rotate(-1)
+            partition, rolling = self._queue[0]
+            self._queue.rotate(-1)
             rolling.poll()
             if self._versions.get(rolling) != rolling.version:
                 self.board.put_row(self._local.market_row(partition, rolling))
@@ -217,7 +191,7 @@ class Hub:
                 if self._sparks.get(rolling) != chunk:
                     self.board.put_spark(self._local.spark(rolling))
                     self._sparks[rolling] = chunk
-        return len(self._versions) < len(self._turn)
+        return len(self._versions) < len(self._queue)
 
     def _status(self) -> Status:
         here = self._cluster.here
@@ -227,23 +201,31 @@ class Hub:
         ]
         instead = "old, or copies from Redis" if self._copies.available else "old or missing"
         notes = [f"{worker.url} does not answer; its rows are {instead}" for worker in workers if not worker.answering]
-        if not self._alerts_available:
+        if not self._alerts.available:
             notes.append("Postgres does not answer: alerts are missing")
         if self._app.rebalancing:
             notes.append("partitions are moving between workers")
-        return Status(here, self._local.is_serving, self._alerts_available, workers, notes, poll_seconds(self.pages))
+        return Status(here, self._local.is_serving, self._alerts.available, workers, notes, poll_seconds(self.pages))
 
-    async def _follow_copies(self) -> None:
-        """Put what Redis holds of partitions that nobody serves on the board, for who did not see it before."""
+    async def _keep_at(self, pause: float, step: Callable[[], Awaitable[None]]) -> None:
+        """Take a step every so many seconds, whatever becomes of it."""
         while True:
-            await asyncio.sleep(COPIES_SECONDS)
-            served = self._served()
-            for partition in range(self._local.partition_count):
-                if partition not in served and self._copies.available:
-                    with suppress(Outage):
-                        await self._take_copies(partition)
+            try:
+                await step()
+            except Exception:
+                log.exception("the web view lacks something; trying again")
+                await asyncio.sleep(SLOWEST_SECONDS)
+            await asyncio.sleep(pause)
 
-    async def _take_copies(self, partition: int) -> None:
+    async def _take_copies(self) -> None:
+        """Put what Redis holds of partitions that nobody serves on the board, for who did not see it before."""
+        served = self._served()
+        for partition in range(self._local.partition_count):
+            if partition not in served and self._copies.available:
+                with suppress(Outage):
+                    await self._take_copies_of(partition)
+
+    async def _take_copies_of(self, partition: int) -> None:
         began = time.perf_counter()
         async for copies in self._copies.read(partition):
             for copy in copies:
@@ -260,34 +242,3 @@ class Hub:
             if url in serving
             for partition in partitions
         }
-
-    # Alerts
-
-    async def _follow_alerts(self) -> None:
-        """Put new and changed alerts on the board; any worker's, since all are rows in Postgres."""
-        moment: datetime | None = None
-        while True:
-            asked = datetime.now(UTC)
-            try:
-                if moment is None:
-                    alerts = list(reversed(await self._history.latest(RECENT_ALERTS)))
-                else:
-                    alerts = await self._history.changed_since(moment - ALERTS_OVERLAP)
-                moment = asked
-                self._alerts_available = True
-            except Outage:
-                alerts = []
-                self._alerts_available = False
-            self.board.put_alerts(alert for alert in alerts if self._is_news(alert))
-            await asyncio.sleep(ALERTS_SECONDS)
-
-    def _is_news(self, alert: Any) -> bool:
-        key = (alert.rule, alert.venue, alert.symbol, alert.pane)
-        state = (alert.revision, alert.delivery, alert.alert_severity)
-        if self._seen_alerts.get(key) == state:
-            return False
-        self._seen_alerts.pop(key, None)
-        self._seen_alerts[key] = state
-        while len(self._seen_alerts) > 5000:
-            del self._seen_alerts[next(iter(self._seen_alerts))]
-        return True

@@ -75,8 +75,10 @@ class Peers:
         while True:
             try:
                 timeout = aiohttp.ClientTimeout(total=None, sock_connect=PEER_SECONDS, sock_read=SILENCE_SECONDS)
-                session = self._cluster.session()
-                async with session.get(f"{url}/api/stream", params={"scope": "local"}, timeout=timeout) as response:
+                answering = self._cluster.session().get(
+                    f"{url}/api/stream", params={"scope": "local"}, timeout=timeout, allow_redirects=False
+                )
+                async with answering as response:
                     if response.status == 200:
                         self.answering.add(url)
                         await read_events(response.content, take)

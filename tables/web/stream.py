@@ -26,6 +26,7 @@ QUIET_SECONDS: Final = 4.0
 
 # A reader that takes nothing for so long is gone, whatever its socket says.
 STALLED_SECONDS: Final = 30.0
+PIECE_BYTES: Final = 64 * 1024
 RECONNECT_MS: Final = 1000
 
 
@@ -79,8 +80,7 @@ class Stream:
             seen = -1
             while not board.is_closed:
                 events, seen = board.since(seen, owner), board.revision
-                async with asyncio.timeout(STALLED_SECONDS):
-                    await response.write(events or event("beat", b'{"at":%.3f}' % time.time()))
+                await _write(response, events or event("beat", b'{"at":%.3f}' % time.time()))
                 await board.wait(seen, QUIET_SECONDS)
 
     def _hello(self) -> Hello:
@@ -99,3 +99,13 @@ class Stream:
             has_token=settings.web_token is not None,
             version=versions()["liquidation-monitor"],
         )
+
+
+async def _write(response: web.StreamResponse, events: bytes) -> None:
+    """Send events a piece at a time, so that a slow reader's buffer holds one piece and not all of it.
+
+    Raises :class:`TimeoutError` for a reader that takes no piece for long.
+    """
+    for start in range(0, len(events), PIECE_BYTES):
+        async with asyncio.timeout(STALLED_SECONDS):
+            await response.write(events[start : start + PIECE_BYTES])

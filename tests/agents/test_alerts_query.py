@@ -32,6 +32,15 @@ async def test_what_changed_lately(pool: asyncpg.Pool) -> None:
     assert found[3000].delivery == "sent"
 
 
+async def test_of_too_many_changes_the_latest_are_returned(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cascade in many markets at once must not hide what came last; the oldest of them comes first."""
+    monkeypatch.setattr("agents.alerts_query.MAX_CHANGES", 2)
+    for pane in (1000, 2000, 3000):
+        await Recorder(pool, deliver=True).record(an_alert(pane=pane))
+    rows = await AlertHistory(lambda: pool).changed_since(datetime.now(UTC) - timedelta(minutes=1))
+    assert [row.pane for row in rows] == [2000, 3000]
+
+
 async def test_the_latest_come_first(pool: asyncpg.Pool) -> None:
     """A limit takes the newest panes."""
     for pane in (1000, 3000, 2000):

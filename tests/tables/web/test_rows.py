@@ -40,7 +40,7 @@ def test_ids_are_shown_as_the_venue_writes_them() -> None:
 
 
 @pytest.mark.parametrize("symbol", ["=1+1", "@x", "+x", "-x"])
-def test_a_symbol_is_no_formula(symbol: str) -> None:
+async def test_a_symbol_is_no_formula(symbol: str) -> None:
     """A spreadsheet must not compute what a feed calls a market."""
-    text = csv_text(["symbol", "end"], [Spark("v", symbol, 5, 8, [])])
+    text = await csv_text(["symbol", "end"], [Spark("v", symbol, 5, 8, [])])
     assert text == f"symbol,end\r\n'{symbol},5\r\n"
