@@ -34,6 +34,7 @@ SECONDS_PER_POLL: Final = 800e-6
 BUDGET_SECONDS: Final = 0.008
 # Rows that no one has seen yet are made faster than the rest, so that a page fills quickly.
 FILLING_SECONDS: Final = 0.05
+FILLING_SHARE: Final = 0.1
 
 IDLE_SECONDS: Final = 15.0
 # A copy changes only where its owner lives and does not answer here.
@@ -149,8 +150,8 @@ class Hub:
         self.board.put_status(self._status())
         self.board.publish()
         cost = time.perf_counter() - began + self.watchers * SECONDS_PER_WATCHER
-        pause = min(max(cost / SHARE_OF_TIME, FASTEST_SECONDS), SLOWEST_SECONDS)
-        await asyncio.sleep(FILLING_SECONDS if filling else pause)
+        share, fastest = (FILLING_SHARE, FILLING_SECONDS) if filling else (SHARE_OF_TIME, FASTEST_SECONDS)
+        await asyncio.sleep(min(max(cost / share, fastest), SLOWEST_SECONDS))
 
     def _look_around(self) -> None:
         """Follow alerts, other workers, and the copies of those that do not answer."""

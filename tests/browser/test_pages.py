@@ -223,6 +223,34 @@ def test_each_page_can_be_used(worker: Process, visit: Open, name: str, theme: s
     assert visited.axe() == []
 
 
+COLOURED = """
+() => {
+  const canvas = document.querySelector("#volume canvas");
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let at = 0; at < data.length; at += 4) count += data[at + 3] > 60 && Math.abs(data[at] - data[at + 1]) > 40;
+  return count;
+}
+"""
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_market_is_whole_on_any_screen(worker: Process, visit: Open, size: tuple[int, int]) -> None:
+    """Each column of its panes is there, however far to the right, and its volume's bars can be seen."""
+    page = visit(worker.port, PAGES["market"], size=size).page
+    page.locator(".panes .body .row").first.wait_for()
+    cells = page.locator(".panes .body .row[aria-rowindex='2'] [role=cell]")
+    boxes = [cell.bounding_box() for cell in cells.all()]
+    heads = [head.bounding_box() for head in page.locator(".panes .head [role=columnheader]").all()]
+    assert len(boxes) == len(heads) == 13
+    for box, head in zip(boxes, heads, strict=True):
+        assert box is not None
+        assert head is not None
+        assert abs(box["x"] - head["x"]) < 1
+        assert box["width"] > 20
+    page.wait_for_function(f"() => ({COLOURED.strip()})() > 200")
+
+
 def settle(visited: Visit) -> None:
     """Wait until the page shows its data."""
     ready = ".body .row, .alert-row, #workers .panel"

@@ -6,6 +6,10 @@ import { clock, dateTime, price, shortUsd } from "./format.js";
 
 const HEIGHTS = { "price-chart": 300, volume: 150, rule: 150 };
 const AXIS_WIDTH = 74;
+// On a phone a pane is narrower than a pixel; its bar must still be seen.
+const LEAST_BAR = 1.5;
+// Names of thresholds that would be written over each other are left out, the lower ones first.
+const LABEL_HEIGHT = 12;
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -36,7 +40,7 @@ export class Charts {
       values: (_, ticks) => ticks.map((tick) => price(tick, this.digits)),
       hooks: { draw: [(chart) => this.drawMarks(chart)] },
     });
-    const bars = (fill, share) => ({ stroke: "transparent", fill, paths: uPlot.paths.bars({ size: [share, 100], gap: 0 }), points: { show: false } });
+    const bars = (fill, share) => ({ stroke: "transparent", width: 0, fill, paths: uPlot.paths.bars({ size: [share, 100, LEAST_BAR], gap: 0 }), points: { show: false } });
     this.volume = this.plot("volume", [
       { label: "bought", ...bars(this.wash("--up-bar", 60), 0.9) },
       { label: "sold", ...bars(this.wash("--down-bar", 60), 0.9) },
@@ -65,10 +69,10 @@ export class Charts {
       scales: { x: { time: true }, y: range ? { range } : {} },
       series: [{}, ...series],
       axes: [
-        { ...axis, show: id === "rule", values: (_, ticks) => ticks.map((tick) => clock(tick)), space: 80, size: 28 },
+        { ...axis, show: id === "rule", values: (_, ticks) => ticks.map((tick) => clock(tick)), space: 64, size: 28 },
         { ...axis, size: AXIS_WIDTH, values },
       ],
-      padding: [8, 12, id === "rule" ? 0 : 4, 0],
+      padding: [8, 28, id === "rule" ? 0 : 4, 0],
       hooks: { ...hooks, setCursor: [(chart) => this.tell(chart)] },
     };
     return new uPlot(options, [[], ...series.map(() => [])], byId(id));
@@ -131,7 +135,8 @@ export class Charts {
     ctx.textBaseline = "alphabetic";
     ctx.lineWidth = devicePixelRatio;
     ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
-    this.steps.forEach((amount, at) => {
+    let labelled = -Infinity;
+    [...this.steps.entries()].reverse().forEach(([at, amount]) => {
       const y = Math.round(chart.valToPos(amount, "y", true));
       if (y < bbox.top + 2 || y > bbox.top + bbox.height) return;
       const name = ["low", "medium", "high", "critical"][at];
@@ -140,6 +145,8 @@ export class Charts {
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
+      if (y - labelled < LABEL_HEIGHT * devicePixelRatio) return;
+      labelled = y;
       ctx.fillText(`${name.toUpperCase()} $${shortUsd(amount)}`, bbox.left + 6 * devicePixelRatio, y - 4 * devicePixelRatio);
     });
     ctx.restore();

@@ -42,7 +42,7 @@ export class PaneTable {
     const missing = panes.reduce((sum, pane) => sum + pane.gaps.reduce((ids, [low, high]) => ids + high - low + 1, 0), 0);
     const ids = panes.reduce((sum, pane) => sum + pane.id_count, 0);
     const hasUids = typeof panes.at(-1)?.ids[0] === "string";
-    const gaps = hasUids ? "uids, of which no gap can be seen" : missing ? `${count(missing)} missing` : "none missing";
+    const gaps = hasUids ? "gaps between uids cannot be seen" : missing ? `${count(missing)} missing` : "none missing";
     this.tell(`${count(panes.length)} panes, ${count(ids)} ids, ${gaps}`);
   }
 

@@ -49,7 +49,7 @@ function workerCard(row, isHere) {
         el("tbody", {}, ...row.partitions.map(partitionRow)),
       ),
     ),
-    row.feeds.length > 0 && el("p", { class: "dim" }, "Trades through the topic: ", row.feeds.map((one) => `${one.venue} (${one.markets} markets, ${age(one.age_seconds ?? NaN)} ago)`).join(", ")),
+    row.feeds.length > 0 && el("p", { class: "dim" }, "Last trades: ", row.feeds.map((one) => `${venueName(one.venue)} ${one.age_seconds === null ? "not since the start" : `${age(one.age_seconds)} ago`} (${count(one.markets)} ${one.markets === 1 ? "market" : "markets"})`).join(" · ")),
     row.answering && el("p", { class: "dim" }, Object.entries(row.versions).map(([name, version]) => `${name} ${version}`).join(" · ")),
   );
 }
