@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 
 from streams.embedded import EmbeddedPostgres
 from streams.sources.simulator.server import FUTURES_PATH, SPOT_PATH
-from tests.browser.conftest import Open
+from tests.browser.conftest import ARTIFACTS, Open
 from tests.conftest import new_database
 from tests.faults.processes import Process, liqmon
 from tests.kafka.server import HOST, free_ports
@@ -74,6 +74,9 @@ def test_each_socket_is_shown_with_its_state(fed: Fed, visit: Open) -> None:
         ("kraken_spot", True),
         ("kraken_futures", True),
     ]
+
+    ARTIFACTS.mkdir(exist_ok=True)
+    page.screenshot(path=ARTIFACTS / "feeds-dark-desktop.png", full_page=True)
 
     fed.kraken.kill()
     page.wait_for_function(STATES_ARE, arg="lost,lost")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -73,12 +74,31 @@ def test_the_overview_shows_what_the_api_says(worker: Process, visit: Open, orac
             short_usd(volume["total_volume_micro_usd"] / 1e6) for volume in volumes if volume is not None
         ]
         assert cells[8][1] == percent((five["last_price"] / five["vwap"] - 1) * 100)
+        assert cells[9] == [f"{five['realized_volatility'] * 100:.3f}%"]
+        bought = five["buy_volume_micro_usd"] / (five["buy_volume_micro_usd"] + five["sell_volume_micro_usd"])
+        shown_bought, shown_sold = (int(part) for part in cells[10][-1].split("/"))
+        assert abs(shown_bought - bought * 100) <= 0.5
+        assert shown_bought + shown_sold == 100
+        minute = oracle.window(venue, symbol, end, 60)
+        rate = 0.0 if minute is None else minute["count"] / 60
+        assert abs(float(cells[12][0]) - rate) <= (0.05 if rate < 10 else 0.5)
+        assert row.locator(".spark polyline").get_attribute("points"), "a sparkline"
+        reach, width = of_threshold(five, symbol), row.locator(".reach .bar i").evaluate("bar => bar.style.width")
+        assert abs(float(width.removesuffix("%")) - min(100, reach * 100)) <= 0.06
+        assert float(cells[14][0].rstrip("smh")) >= 0
         longs, shorts = five["liquidation_long_micro_usd"] / 1e6, five["liquidation_short_micro_usd"] / 1e6
         shown = [part for part in cells[11] if part]
         assert shown == (
             [f"{side} {short_usd(amount)}" for side, amount in (("L", longs), ("S", shorts)) if amount]
             or ["\N{EN DASH}"]
         )
+
+
+def of_threshold(figures: dict[str, Any], symbol: str) -> float:
+    """Return how much of its threshold a market's window has reached."""
+    if "/" in symbol:
+        return float(figures["total_volume_micro_usd"]) / 1e6 / 1_000_000
+    return float(figures["liquidation_volume_micro_usd"]) / 1e6 / 250_000
 
 
 def test_the_market_page_shows_the_oracles_numbers(worker: Process, visit: Open, oracle: Oracle) -> None:
@@ -115,6 +135,21 @@ def test_the_alerts_page_shows_the_history(worker: Process, visit: Open, oracle:
     page.locator(".detail a").click()
     page.wait_for_url(f"**/market?*at={newest['pane']}")
     page.locator(".panes .row.at").wait_for()
+
+
+def test_the_keyboard_stays_where_it_is_when_alerts_arrive(worker: Process, view: View, visit: Open) -> None:
+    """Who reads an alert's window by keyboard is not thrown out by the next alert."""
+    page = visit(worker.port, "/alerts").page
+    button = page.locator(".alert-row button").first
+    button.focus()
+    page.keyboard.press("Enter")
+    page.locator(".detail").wait_for()
+    key = button.get_attribute("data-key")
+    tape = Tape(98, "ADA/USD", start=time.time_ns() // 10**9 - 5, price="0.5", tick="0.0001").surge(1_500_000, 3)
+    view.publish(tape.trades)
+    page.locator(".alert-row", has_text="ADA/USD").first.wait_for()
+    assert page.evaluate("() => document.activeElement.dataset.key") == key
+    assert page.locator(".detail").count() == 1
 
 
 def test_a_new_alert_appears_within_a_second_of_its_row(

@@ -7,6 +7,8 @@ import { startPage } from "./shell.js";
 import { alertKey } from "./source.js";
 
 const PAGE = 100;
+// What one question may ask for.
+const MOST = 5000;
 const FIELDS = ["venue", "symbol", "rule", "severity", "from", "to"];
 const DELIVERY = {
   sent: "sent", pending: "waiting", sending: "being sent", unknown: "fate unknown", dead: "not delivered", disabled: "no webhook",
@@ -37,7 +39,7 @@ async function load() {
   const asked = ++state.asked;
   const wanted = parameters();
   history.replaceState(null, "", wanted.size ? `/alerts?${wanted}` : "/alerts");
-  byId("csv").href = `/api/alerts?${new URLSearchParams([...wanted, ["limit", 5000], ["format", "csv"]])}`;
+  byId("csv").href = `/api/alerts?${new URLSearchParams([...wanted, ["limit", MOST], ["format", "csv"]])}`;
   const answer = await fetch(`/api/alerts?${new URLSearchParams([...wanted, ["limit", state.limit]])}`).catch(() => null);
   if (asked !== state.asked) return;
   const body = await answer?.json().catch(() => null);
@@ -57,10 +59,14 @@ function matches(alert) {
 }
 
 function draw() {
-  const alerts = [...state.alerts.values()].sort((a, b) => b.pane - a.pane || alertKey(a).localeCompare(alertKey(b)));
+  const newest = [...state.alerts.values()].sort((a, b) => b.pane - a.pane || alertKey(a).localeCompare(alertKey(b)));
+  const alerts = newest.slice(0, state.limit);
+  state.alerts = new Map(alerts.map((alert) => [alertKey(alert), alert]));
+  const focused = document.activeElement?.dataset.key;
   byId("rows").replaceChildren(...alerts.flatMap((alert) => rows(alert)));
+  if (focused) document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
   setText(byId("note"), alerts.length ? `${count(alerts.length)} shown, newest first, times in UTC` : "No alert matches.");
-  byId("more").hidden = alerts.length < state.limit;
+  byId("more").hidden = alerts.length < state.limit || state.limit === MOST;
 }
 
 function rows(alert) {
@@ -112,7 +118,7 @@ fillForm();
 for (const name of FIELDS) byId(name).addEventListener("change", () => ((state.limit = PAGE), load()));
 byId("filters").addEventListener("submit", (event) => (event.preventDefault(), load()));
 byId("clear").addEventListener("click", () => (byId("filters").reset(), load()));
-byId("more").addEventListener("click", () => ((state.limit += PAGE), load()));
+byId("more").addEventListener("click", () => ((state.limit = Math.min(state.limit + PAGE, MOST)), load()));
 feed.addEventListener("alerts", ({ detail: { alerts } }) => {
   for (const alert of alerts) if (matches(alert)) state.alerts.set(alertKey(alert), alert);
   draw();

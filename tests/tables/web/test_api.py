@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import socket
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -277,10 +278,41 @@ def test_odd_requests_are_refused(worker: Process, path: str, status: int) -> No
         assert answer.json["error"]
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 def test_the_view_is_read_only(worker: Process, method: str) -> None:
     """No method but GET and HEAD does anything."""
     assert ask(worker.port, "/api/windows", method=method, data=b"{}").status == 405
+
+
+@pytest.mark.parametrize("path", ["/", "/api/windows", "/api/alerts", "/api/workers", "/static/app.css", "/healthz"])
+def test_head_is_get_without_a_body(worker: Process, path: str) -> None:
+    """Whoever only asks whether something is there is told so."""
+    answer = ask(worker.port, path, method="HEAD")
+    assert (answer.status, answer.body) == (200, b"")
+
+
+def test_a_stream_has_no_head(worker: Process) -> None:
+    """It would never end."""
+    assert ask(worker.port, "/api/stream", method="HEAD").status == 405
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET /api/windows?symbol=" + b"x" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
+        b"GET /api/alerts?from=\xd9\xa3 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused(worker: Process, request_: bytes) -> None:
+    """Too long, or not HTTP at all: 400 and no trace."""
+    with socket.create_connection((HOST, worker.port), timeout=10) as connection:
+        connection.sendall(request_)
+        answer = connection.recv(65_536)
+    assert answer.split(b" ")[1] == b"400"
+    assert b"Traceback" not in answer
 
 
 def test_a_body_is_refused(worker: Process) -> None:
