@@ -122,6 +122,12 @@ class Board:
             changed, self._changed = self._changed, asyncio.Event()
             changed.set()
 
+    def forget_rows(self) -> None:
+        """Drop all rows: nobody looks, and they grow old. Whoever comes next is given new ones only."""
+        self._entries.clear()
+        self._events.clear()
+        self._cached_bytes = 0
+
     def close(self) -> None:
         """Let every watcher go: the server stops."""
         self.is_closed = True

@@ -97,7 +97,7 @@ class Hub:
         else:
             self.pages += 1
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+            self._task = asyncio.create_task(self._run_while_watched())
 
     def close(self, *, follower: bool) -> None:
         """Count one stream less."""
@@ -113,6 +113,12 @@ class Hub:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+
+    async def _run_while_watched(self) -> None:
+        await self._run()
+        # Who came while that ended found it still running.
+        while self.watchers:
+            await self._run()
 
     async def _run(self) -> None:
         watched = time.monotonic()
@@ -132,6 +138,7 @@ class Hub:
                     log.exception("the web view could not be brought up to date; trying again")
                     await asyncio.sleep(SLOWEST_SECONDS)
         finally:
+            self.board.forget_rows()
             await self._look_away()
             self._versions.clear()
             self._sparks.clear()

@@ -67,8 +67,16 @@ function partitionRow(one) {
 
 const ago = (unix) => (unix === null ? NONE : age(feed.now() - unix));
 
+const sentence = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+
+function plain(value) {
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value === "number") return value.toLocaleString("en-US", { maximumFractionDigits: 3 });
+  return String(value ?? NONE);
+}
+
 function producerCard(row) {
-  const shown = Object.entries(row.details).map(([name, value]) => [name.replaceAll("_", " "), typeof value === "number" ? String(Math.round(value * 1000) / 1000) : String(value ?? NONE)]);
+  const shown = Object.entries(row.details).map(([name, value]) => [sentence(name), plain(value)]);
   return el(
     "article",
     { class: "panel" },
@@ -79,7 +87,7 @@ function producerCard(row) {
 }
 
 function connectionTable(row) {
-  const heads = ["Feed", "State", "Since", "Last message", "Reconnects", "Symbols"];
+  const heads = ["Feed", "State", "For", "Last message", "Reconnects", "Symbols"];
   return el(
     "div",
     { class: "scroll", tabIndex: 0, role: "region", "aria-label": `Feed connections of ${row.url}` },

@@ -58,6 +58,13 @@ class Local:
         for _, rolling in self._rollings:
             rolling.market.stale.add(0)
 
+    def change(self, times: int) -> None:
+        """Change every market so many times, unseen."""
+        for _, rolling in self._rollings:
+            for _ in range(times):
+                rolling.market.stale.add(0)
+                rolling.poll()
+
     def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
         windows = [[float(rolling.version)] * 400]
         return MarketRow("venue", rolling.market.symbol, HERE, partition, 0, None, 0, "volume", 1.0, 0.5, None, windows)
@@ -77,9 +84,18 @@ class History:
     def __init__(self) -> None:
         self.fails = 0
         self.asked = 0
+        self.hangs = False
+        self.is_ending = False
 
     async def latest(self, _: int) -> list[Any]:
         self.asked += 1
+        while self.hangs:
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                # As a connection does that is given back while a question is open.
+                self.is_ending = True
+                await asyncio.sleep(0.3)
         if self.fails:
             self.fails -= 1
             raise ValueError("a column is missing")
@@ -156,6 +172,30 @@ async def test_alerts_go_on_when_reading_them_fails(server: BaseTestServer, hist
     history.fails = 1
     async with ClientSession() as session, session.get(server.make_url("/api/stream")):
         await until(lambda: history.asked >= 2)
+
+
+async def test_who_comes_late_gets_no_old_rows(
+    server: BaseTestServer, local: Local, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What changed while nobody looked is in the first rows that the next reader gets."""
+    monkeypatch.setattr(hub_module, "IDLE_SECONDS", 0.1)
+    before = await version_seen(server, local)
+    await until(lambda: hub._task is not None and hub._task.done())
+    local.change(5)
+    assert await version_seen(server, local) >= before + 5
+
+
+async def test_who_comes_while_the_view_goes_to_rest_is_served(
+    server: BaseTestServer, local: Local, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ending what ran for the last reader takes a moment, in which the next one may come."""
+    monkeypatch.setattr(hub_module, "IDLE_SECONDS", 0.1)
+    history.hangs = True
+    before = await version_seen(server, local)
+    await until(lambda: history.is_ending)
+    history.hangs = False
+    local.change(5)
+    assert await version_seen(server, local) >= before + 5
 
 
 async def test_a_reader_that_takes_nothing_is_let_go(
