@@ -4,6 +4,7 @@ import asyncio
 import os
 import platform
 import time
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -82,8 +83,9 @@ class Workers(msgspec.Struct, frozen=True):
     notes: list[str]
 
 
+@cache
 def versions() -> dict[str, str]:
-    """Return the versions of the program and of what it runs on."""
+    """Return the versions of the program and of what it runs on. Reading them takes milliseconds, once."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -4,9 +4,9 @@ A worker reads a backlog from a real Kafka as fast as it can: 40 markets in fram
 committed. In turns nobody looks, and so many pages read its stream: of the overview, or of markets, which ask for the
 newest panes too. A turn's throughput is the trades it counted.
 
-A worker is bound by one core, and a machine is not equally fast all the time: so each of many short turns is compared
-with those before and after it, trades a second are given beside trades a second of the worker's own CPU time, and turns
-in which other programs ran are measured again.
+A worker is bound by one core, and no machine is equally fast all the time: so there are many short turns, of which the
+medians are compared, trades a second are given beside trades a second of the worker's own CPU time, and a turn in which
+other programs ran is measured once more.
 
 The pages are in a process of their own, which takes what it is sent off its sockets and never copies it: browsers are
 elsewhere, and here they would take from the broker and the worker the two cores that all three share. What remains
@@ -27,6 +27,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlencode
@@ -50,6 +51,9 @@ TURN_SECONDS = 2.0
 TURNS = 24
 # Of a core. Kafka's and Postgres's own helpers and the kernel's threads take a few hundredths.
 MOST_OTHERS = 0.15
+MOST_TRIES = 2
+# Messages; a worker that has fewer before it is about to wait.
+LEAST_LAG = 20_000
 VENUE = "bench"
 # How far back a market's page reads again, for trades that came late.
 OVERLAP_SECONDS = 15
@@ -146,29 +150,34 @@ def ask_for_panes(port: int, pages: int, stop: threading.Event) -> None:
 
 @dataclass(frozen=True)
 class Turn:
-    """What a worker did in a turn: trades a second, trades a second of its own CPU time, updates of a page a second."""
+    """What a worker did in a turn, a second: trades, trades by its CPU time, updates of a page; what others took."""
 
     rate: float
     per_cpu: float
+    others: float
     updates: float = 0.0
     pages: int = 0
 
 
+class Over(Exception):
+    """The backlog has ended."""
+
+
 def measured(worker: Process) -> Turn:
-    """Measure a turn, again and again until other programs left the machine alone meanwhile."""
-    while True:
+    """Measure a turn; again, a few times, where other programs took much of the machine meanwhile."""
+    for _ in range(MOST_TRIES):
         own = [os.getpid(), *below(os.getpid())]
         busy, of_us, of_worker = busy_seconds(), cpu_seconds(own), cpu_seconds([worker.pid])
         counted, began = worker.metric("liqmon_trades_total"), time.perf_counter()
         time.sleep(TURN_SECONDS)
         counted = worker.metric("liqmon_trades_total") - counted
         seconds, used = time.perf_counter() - began, cpu_seconds([worker.pid]) - of_worker
-        others = busy_seconds() - busy - (cpu_seconds(own) - of_us)
-        if counted == 0:
-            raise RuntimeError("the backlog ended: the machine was too busy with other programs")
-        if others < MOST_OTHERS * seconds:
-            return Turn(counted / seconds, counted / used)
-        sys.stderr.write(f"other programs took {others / seconds:.0%} of a core; once more\n")
+        others = (busy_seconds() - busy - (cpu_seconds(own) - of_us)) / seconds
+        if worker.metric("liqmon_consumer_lag_messages") < LEAST_LAG:
+            raise Over
+        if others < MOST_OTHERS:
+            break
+    return Turn(counted / seconds, counted / used, others=others)
 
 
 def unseen(worker: Process) -> Turn:
@@ -193,7 +202,7 @@ def main(pages: int, kind: str) -> None:
     with tempfile.TemporaryDirectory() as name, RealKafka(Path(name) / "kafka") as kafka:
         directory = Path(name)
         asyncio.run(ensure_topics(load_settings(kafka_bootstrap_servers=kafka.address)))
-        trades = asyncio.run(publish(kafka.address, FRAME_TRADES, FRAMES))
+        asyncio.run(publish(kafka.address, FRAME_TRADES, FRAMES))
         with EmbeddedPostgres(directory / "postgres", durable=False) as postgres:
             environment = {
                 "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
@@ -206,39 +215,40 @@ def main(pages: int, kind: str) -> None:
                 wait_until(lambda: is_counting(worker), 60, "the worker to count")
                 time.sleep(WARM_UP_SECONDS)
                 readers = Pages(worker.port, pages, kind)
-                sys.stdout.write(f"{kind} pages   trades/s   trades/CPU s   updates/s of a page\n")
+                sys.stdout.write(f"{kind} pages   trades/s   trades/CPU s   updates/s   others' cores\n")
                 report(*turns(worker, readers))
                 readers.stop()
-                if worker.metric("liqmon_trades_total") >= trades:
-                    raise RuntimeError("the backlog was too short: the last turns measured an idle worker")
 
 
 def turns(worker: Process, pages: Pages) -> tuple[list[Turn], list[Turn]]:
-    """Return the turns without pages and with them, one fewer of these."""
-    without, having = [shown(unseen(worker))], []
-    for _ in range(TURNS):
-        having.append(shown(watched(worker, pages)))
-        without.append(shown(unseen(worker)))
+    """Return the turns without pages and with them."""
+    without: list[Turn] = []
+    having: list[Turn] = []
+    with suppress(Over):
+        for _ in range(TURNS):
+            without.append(shown(unseen(worker)))
+            having.append(shown(watched(worker, pages)))
     return without, having
 
 
 def shown(turn: Turn) -> Turn:
     """Print a turn and return it."""
-    sys.stdout.write(f"{turn.pages:14} {turn.rate:10,.0f} {turn.per_cpu:14,.0f} {turn.updates:21.1f}\n")
+    sys.stdout.write(
+        f"{turn.pages:14} {turn.rate:10,.0f} {turn.per_cpu:14,.0f} {turn.updates:12.1f} {turn.others:16.2f}\n"
+    )
     sys.stdout.flush()
     return turn
 
 
 def report(without: list[Turn], having: list[Turn]) -> None:
-    """Print the medians, and between which costs half of the turns were."""
-    rows = list(zip(without, having, without[1:], strict=False))
-    costs = [1 - two.rate / ((one.rate + three.rate) / 2) for one, two, three in rows]
-    cpu = [1 - two.per_cpu / ((one.per_cpu + three.per_cpu) / 2) for one, two, three in rows]
-    before, after = (statistics.median(turn.rate for turn in some) for some in (without, having))
-    sys.stdout.write(f"medians: {before:,.0f} trades/s unseen, {after:,.0f} watched\n")
-    for name, some in (("throughput", costs), ("what a CPU second does", cpu)):
-        low, middle, high = statistics.quantiles(some, n=4)
-        sys.stdout.write(f"the pages cost {middle:.1%} of {name} (half of the turns: {low:.1%} to {high:.1%})\n")
+    """Print the medians, and between which values half of the turns were."""
+    for name, figure in (("trades/s", "rate"), ("trades/CPU s", "per_cpu")):
+        before, after = (
+            statistics.quantiles([getattr(turn, figure) for turn in some], n=4) for some in (without, having)
+        )
+        for kind, (low, middle, high) in (("unseen", before), ("watched", after)):
+            sys.stdout.write(f"{kind:8} median {middle:9,.0f} {name} (half of the turns: {low:,.0f} to {high:,.0f})\n")
+        sys.stdout.write(f"the pages cost {1 - after[1] / before[1]:.1%} of the {name}\n")
 
 
 def is_counting(worker: Process) -> bool:

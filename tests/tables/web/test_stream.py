@@ -25,6 +25,7 @@ from tables.web.peers import read_events
 from tables.web.rolling import Rolling
 from tables.web.rows import MarketRow, Spark
 from tables.web.stream import Stream
+from tables.web.workers import versions
 from tests.waiting import until
 
 HERE = "http://127.0.0.1:6066"
@@ -237,6 +238,11 @@ def buffered(server: BaseTestServer) -> int:
     assert server.handler is not None
     transports = [connection.transport for connection in server.handler.connections]
     return sum(transport.get_write_buffer_size() for transport in transports if transport is not None)
+
+
+def test_opening_a_page_reads_no_files() -> None:
+    """Every page is told the version; to look it up takes milliseconds, in which the stream stands still."""
+    assert versions() is versions()
 
 
 async def test_there_is_a_limit_for_pages_and_one_for_workers(
