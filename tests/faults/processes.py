@@ -41,7 +41,7 @@ class Process:
         self.starts = 0
         self.wanted = False
         self._command = command
-        self._environment = environment
+        self.environment = environment
         self._child: Child | None = None
         self._frozen = False
         directory.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ class Process:
         if self.running:
             raise RuntimeError(f"{self.name} is already running")
         base = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
-        environment = {**base, "PYTHONUNBUFFERED": "1", **self._environment}
+        environment = {**base, "PYTHONUNBUFFERED": "1", **self.environment}
         self._child = Child(self.name, self._command, environment=environment, directory=self.directory, log=self.log)
         self.starts += 1
         self.wanted = True

@@ -286,7 +286,7 @@ class Stack:
 
     def delete_data(self, worker: Process) -> None:
         """Delete the tables that a worker keeps on disk."""
-        shutil.rmtree(worker.directory / "data")
+        shutil.rmtree(worker.environment["DATA_DIR"])
 
     def tails(self) -> str:
         """Return the last lines of every process's log, for messages."""
