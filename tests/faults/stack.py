@@ -208,6 +208,13 @@ class Stack:
         await self.until(all_ready, timeout_seconds, "workers to be ready")
         return time.monotonic() - began
 
+    async def rejoined(self, timeout_seconds: float = READY_SECONDS) -> None:
+        """Wait until all workers that run are in the group, and ready: one that was frozen takes itself for both."""
+        async with asyncio.timeout(timeout_seconds):
+            while len(await self.ledger.members()) < sum(worker.running for worker in self.workers):  # noqa: ASYNC110
+                await asyncio.sleep(POLL_SECONDS)
+        await self.ready()
+
     async def any_ready(self) -> list[Process]:
         """Wait until some worker is ready and return all that are."""
         found: list[Process] = []

@@ -91,7 +91,7 @@ async def test_exact_through_everything(stack: RedisStack) -> None:
         two.freeze()
         await asyncio.sleep(FREEZE_SECONDS)
         two.resume()
-        await stack.ready()
+        await stack.rejoined()
         await feed.until_sent(300)
 
         stack.tables.flushall()

@@ -141,8 +141,8 @@ async def test_a_worker_frozen_for_70_seconds_adds_nothing_when_it_wakes(stack: 
         seconds = await harm.served_again(stack)
         await asyncio.sleep(FREEZE_SECONDS - seconds)
         victim.resume()
+        await stack.rejoined()
         await feed.until_sent(300)
-        await stack.ready()
         others = [worker for worker in stack.workers if worker is not victim]
         for worker in others:
             worker.kill()
