@@ -71,7 +71,11 @@ class RecentAlerts:
             return
         self._asked = asked
         self.available = True
-        self._board.put_alerts(alert for alert in alerts if self._is_news(alert))
+        news = [alert for alert in alerts if self._is_news(alert)]
+        if news:
+            # At once: rows may wait for their turn where many pages are open, alerts may not.
+            self._board.put_alerts(news)
+            self._board.publish()
 
     def _is_news(self, alert: Any) -> bool:
         key = (alert.rule, alert.venue, alert.symbol, alert.pane)

@@ -25,16 +25,17 @@ log = logging.getLogger(__name__)
 
 # A few times a second is what the eye follows; many watchers or much to compute make it slower, never the stream.
 FASTEST_SECONDS: Final = 0.25
-SLOWEST_SECONDS: Final = 2.0
-SHARE_OF_TIME: Final = 0.025
+SLOWEST_SECONDS: Final = 3.0
+SHARE_OF_TIME: Final = 0.015
 # Measured: waking a watcher and handing it an event of a few kilobytes.
-SECONDS_PER_WATCHER: Final = 80e-6
+SECONDS_PER_WATCHER: Final = 100e-6
 # Measured: answering a market's page that asks for its newest panes.
 SECONDS_PER_POLL: Final = 800e-6
+POLL_SHARE: Final = 0.02
 BUDGET_SECONDS: Final = 0.008
 # Rows that no one has seen yet are made faster than the rest, so that a page fills quickly.
 FILLING_SECONDS: Final = 0.05
-FILLING_SHARE: Final = 0.1
+FILLING_SHARE: Final = 0.2
 
 IDLE_SECONDS: Final = 15.0
 # A copy changes only where its owner lives and does not answer here.
@@ -63,7 +64,7 @@ class Status(msgspec.Struct):
 
 def poll_seconds(pages: int) -> float:
     """Return how often each of so many pages should ask for new panes, in whole seconds."""
-    return float(max(1, math.ceil(pages * SECONDS_PER_POLL / SHARE_OF_TIME)))
+    return float(max(1, math.ceil(pages * SECONDS_PER_POLL / POLL_SHARE)))
 
 
 class Hub:

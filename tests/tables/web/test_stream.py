@@ -10,6 +10,7 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import BaseTestServer, TestServer
@@ -77,6 +78,21 @@ class Local:
         """Keep what there is."""
 
 
+class Alert(msgspec.Struct):
+    """As much of an alert's row as the view looks at."""
+
+    rule: str
+    venue: str
+    symbol: str
+    pane: int
+    alert_severity: str
+    revision: int
+    delivery: str
+
+
+ALERT = Alert("volume", "venue", "M1", 1000, "LOW", 1, "sent")
+
+
 class History:
     """No alerts; ``fails`` makes the next question fail in a way that nobody expects."""
 
@@ -87,6 +103,7 @@ class History:
         self.asked = 0
         self.hangs = False
         self.is_ending = False
+        self.alerts: list[Any] = []
 
     async def latest(self, _: int) -> list[Any]:
         self.asked += 1
@@ -100,7 +117,7 @@ class History:
         if self.fails:
             self.fails -= 1
             raise ValueError("a column is missing")
-        return []
+        return self.alerts
 
     async def changed_since(self, _: datetime) -> list[Any]:
         return await self.latest(0)
@@ -173,6 +190,28 @@ async def test_alerts_go_on_when_reading_them_fails(server: BaseTestServer, hist
     history.fails = 1
     async with ClientSession() as session, session.get(server.make_url("/api/stream")):
         await until(lambda: history.asked >= 2)
+
+
+async def test_an_alert_does_not_wait_for_rows(
+    server: BaseTestServer, history: History, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However seldom rows are sent because of the many pages, an alert is sent as soon as it is read."""
+    monkeypatch.setattr(hub_module, "FASTEST_SECONDS", 60)
+    monkeypatch.setattr(hub_module, "SLOWEST_SECONDS", 60)
+    seen: list[Any] = []
+
+    async def take(name: str, data: bytes) -> None:
+        if name == "alerts":
+            seen.extend(json.loads(data))
+            raise ConnectionResetError
+
+    async with ClientSession() as session, session.get(server.make_url("/api/stream")) as response:
+        reading = asyncio.create_task(read_events(response.content, take))
+        await until(lambda: len(hub.board) == MARKETS and history.asked)
+        history.alerts = [ALERT]
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reading, 2)
+    assert [alert["symbol"] for alert in seen] == [ALERT.symbol]
 
 
 async def test_who_comes_late_gets_no_old_rows(
