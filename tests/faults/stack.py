@@ -34,6 +34,7 @@ POLL_SECONDS = 0.2
 # Two or three workers get equal shares. With 4, a third worker that joins late gets none and never becomes ready.
 KAFKA_PARTITIONS = 6
 READY_SECONDS = 90.0
+SETTLED_SECONDS = 5.0
 OPEN_MESSAGES = "SELECT count(*) FROM alert_outbox WHERE state IN ('pending', 'sending')"
 
 
@@ -214,6 +215,16 @@ class Stack:
             while len(await self.ledger.members()) < sum(worker.running for worker in self.workers):  # noqa: ASYNC110
                 await asyncio.sleep(POLL_SECONDS)
         await self.ready()
+
+    async def settled(self) -> None:
+        """Wait until all workers that run are ready for longer than a rebalance takes to be heard of (heartbeats)."""
+        await self.ready()
+        since = time.monotonic()
+        while time.monotonic() - since < SETTLED_SECONDS:
+            await asyncio.sleep(POLL_SECONDS)
+            if not all(await asyncio.gather(*(asyncio.to_thread(w.ready) for w in self.workers if w.running))):
+                await self.ready()
+                since = time.monotonic()
 
     async def any_ready(self) -> list[Process]:
         """Wait until some worker is ready and return all that are."""
