@@ -6,8 +6,9 @@ nobody: a fault that fell beside the run shows nothing.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 
 import redis
@@ -27,14 +28,17 @@ MET_SECONDS = 60.0
 
 @dataclass
 class World:
-    """A stack at work, and what is known of the run so far. ``poisoned`` are the doses that were given."""
+    """A stack at work, and what is known of the run so far.
+
+    ``poison`` has no end; ``poisoned`` are the doses that were given since the broker was new.
+    """
 
     stack: Stack
     exchange: Exchange
     publisher: Publisher
     random: Random
     disk: Disk | None
-    poison: list[Poison]
+    poison: Iterator[Poison]
     poisoned: list[Poison] = field(default_factory=list)
 
     def someone(self, processes: list[Process]) -> Process:
@@ -311,8 +315,8 @@ async def discord_misbehaves(world: World) -> str:
 
 
 async def malformed_messages_come(world: World) -> str:
-    """Some of each kind, each kind once a run."""
-    doses = [world.poison.pop() for _ in range(min(8, len(world.poison)))]
+    """Some kinds; each comes up before any comes again."""
+    doses = list(islice(world.poison, 8))
     now_ms = time.time_ns() // 1_000_000
     for number, dose in enumerate(doses):
         world.stack.sent += dose.good

@@ -1,7 +1,10 @@
 """One message of each malformed kind, and what the dead letters must say about it."""
 
 import struct
+import time
 from collections.abc import Iterator
+from itertools import count
+from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
@@ -43,6 +46,14 @@ def messages(seed: int, spot: str, now_us: int) -> Iterator[Poison]:
     yield from _bad_rows_in_frames(seed, spot, now_us)
     yield Poison("no alert", b'{"rule": "volume"}', "wrong_type", ALERTS)
     yield Poison("no alert at all", b"\x00\xff", "not_json", ALERTS)
+
+
+def endless(seed: int, spot: str) -> Iterator[Poison]:
+    """Yield the malformed messages in a random order, then again in another, with other good rows, without end."""
+    for turn in count():
+        doses = list(messages(seed + turn, spot, time.time_ns() // 1000))
+        Random(seed + turn).shuffle(doses)
+        yield from doses
 
 
 def _broken_json() -> Iterator[Poison]:

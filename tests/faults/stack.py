@@ -5,6 +5,7 @@ Redis, Postgres and Discord are reached through proxies, Kafka too where that is
 
 import asyncio
 import contextlib
+import logging
 import shutil
 import time
 import warnings
@@ -30,11 +31,15 @@ from tests.faults.proxy import Proxy
 from tests.kafka import NotCovered, RealKafka
 from tests.oracle import OracleTrade
 
+log = logging.getLogger(__name__)
+
 POLL_SECONDS = 0.2
 # Two or three workers get equal shares. With 4, a third worker that joins late gets none and never becomes ready.
 KAFKA_PARTITIONS = 6
 READY_SECONDS = 90.0
 SETTLED_SECONDS = 5.0
+# What a worker exits with, of itself, when a fault must not be survived: a restart goes on from the last commit.
+MUST_NOT_GO_ON = 70
 OPEN_MESSAGES = "SELECT count(*) FROM alert_outbox WHERE state IN ('pending', 'sending')"
 
 
@@ -175,7 +180,10 @@ class Stack:
 
     @contextlib.asynccontextmanager
     async def supervised(self) -> AsyncIterator[Counter[str]]:
-        """Start again what ends by itself, as an operator's supervisor does; count that by name and exit code."""
+        """Start again what ends by itself, as an operator's supervisor does; count that by name and exit code.
+
+        What a process logged last is shown where it did not end as the program does when it must not go on.
+        """
         ended: Counter[str] = Counter()
 
         async def watch() -> None:
@@ -183,6 +191,8 @@ class Stack:
                 for process in (*self.workers, *self.producers):
                     if process.wanted and not process.running:
                         ended[f"{process.name} {process.exit_code}"] += 1
+                        if process.exit_code != MUST_NOT_GO_ON:
+                            log.error("%s ended with %s:\n%s", process.name, process.exit_code, process.tail(100))
                         process.start()
                 await asyncio.sleep(POLL_SECONDS)
 

@@ -22,8 +22,8 @@ from tests.faults.afflictions import APART, GROUPS, Affliction, World, the_broke
 from tests.faults.disk import mounted
 from tests.faults.exchange import Exchange
 from tests.faults.judge import judge, letters
-from tests.faults.poison import messages
-from tests.faults.stack import Stack
+from tests.faults.poison import endless
+from tests.faults.stack import MUST_NOT_GO_ON, Stack
 
 log = logging.getLogger(__name__)
 
@@ -74,15 +74,15 @@ async def test_a_random_schedule_ends_exact(tmp_path: Path) -> None:
             schedule = Schedule(random, GROUPS if stack.kafka is not None else sorted(GROUPS.keys() - {"broker"}))
             publisher = Publisher(stack.settings)
             publisher.start()
-            poison = list(messages(SEED, stack.script.venues[0], time.time_ns() // 1000))
-            random.shuffle(poison)
-            world = World(stack, Exchange(stack), publisher, random, disk, poison)
+            world = World(stack, Exchange(stack), publisher, random, disk, endless(SEED, stack.script.venues[0]))
             deadline = time.monotonic() + MINUTES * 60
             try:
                 while time.monotonic() < deadline:
                     async with stack.supervised() as deaths:
                         await one_round(world, schedule, met, min(deadline, time.monotonic() + ROUND_SECONDS))
                     ended += deaths
+                    crashes = [death for death in deaths if not death.endswith(f" {MUST_NOT_GO_ON}")]
+                    assert not crashes, f"ended by themselves: {dict(deaths)}"
             finally:
                 await publisher.close()
     log.info("SEED=%d: %s; ended by themselves: %s", SEED, dict(sorted(met.items())), dict(ended))
