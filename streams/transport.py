@@ -55,6 +55,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         # The first offset of each bundle that is not committed yet, by its last.
         self._firsts: dict[TP, dict[int, int]] = {}
         self._continuity = Continuity()
+        self._seeking = asyncio.Lock()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -119,7 +120,15 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             await super()._add_gap(tp, offset_from, first - 1)
 
     async def perform_seek(self) -> None:
-        """Go back to the committed offsets of all assigned partitions; to the beginning where there is none."""
+        """Go back to the committed offsets of all assigned partitions; to the beginning where there is none.
+
+        Faust does this from two tasks at once, the fetcher's and the recovery's. Were one to open the partitions while
+        the other still goes back, what is taken in between would be met again.
+        """
+        async with self._seeking:
+            await self._seek_committed()
+
+    async def _seek_committed(self) -> None:
         self._continuity.forget()
         await super().perform_seek()
         sources = [tp for tp in self.assignment() if self._is_source(tp)]
@@ -134,10 +143,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Finish and commit what was begun, so that the next owner meets none of it again.
 
-        Faust does this too, but only after it has forgotten what was acknowledged since the last commit. An alert that
-        waits for Postgres is let go: the move must not wait too, and nobody serve the windows.
+        Faust does this too, but only after it has forgotten what was acknowledged since the last commit, and not in an
+        app that is stopping. An alert that waits for Postgres is let go: the move must not wait too, and nobody serve
+        the windows.
         """
-        if not self.app.should_stop and (assigned := self.assignment()):
+        if assigned := self.assignment():
             self.stop_flow()
             self.app.flow_control.suspend()
             self.pause_partitions(assigned)
@@ -145,6 +155,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             with self.app.sinks.letting_go():
                 await self.wait_empty()
         await super().on_partitions_revoked(revoked)
+
+    async def commit_and_end_transactions(self) -> None:
+        """Commit all that is acknowledged by now; Faust leaves that to a commit under way, which may lack the last."""
+        while self._commit_fut is not None:
+            await self.maybe_wait_for_commit_to_finish()
+        await super().commit_and_end_transactions()
 
     def withhold(self, message: Any) -> None:
         """Leave a message to whoever has its partition next: it is over here, and is not committed."""
