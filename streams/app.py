@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.types import TP
 from yarl import URL
 
@@ -172,13 +173,26 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         log.critical("the table store %s cannot be written: %s", where, error, exc_info=None if is_disk else error)
         die(Outage("stopping; start again when the table store can be written, to go on from the last commit"))
 
+    async def start(self) -> None:
+        """Start everything. A broker that goes away meanwhile ends the process, where Faust's clients do not wait."""
+        try:
+            await super().start()
+        except KafkaError as error:
+            die(_without_broker(error))
+
+    def _crash(self, reason: BaseException) -> None:
+        # Faust's own steps of a rebalance give up on a broker that does not answer in time, each in its own way.
+        if isinstance(reason, KafkaError | TimeoutError):
+            die(_without_broker(reason))
+        super()._crash(reason)
+
     async def on_first_start(self) -> None:
         """Wait for the broker and the database before anything is consumed."""
         try:
-            await broker.wait_for_broker(self.settings)
-            await broker.ensure_topics(self.settings, {self.panes.changelog_topic_name: broker.CHANGELOG_CONFIG})
+            changelogs = {self.panes.changelog_topic_name: broker.CHANGELOG_CONFIG}
+            await broker.until_served(self.settings, lambda: broker.ensure_topics(self.settings, changelogs))
             if self.settings.table_store.startswith("rocksdb:"):
-                await self._to_store(self._carry_over())
+                await self._to_store(broker.until_served(self.settings, self._carry_over))
         except Fatal as error:
             die(error)
         await self.sinks.start()
@@ -208,6 +222,11 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         self.sinks.close()
         await super().on_stop()
         await self.sinks.stop()
+
+
+def _without_broker(error: BaseException) -> Outage:
+    what = str(error) or type(error).__name__
+    return Outage(f"the broker did not answer ({what}); start again, to go on from the last commit")
 
 
 def die(error: Exception | None = None) -> NoReturn:

@@ -2,19 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
 from streams.errors import Fatal, Outage
 from streams.settings import Settings
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RETRY_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -50,6 +52,26 @@ async def wait_for_broker(settings: Settings) -> None:
             return
         finally:
             await client.close()
+        await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
+        attempt += 1
+
+
+async def until_served(settings: Settings, work: Callable[[], Awaitable[T]]) -> T:
+    """Return what a piece of work with the broker returns, begun anew whenever the broker goes away in the middle.
+
+    Raises :class:`Fatal` where waiting does not help, such as missing rights, and what else the work raises.
+    """
+    attempt = 0
+    while True:
+        await wait_for_broker(settings)
+        try:
+            return await work()
+        except (KafkaError, OSError, TimeoutError) as error:
+            what = str(error) or type(error).__name__
+            if isinstance(error, KafkaError) and not (error.retriable or isinstance(error, KafkaTimeoutError)):
+                raise Fatal(f"the broker at {settings.kafka_bootstrap_servers} refuses: {what}") from None
+            if attempt == 0:
+                log.warning("Kafka at %s went away again (%s)", settings.kafka_bootstrap_servers, what)
         await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
         attempt += 1
 

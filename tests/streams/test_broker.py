@@ -1,0 +1,52 @@
+"""Work with a broker that comes and goes."""
+
+import asyncio
+import logging
+
+import pytest
+from aiokafka.errors import KafkaTimeoutError, NodeNotReadyError, TopicAuthorizationFailedError
+
+from streams import broker
+from streams.broker import until_served
+from streams.errors import Fatal
+from streams.settings import Settings, load_settings
+
+
+@pytest.fixture
+def settings(broker_address: str) -> Settings:
+    """Give the settings of a broker that is there."""
+    return load_settings(kafka_bootstrap_servers=broker_address)
+
+
+async def test_work_is_begun_anew_when_the_broker_goes_away_in_the_middle(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the client calls it; one line says so."""
+    monkeypatch.setattr(broker, "RETRY_SECONDS", (0.01,))
+    failures: list[Exception] = [
+        NodeNotReadyError("node 1"),
+        KafkaTimeoutError(),
+        ConnectionResetError(),
+        TimeoutError(),
+    ]
+
+    async def work() -> str:
+        if failures:
+            raise failures.pop(0)
+        return "done"
+
+    with caplog.at_level(logging.WARNING, logger="streams.broker"):
+        assert await until_served(settings, work) == "done"
+    assert len(caplog.messages) == 1
+    assert "node 1" in caplog.text
+
+
+async def test_what_waiting_does_not_help_is_said(settings: Settings) -> None:
+    """With the broker's address and its reason."""
+
+    async def work() -> None:
+        raise TopicAuthorizationFailedError({"trades"})
+
+    async with asyncio.timeout(30):
+        with pytest.raises(Fatal, match=f"{settings.kafka_bootstrap_servers} refuses.*trades"):
+            await until_served(settings, work)
