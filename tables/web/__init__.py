@@ -17,6 +17,7 @@ from tables.web.hub import Hub
 from tables.web.local import LocalMarkets
 from tables.web.openapi import document
 from tables.web.pages import PAGES, Pages
+from tables.web.protocol import Runner
 from tables.web.stream import Stream
 
 
@@ -60,6 +61,7 @@ def add_routes(app: Any, link: RedisLink | None) -> LocalMarkets:
         await hub.stop()
         await cluster.close()
 
+    app.web._runner = Runner(server, access_log=None)
     server.middlewares.append(guard(access))
     server.on_response_prepare.append(add_headers)
     server.on_shutdown.append(stop)

@@ -1,0 +1,37 @@
+"""What is sent to a worker's port and is no request: refused with the headers of every answer, and forgotten."""
+
+import asyncio
+
+import pytest
+
+from tables.web.guard import SECURITY_HEADERS
+from tests.faults.processes import Process
+from tests.kafka.server import HOST
+
+NO_REQUESTS = {
+    "a TLS greeting": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(200)),
+    "text": b"what is the price of bitcoin?\r\n\r\n",
+    "a version from the future": b"GET / HTTP/99.99\r\n\r\n",
+    "a header without a colon": b"GET / HTTP/1.1\r\nnonsense\r\n\r\n",
+    "a header beyond all limits": b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+    "two lengths": b"POST /login HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+}
+
+
+@pytest.mark.parametrize("sent", NO_REQUESTS.values(), ids=NO_REQUESTS.keys())
+async def test_what_is_no_request_is_refused_like_others(worker: Process, sent: bytes) -> None:
+    """400, the security headers, no version of anything, the connection closed; no traceback in the log."""
+    log = worker.log_text()
+    reader, writer = await asyncio.open_connection(HOST, worker.port)
+    writer.write(sent)
+    async with asyncio.timeout(10):
+        answer = (await reader.read()).decode()
+    writer.close()
+    head, _, body = answer.partition("\r\n\r\n")
+    status, *lines = head.split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    assert status == "HTTP/1.0 400 Bad Request"
+    assert body == "400 Bad Request\n"
+    assert headers.items() >= {**SECURITY_HEADERS, "Cache-Control": "no-store"}.items()
+    assert "aiohttp" not in answer
+    assert "Traceback" not in worker.log_text()[len(log) :]
