@@ -3,13 +3,13 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from streams.embedded import EmbeddedPostgres
 from tests.browser.conftest import ARTIFACTS, DESKTOP, PHONE, Open, Visit
-from tests.browser.numbers import percent, short_usd, usd
+from tests.browser.numbers import usd
+from tests.browser.overview import assert_row
 from tests.conftest import new_database
 from tests.faults.processes import Process
 from tests.oracle import Oracle, OracleTrade
@@ -60,45 +60,7 @@ def test_the_overview_shows_what_the_api_says(worker: Process, visit: Open, orac
     """One row a market, each cell the API's and the oracle's figure."""
     page = visit(worker.port).page
     for venue, symbol in oracle.markets():
-        row = page.locator(f'.row[data-symbol="{symbol}"]')
-        row.wait_for()
-        cells = [cell.inner_text().split("\n") for cell in row.locator("[role=gridcell]").all()]
-        end = oracle.watermark(venue, symbol)
-        five = oracle.window(venue, symbol, end, 300)
-        assert five is not None
-        volumes = [oracle.window(venue, symbol, end, seconds) for seconds in (60, 300, 900, 3600)]
-        assert cells[0] == [symbol, venue.replace("_", " ")]
-        assert float(cells[1][0].replace(",", "")) == five["last_price"]
-        assert cells[3] == [percent(five["price_change_pct"])]
-        assert [cell[0] for cell in cells[4:8]] == [
-            short_usd(volume["total_volume_micro_usd"] / 1e6) for volume in volumes if volume is not None
-        ]
-        assert cells[8][1] == percent((five["last_price"] / five["vwap"] - 1) * 100)
-        assert cells[9] == [f"{five['realized_volatility'] * 100:.3f}%"]
-        bought = five["buy_volume_micro_usd"] / (five["buy_volume_micro_usd"] + five["sell_volume_micro_usd"])
-        shown_bought, shown_sold = (int(part) for part in cells[10][-1].split("/"))
-        assert abs(shown_bought - bought * 100) <= 0.5
-        assert shown_bought + shown_sold == 100
-        minute = oracle.window(venue, symbol, end, 60)
-        rate = 0.0 if minute is None else minute["count"] / 60
-        assert abs(float(cells[12][0]) - rate) <= (0.05 if rate < 10 else 0.5)
-        assert row.locator(".spark polyline").get_attribute("points"), "a sparkline"
-        reach, width = of_threshold(five, symbol), row.locator(".reach .bar i").evaluate("bar => bar.style.width")
-        assert abs(float(width.removesuffix("%")) - min(100, reach * 100)) <= 0.06
-        assert float(cells[14][0].rstrip("smh")) >= 0
-        longs, shorts = five["liquidation_long_micro_usd"] / 1e6, five["liquidation_short_micro_usd"] / 1e6
-        shown = [part for part in cells[11] if part]
-        assert shown == (
-            [f"{side} {short_usd(amount)}" for side, amount in (("L", longs), ("S", shorts)) if amount]
-            or ["\N{EN DASH}"]
-        )
-
-
-def of_threshold(figures: dict[str, Any], symbol: str) -> float:
-    """Return how much of its threshold a market's window has reached."""
-    if "/" in symbol:
-        return float(figures["total_volume_micro_usd"]) / 1e6 / 1_000_000
-    return float(figures["liquidation_volume_micro_usd"]) / 1e6 / 250_000
+        assert_row(page, oracle, venue, symbol)
 
 
 def test_the_market_page_shows_the_oracles_numbers(worker: Process, visit: Open, oracle: Oracle) -> None:
