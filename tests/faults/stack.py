@@ -46,10 +46,11 @@ OPEN_MESSAGES = "SELECT count(*) FROM alert_outbox WHERE state IN ('pending', 's
 class Stack:
     """One run's servers and processes, below one directory; nothing outlives the ``async with`` block.
 
-    ``workers`` and ``producers`` are made, not started. ``environment`` goes to all of them. Each producer reaches
-    Kraken through a proxy of its own (``to_kraken``); ``script`` is what an :class:`~tests.faults.exchange.Exchange`
-    plays there, ``sent`` what it has played. The stand-ins and proxies live in this loop: whatever blocks goes to a
-    thread, except starting processes, which die with their thread.
+    ``workers`` and ``producers`` are made, not started. ``environment`` goes to all of them, ``table_store`` is the
+    kind of store that workers keep their tables in. Each producer reaches Kraken through a proxy of its own
+    (``to_kraken``); ``script`` is what an :class:`~tests.faults.exchange.Exchange` plays there, ``sent`` what it has
+    played. The stand-ins and proxies live in this loop: whatever blocks goes to a thread, except starting processes,
+    which die with their thread.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class Stack:
         seed: int = 0,
         environment: Mapping[str, str] | None = None,
         proxied_kafka: bool = False,
+        table_store: str = "rocksdb",
     ) -> None:
         self.directory = directory
+        self.table_store = table_store
         self.script = Script(seed, "exchange")
         self.sent: list[OracleTrade] = []
         self.kraken = KrakenServer(heartbeat_seconds=0.5)
@@ -158,8 +161,10 @@ class Stack:
         return self.directory / f"{name}.log"
 
     def _environment(self) -> dict[str, str]:
+        tables = f"{self.to_redis.address}/1" if self.table_store == "redis" else ""
         return {
             **self.postgres.settings,
+            "TABLE_STORE": f"{self.table_store}://{tables}",
             "POSTGRES_PORT": str(self.to_postgres.port),
             "KAFKA_BOOTSTRAP_SERVERS": self.broker_address,
             "TOPIC_PARTITIONS": str(PARTITIONS if self.kafka is None else KAFKA_PARTITIONS),

@@ -34,9 +34,6 @@ FREEZE_SECONDS = 14
 class RedisStack(Stack):
     """A stack whose workers keep their tables in Redis."""
 
-    def _environment(self) -> dict[str, str]:
-        return {**super()._environment(), "TABLE_STORE": f"redis://{self.to_redis.address}/1"}
-
     @property
     def tables(self) -> redis.Redis:
         """The Redis of the tables, past the proxy."""
@@ -62,7 +59,7 @@ class RedisStack(Stack):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisStack]:
     """Give a stack with two workers that are ready."""
-    async with RedisStack(tmp_path_factory.mktemp("tables"), workers=2) as running:
+    async with RedisStack(tmp_path_factory.mktemp("tables"), workers=2, table_store="redis") as running:
         for worker in running.workers:
             worker.start()
         await running.ready()

@@ -18,12 +18,13 @@ from random import Random
 import pytest
 
 from streams.publisher import Publisher
-from tests.faults.afflictions import APART, GROUPS, Affliction, World, the_broker_is_replaced
+from tests.faults.afflictions import APART, GROUPS, Affliction, the_broker_is_replaced
 from tests.faults.disk import mounted
 from tests.faults.exchange import Exchange
 from tests.faults.judge import judge, letters
 from tests.faults.poison import endless
 from tests.faults.stack import MUST_NOT_GO_ON, Stack
+from tests.faults.world import World
 
 log = logging.getLogger(__name__)
 

@@ -20,29 +20,17 @@ pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pyte
 KILLS = 4
 
 
-class StoreStack(Stack):
-    """A stack whose workers keep their tables in a store of this kind."""
-
-    kind = "rocksdb"
-
-    def _environment(self) -> dict[str, str]:
-        place = f"{self.to_redis.address}/1" if self.kind == "redis" else ""
-        return {**super()._environment(), "TABLE_STORE": f"{self.kind}://{place}"}
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["rocksdb", "redis", "memory"])
-async def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StoreStack]:
+async def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Give a stack with two workers that are ready."""
-    stores = StoreStack(tmp_path_factory.mktemp(request.param), workers=2)
-    stores.kind = request.param
-    async with stores as running:
+    async with Stack(tmp_path_factory.mktemp(request.param), workers=2, table_store=request.param) as running:
         for worker in running.workers:
             worker.start()
         await running.ready()
         yield running
 
 
-async def test_kills(stack: StoreStack) -> None:
+async def test_kills(stack: Stack) -> None:
     """One by one in the middle of a batch, then all at once."""
     script = Script(91, "kills")
     kills = []
@@ -63,11 +51,11 @@ async def test_kills(stack: StoreStack) -> None:
         await feed.finish()
         await stack.drained()
         verdict = await judge(stack, feed.trades, script.venues)
-    log.info("%s: %s; %s", stack.kind, kills, verdict)
+    log.info("%s: %s; %s", stack.table_store, kills, verdict)
     assert any(kill.uncommitted for kill in kills)
 
 
-async def test_restarts_in_good_order(stack: StoreStack) -> None:
+async def test_restarts_in_good_order(stack: Stack) -> None:
     """Nothing is counted again; what is kept outside of the process is not read from the changelog again."""
     script = Script(92, "restarts")
     async with Feed(stack.settings, script) as feed:
@@ -88,7 +76,7 @@ async def test_restarts_in_good_order(stack: StoreStack) -> None:
         sum([await asyncio.to_thread(worker.metric, name) for worker in stack.workers])
         for name in ("liqmon_duplicates_total", "liqmon_restored_records_total")
     ]
-    log.info("%s: %d records restored; %s", stack.kind, restored, verdict)
+    log.info("%s: %d records restored; %s", stack.table_store, restored, verdict)
     assert duplicates == 0
-    if stack.kind == "redis":
+    if stack.table_store == "redis":
         assert restored == 0

@@ -1,0 +1,73 @@
+"""What afflictions work with: a running stack, and what is known of the run."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+
+from streams.publisher import Publisher
+from tests.faults.disk import Disk
+from tests.faults.exchange import Exchange
+from tests.faults.poison import Poison
+from tests.faults.processes import Process
+from tests.faults.stack import Stack
+
+MET_SECONDS = 60.0
+
+
+@dataclass
+class World:
+    """A stack at work, and what is known of the run so far.
+
+    ``poison`` has no end; ``poisoned`` are the doses that were given since the broker was new.
+    """
+
+    stack: Stack
+    exchange: Exchange
+    publisher: Publisher
+    random: Random
+    disk: Disk | None
+    poison: Iterator[Poison]
+    poisoned: list[Poison] = field(default_factory=list)
+
+    def someone(self, processes: list[Process]) -> Process:
+        """Return one of those that run."""
+        running = [process for process in processes if process.running]
+        assert running, f"nobody runs\n{self.stack.tails()}"
+        return self.random.choice(running)
+
+    async def some_time(self, least: float, most: float) -> float:
+        """Let between so many seconds pass, with trades flowing from beginning to end."""
+        assert self.exchange.flowing
+        seconds = self.random.uniform(least, most)
+        await asyncio.sleep(seconds)
+        assert self.exchange.flowing
+        return seconds
+
+    async def met(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until the fault has met somebody."""
+        await self.stack.until(condition, MET_SECONDS, what)
+
+
+def increased(processes: list[Process], metric: str, **labels: str) -> Callable[[], bool]:
+    """Return a condition: a metric of some process is above what it was at the first look."""
+    first: dict[str, float] = {}
+
+    def holds() -> bool:
+        for process in processes:
+            try:
+                value = process.metric(metric, **labels)
+            except OSError:
+                continue
+            if value > first.setdefault(process.name, value):
+                return True
+        return False
+
+    return holds
+
+
+async def both_hear(world: World) -> None:
+    """Wait until both producers are subscribed, and until what the last fault may have kept from one is published."""
+    await world.stack.ready(*world.stack.producers)
+    await world.exchange.heard_by(len(world.stack.producers))
+    await world.exchange.published()
