@@ -1,7 +1,9 @@
 """One Kafka node (KRaft, broker and controller in one) as a child process that tests stop, kill, freeze and wipe."""
 
 import base64
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,6 +19,8 @@ from tests.kafka import jars
 from tests.kafka.jars import KafkaUnavailable
 
 HOST = "127.0.0.1"
+LOWEST_PORT = 10_000
+OUTGOING_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 START_SECONDS = 60
 STOP_SECONDS = 30
 
@@ -38,13 +42,27 @@ appender.console.layout.pattern=%d{ISO8601} %p %m (%c)%n
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different TCP ports of the loopback address that are free now."""
-    probes = [socket.create_server((HOST, 0)) for _ in range(count)]
+    """Return different TCP ports of the loopback address that are free now.
+
+    None of them is one that the system gives to outgoing connections: a server that ends finds its port free when it
+    starts again.
+    """
+    found: list[int] = []
+    with contextlib.ExitStack() as probes:
+        while len(found) < count:
+            port = random.SystemRandom().randrange(LOWEST_PORT, _lowest_outgoing())
+            with contextlib.suppress(OSError):
+                probes.enter_context(socket.create_server((HOST, port)))
+                found.append(port)
+    return found
+
+
+def _lowest_outgoing() -> int:
+    """Return where the range of outgoing connections' ports begins (Linux; elsewhere IANA's)."""
     try:
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+        return int(OUTGOING_PORTS.read_text().split()[0])
+    except OSError:
+        return 49152
 
 
 class RealKafka:
