@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -34,6 +34,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = self.app.settings.fetch_max_wait_ms
         return consumer
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        # Partitions may have moved while state was flushed; aiokafka raises where none of them is left.
+        held = {tp: offset for tp, offset in offsets.items() if tp in self.assignment()}
+        return bool(held and await super()._commit(held))
 
     async def rewind(self, tp: TP, offset: int) -> None:
         """Put the position of a partition back; nothing happens where that has moved to another worker."""

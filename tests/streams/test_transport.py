@@ -12,7 +12,7 @@ from faust.types.tuples import ConsumerMessage
 
 from streams.continuity import Step
 from streams.topics import TRADES
-from streams.transport import Consumer, Transport
+from streams.transport import Consumer, ConsumerThread, Transport
 
 PLACE = TP(TRADES, 3)
 
@@ -150,3 +150,10 @@ async def test_partitions_go_with_everything_committed(app: App, is_stopping: bo
     consumer.handle(0)
     await consumer.on_partitions_revoked({PLACE})
     assert consumer.committed == {PLACE: 1}
+
+
+async def test_a_commit_of_partitions_that_have_moved_is_none(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No error either: whoever has them now goes on from the last commit."""
+    thread = ConsumerThread(GroupConsumer(app))
+    monkeypatch.setattr(thread, "assignment", set)
+    assert not await thread._commit({PLACE: 4})
