@@ -4,9 +4,9 @@ A worker reads a backlog from a real Kafka as fast as it can: 40 markets in fram
 committed. In turns nobody looks, and so many pages read its stream: of the overview, or of markets, which ask for the
 newest panes too. A turn's throughput is the trades it counted.
 
-A worker is bound by one core, and no machine is equally fast all the time: so there are many short turns, of which the
-medians are compared, trades a second are given beside trades a second of the worker's own CPU time, and a turn in which
-other programs ran is measured once more.
+A worker is bound by one core, and no machine is equally fast all the time: so there are many turns, each watched one is
+compared with the unseen one before it, trades a second are given beside trades a second of the worker's own CPU time,
+and a turn in which other programs ran is measured once more.
 
 The pages are in a process of their own, which takes what it is sent off its sockets and never copies it: browsers are
 elsewhere, and here they would take from the broker and the worker the two cores that all three share. What remains
@@ -30,6 +30,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from urllib.parse import urlencode
 
 from streams.broker import ensure_topics
@@ -44,14 +45,15 @@ from tests.view import ask
 
 PAGES = 200
 FRAME_TRADES = 20
-FRAMES = 2_500_000
+FRAMES = 4_500_000
 WARM_UP_SECONDS = 10.0
 SETTLE_SECONDS = 1.0
-TURN_SECONDS = 2.0
+TURN_SECONDS = 5.0
 TURNS = 24
 # Of a core. Kafka's and Postgres's own helpers and the kernel's threads take a few hundredths.
 MOST_OTHERS = 0.15
 MOST_TRIES = 2
+RESAMPLES = 10_000
 # Messages; a worker that has fewer before it is about to wait.
 LEAST_LAG = 20_000
 VENUE = "bench"
@@ -198,7 +200,7 @@ def watched(worker: Process, pages: Pages) -> Turn:
 
 
 def main(pages: int, kind: str) -> None:
-    """Print the turns, and what the pages cost: each watched turn against the unseen ones before and after it."""
+    """Print the turns, and what the pages cost."""
     with tempfile.TemporaryDirectory() as name, RealKafka(Path(name) / "kafka") as kafka:
         directory = Path(name)
         asyncio.run(ensure_topics(load_settings(kafka_bootstrap_servers=kafka.address)))
@@ -241,14 +243,24 @@ def shown(turn: Turn) -> Turn:
 
 
 def report(without: list[Turn], having: list[Turn]) -> None:
-    """Print the medians, and between which values half of the turns were."""
+    """Print the medians, and what the pages cost: each watched turn against the unseen one before it."""
     for name, figure in (("trades/s", "rate"), ("trades/CPU s", "per_cpu")):
-        before, after = (
-            statistics.quantiles([getattr(turn, figure) for turn in some], n=4) for some in (without, having)
+        before, after = ([getattr(turn, figure) for turn in some] for some in (without, having))
+        for kind, rates in (("unseen", before), ("watched", after)):
+            sys.stdout.write(f"{kind:8} median {statistics.median(rates):9,.0f} {name}\n")
+        costs = [1 - watched / unseen for unseen, watched in zip(before, after, strict=False)]
+        low, high = interval(costs)
+        sys.stdout.write(
+            f"the pages cost {statistics.median(costs):.1%} of the {name} "
+            f"(median of {len(costs)} pairs of turns; 95 % interval {low:.1%} to {high:.1%})\n"
         )
-        for kind, (low, middle, high) in (("unseen", before), ("watched", after)):
-            sys.stdout.write(f"{kind:8} median {middle:9,.0f} {name} (half of the turns: {low:,.0f} to {high:,.0f})\n")
-        sys.stdout.write(f"the pages cost {1 - after[1] / before[1]:.1%} of the {name}\n")
+
+
+def interval(costs: list[float]) -> tuple[float, float]:
+    """Return a 95 % interval of the median of these costs (percentile bootstrap, Efron 1979; seeded)."""
+    random = Random(1)
+    medians = sorted(statistics.median(random.choices(costs, k=len(costs))) for _ in range(RESAMPLES))
+    return medians[RESAMPLES * 25 // 1000], medians[RESAMPLES * 975 // 1000]
 
 
 def is_counting(worker: Process) -> bool:
