@@ -99,7 +99,7 @@ class Sampler:
             try:
                 await work()
             except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("%s was skipped: %s", work.__name__.strip("_"), error)
+                log.warning("%s was skipped: %s", work.__name__.strip("_"), str(error) or type(error).__name__)
             except Exception:
                 log.exception("%s failed; it is tried again in %g s", work.__name__.strip("_"), seconds)
 
@@ -121,8 +121,7 @@ class Sampler:
         metrics.table_bytes.labels("panes").set(panes * PANE_BYTES)
         consumer = self._app.consumer
         partitions = [tp for tp in consumer.assignment() if tp.topic in self._app.source_topics]
-        async with asyncio.timeout(BROKER_SECONDS):
-            ends: Mapping[TP, int] = await consumer.highwaters(*partitions) if partitions else {}
+        ends: Mapping[TP, int] = await consumer.log_ends(partitions, BROKER_SECONDS) if partitions else {}
         # Partitions that moved are another worker's to report.
         metrics.consumer_lag.clear()
         for tp, end in ends.items():

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -39,6 +39,19 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         # Partitions may have moved while state was flushed; aiokafka raises where none of them is left.
         held = {tp: offset for tp, offset in offsets.items() if tp in self.assignment()}
         return bool(held and await super()._commit(held))
+
+    async def log_ends(self, tps: Collection[TP], timeout_seconds: float) -> Mapping[TP, int]:
+        """Return the end offsets of partitions. Raises :class:`TimeoutError`, and what the client raises.
+
+        It gives up in the client's thread too: calls share two lanes there, and commits and fetches must not wait for
+        a question that nobody waits for any more.
+        """
+        ends: Mapping[TP, int] = await self.call_thread(self._log_ends, tps, timeout_seconds)
+        return ends
+
+    async def _log_ends(self, tps: Collection[TP], timeout_seconds: float) -> Mapping[TP, int]:
+        async with asyncio.timeout(timeout_seconds):
+            return {TP(*tp): end for tp, end in (await self._ensure_consumer().end_offsets(tps)).items()}
 
     async def rewind(self, tp: TP, offset: int) -> None:
         """Put the position of a partition back; nothing happens where that has moved to another worker."""
@@ -171,6 +184,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Leave a message to whoever has its partition next: it is over here, and is not committed."""
         message.acked = True
         self._unacked_messages.discard(message)
+
+    async def log_ends(self, tps: Collection[TP], timeout_seconds: float) -> Mapping[TP, int]:
+        """Return the end offsets of partitions. Raises :class:`TimeoutError`, and what the client raises."""
+        async with asyncio.timeout(timeout_seconds):
+            ends: Mapping[TP, int] = await self._thread.log_ends(tps, timeout_seconds)
+        return ends
 
     @staticmethod
     def _is_source(tp: TP) -> bool:

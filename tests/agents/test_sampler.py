@@ -42,7 +42,7 @@ class App:
         self.keeper = SimpleNamespace(markets=lambda: iter([(0, market) for market in self.kept]))
         self.sinks = SimpleNamespace(sample=self._sample)
         self.consumer = SimpleNamespace(
-            assignment=lambda: set(self.ends), highwaters=self._highwaters, _committed_offset={TP("trades", 1): 40}
+            assignment=lambda: set(self.ends), log_ends=self._log_ends, _committed_offset={TP("trades", 1): 40}
         )
         self.source_topics = frozenset({"trades"})
 
@@ -51,10 +51,10 @@ class App:
             raise self.error
         self.taken += taken
 
-    async def _highwaters(self, *partitions: TP) -> dict[TP, int]:
+    async def _log_ends(self, tps: list[TP], _timeout_seconds: float) -> dict[TP, int]:
         if self.error:
             raise self.error
-        return {tp: self.ends[tp] for tp in partitions}
+        return {tp: self.ends[tp] for tp in tps}
 
 
 @pytest.fixture
