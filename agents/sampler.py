@@ -98,7 +98,7 @@ class Sampler:
             await asyncio.sleep(seconds)
             try:
                 await work()
-            except (KafkaError, OSError, TimeoutError) as error:
+            except (KafkaError, OSError) as error:
                 log.warning("%s was skipped: %s", work.__name__.strip("_"), str(error) or type(error).__name__)
             except Exception:
                 log.exception("%s failed; it is tried again in %g s", work.__name__.strip("_"), seconds)

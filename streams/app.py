@@ -5,7 +5,6 @@ Topics, the table and the agents are declared here and nowhere else; what they d
 """
 
 import logging
-import os
 from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeVar, cast
@@ -23,11 +22,14 @@ from agents.sampler import Sampler
 from agents.sinks import Sinks
 from streams import broker
 from streams.bundles import unbundled
+from streams.endings import die, die_of_bug
 from streams.errors import BadSetting, Fatal, MonitorError, Outage
+from streams.loops import teach_aiokafka
 from streams.outbound import Outbound, Record
 from streams.partitioning import partition_of
 from streams.preflight import advertised_host, check_data_dir, check_port
 from streams.records import Alert
+from streams.recovery import TableManager
 from streams.replaced import BrokerWatch
 from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
@@ -63,6 +65,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             raise BadSetting(f"TABLE_STORE={store.scheme}:// is not available; use {'://, '.join(STORES)}://")
         super().__init__(
             APP_ID,
+            TableManager=TableManager,
             # Faust reads the environment too, before these arguments, where WEB_HOST and others mean something else.
             env_prefix="FAUST",
             broker=[URL(f"kafka://{server}") for server in broker.servers(conf_)],
@@ -168,9 +171,10 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         if isinstance(error, MonitorError):
             die(error)
         where = self.conf.tabledir if self.settings.table_store.startswith("rocksdb:") else "of TABLE_STORE"
-        # RocksDB words what the disk refuses like this; anything else is a bug and needs its traceback.
-        is_disk = str(error).startswith("IO error")
-        log.critical("the table store %s cannot be written: %s", where, error, exc_info=None if is_disk else error)
+        # RocksDB words what the disk refuses like this.
+        if not (isinstance(error, OSError) or str(error).startswith("IO error")):
+            die_of_bug(error, "the table store %s cannot be written", where)
+        log.critical("the table store %s cannot be written: %s", where, error)
         die(Outage("stopping; start again when the table store can be written, to go on from the last commit"))
 
     async def start(self) -> None:
@@ -178,12 +182,13 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         try:
             await super().start()
         except KafkaError as error:
-            die(_without_broker(error))
+            _end_for_broker(error)
+            raise
 
     def _crash(self, reason: BaseException) -> None:
-        # Faust's own steps of a rebalance give up on a broker that does not answer in time, each in its own way.
+        # Faust's own steps of a rebalance do not wait for a broker that does not answer in time.
         if isinstance(reason, KafkaError | TimeoutError):
-            die(_without_broker(reason))
+            _end_for_broker(reason)
         super()._crash(reason)
 
     async def on_first_start(self) -> None:
@@ -192,7 +197,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             changelogs = {self.panes.changelog_topic_name: broker.CHANGELOG_CONFIG}
             await broker.until_served(self.settings, lambda: broker.ensure_topics(self.settings, changelogs))
             if self.settings.table_store.startswith("rocksdb:"):
-                await self._to_store(broker.until_served(self.settings, self._carry_over))
+                await self._to_store(self._carry_over())
         except Fatal as error:
             die(error)
         await self.sinks.start()
@@ -204,8 +209,8 @@ class MonitorApp(faust.App):  # type: ignore[misc]
 
     async def _carry_over(self) -> None:
         changelog = self.panes.changelog_topic_name
-        ends = await broker.end_offsets(self.settings, changelog)
-        producer = await broker.open_producer(self.settings)
+        ends = await broker.until_served(self.settings, lambda: broker.end_offsets(self.settings, changelog))
+        producer = await broker.until_served(self.settings, lambda: broker.open_producer(self.settings))
         try:
             outbound = Outbound(lambda record: producer.send(record.topic, record.value, record.key, record.partition))
             await carry_over(self.conf.tabledir, self.panes.name, changelog, ends, outbound.deliver)
@@ -224,21 +229,15 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         await self.sinks.stop()
 
 
-def _without_broker(error: BaseException) -> Outage:
-    what = str(error) or type(error).__name__
-    return Outage(f"the broker did not answer ({what}); start again, to go on from the last commit")
-
-
-def die(error: Exception | None = None) -> NoReturn:
-    """End the process at once: nothing that is not durable yet may be acknowledged on the way out."""
-    if error is not None:
-        log.critical("%s", error)
-    logging.shutdown()
-    os._exit(70)
+def _end_for_broker(error: BaseException) -> None:
+    found = broker.verdict(error)
+    if found is not None:
+        die(found)
 
 
 def create_app(conf_: Settings | None = None) -> MonitorApp:
     """Return the application, with its agents, for these settings (default: the process's)."""
+    teach_aiokafka()
     app = MonitorApp(conf_ or settings())
     trades_topic = app.topic(TRADES, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     alerts_topic = app.topic(ALERTS, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
@@ -276,14 +275,13 @@ async def guarded(handle: Callable[[Message], Awaitable[T]], message: Message) -
         return await handle(message)
     except (Outage, Fatal) as error:
         die(error)
-    except Exception:
-        log.critical(
+    except Exception as error:  # noqa: BLE001 - whatever it is, the message must not be acknowledged
+        die_of_bug(
+            error,
             "a message could not be handled (partition %d, offset %d); stopping before it is acknowledged",
             message.partition,
             message.offset,
-            exc_info=True,
         )
-        die()
 
 
 @lru_cache(maxsize=1)

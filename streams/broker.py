@@ -8,7 +8,13 @@ from typing import Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    BrokerResponseError,
+    KafkaError,
+    KafkaTimeoutError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+)
 
 from streams.errors import Fatal, Outage
 from streams.settings import Settings
@@ -56,22 +62,36 @@ async def wait_for_broker(settings: Settings) -> None:
         attempt += 1
 
 
+def verdict(error: BaseException) -> Outage | Fatal | None:
+    """Return what an error of the broker's client is to an operator; None where it is no fault of the broker."""
+    what = str(error) or type(error).__name__
+    if isinstance(error, OSError | KafkaTimeoutError) or (isinstance(error, KafkaError) and error.retriable):
+        return Outage(f"the broker did not answer ({what}); start again, to go on from the last commit")
+    if isinstance(error, BrokerResponseError):
+        return Fatal(f"the broker refuses: {what}")
+    return None
+
+
 async def until_served(settings: Settings, work: Callable[[], Awaitable[T]]) -> T:
     """Return what a piece of work with the broker returns, begun anew whenever the broker goes away in the middle.
 
     Raises :class:`Fatal` where waiting does not help, such as missing rights, and what else the work raises.
     """
-    attempt = 0
+    attempt, said = 0, ""
     while True:
         await wait_for_broker(settings)
         try:
             return await work()
-        except (KafkaError, OSError, TimeoutError) as error:
-            what = str(error) or type(error).__name__
-            if isinstance(error, KafkaError) and not (error.retriable or isinstance(error, KafkaTimeoutError)):
-                raise Fatal(f"the broker at {settings.kafka_bootstrap_servers} refuses: {what}") from None
-            if attempt == 0:
-                log.warning("Kafka at %s went away again (%s)", settings.kafka_bootstrap_servers, what)
+        except (KafkaError, OSError) as error:
+            found = verdict(error)
+            if found is None:
+                raise
+            if isinstance(found, Fatal):
+                raise found from None
+            what = type(error).__name__
+            if what != said:
+                log.warning("Kafka at %s went away again (%s)", settings.kafka_bootstrap_servers, error or what)
+            said = what
         await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
         attempt += 1
 
@@ -140,9 +160,21 @@ async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str
                     "they must be equal"
                 )
     except UnknownTopicOrPartitionError:
+        # The client says this too where the broker does not answer for long.
+        if name in await _topics(settings):
+            raise
         raise Fatal(f"the broker has no topic {name}; create it, or set CREATE_TOPICS=true") from None
     finally:
         await producer.stop()
+
+
+async def _topics(settings: Settings) -> set[str]:
+    client = AIOKafkaAdminClient(bootstrap_servers=servers(settings))
+    try:
+        await client.start()
+        return set(await client.list_topics())
+    finally:
+        await client.close()
 
 
 async def _create(settings: Settings, wanted: Mapping[str, Mapping[str, str]]) -> None:

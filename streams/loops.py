@@ -1,6 +1,5 @@
-"""uvloop for a whole process, and what aiokafka has to know of it."""
+"""uvloop, and what aiokafka has to know of it."""
 
-import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
@@ -12,15 +11,9 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 T = TypeVar("T")
 
 
-def use_uvloop() -> None:
-    """Make uvloop the loop of this process and of its threads."""
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    _teach_aiokafka()
-
-
 def run_on_uvloop(work: Coroutine[Any, Any, T]) -> T:
     """Run something on uvloop until it ends, as :func:`asyncio.run` does."""
-    _teach_aiokafka()
+    teach_aiokafka()
     return uvloop.run(work)
 
 
@@ -38,6 +31,9 @@ def _broken(send: Callable[..., T]) -> Callable[..., T]:
         except KafkaError:
             raise
         except RuntimeError as error:
+            writer = connection._writer
+            if writer is None or not writer.transport.is_closing():
+                raise
             connection.close(reason=CloseReason.CONNECTION_BROKEN)
             raise KafkaConnectionError(f"Connection at {connection.host}:{connection.port} broken: {error}") from error
 
@@ -47,6 +43,7 @@ def _broken(send: Callable[..., T]) -> Callable[..., T]:
 SENDS: Final = {name: _broken(getattr(AIOKafkaConnection, name)) for name in ("send", "_send_sasl_token")}
 
 
-def _teach_aiokafka() -> None:
+def teach_aiokafka() -> None:
+    """Let aiokafka take an error of uvloop for what it is; it changes nothing on other loops."""
     for name, send in SENDS.items():
         setattr(AIOKafkaConnection, name, send)

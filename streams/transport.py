@@ -1,4 +1,4 @@
-"""Faust's Kafka transport with additions: bundles, continuity, a flush before each commit, the broker's wait."""
+"""Faust's Kafka transport with additions: bundles, continuity, a flush before each commit, questions that give up."""
 
 import asyncio
 import contextlib
@@ -25,13 +25,11 @@ log = logging.getLogger(__name__)
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Asks the broker to wait for new records no longer than ``FETCH_MAX_WAIT_MS``; Faust says 1.5 s.
-
-    Kafka answers as soon as there is a byte, but the embedded broker lets the whole wait pass.
-    """
+    """The client in its thread, with what the consumer below asks of it."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
+        # Faust says 1.5 s. Kafka answers as soon as there is a byte, the embedded broker lets the whole wait pass.
         consumer._fetch_max_wait_ms = self.app.settings.fetch_max_wait_ms
         return consumer
 
@@ -144,7 +142,13 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         the other still goes back, what is taken in between would be met again.
         """
         async with self._seeking:
-            await self._seek_committed()
+            try:
+                await self._seek_committed()
+            except Exception as error:
+                # The fetcher only logs it; while the flow is on, nobody would seek again, and nothing more be taken.
+                if self.flow_active and not self.app.should_stop:
+                    await self.crash(error)
+                raise
 
     async def _seek_committed(self) -> None:
         self._continuity.forget()
@@ -176,8 +180,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def commit_and_end_transactions(self) -> None:
         """Commit all that is acknowledged by now; Faust leaves that to a commit under way, which may lack the last."""
-        while self._commit_fut is not None:
-            await self.maybe_wait_for_commit_to_finish()
+        while (running := self._commit_fut) is not None:
+            # Not Faust's wait for it, which returns at once, for ever, where the future was cancelled.
+            await asyncio.wait([running])
         await super().commit_and_end_transactions()
 
     def withhold(self, message: Any) -> None:

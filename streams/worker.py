@@ -1,6 +1,9 @@
 """``liqmon worker``: the Faust worker with this project's logging and exit codes."""
 
+import asyncio
 import logging
+
+import uvloop
 
 from streams.preflight import check_data_dir, check_port
 from streams.quiet import Repeats
@@ -13,9 +16,8 @@ def run_worker(settings: Settings) -> int:
     check_data_dir(settings.data_dir)
 
     from streams.app import create_app  # noqa: PLC0415 - declaring the app reads every setting; help must not
-    from streams.loops import use_uvloop  # noqa: PLC0415
 
-    use_uvloop()
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     app = create_app(settings)
     app.finalize()
     worker = app.Worker(loglevel=settings.log_level, quiet=False, logging_config=logging_config(settings.log_level))

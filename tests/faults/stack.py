@@ -19,6 +19,7 @@ import asyncpg
 
 from streams.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
 from streams.embedded.broker import PARTITIONS
+from streams.endings import MUST_NOT_GO_ON
 from streams.settings import Settings, load_settings
 from streams.sources.simulator import KrakenServer
 from streams.sources.simulator.server import FUTURES_PATH, SPOT_PATH
@@ -38,8 +39,6 @@ POLL_SECONDS = 0.2
 KAFKA_PARTITIONS = 6
 READY_SECONDS = 90.0
 SETTLED_SECONDS = 5.0
-# What a worker exits with, of itself, when a fault must not be survived: a restart goes on from the last commit.
-MUST_NOT_GO_ON = 70
 OPEN_MESSAGES = "SELECT count(*) FROM alert_outbox WHERE state IN ('pending', 'sending')"
 
 

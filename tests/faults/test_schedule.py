@@ -17,13 +17,14 @@ from random import Random
 
 import pytest
 
+from streams.endings import MUST_NOT_GO_ON
 from streams.publisher import Publisher
 from tests.faults.afflictions import APART, GROUPS, Affliction, the_broker_is_replaced
 from tests.faults.disk import mounted
 from tests.faults.exchange import Exchange
 from tests.faults.judge import judge, letters
 from tests.faults.poison import endless
-from tests.faults.stack import MUST_NOT_GO_ON, Stack
+from tests.faults.stack import Stack
 from tests.faults.world import World
 
 log = logging.getLogger(__name__)

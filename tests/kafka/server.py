@@ -44,25 +44,26 @@ appender.console.layout.pattern=%d{ISO8601} %p %m (%c)%n
 def free_ports(count: int) -> list[int]:
     """Return different TCP ports of the loopback address that are free now.
 
-    None of them is one that the system gives to outgoing connections: a server that ends finds its port free when it
-    starts again.
+    Where there is room, none of them is one that the system gives to outgoing connections: a server that ends finds
+    its port free when it starts again.
     """
     found: list[int] = []
     with contextlib.ExitStack() as probes:
         while len(found) < count:
-            port = random.SystemRandom().randrange(LOWEST_PORT, _lowest_outgoing())
+            port = random.SystemRandom().randrange(LOWEST_PORT, _highest_port())
             with contextlib.suppress(OSError):
                 probes.enter_context(socket.create_server((HOST, port)))
                 found.append(port)
     return found
 
 
-def _lowest_outgoing() -> int:
-    """Return where the range of outgoing connections' ports begins (Linux; elsewhere IANA's)."""
+def _highest_port() -> int:
+    """Return where the ports of outgoing connections begin (Linux; elsewhere IANA's); the end where that is too low."""
     try:
-        return int(OUTGOING_PORTS.read_text().split()[0])
+        lowest = int(OUTGOING_PORTS.read_text().split()[0])
     except OSError:
-        return 49152
+        lowest = 49_152
+    return lowest if lowest >= LOWEST_PORT + 1000 else 65_536
 
 
 class RealKafka:

@@ -7,6 +7,7 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka.errors import KafkaTimeoutError
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
@@ -123,6 +124,25 @@ async def test_of_two_seeks_at_once_only_the_last_lets_messages_through(app: App
     assert consumer._continuity.judge(PLACE, 5, 7) is Step.TAKE
 
 
+async def test_a_seek_that_fails_while_the_flow_is_on_ends_the_worker(app: App) -> None:
+    """Faust's fetcher would log it and go on, with every partition closed."""
+    consumer = GroupConsumer(app)
+    crashes: list[BaseException] = []
+
+    async def crash(reason: BaseException) -> None:
+        crashes.append(reason)
+
+    consumer.crash = crash
+    for is_flowing in (False, True):
+        consumer.flow_active = is_flowing
+        seeking = asyncio.create_task(consumer.perform_seek())
+        await ticks()
+        consumer.answers[-1].set_exception(KafkaTimeoutError())
+        with pytest.raises(KafkaTimeoutError):
+            await seeking
+        assert len(crashes) == is_flowing
+
+
 async def test_a_commit_takes_what_was_acknowledged_while_another_was_under_way(app: App) -> None:
     """Faust leaves it to that one, which has chosen its offsets before."""
     consumer = GroupConsumer(app)
@@ -157,3 +177,17 @@ async def test_a_commit_of_partitions_that_have_moved_is_none(app: App, monkeypa
     thread = ConsumerThread(GroupConsumer(app))
     monkeypatch.setattr(thread, "assignment", set)
     assert not await thread._commit({PLACE: 4})
+
+
+async def test_a_question_gives_up_where_it_is_asked(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the client's thread, whose two lanes commits and fetches need as well."""
+
+    class Silent:
+        async def end_offsets(self, _: list[TP]) -> dict[TP, int]:
+            await asyncio.sleep(60)
+            return {}
+
+    thread = ConsumerThread(GroupConsumer(app))
+    monkeypatch.setattr(thread, "_consumer", Silent())
+    with pytest.raises(TimeoutError):
+        await thread._log_ends([PLACE], 0.01)

@@ -1,0 +1,33 @@
+"""Faust's recovery of tables, which ends the worker where it gives up, instead of leaving it unready without a word."""
+
+from typing import Any
+
+from faust.tables import TableManager as FaustTableManager
+from faust.tables.recovery import Recovery as FaustRecovery
+from faust.tables.recovery import ServiceStopped
+from mode.utils.times import Seconds, want_seconds
+
+
+class Recovery(FaustRecovery):  # type: ignore[misc]
+    """Raises :class:`TimeoutError` for a step that took too long, which Faust takes for an order to stop."""
+
+    async def _wait(self, coro: Any, timeout: Seconds | None = None) -> None:  # noqa: ASYNC109 - Faust's signature
+        try:
+            await super()._wait(coro, timeout)
+        except ServiceStopped:
+            if self.should_stop or timeout is None:
+                raise
+            raise TimeoutError(f"a step of the rebalance took more than {want_seconds(timeout):g} s") from None
+
+
+class TableManager(FaustTableManager):  # type: ignore[misc]
+    """Faust's table manager with the recovery above."""
+
+    _recovery: Recovery | None
+
+    @property
+    def recovery(self) -> Recovery:
+        """The recovery service, made when first asked for."""
+        if not isinstance(self._recovery, Recovery):
+            self._recovery = Recovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery

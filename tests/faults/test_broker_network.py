@@ -1,0 +1,78 @@
+"""A bad network between everybody and the broker: connections lost while starting, and again and again at work."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from random import Random
+
+import pytest
+import pytest_asyncio
+
+from streams.endings import MUST_NOT_GO_ON
+from tests.faults import harm
+from tests.faults.exchange import Exchange
+from tests.faults.judge import CHANGELOG, judge
+from tests.faults.stack import Stack
+
+log = logging.getLogger(__name__)
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(400),
+    pytest.mark.real_kafka,
+]
+
+LOST_ANSWERS = 6
+RESETS = 60
+RESET_SECONDS = 0.5
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """Give a stack with two producers and two workers, none of them started."""
+    directory = tmp_path_factory.mktemp("network")
+    async with Stack(directory, workers=2, producers=2, seed=33, proxied_kafka=True) as running:
+        yield running
+
+
+async def test_connections_are_lost_in_the_middle_of_the_start(stack: Stack) -> None:
+    """Where the changelog is asked for: a worker asks again, or ends, says so, and is started again by whoever does."""
+    proxy = stack.to_kafka
+    proxy.cut_at(CHANGELOG.encode(), times=LOST_ANSWERS)
+    async with stack.supervised() as deaths:
+        for process in (*stack.workers, *stack.producers):
+            process.start()
+        seconds = await stack.ready(*stack.workers, *stack.producers)
+        await proxy.heal()
+    log.info("%d connections lost; ready after %.1f s, ends: %s", proxy.struck["cut_at"], seconds, dict(deaths))
+    assert proxy.struck["cut_at"] == LOST_ANSWERS
+    assert all(death.endswith(f" {MUST_NOT_GO_ON}") for death in deaths)
+    async with Exchange(stack) as exchange:
+        await exchange.until_sent(300)
+        await exchange.finish()
+        await stack.drained()
+        log.info("%s", await judge(stack, stack.sent, stack.script.venues))
+
+
+async def test_connections_to_a_slow_broker_are_reset(stack: Stack) -> None:
+    """Again and again, in the middle of whatever is asked: everybody connects anew and goes on, nobody ends."""
+    starts = {process.name: process.starts for process in (*stack.workers, *stack.producers)}
+    random = Random(32)
+    async with Exchange(stack, per_second=100) as exchange:
+        await exchange.until_sent(300)
+        stack.to_kafka.delay(0.02)
+        for _ in range(RESETS):
+            await asyncio.sleep(random.random() * RESET_SECONDS)
+            stack.to_kafka.reset()
+        await stack.to_kafka.heal()
+        published = await exchange.published()
+        served = await harm.served_again(stack)
+        await exchange.until_sent(300)
+        await exchange.finish()
+        await stack.drained()
+        verdict = await judge(stack, stack.sent, stack.script.venues)
+    reset = stack.to_kafka.struck["reset"]
+    log.info("%d resets; on the topic after %.1f s, counted %.1f s later; %s", reset, published, served, verdict)
+    assert reset >= RESETS
+    assert {process.name: process.starts for process in (*stack.workers, *stack.producers) if process.running} == starts
