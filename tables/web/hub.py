@@ -31,7 +31,7 @@ SHARE_OF_TIME: Final = 0.015
 SECONDS_PER_WATCHER: Final = 100e-6
 # Measured: answering a market's page that asks for its newest panes.
 SECONDS_PER_POLL: Final = 800e-6
-POLL_SHARE: Final = 0.02
+POLL_SHARE: Final = 0.0125
 BUDGET_SECONDS: Final = 0.008
 # Rows that no one has seen yet are made faster than the rest, so that a page fills quickly.
 FILLING_SECONDS: Final = 0.05

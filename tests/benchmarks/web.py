@@ -1,24 +1,23 @@
 """What open pages cost the stream: ``python -m tests.benchmarks.web [pages] [overview|market]``.
 
-A worker reads a backlog from a real Kafka as fast as it can: 40 markets in frames of 20 trades, counted, judged and
-committed. In turns nobody looks, and so many pages read its stream: of the overview, or of markets, which ask for the
-newest panes too. A turn's throughput is the trades it counted.
+Two workers, each with a real Kafka of its own, read a backlog as fast as they can: 40 markets in frames of 20 trades,
+counted, judged and committed. In turns one of them has so many pages open, of the overview or of markets, which ask for
+the newest panes too, and nobody looks at the other; then they change places. A worker's throughput in a turn is the
+trades it counted by second of its own CPU time: a worker is bound by one core, and here four busy processes share two.
 
-A worker is bound by one core, and no machine is equally fast all the time: so there are many turns, each watched one is
-compared with the unseen one before it, trades a second are given beside trades a second of the worker's own CPU time,
-and a turn in which other programs ran is measured once more.
+No machine is equally fast all the time: one worker alone differed by a fifth from turn to turn. Two at the same moment
+are slowed down alike, so the cost of a pair of turns is 1 - sqrt(A1/B1 * B2/A2), where A is watched in the first and B
+in the second: what slows both down, and what makes one worker faster than the other, cancels out.
 
-The pages are in a process of their own, which takes what it is sent off its sockets and never copies it: browsers are
-elsewhere, and here they would take from the broker and the worker the two cores that all three share. What remains
-of that share is counted as the pages' cost. So that slow pages do not pass for cheap ones, the updates that one of them
-was sent are printed.
+The pages are in processes of their own, which take what they are sent off their sockets and never copy it: browsers are
+elsewhere. So that slow pages do not pass for cheap ones, the updates that one of them was sent are printed.
 """
 
 import asyncio
 import http.client
 import itertools
 import json
-import os
+import math
 import selectors
 import socket
 import statistics
@@ -27,8 +26,10 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from urllib.parse import urlencode
@@ -40,23 +41,21 @@ from tables.web.hub import poll_seconds
 from tests.benchmarks.worker import MARKETS, publish
 from tests.faults.processes import Process, Processes, wait_until
 from tests.kafka.server import HOST, RealKafka
-from tests.machine import below, busy_seconds, cpu_seconds
-from tests.view import ask
+from tests.machine import cpu_seconds
 
 PAGES = 200
 FRAME_TRADES = 20
-FRAMES = 4_500_000
+FRAMES = 2_000_000
 WARM_UP_SECONDS = 10.0
 SETTLE_SECONDS = 1.0
 TURN_SECONDS = 5.0
-TURNS = 24
-# Of a core. Kafka's and Postgres's own helpers and the kernel's threads take a few hundredths.
-MOST_OTHERS = 0.15
-MOST_TRIES = 2
+PAIRS = 15
 RESAMPLES = 10_000
 # Messages; a worker that has fewer before it is about to wait.
 LEAST_LAG = 20_000
 VENUE = "bench"
+# Unix seconds; the first question is only for the newest pane, since pages that are open have the older ones.
+NEVER = 2**31
 # How far back a market's page reads again, for trades that came late.
 OVERLAP_SECONDS = 15
 
@@ -139,121 +138,99 @@ def ask_for_panes(port: int, pages: int, stop: threading.Event) -> None:
     """Ask for the newest panes of a market, as often as so many pages of markets do."""
     worker = http.client.HTTPConnection(HOST, port)
     due = time.monotonic()
-    newest = 0
+    newest: dict[int, int] = {}
     for number in itertools.count():
         if stop.is_set():
             return
-        query = {"venue": VENUE, "symbol": f"M{number % MARKETS}/USD", "from": max(0, newest - OVERLAP_SECONDS)}
+        market = number % MARKETS
+        query = {"venue": VENUE, "symbol": f"M{market}/USD", "from": newest.get(market, NEVER) - OVERLAP_SECONDS}
         worker.request("GET", f"/api/panes?{urlencode(query)}")
-        newest = json.loads(worker.getresponse().read())["newest_pane"]
+        newest[market] = json.loads(worker.getresponse().read())["newest_pane"]
         due += poll_seconds(pages) / pages
         time.sleep(max(0.0, due - time.monotonic()))
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What a worker did in a turn, a second: trades, trades by its CPU time, updates of a page; what others took."""
-
-    rate: float
-    per_cpu: float
-    others: float
-    updates: float = 0.0
-    pages: int = 0
 
 
 class Over(Exception):
     """The backlog has ended."""
 
 
-def measured(worker: Process) -> Turn:
-    """Measure a turn; again, a few times, where other programs took much of the machine meanwhile."""
-    for _ in range(MOST_TRIES):
-        own = [os.getpid(), *below(os.getpid())]
-        busy, of_us, of_worker = busy_seconds(), cpu_seconds(own), cpu_seconds([worker.pid])
-        counted, began = worker.metric("liqmon_trades_total"), time.perf_counter()
-        time.sleep(TURN_SECONDS)
-        counted = worker.metric("liqmon_trades_total") - counted
-        seconds, used = time.perf_counter() - began, cpu_seconds([worker.pid]) - of_worker
-        others = (busy_seconds() - busy - (cpu_seconds(own) - of_us)) / seconds
-        if worker.metric("liqmon_consumer_lag_messages") < LEAST_LAG:
+@dataclass(frozen=True)
+class Loaded:
+    """A worker at its limit, and its pages."""
+
+    worker: Process
+    pages: Pages
+
+    def reading(self) -> tuple[float, float]:
+        """Return the trades counted and the CPU seconds taken so far. Raises :class:`Over`."""
+        if self.worker.metric("liqmon_consumer_lag_messages") < LEAST_LAG:
             raise Over
-        if others < MOST_OTHERS:
-            break
-    return Turn(counted / seconds, counted / used, others=others)
+        return self.worker.metric("liqmon_trades_total"), cpu_seconds([self.worker.pid])
 
 
-def unseen(worker: Process) -> Turn:
-    """Measure a turn in which nobody looks."""
-    time.sleep(SETTLE_SECONDS)
-    return measured(worker)
+@contextmanager
+def loaded(directory: Path, pages: int, kind: str) -> Iterator[Loaded]:
+    """Start a worker on a backlog of its own, with pages that are closed."""
+    with RealKafka(directory / "kafka") as kafka, EmbeddedPostgres(directory / "postgres", durable=False) as postgres:
+        asyncio.run(ensure_topics(load_settings(kafka_bootstrap_servers=kafka.address)))
+        asyncio.run(publish(kafka.address, FRAME_TRADES, FRAMES))
+        environment = {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
+            "MAX_FUTURE_SECONDS": "100000000",
+            "LIQUIDATION_THRESHOLD_USD": "1e12",
+            # Half a second of work each 10 s, in some turns and not in others.
+            "STATS_INTERVAL_SECONDS": "3600",
+            **postgres.settings,
+        }
+        with Processes(directory, environment) as processes:
+            worker = processes.worker("worker")
+            readers = Pages(worker.port, pages, kind)
+            try:
+                yield Loaded(worker, readers)
+            finally:
+                readers.stop()
 
 
-def watched(worker: Process, pages: Pages) -> Turn:
-    """Measure a turn in which all pages are open."""
+def turn(watched: Loaded, unseen: Loaded) -> float:
+    """Return the throughput of a watched worker by that of one that nobody looks at, in the same seconds."""
     began = time.perf_counter()
-    pages.open()
+    watched.pages.open()
     time.sleep(SETTLE_SECONDS)
-    turn = measured(worker)
-    (row,) = ask(worker.port, "/api/workers", {"scope": "local"}).json["rows"]
-    seconds = time.perf_counter() - began
-    return replace(turn, updates=pages.close() / seconds, pages=row["watchers"])
+    before = [one.reading() for one in (watched, unseen)]
+    time.sleep(TURN_SECONDS)
+    after = [one.reading() for one in (watched, unseen)]
+    updates = watched.pages.close() / (time.perf_counter() - began)
+    with_pages, without = (
+        (trades - earlier_trades) / (used - earlier_used)
+        for (trades, used), (earlier_trades, earlier_used) in zip(after, before, strict=True)
+    )
+    sys.stdout.write(f"{with_pages:12,.0f} {without:12,.0f} {updates:12.1f}\n")
+    sys.stdout.flush()
+    return with_pages / without
 
 
 def main(pages: int, kind: str) -> None:
     """Print the turns, and what the pages cost."""
-    with tempfile.TemporaryDirectory() as name, RealKafka(Path(name) / "kafka") as kafka:
-        directory = Path(name)
-        asyncio.run(ensure_topics(load_settings(kafka_bootstrap_servers=kafka.address)))
-        asyncio.run(publish(kafka.address, FRAME_TRADES, FRAMES))
-        with EmbeddedPostgres(directory / "postgres", durable=False) as postgres:
-            environment = {
-                "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
-                "MAX_FUTURE_SECONDS": "100000000",
-                "LIQUIDATION_THRESHOLD_USD": "1e12",
-                **postgres.settings,
-            }
-            with Processes(directory, environment) as processes:
-                worker = processes.worker("worker").start()
-                wait_until(lambda: is_counting(worker), 60, "the worker to count")
-                time.sleep(WARM_UP_SECONDS)
-                readers = Pages(worker.port, pages, kind)
-                sys.stdout.write(f"{kind} pages   trades/s   trades/CPU s   updates/s   others' cores\n")
-                report(*turns(worker, readers))
-                readers.stop()
-
-
-def turns(worker: Process, pages: Pages) -> tuple[list[Turn], list[Turn]]:
-    """Return the turns without pages and with them."""
-    without: list[Turn] = []
-    having: list[Turn] = []
-    with suppress(Over):
-        for _ in range(TURNS):
-            without.append(shown(unseen(worker)))
-            having.append(shown(watched(worker, pages)))
-    return without, having
-
-
-def shown(turn: Turn) -> Turn:
-    """Print a turn and return it."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        loaded(Path(name) / "one", pages, kind) as one,
+        loaded(Path(name) / "other", pages, kind) as other,
+    ):
+        for each in (one, other):
+            each.worker.start()
+        for each in (one, other):
+            wait_until(partial(is_counting, each.worker), 60, "the worker to count")
+        time.sleep(WARM_UP_SECONDS)
+        sys.stdout.write(f"trades by CPU second with {pages} {kind} pages, without, updates/s of a page\n")
+        costs: list[float] = []
+        with suppress(Over):
+            while len(costs) < PAIRS:
+                costs += [1 - math.sqrt(turn(one, other) * turn(other, one))]
+    low, high = interval(costs)
     sys.stdout.write(
-        f"{turn.pages:14} {turn.rate:10,.0f} {turn.per_cpu:14,.0f} {turn.updates:12.1f} {turn.others:16.2f}\n"
+        f"the pages cost {statistics.median(costs):.1%} of the throughput "
+        f"(median of {len(costs)} pairs of turns; 95 % interval {low:.1%} to {high:.1%})\n"
     )
-    sys.stdout.flush()
-    return turn
-
-
-def report(without: list[Turn], having: list[Turn]) -> None:
-    """Print the medians, and what the pages cost: each watched turn against the unseen one before it."""
-    for name, figure in (("trades/s", "rate"), ("trades/CPU s", "per_cpu")):
-        before, after = ([getattr(turn, figure) for turn in some] for some in (without, having))
-        for kind, rates in (("unseen", before), ("watched", after)):
-            sys.stdout.write(f"{kind:8} median {statistics.median(rates):9,.0f} {name}\n")
-        costs = [1 - watched / unseen for unseen, watched in zip(before, after, strict=False)]
-        low, high = interval(costs)
-        sys.stdout.write(
-            f"the pages cost {statistics.median(costs):.1%} of the {name} "
-            f"(median of {len(costs)} pairs of turns; 95 % interval {low:.1%} to {high:.1%})\n"
-        )
 
 
 def interval(costs: list[float]) -> tuple[float, float]:
