@@ -143,7 +143,10 @@ def ask_for_panes(port: int, pages: int, stop: threading.Event) -> None:
         if stop.is_set():
             return
         market = number % MARKETS
-        query = {"venue": VENUE, "symbol": f"M{market}/USD", "from": newest.get(market, NEVER) - OVERLAP_SECONDS}
+        start = newest.get(market, NEVER) - OVERLAP_SECONDS
+        # A backlog's event time flies; live, a page finds what has passed since it asked.
+        end = start + OVERLAP_SECONDS + int(poll_seconds(pages))
+        query = {"venue": VENUE, "symbol": f"M{market}/USD", "from": start, "to": end}
         worker.request("GET", f"/api/panes?{urlencode(query)}")
         newest[market] = json.loads(worker.getresponse().read())["newest_pane"]
         due += poll_seconds(pages) / pages
