@@ -25,10 +25,9 @@ def settings(broker_address: str) -> Settings:
 
 
 async def test_work_is_begun_anew_when_the_broker_goes_away_in_the_middle(
-    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever the client calls it; one line a reason says so."""
-    monkeypatch.setattr(broker, "RETRY_SECONDS", (0.01,))
     failures: list[Exception] = [
         NodeNotReadyError("node 1"),
         KafkaTimeoutError(),

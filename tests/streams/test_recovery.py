@@ -20,11 +20,11 @@ async def recovery() -> Recovery:
 async def test_a_step_that_takes_too_long_is_an_error(recovery: Recovery) -> None:
     """Faust takes it for an order to stop; the worker would keep its partitions and never be ready again."""
     with pytest.raises(TimeoutError, match=r"more than 0\.01 s"):
-        await recovery._wait(asyncio.sleep(10), timeout=0.01)
+        await recovery._wait(asyncio.Event().wait(), timeout=0.01)
 
 
 async def test_an_order_to_stop_is_one(recovery: Recovery) -> None:
     """Also in a step that may take only so long."""
     recovery._stopped.set()
     with pytest.raises(ServiceStopped):
-        await recovery._wait(asyncio.sleep(10), timeout=5)
+        await recovery._wait(asyncio.Event().wait(), timeout=5)
