@@ -22,9 +22,9 @@ from agents.sampler import Sampler
 from agents.sinks import Sinks
 from streams import broker
 from streams.bundles import unbundled
+from streams.client import mend_aiokafka
 from streams.endings import die, die_of_bug
 from streams.errors import BadSetting, Fatal, MonitorError, Outage
-from streams.loops import teach_aiokafka
 from streams.outbound import Outbound, Record
 from streams.partitioning import partition_of
 from streams.preflight import advertised_host, check_data_dir, check_port
@@ -237,7 +237,7 @@ def _end_for_broker(error: BaseException) -> None:
 
 def create_app(conf_: Settings | None = None) -> MonitorApp:
     """Return the application, with its agents, for these settings (default: the process's)."""
-    teach_aiokafka()
+    mend_aiokafka()
     app = MonitorApp(conf_ or settings())
     trades_topic = app.topic(TRADES, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     alerts_topic = app.topic(ALERTS, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")

@@ -8,16 +8,18 @@ import sys
 import tempfile
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.embedded import EmbeddedBroker, EmbeddedPostgres
-from tests.faults.processes import Process, Processes, liqmon
+from tests.faults.processes import Process, Processes, liqmon, wait_until
 from tests.kafka import real_or_embedded
 from tests.kafka.server import HOST, free_ports
 
 RATE = 1000
+FIRST_TRADES = 5 * RATE
 READY_SECONDS = 60.0
 
 
@@ -31,6 +33,11 @@ def buckets(worker: Process) -> dict[float, float]:
         for sample in family.samples
         if sample.name == "liqmon_event_to_row_seconds_bucket"
     }
+
+
+def has_counted(worker: Process, trades: int) -> bool:
+    """Whether the worker has counted so many trades."""
+    return worker.metric("liqmon_trades_total") >= trades
 
 
 def main(seconds: float) -> None:
@@ -55,8 +62,8 @@ def main(seconds: float) -> None:
             worker = processes.worker("worker").start()
             worker.wait_ready(READY_SECONDS)
             processes.producer("producer").start().wait_ready(READY_SECONDS)
-            # The first seconds hold snapshots and connections being made.
-            time.sleep(5)
+            # The first trades come with snapshots and connections being made.
+            wait_until(partial(has_counted, worker, FIRST_TRADES), READY_SECONDS, "the first trades")
             before = buckets(worker)
             trades = worker.metric("liqmon_trades_total")
             time.sleep(seconds)

@@ -46,8 +46,9 @@ from tests.machine import cpu_seconds
 PAGES = 200
 FRAME_TRADES = 20
 FRAMES = 2_000_000
-WARM_UP_SECONDS = 10.0
-SETTLE_SECONDS = 1.0
+WARM_UP_TRADES = 2_000_000
+DEADLINE_SECONDS = 60.0
+# What is measured is trades in so many seconds.
 TURN_SECONDS = 5.0
 PAIRS = 15
 RESAMPLES = 10_000
@@ -68,7 +69,7 @@ class Pages:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def open(self) -> None:
-        """Open all; return when each has been answered."""
+        """Open all; return when each has been answered, and one has been sent an update."""
         self._tell("open")
 
     def close(self) -> float:
@@ -96,9 +97,12 @@ def read(port: int, pages: int, kind: str) -> None:
             stop = threading.Event()
             sockets = [opened(port) for _ in range(pages)]
             updates = [0]
-            threading.Thread(target=drain, args=(sockets, stop, updates), daemon=True).start()
+            updated = threading.Event()
+            threading.Thread(target=drain, args=(sockets, stop, updates, updated), daemon=True).start()
             if kind == "market":
                 threading.Thread(target=ask_for_panes, args=(port, pages, stop), daemon=True).start()
+            if not updated.wait(DEADLINE_SECONDS):
+                raise TimeoutError("a page was sent no update")
             sys.stdout.write("opened\n")
         else:
             stop.set()
@@ -115,8 +119,8 @@ def opened(port: int) -> socket.socket:
     return page
 
 
-def drain(sockets: list[socket.socket], stop: threading.Event, updates: list[int]) -> None:
-    """Take what pages are sent; count the updates of the first."""
+def drain(sockets: list[socket.socket], stop: threading.Event, updates: list[int], updated: threading.Event) -> None:
+    """Take what pages are sent; count the updates of the first, and say when there is one."""
     waiting = selectors.DefaultSelector()
     for number, page in enumerate(sockets):
         waiting.register(page, selectors.EVENT_READ, number)
@@ -130,6 +134,8 @@ def drain(sockets: list[socket.socket], stop: threading.Event, updates: list[int
                 raise ConnectionError("the worker closed a page's stream")
             if page is sockets[0]:
                 updates[0] += buffer.count(b"event: rows", 0, count)
+                if updates[0]:
+                    updated.set()
     for page in sockets:
         page.close()
 
@@ -198,7 +204,6 @@ def turn(watched: Loaded, unseen: Loaded) -> float:
     """Return the throughput of a watched worker by that of one that nobody looks at, in the same seconds."""
     began = time.perf_counter()
     watched.pages.open()
-    time.sleep(SETTLE_SECONDS)
     before = [one.reading() for one in (watched, unseen)]
     time.sleep(TURN_SECONDS)
     after = [one.reading() for one in (watched, unseen)]
@@ -222,8 +227,7 @@ def main(pages: int, kind: str) -> None:
         for each in (one, other):
             each.worker.start()
         for each in (one, other):
-            wait_until(partial(is_counting, each.worker), 60, "the worker to count")
-        time.sleep(WARM_UP_SECONDS)
+            wait_until(partial(is_warm, each.worker), DEADLINE_SECONDS, "the worker to be warm")
         sys.stdout.write(f"trades by CPU second with {pages} {kind} pages, without, updates/s of a page\n")
         costs: list[float] = []
         with suppress(Over):
@@ -243,10 +247,10 @@ def interval(costs: list[float]) -> tuple[float, float]:
     return medians[RESAMPLES * 25 // 1000], medians[RESAMPLES * 975 // 1000]
 
 
-def is_counting(worker: Process) -> bool:
-    """Whether the worker has begun with the backlog."""
+def is_warm(worker: Process) -> bool:
+    """Whether the worker has worked on the backlog for a while."""
     try:
-        return worker.metric("liqmon_trades_total") > 0
+        return worker.metric("liqmon_trades_total") > WARM_UP_TRADES
     except OSError:
         return False
 

@@ -1,4 +1,4 @@
-"""What befalls workers, each time with the proof that it happened in the middle of work."""
+"""What befalls workers, each time with the proof that it happened in the middle of work, and how it ended."""
 
 import asyncio
 import json
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from random import Random
 from urllib.parse import urlencode
 
-from streams.topics import APP_ID, TRADES
+from streams.topics import TRADES
 from tables.chunks import offset_of
+from tests.faults.exchange import Exchange
 from tests.faults.feed import FUTURES_SYMBOLS, SPOT_SYMBOLS, Feed
+from tests.faults.judge import CHANGELOG, Verdict, judge
 from tests.faults.processes import Process, http_get
 from tests.faults.stack import Stack
-
-CHANGELOG = f"{APP_ID}-panes-changelog"
 
 
 @dataclass(frozen=True)
@@ -109,3 +109,16 @@ async def served_again(stack: Stack, timeout_seconds: float = 60) -> float:
         if time.monotonic() - began > timeout_seconds:
             raise TimeoutError(f"not served again after {timeout_seconds:g} s: {ends}, {committed}\n{stack.tails()}")
         await asyncio.sleep(0.1)
+
+
+async def recovered(stack: Stack, exchange: Exchange) -> tuple[float, float, Verdict]:
+    """See what was sent so far published and counted, then 300 trades more, and judge it all.
+
+    Return after how many seconds the topic had what was sent, after how many more the workers had, and the verdict.
+    """
+    published = await exchange.published()
+    served = await served_again(stack)
+    await exchange.until_sent(300)
+    await exchange.finish()
+    await stack.drained()
+    return published, served, await judge(stack, stack.sent, stack.script.venues)

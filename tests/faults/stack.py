@@ -209,6 +209,13 @@ class Stack:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
 
+    async def everybody_ready(self) -> None:
+        """Start whoever does not run, and wait for all."""
+        for process in (*self.workers, *self.producers):
+            if not process.running:
+                process.start()
+        await self.ready(*self.workers, *self.producers)
+
     async def ready(self, *workers: Process, timeout_seconds: float = READY_SECONDS) -> float:
         """Wait until these workers (default: all that run) are ready together; return how long that took."""
         wanted = workers or tuple(worker for worker in self.workers if worker.running)

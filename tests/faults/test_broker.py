@@ -11,17 +11,13 @@ from streams.topics import TRADES
 from tests.faults import harm
 from tests.faults.exchange import Exchange
 from tests.faults.judge import judge
+from tests.faults.marks import REAL_KAFKA, fault_run
 from tests.faults.stack import Stack
 from tests.kafka import RealKafka
 
 log = logging.getLogger(__name__)
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(400),
-    pytest.mark.real_kafka,
-]
+pytestmark = fault_run(400, REAL_KAFKA)
 
 ABSENT_SECONDS = 60
 
@@ -37,14 +33,6 @@ def kafka_of(stack: Stack) -> RealKafka:
     """Return the stack's Kafka, which these tests do not run without."""
     assert stack.kafka is not None
     return stack.kafka
-
-
-async def everybody_ready(stack: Stack) -> None:
-    """Start whoever does not run, and wait for all."""
-    for process in (*stack.workers, *stack.producers):
-        if not process.running:
-            process.start()
-    await stack.ready(*stack.workers, *stack.producers)
 
 
 async def test_the_broker_is_absent_at_the_start(stack: Stack) -> None:
@@ -69,7 +57,7 @@ async def test_the_broker_is_absent_at_the_start(stack: Stack) -> None:
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 async def test_the_broker_is_away_for_a_minute(stack: Stack, how: str) -> None:
     """Producers keep what they hear, workers what they counted; both go on by themselves."""
-    await everybody_ready(stack)
+    await stack.everybody_ready()
     async with Exchange(stack, per_second=100) as exchange:
         await exchange.until_sent(500)
         ends = await stack.ledger.ends(TRADES)
@@ -81,12 +69,7 @@ async def test_the_broker_is_away_for_a_minute(stack: Stack, how: str) -> None:
         await asyncio.sleep(ABSENT_SECONDS)
         heard = len(stack.sent) - sent
         await stack.start_kafka()
-        published = await exchange.published()
-        served = await harm.served_again(stack)
-        await exchange.until_sent(300)
-        await exchange.finish()
-        await stack.drained()
-        verdict = await judge(stack, stack.sent, stack.script.venues)
+        published, served, verdict = await harm.recovered(stack, exchange)
     log.info(
         "broker %s: %d trades heard meanwhile; on the topic after %.1f s, counted %.1f s later; %s",
         how,
@@ -102,7 +85,7 @@ async def test_the_broker_is_away_for_a_minute(stack: Stack, how: str) -> None:
 @pytest.mark.parametrize("workers", ["stopped", "running"])
 async def test_the_broker_is_wiped_and_the_tables_stay(stack: Stack, workers: str) -> None:
     """Windows go on from where they were, in a new changelog; workers that ran on are started again by whoever does."""
-    await everybody_ready(stack)
+    await stack.everybody_ready()
     async with Exchange(stack) as exchange:
         await exchange.until_sent(600)
         await exchange.finish()

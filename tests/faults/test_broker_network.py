@@ -12,16 +12,12 @@ from streams.endings import MUST_NOT_GO_ON
 from tests.faults import harm
 from tests.faults.exchange import Exchange
 from tests.faults.judge import CHANGELOG, judge
+from tests.faults.marks import REAL_KAFKA, fault_run
 from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(400),
-    pytest.mark.real_kafka,
-]
+pytestmark = fault_run(400, REAL_KAFKA)
 
 LOST_ANSWERS = 6
 RESETS = 60
@@ -66,12 +62,7 @@ async def test_connections_to_a_slow_broker_are_reset(stack: Stack) -> None:
             await asyncio.sleep(random.random() * RESET_SECONDS)
             stack.to_kafka.reset()
         await stack.to_kafka.heal()
-        published = await exchange.published()
-        served = await harm.served_again(stack)
-        await exchange.until_sent(300)
-        await exchange.finish()
-        await stack.drained()
-        verdict = await judge(stack, stack.sent, stack.script.venues)
+        published, served, verdict = await harm.recovered(stack, exchange)
     reset = stack.to_kafka.struck["reset"]
     log.info("%d resets; on the topic after %.1f s, counted %.1f s later; %s", reset, published, served, verdict)
     assert reset >= RESETS

@@ -11,16 +11,12 @@ from tests.faults import harm
 from tests.faults.disk import Disk, mounted
 from tests.faults.feed import Feed, Script
 from tests.faults.judge import judge
+from tests.faults.marks import REAL_KAFKA, fault_run
 from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(300),
-    pytest.mark.real_kafka,
-]
+pytestmark = fault_run(300, REAL_KAFKA)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -35,9 +31,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory, disk: Disk) -> AsyncIt
     """Give a stack with two workers that are ready, the first of them on the small disk."""
     async with Stack(tmp_path_factory.mktemp("full"), workers=2) as running:
         running.workers[0] = running.processes.worker("small", {"DATA_DIR": str(disk.directory / "data")})
-        for worker in running.workers:
-            worker.start()
-        await running.ready()
+        await running.everybody_ready()
         yield running
 
 

@@ -10,13 +10,14 @@ import pytest_asyncio
 from tests.faults import harm
 from tests.faults.feed import Feed, Script
 from tests.faults.judge import judge
+from tests.faults.marks import fault_run
 from tests.faults.stack import Stack
 from tests.oracle import OracleTrade
 from tests.recordings import duplicated, reordered, shuffled_in_panes, with_late
 
 log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = fault_run(300)
 
 KEPT_SECONDS = 4200
 
@@ -25,9 +26,7 @@ KEPT_SECONDS = 4200
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Give a stack with two workers that are ready."""
     async with Stack(tmp_path_factory.mktemp("disorder"), workers=2) as running:
-        for worker in running.workers:
-            worker.start()
-        await running.ready()
+        await running.everybody_ready()
         yield running
 
 

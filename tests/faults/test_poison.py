@@ -13,21 +13,20 @@ from streams.publisher import Message
 from tests.faults import harm
 from tests.faults.feed import Feed, Script
 from tests.faults.judge import judge, letters
+from tests.faults.marks import fault_run
 from tests.faults.poison import messages
 from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = fault_run(300)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Give a stack with two workers that are ready."""
     async with Stack(tmp_path_factory.mktemp("poison"), workers=2) as running:
-        for worker in running.workers:
-            worker.start()
-        await running.ready()
+        await running.everybody_ready()
         yield running
 
 

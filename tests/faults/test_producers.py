@@ -11,12 +11,13 @@ import redis
 
 from tests.faults.exchange import Exchange
 from tests.faults.judge import Verdict, judge
+from tests.faults.marks import fault_run
 from tests.faults.processes import Process, http_get, sum_of_samples
 from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = fault_run(300)
 
 # The bucket of the histogram that holds what was promised, in seconds.
 MOST_WAIT = "0.05"
@@ -27,9 +28,7 @@ SLOW_SECONDS = 5.0
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Give a stack with two producers and two workers that are ready."""
     async with Stack(tmp_path_factory.mktemp("producers"), workers=2, producers=2, seed=21) as running:
-        for process in (*running.workers, *running.producers):
-            process.start()
-        await running.ready(*running.workers, *running.producers)
+        await running.everybody_ready()
         yield running
 
 

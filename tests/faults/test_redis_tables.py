@@ -15,16 +15,12 @@ from tables.stores.base import newer
 from tests.faults import harm
 from tests.faults.feed import Feed, Script
 from tests.faults.judge import CHANGELOG, judge
+from tests.faults.marks import REAL_KAFKA, fault_run
 from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(300),
-    pytest.mark.real_kafka,
-]
+pytestmark = fault_run(300, REAL_KAFKA)
 
 OUTAGE_SECONDS = 5
 # Longer than the session timeout of 10 s: its partitions are another's when it wakes.
@@ -60,9 +56,7 @@ class RedisStack(Stack):
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisStack]:
     """Give a stack with two workers that are ready."""
     async with RedisStack(tmp_path_factory.mktemp("tables"), workers=2, table_store="redis") as running:
-        for worker in running.workers:
-            worker.start()
-        await running.ready()
+        await running.everybody_ready()
         yield running
 
 

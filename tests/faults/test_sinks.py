@@ -12,12 +12,13 @@ from tests.discord_server import Behaviour, accepted_then_dropped, rate_limited,
 from tests.faults import harm
 from tests.faults.feed import Feed, Script
 from tests.faults.judge import judge
+from tests.faults.marks import fault_run
 from tests.faults.processes import Process
 from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
+pytestmark = fault_run(400)
 
 ABSENT_SECONDS = 60
 TAKE_OVER_SECONDS = 20
@@ -28,9 +29,7 @@ REFUSED_SECONDS = 5
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Give a stack with two workers that are ready."""
     async with Stack(tmp_path_factory.mktemp("sinks"), workers=2) as running:
-        for worker in running.workers:
-            worker.start()
-        await running.ready()
+        await running.everybody_ready()
         yield running
 
 

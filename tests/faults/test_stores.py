@@ -11,11 +11,12 @@ import pytest_asyncio
 from tests.faults import harm
 from tests.faults.feed import Feed, Script
 from tests.faults.judge import judge
+from tests.faults.marks import fault_run
 from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = [pytest.mark.faults, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = fault_run(300)
 
 KILLS = 4
 
@@ -24,9 +25,7 @@ KILLS = 4
 async def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Give a stack with two workers that are ready."""
     async with Stack(tmp_path_factory.mktemp(request.param), workers=2, table_store=request.param) as running:
-        for worker in running.workers:
-            worker.start()
-        await running.ready()
+        await running.everybody_ready()
         yield running
 
 

@@ -13,6 +13,7 @@ from streams.topics import TRADES
 from tests.faults import harm
 from tests.faults.feed import Feed, Script
 from tests.faults.judge import judge
+from tests.faults.marks import REAL_KAFKA, fault_run
 from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
@@ -24,21 +25,14 @@ FREEZE_SECONDS = 70
 RESTART_EVERY_SECONDS = 5
 RESTARTS = 8
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(300),
-    pytest.mark.real_kafka,
-]
+pytestmark = fault_run(300, REAL_KAFKA)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Give a stack with three workers that are ready."""
     async with Stack(tmp_path_factory.mktemp("workers"), workers=3, proxied_kafka=True) as running:
-        for worker in running.workers:
-            worker.start()
-        await running.ready()
+        await running.everybody_ready()
         yield running
 
 

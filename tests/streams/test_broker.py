@@ -2,48 +2,74 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     IllegalStateError,
     KafkaTimeoutError,
     NodeNotReadyError,
-    TopicAuthorizationFailedError,
 )
 
 from streams import broker
 from streams.broker import until_served
+from streams.client import mend_aiokafka
 from streams.errors import Fatal, Outage
 from streams.settings import Settings, load_settings
+from streams.topics import TRADES
+from tests.faults.proxy import Proxy
+from tests.kafka import RealKafka
+from tests.kafka.access import refused
+from tests.waiting import until
+
+GROUP = "test-broker"
+PLACE = TopicPartition(TRADES, 0)
 
 
 @pytest.fixture
-def settings(broker_address: str) -> Settings:
-    """Give the settings of a broker that is there."""
-    return load_settings(kafka_bootstrap_servers=broker_address)
+async def settings(kafka: RealKafka, network: Proxy) -> Settings:
+    """Give the settings of a broker that is there, with its topics."""
+    settings = load_settings(kafka_bootstrap_servers=kafka.address, topic_partitions=2)
+    await broker.ensure_topics(settings)
+    return settings
+
+
+async def with_client(settings: Settings, ask: Callable[[AIOKafkaConsumer], Awaitable[Any]]) -> Any:
+    """Ask a client that belongs to a group and has no partition."""
+    mend_aiokafka()
+    client = AIOKafkaConsumer(bootstrap_servers=broker.servers(settings), group_id=GROUP)
+    await client.start()
+    try:
+        return await ask(client)
+    finally:
+        await client.stop()
 
 
 async def test_work_is_begun_anew_when_the_broker_goes_away_in_the_middle(
-    settings: Settings, caplog: pytest.LogCaptureFixture
+    settings: Settings, network: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever the client calls it; one line a reason says so."""
-    failures: list[Exception] = [
-        NodeNotReadyError("node 1"),
-        KafkaTimeoutError(),
-        ConnectionResetError(),
-        TimeoutError(),
-    ]
+    """It waits for the broker first, and says each once."""
+    begun: list[int] = []
 
-    async def work() -> str:
-        if failures:
-            raise failures.pop(0)
-        return "done"
+    async def work() -> dict[int, int]:
+        begun.append(len(begun))
+        if len(begun) == 1:
+            await network.refuse()
+        return await broker.end_offsets(settings, TRADES)
 
     with caplog.at_level(logging.WARNING, logger="streams.broker"):
-        assert await until_served(settings, work) == "done"
-    assert len(caplog.messages) == 4, "one a reason"
-    assert "node 1" in caplog.text
+        serving = asyncio.create_task(until_served(settings, work))
+        await until(lambda: "waiting for Kafka" in caplog.text)
+        assert begun == [0]
+        await network.heal()
+        assert await asyncio.wait_for(serving, 20) == {0: 0, 1: 0}
+    assert begun == [0, 1]
+    gone, awaited = (record.getMessage() for record in caplog.records if record.name == "streams.broker")
+    assert f"Kafka at {settings.kafka_bootstrap_servers} went away again (KafkaConnectionError" in gone
+    assert f"waiting for Kafka at {settings.kafka_bootstrap_servers}" in awaited
 
 
 @pytest.mark.parametrize(
@@ -52,6 +78,7 @@ async def test_work_is_begun_anew_when_the_broker_goes_away_in_the_middle(
         (NodeNotReadyError("node 1"), Outage),
         (KafkaTimeoutError(), Outage),
         (TimeoutError(), Outage),
+        (ConnectionResetError(), Outage),
         (GroupAuthorizationFailedError("group"), Fatal),
         (IllegalStateError("a partition that is not ours"), type(None)),
         (KeyError("a bug"), type(None)),
@@ -64,21 +91,14 @@ def test_what_an_error_is_to_an_operator(error: Exception, kind: type) -> None:
 
 async def test_what_is_no_fault_of_the_broker_is_raised(settings: Settings) -> None:
     """At once, as it is."""
-
-    async def work() -> None:
-        raise IllegalStateError("a bug")
-
     async with asyncio.timeout(30):
         with pytest.raises(IllegalStateError):
-            await until_served(settings, work)
+            await until_served(settings, lambda: with_client(settings, lambda client: client.position(PLACE)))
 
 
-async def test_what_waiting_does_not_help_is_said(settings: Settings) -> None:
+async def test_what_waiting_does_not_help_is_said(settings: Settings, kafka: RealKafka) -> None:
     """With its reason."""
-
-    async def work() -> None:
-        raise TopicAuthorizationFailedError({"trades"})
-
-    async with asyncio.timeout(30):
-        with pytest.raises(Fatal, match=r"the broker refuses.*trades"):
-            await until_served(settings, work)
+    with refused(kafka.direct_address, GROUP):
+        async with asyncio.timeout(30):
+            with pytest.raises(Fatal, match=rf"the broker refuses.*{GROUP}"):
+                await until_served(settings, lambda: with_client(settings, lambda client: client.committed(PLACE)))

@@ -1,193 +1,207 @@
-"""Faust's consumer with our additions, against a group coordinator that answers when the test says so."""
+"""Faust's consumer with our additions, in a worker on a real Kafka behind a network that obeys the test."""
 
 import asyncio
-import contextlib
-from collections.abc import Iterator, Mapping
+import itertools
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
-import faust
 import pytest
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from faust.types import TP
-from faust.types.tuples import ConsumerMessage
+from pydantic import SecretStr
 
+from streams.app import MonitorApp, create_app
 from streams.continuity import Step
-from streams.topics import TRADES
-from streams.transport import Consumer, ConsumerThread, Transport
+from streams.endings import MUST_NOT_GO_ON
+from streams.metrics import REGISTRY
+from streams.settings import Settings, load_settings
+from streams.topics import ALERTS, APP_ID, TRADES
+from tests.faults.processes import Processes
+from tests.faults.proxy import HOST, Direction, Proxy
+from tests.kafka import RealKafka
+from tests.kafka.access import refused
+from tests.trades import BTC, frame_of, spot, worth
+from tests.waiting import until
 
-PLACE = TP(TRADES, 3)
-
-
-class Sinks:
-    """Sinks that keep nobody waiting."""
-
-    @contextlib.contextmanager
-    def letting_go(self) -> Iterator[None]:
-        """Nothing waits."""
-        yield
-
-
-class App(faust.App):  # type: ignore[misc]
-    """What the consumer asks of the application; ``flushing`` is awaited before each commit."""
-
-    def __init__(self) -> None:
-        super().__init__("transport", broker="kafka://127.0.0.1:1", store="memory://", web_enabled=False)
-        self.sinks = Sinks()
-        self.flushing = asyncio.Event()
-        self.flushing.set()
-
-    async def before_commit(self) -> None:
-        """Take as long as the test wants."""
-        await self.flushing.wait()
-
-    async def after_commit(self, claims: None) -> None:
-        """Nothing follows."""
-
-    def _new_transport(self) -> Any:
-        return Transport(self.conf.broker_consumer, self, loop=self.loop)
-
-
-class Positions:
-    """Where the client reads on; ``rewound`` is where it was put back to."""
-
-    def __init__(self) -> None:
-        self.rewound: list[tuple[TP, int]] = []
-
-    async def rewind(self, tp: TP, offset: int) -> None:
-        """Put the position back."""
-        self.rewound.append((tp, offset))
-
-    def close(self) -> None:
-        """Read no more."""
-
-
-class GroupConsumer(Consumer):
-    """A consumer whose group is the test: ``committed`` is what it accepted, ``answer`` lets committed offsets out."""
-
-    def __init__(self, app: App) -> None:
-        super().__init__(
-            app.transport,
-            callback=app.topics.on_message,
-            on_partitions_revoked=app._on_partitions_revoked,
-            on_partitions_assigned=app._on_partitions_assigned,
-        )
-        self.committed: dict[TP, int] = {}
-        self.answers: list[asyncio.Future[Mapping[TP, int]]] = []
-        self._thread = Positions()
-
-    def assignment(self) -> set[TP]:
-        """Return the one partition."""
-        return {PLACE}
-
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Ask the test."""
-        self.answers.append(asyncio.get_running_loop().create_future())
-        return await self.answers[-1]
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        self.committed.update(offsets)
-        return True
-
-    def handle(self, offset: int) -> None:
-        """Take a message and be done with it."""
-        message = ConsumerMessage(TRADES, PLACE.partition, offset, 0.0, 1, (), b"k", b"v", None, tp=PLACE)
-        self.track_message(message)
-        self.ack(message)
+PLACE = TP(TRADES, 0)
+ALERTED = TP(ALERTS, 0)
+ROOT = Path(__file__).parents[2]
+VENUE = "kraken_spot"
+# Trades that no test before has published.
+NUMBERS = itertools.count(1)
 
 
 @pytest.fixture
-async def app() -> App:
-    """An application that never starts, with the topic of trades."""
-    app = App()
-    app.topics.add(app.topic(TRADES))
-    await app.topics._update_indices()
-    return app
+async def to_postgres(postgres_settings: dict[str, Any]) -> AsyncIterator[Proxy]:
+    """Give the worker's way to Postgres."""
+    async with Proxy(postgres_settings["postgres_port"], postgres_settings["postgres_host"]) as proxy:
+        yield proxy
 
 
-async def ticks() -> None:
-    """Let everything that can go on do so."""
-    for _ in range(10):
-        await asyncio.sleep(0)
+@pytest.fixture
+def settings(
+    kafka: RealKafka, postgres_settings: dict[str, Any], to_postgres: Proxy, redis_url: str, tmp_path: Path
+) -> Settings:
+    """Give the settings of a worker that commits when it is told to."""
+    own = {"postgres_host": HOST, "postgres_port": to_postgres.port, "redis_url": redis_url}
+    return load_settings(
+        **postgres_settings | own,
+        kafka_bootstrap_servers=kafka.address,
+        topic_partitions=1,
+        web_port=0,
+        data_dir=tmp_path,
+        table_store="memory://",
+        commit_interval_seconds=60,
+    )
 
 
-async def test_of_two_seeks_at_once_only_the_last_lets_messages_through(app: App) -> None:
+@pytest.fixture
+async def worker(settings: Settings, network: Proxy) -> AsyncIterator[MonitorApp]:
+    """Give a worker that has its partitions and serves them."""
+    app = create_app(settings)
+    try:
+        await app.start()
+        await until(lambda: app.consumer.flow_active and app.sinks.pool)
+        yield app
+    finally:
+        await network.heal()
+        await app.stop()
+
+
+def counted() -> float:
+    """Return how many trades this process has counted."""
+    return REGISTRY.get_sample_value("liqmon_trades_total", {"venue": VENUE}) or 0
+
+
+def met_again() -> float:
+    """Return how many trades this process has met after it had counted them."""
+    return REGISTRY.get_sample_value("liqmon_duplicates_total", {"venue": VENUE}) or 0
+
+
+async def publish(kafka: RealKafka, *frames: bytes) -> None:
+    """Publish frames of one market, a message each."""
+    async with AIOKafkaProducer(bootstrap_servers=kafka.direct_address) as producer:
+        for frame in frames:
+            await producer.send_and_wait(TRADES, frame, BTC.encode(), PLACE.partition)
+
+
+async def committed(kafka: RealKafka) -> dict[TP, int]:
+    """Return what the worker's group has committed."""
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka.direct_address)
+    await client.start()
+    try:
+        offsets = await client.list_consumer_group_offsets(APP_ID)
+    finally:
+        await client.close()
+    return {TP(*tp): at.offset for tp, at in offsets.items()}
+
+
+async def handle(worker: MonitorApp, kafka: RealKafka, count: int = 1) -> None:
+    """Publish so many trades and wait until they are counted."""
+    before = counted()
+    await publish(kafka, *(frame_of([spot(next(NUMBERS))]) for _ in range(count)))
+    await until(lambda: counted() == before + count and not worker.consumer.unacked)
+
+
+async def test_of_two_seeks_at_once_only_the_last_lets_messages_through(
+    worker: MonitorApp, kafka: RealKafka, network: Proxy
+) -> None:
     """What was taken in between would be met again."""
-    consumer = GroupConsumer(app)
-    fetcher, recovery = asyncio.create_task(consumer.perform_seek()), asyncio.create_task(consumer.perform_seek())
-    await ticks()
-    consumer.answers[0].set_result({PLACE: 5})
+    begin, again, consumer = (await committed(kafka)).get(PLACE, 0), met_again(), worker.consumer
+    await handle(worker, kafka, 10)
+    fetcher, recovery = (asyncio.create_task(consumer.perform_seek()) for _ in range(2))
     await fetcher
-    await ticks()
-    assert consumer._continuity.judge(PLACE, 5, 7) is Step.DROP
-    consumer.answers[-1].set_result({PLACE: 5})
+    network.hold(Direction.TO_CLIENT)
+    assert not recovery.done()
+    assert consumer._continuity.judge(PLACE, begin, begin) is Step.DROP
+    await network.heal()
     await recovery
-    assert consumer._continuity.judge(PLACE, 5, 7) is Step.TAKE
+    await until(lambda: met_again() >= again + 10)
+    await handle(worker, kafka)
+    assert met_again() == again + 10, "once each"
 
 
-async def test_a_seek_that_fails_while_the_flow_is_on_ends_the_worker(app: App) -> None:
-    """Faust's fetcher would log it and go on, with every partition closed."""
-    consumer = GroupConsumer(app)
-    crashes: list[BaseException] = []
-
-    async def crash(reason: BaseException) -> None:
-        crashes.append(reason)
-
-    consumer.crash = crash
-    for is_flowing in (False, True):
-        consumer.flow_active = is_flowing
-        seeking = asyncio.create_task(consumer.perform_seek())
-        await ticks()
-        consumer.answers[-1].set_exception(KafkaTimeoutError())
-        with pytest.raises(KafkaTimeoutError):
-            await seeking
-        assert len(crashes) == is_flowing
-
-
-async def test_a_commit_takes_what_was_acknowledged_while_another_was_under_way(app: App) -> None:
+async def test_a_commit_takes_what_was_acknowledged_while_another_was_under_way(
+    worker: MonitorApp, kafka: RealKafka, network: Proxy, to_postgres: Proxy
+) -> None:
     """Faust leaves it to that one, which has chosen its offsets before."""
-    consumer = GroupConsumer(app)
-    consumer.handle(0)
-    app.flushing.clear()
+    consumer, before = worker.consumer, (await committed(kafka)).get(ALERTED, 0)
+    to_postgres.hold()
+    await publish(kafka, frame_of([worth(2_000_000, next(NUMBERS))]))
+    await until(lambda: [message.topic for message in consumer.unacked] == [ALERTS])
+    network.hold(Direction.TO_CLIENT)
     first = asyncio.create_task(consumer.commit())
-    await ticks()
-    consumer.handle(1)
+    await until(lambda: consumer._commit_fut is not None)
+    await to_postgres.heal()
+    await until(lambda: not consumer.unacked)
     last = asyncio.create_task(consumer.wait_empty())
-    await ticks()
-    app.flushing.set()
+    await asyncio.sleep(0)
+    assert not first.done()
+    await network.heal()
     await asyncio.gather(first, last)
-    assert consumer.committed == {PLACE: 2}
+    assert (await committed(kafka))[ALERTED] > before
+
+
+async def test_a_commit_of_partitions_that_have_moved_is_none(worker: MonitorApp, kafka: RealKafka) -> None:
+    """No error either: whoever has them now goes on from the last commit."""
+    before = await committed(kafka)
+    assert not await worker.consumer._commit({TP(TRADES, 1): 4})
+    assert await committed(kafka) == before
+
+
+async def test_a_question_gives_up_where_it_is_asked(worker: MonitorApp, network: Proxy) -> None:
+    """In the client's thread, whose two lanes commits and fetches need as well."""
+    thread = worker.consumer._thread
+    network.hold(Direction.TO_CLIENT)
+    asked = asyncio.create_task(thread.call_thread(thread._log_ends, [PLACE], 0.2))
+    answered, _ = await asyncio.wait([asked], timeout=10)
+    assert answered
+    with pytest.raises(TimeoutError):
+        await asked
+
+
+@pytest.mark.parametrize("is_flowing", [True, False])
+async def test_a_seek_that_fails_while_the_flow_is_on_ends_the_worker(
+    settings: Settings, kafka: RealKafka, network: Proxy, tmp_path: Path, is_flowing: bool
+) -> None:
+    """Faust's fetcher would log it and go on, with every partition closed; while the flow is off it is sought again."""
+    command = [sys.executable, "-m", "tests.streams.seeking", *(["flowing"] if is_flowing else [])]
+    with Processes(tmp_path, {**as_environment(settings), "PYTHONPATH": str(ROOT)}) as processes:
+        seeking = processes.add("seeking", command).start()
+        await asyncio.to_thread(seeking.wait_for_log, "serving")
+        with refused(kafka.direct_address, APP_ID):
+            os.kill(seeking.pid, signal.SIGUSR1)
+            code = await asyncio.to_thread(seeking.wait, 60)
+    if is_flowing:
+        assert code == MUST_NOT_GO_ON
+        assert "the broker refuses: [Error 30] GroupAuthorizationFailedError" in seeking.log_text()
+    else:
+        assert code == 0, seeking.tail()
+        assert "it failed" in seeking.log_text()
 
 
 @pytest.mark.parametrize("is_stopping", [False, True])
-async def test_partitions_go_with_everything_committed(app: App, is_stopping: bool) -> None:
-    """Also when they go while the application stops."""
-    consumer = GroupConsumer(app)
-    app._consumer = consumer
-    if is_stopping:
-        app._shutdown.set()
-        app._stopped.set()
-    assert app.should_stop is is_stopping
-    consumer.handle(0)
-    await consumer.on_partitions_revoked({PLACE})
-    assert consumer.committed == {PLACE: 1}
+async def test_partitions_go_with_everything_committed(worker: MonitorApp, kafka: RealKafka, is_stopping: bool) -> None:
+    """Also when they go while the worker stops."""
+    before = (await committed(kafka)).get(PLACE, 0)
+    await handle(worker, kafka, 3)
+    stopping = asyncio.create_task(worker.stop()) if is_stopping else None
+    await until(lambda: worker.should_stop is is_stopping)
+    await worker.consumer.on_partitions_revoked(worker.consumer.assignment())
+    assert (await committed(kafka))[PLACE] == before + 3
+    if stopping is not None:
+        await stopping
 
 
-async def test_a_commit_of_partitions_that_have_moved_is_none(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No error either: whoever has them now goes on from the last commit."""
-    thread = ConsumerThread(GroupConsumer(app))
-    monkeypatch.setattr(thread, "assignment", set)
-    assert not await thread._commit({PLACE: 4})
-
-
-async def test_a_question_gives_up_where_it_is_asked(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the client's thread, whose two lanes commits and fetches need as well."""
-
-    class Silent:
-        async def end_offsets(self, _: list[TP]) -> dict[TP, int]:
-            await asyncio.sleep(60)
-            return {}
-
-    thread = ConsumerThread(GroupConsumer(app))
-    monkeypatch.setattr(thread, "_consumer", Silent())
-    with pytest.raises(TimeoutError):
-        await thread._log_ends([PLACE], 0.01)
+def as_environment(settings: Settings) -> dict[str, str]:
+    """Return what these settings were told, as a process is told it."""
+    told = settings.model_dump(include=settings.model_fields_set)
+    return {
+        name.upper(): str(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        for name, value in told.items()
+    }

@@ -1,0 +1,85 @@
+"""Faults of the broker's client, aiokafka, that a worker cannot live with, mended for the process."""
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    KafkaConnectionError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+    for_code,
+)
+from aiokafka.protocol.commit import OffsetFetchResponse_v2, OffsetFetchResponse_v3
+
+T = TypeVar("T")
+
+ELSEWHERE: Final = (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError)
+
+
+def _broken(send: Callable[..., T]) -> Callable[..., T]:
+    """Let a write to a connection that is gone be a lost connection, whatever the loop calls it.
+
+    uvloop raises RuntimeError where asyncio only counts, and aiokafka expects OSError: its task that keeps the
+    metadata ends, everything that waits for metadata waits for ever (aio-libs/aiokafka issue 1038).
+    """
+
+    @functools.wraps(send)
+    def sent(connection: AIOKafkaConnection, *args: Any, **kwargs: Any) -> T:
+        try:
+            return send(connection, *args, **kwargs)
+        except KafkaError:
+            raise
+        except RuntimeError as error:
+            writer = connection._writer
+            if writer is None or not writer.transport.is_closing():
+                raise
+            connection.close(reason=CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"Connection at {connection.host}:{connection.port} broken: {error}") from error
+
+    return sent
+
+
+def _answered(send: Callable[[GroupCoordinator, Any], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Let an answer without offsets be the error that it carries.
+
+    Since version 2 of OffsetFetch (KIP-88) an error of the whole group, such as a coordinator that has moved, stands
+    beside an empty list of partitions. aiokafka reads the list only: nothing was ever committed, so a worker would
+    begin at the beginning. It asks again after the errors that pass, once they are raised.
+    """
+
+    @functools.wraps(send)
+    async def sent(coordinator: GroupCoordinator, request: Any) -> Any:
+        answer = await send(coordinator, request)
+        error = group_error(answer, coordinator.group_id)
+        if isinstance(error, ELSEWHERE):
+            coordinator.coordinator_dead()
+        if error is not None:
+            raise error
+        return answer
+
+    return sent
+
+
+def group_error(answer: Any, group: str) -> KafkaError | None:
+    """Return the error of a whole group that an answer to OffsetFetch carries; None for any other answer."""
+    if isinstance(answer, OffsetFetchResponse_v2 | OffsetFetchResponse_v3) and answer.error_code:
+        error: KafkaError = for_code(answer.error_code)(group)
+        return error
+    return None
+
+
+MENDED: Final = (
+    (AIOKafkaConnection, "send", _broken(AIOKafkaConnection.send)),
+    (AIOKafkaConnection, "_send_sasl_token", _broken(AIOKafkaConnection._send_sasl_token)),
+    (GroupCoordinator, "_send_req", _answered(GroupCoordinator._send_req)),
+)
+
+
+def mend_aiokafka() -> None:
+    """Put aiokafka's functions right; a second time changes nothing."""
+    for owner, name, function in MENDED:
+        setattr(owner, name, function)
