@@ -151,6 +151,7 @@ async def test_a_commit_of_partitions_that_have_moved_is_none(worker: MonitorApp
     """No error either: whoever has them now goes on from the last commit."""
     before = await committed(kafka)
     assert not await worker.consumer._commit({TP(TRADES, 1): 4})
+    assert not worker.consumer._thread.crashed
     assert await committed(kafka) == before
 
 
@@ -190,11 +191,12 @@ async def test_partitions_go_with_everything_committed(worker: MonitorApp, kafka
     """Also when they go while the worker stops."""
     before = (await committed(kafka)).get(PLACE, 0)
     await handle(worker, kafka, 3)
-    stopping = asyncio.create_task(worker.stop()) if is_stopping else None
-    await until(lambda: worker.should_stop is is_stopping)
-    await worker.consumer.on_partitions_revoked(worker.consumer.assignment())
-    assert (await committed(kafka))[PLACE] == before + 3
-    if stopping is not None:
+    stopping = asyncio.create_task(worker.stop() if is_stopping else asyncio.sleep(0))
+    try:
+        await until(lambda: worker.should_stop is is_stopping)
+        await worker.consumer.on_partitions_revoked(worker.consumer.assignment())
+        assert (await committed(kafka))[PLACE] == before + 3
+    finally:
         await stopping
 
 
