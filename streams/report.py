@@ -93,9 +93,10 @@ def happened(alert: Alert) -> str:
             what = f"of {'longs' if longs else 'shorts'} liquidated"
     else:
         amount, what = alert.total_volume_micro_usd, "traded"
-    times = amount / alert.threshold_micro_usd
+    # Rounded down: it never claims a severity that was not reached.
+    tenths = amount * 10 // alert.threshold_micro_usd
     return (
-        f"{money(amount)} {what} in {length(alert.window_seconds)} ({times:.1f}x the threshold), "
+        f"{money(amount)} {what} in {length(alert.window_seconds)} ({tenths // 10}.{tenths % 10}x the threshold), "
         f"price {alert.last_price:,.10g} ({alert.price_change_pct:+.2f} %)"
     )
 

@@ -33,8 +33,10 @@ def assert_row(page: Page, oracle: Oracle, venue: str, symbol: str) -> None:
     rate = 0.0 if minute is None else minute["count"] / 60
     assert abs(float(cells[12][0]) - rate) <= (0.05 if rate < 10 else 0.5)
     assert row.locator(".spark polyline").get_attribute("points"), "a sparkline"
-    reach, width = of_threshold(five, symbol), row.locator(".reach .bar i").evaluate("bar => bar.style.width")
-    assert abs(float(width.removesuffix("%")) - min(100, reach * 100)) <= 0.06
+    amount, threshold = of_threshold(five, symbol)
+    width = row.locator(".reach .bar i").evaluate("bar => bar.style.width")
+    assert abs(float(width.removesuffix("%")) - min(100, amount / threshold * 100)) <= 0.06
+    assert cells[13][0] == rounded_down(amount, threshold)
     assert float(cells[14][0].rstrip("smh")) >= 0
     longs, shorts = five["liquidation_long_micro_usd"] / 1e6, five["liquidation_short_micro_usd"] / 1e6
     shown = [part for part in cells[11] if part]
@@ -43,8 +45,19 @@ def assert_row(page: Page, oracle: Oracle, venue: str, symbol: str) -> None:
     )
 
 
-def of_threshold(figures: dict[str, Any], symbol: str) -> float:
-    """Return how much of its threshold a market's window has reached."""
+def of_threshold(figures: dict[str, Any], symbol: str) -> tuple[int, int]:
+    """Return what a market's rule measures and its threshold, in micro-USD."""
     if "/" in symbol:
-        return float(figures["total_volume_micro_usd"]) / 1e6 / 1_000_000
-    return float(figures["liquidation_volume_micro_usd"]) / 1e6 / 250_000
+        return figures["total_volume_micro_usd"], 1_000_000 * 10**6
+    return figures["liquidation_volume_micro_usd"], 250_000 * 10**6
+
+
+def rounded_down(amount: int, threshold: int) -> str:
+    """Return how much of a threshold is reached as the page shows it, never more than there is."""
+    if amount >= 2 * threshold:
+        tenths = amount * 10 // threshold
+        return f"{tenths // 10}.{tenths % 10}\N{MULTIPLICATION SIGN}"
+    if amount * 10 < threshold:
+        per_mille = amount * 1000 // threshold
+        return f"{per_mille // 10}.{per_mille % 10}%"
+    return f"{amount * 100 // threshold}%"

@@ -95,6 +95,12 @@ def test_liquidations_name_their_side(long_musd: int, words: str) -> None:
     assert "(1.5x the threshold)" in alert_line(alert, colour=False)
 
 
+def test_how_far_beyond_the_threshold_never_claims_a_severity_that_was_not_reached() -> None:
+    """A micro-USD below twice the threshold is 1.9 times."""
+    alert = msgspec.structs.replace(ALERT, total_volume_micro_usd=2 * ALERT.threshold_micro_usd - 1)
+    assert "(1.9x the threshold)" in alert_line(alert, colour=False)
+
+
 def test_colour_is_for_terminals() -> None:
     """With colour the severity stands out; without, no control character is written."""
     assert "\x1b[33mMEDIUM" in alert_line(ALERT, colour=True)

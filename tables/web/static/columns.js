@@ -2,7 +2,7 @@
 
 import { el, marketAddress, setClass, setText, svg } from "./dom.js";
 import { feed } from "./feed.js";
-import { NONE, age, count, decimals, percent, price, shortUsd, venueName, windowName } from "./format.js";
+import { NONE, age, count, decimals, multiple, percent, price, share, shortUsd, venueName, windowName } from "./format.js";
 import { copyAge } from "./shell.js";
 import { marketKey } from "./source.js";
 
@@ -168,10 +168,10 @@ function makeReach() {
 function reach(cell, item) {
   const [bar, label, badge] = cell.children;
   const { severities, multiples } = feed.hello;
-  const level = multiples.filter((multiple) => item.reach >= multiple).length;
+  const level = multiples.filter((least) => item.reach >= least).length;
   bar.firstChild.style.width = `${Math.min(100, item.reach * 100).toFixed(1)}%`;
   setClass(bar, `bar ${level ? severities[level - 1] : item.reach >= 0.7 ? "near" : ""}`);
-  setText(label, item.reach >= multiples[1] ? `${item.reach.toFixed(1)}×` : `${(item.reach * 100).toFixed(item.reach < 0.1 ? 1 : 0)}%`);
+  setText(label, item.reach >= multiples[1] ? multiple(item.reach) : share(item.reach, item.reach < 0.1 ? 1 : 0));
   setText(badge, item.level ? severities[item.level - 1] : "");
   setClass(badge, `badge ${item.level ? severities[item.level - 1] : ""}`);
 }

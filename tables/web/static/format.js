@@ -84,10 +84,19 @@ export const bytes = (size) => (size ? `${(size / 1048576).toFixed(0)} MiB` : NO
 /** kraken_spot as people say it. */
 export const venueName = (venue) => venue.replaceAll("_", " ");
 
+// Quotients of decimals may lie a hair below what they are.
+const HAIR = 1e-9;
+
+/** How much of a threshold is reached, rounded down: it never claims a severity that was not reached. */
+export const share = (reach, digits = 0) => `${(Math.floor(reach * 100 * 10 ** digits + HAIR) / 10 ** digits).toFixed(digits)}%`;
+
+/** How often a threshold is reached, rounded down. */
+export const multiple = (reach) => `${(Math.floor(reach * 10 + HAIR) / 10).toFixed(1)}×`;
+
 /** What an alert says, in one line. */
 export function alertSentence(alert) {
   const span = windowName(alert.window_seconds);
-  const times = (amount) => `${(amount / alert.threshold_usd).toFixed(1)}× threshold`;
+  const times = (amount) => `${multiple(amount / alert.threshold_usd)} threshold`;
   if (alert.rule === "liquidation") {
     const sides = [];
     if (alert.liquidation_long_usd) sides.push(`$${shortUsd(alert.liquidation_long_usd)} longs`);
