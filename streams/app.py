@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn, TypeVar, cast
 
 import faust
 from aiokafka.errors import KafkaError
+from faust.exceptions import ProducerSendError
 from faust.types import TP
 from yarl import URL
 
@@ -76,7 +77,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             datadir=str(conf_.data_dir),
             topic_partitions=conf_.topic_partitions,
             topic_replication_factor=conf_.topic_replication_factor,
-            # Topics are created by streams.kafka, with the settings that exactness needs; never by Faust's leader.
+            # Topics are created by streams.broker, with the settings that exactness needs; never by Faust's leader.
             topic_allow_declare=False,
             topic_disable_leader=True,
             processing_guarantee="at_least_once",
@@ -141,9 +142,13 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         return Transport(self.conf.broker_consumer, self, loop=self.loop)
 
     async def _send(self, record: Record) -> Any:
-        return await self.producer.send(
-            record.topic, record.key, record.value, record.partition, record.timestamp, None
-        )
+        try:
+            return await self.producer.send(
+                record.topic, record.key, record.value, record.partition, record.timestamp, None
+            )
+        except ProducerSendError as error:
+            # Faust hides what the client says in an error of its own.
+            raise error.__cause__ or error from None
 
     def _settle(self, partition: int, markets: Iterable[Market]) -> list[Alert]:
         return self.evaluator.settle_all(partition, iter(markets))
@@ -178,7 +183,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         die(Outage("stopping; start again when the table store can be written, to go on from the last commit"))
 
     async def start(self) -> None:
-        """Start everything. A broker that goes away meanwhile ends the process, where Faust's clients do not wait."""
+        """Start everything. A broker that goes away meanwhile ends the process where Faust's clients do not wait."""
         try:
             await super().start()
         except KafkaError as error:
@@ -186,8 +191,9 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             raise
 
     def _crash(self, reason: BaseException) -> None:
-        # Faust's own steps of a rebalance do not wait for a broker that does not answer in time.
-        if isinstance(reason, KafkaError | TimeoutError):
+        if isinstance(reason, Outage):
+            die(reason)
+        if isinstance(reason, KafkaError):
             _end_for_broker(reason)
         super()._crash(reason)
 
@@ -197,7 +203,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             changelogs = {self.panes.changelog_topic_name: broker.CHANGELOG_CONFIG}
             await broker.until_served(self.settings, lambda: broker.ensure_topics(self.settings, changelogs))
             if self.settings.table_store.startswith("rocksdb:"):
-                await self._to_store(self._carry_over())
+                await self._carry_over()
         except Fatal as error:
             die(error)
         await self.sinks.start()
@@ -213,7 +219,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         producer = await broker.until_served(self.settings, lambda: broker.open_producer(self.settings))
         try:
             outbound = Outbound(lambda record: producer.send(record.topic, record.value, record.key, record.partition))
-            await carry_over(self.conf.tabledir, self.panes.name, changelog, ends, outbound.deliver)
+            await self._to_store(carry_over(self.conf.tabledir, self.panes.name, changelog, ends, outbound.deliver))
         finally:
             await producer.stop()
 

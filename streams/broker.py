@@ -150,8 +150,8 @@ async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str
     if settings.create_topics:
         await _create(settings, wanted)
     producer = AIOKafkaProducer(bootstrap_servers=servers(settings))
-    await producer.start()
     try:
+        await producer.start()
         for name in wanted:
             found = len(await producer.partitions_for(name))
             if found != settings.topic_partitions:
@@ -179,8 +179,8 @@ async def _topics(settings: Settings) -> set[str]:
 
 async def _create(settings: Settings, wanted: Mapping[str, Mapping[str, str]]) -> None:
     client = AIOKafkaAdminClient(bootstrap_servers=servers(settings))
-    await client.start()
     try:
+        await client.start()
         present = set(await client.list_topics())
         for name, config in wanted.items():
             if name in present:
@@ -197,8 +197,8 @@ async def _create(settings: Settings, wanted: Mapping[str, Mapping[str, str]]) -
 async def end_offsets(settings: Settings, topic: str) -> dict[int, int]:
     """Return the end offset of each partition of a topic."""
     consumer = AIOKafkaConsumer(bootstrap_servers=servers(settings))
-    await consumer.start()
     try:
+        await consumer.start()
         partitions = [TopicPartition(topic, number) for number in range(settings.topic_partitions)]
         return {tp.partition: end for tp, end in (await consumer.end_offsets(partitions)).items()}
     finally:
@@ -210,5 +210,9 @@ async def open_producer(settings: Settings) -> AIOKafkaProducer:
     producer = AIOKafkaProducer(
         bootstrap_servers=servers(settings), acks="all", max_request_size=MAX_RECORD_BYTES, enable_idempotence=True
     )
-    await producer.start()
+    try:
+        await producer.start()
+    except BaseException:
+        await producer.stop()
+        raise
     return producer

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import uvloop
+
 from streams.errors import MonitorError
 from streams.settings import Settings, load_settings
 from streams.worker import logging_config, run_worker
@@ -132,11 +134,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _produce(options: argparse.Namespace) -> int:
-    from streams.loops import run_on_uvloop  # noqa: PLC0415 - only running commands need the clients
+    from streams.client import mend_aiokafka  # noqa: PLC0415 - only running commands need the clients
 
     settings = load_settings()
     logging.config.dictConfig(logging_config(settings.log_level))
-    run_on_uvloop(_produce_until_stopped(settings, options))
+    mend_aiokafka()
+    uvloop.run(_produce_until_stopped(settings, options))
     return 0
 
 
@@ -170,7 +173,6 @@ def _worker(_: argparse.Namespace) -> int:
 
 
 def _simulate(options: argparse.Namespace) -> int:
-    from streams.loops import run_on_uvloop  # noqa: PLC0415
     from streams.sources.simulator import run_simulator  # noqa: PLC0415
 
     settings = load_settings()
@@ -193,7 +195,7 @@ def _simulate(options: argparse.Namespace) -> int:
         except asyncio.CancelledError:
             return
 
-    run_on_uvloop(serve())
+    uvloop.run(serve())
     return 0
 
 

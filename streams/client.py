@@ -20,7 +20,7 @@ T = TypeVar("T")
 ELSEWHERE: Final = (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError)
 
 
-def _broken(send: Callable[..., T]) -> Callable[..., T]:
+def _with_lost_connections(send: Callable[..., T]) -> Callable[..., T]:
     """Let a write to a connection that is gone be a lost connection, whatever the loop calls it.
 
     uvloop raises RuntimeError where asyncio only counts, and aiokafka expects OSError: its task that keeps the
@@ -28,7 +28,7 @@ def _broken(send: Callable[..., T]) -> Callable[..., T]:
     """
 
     @functools.wraps(send)
-    def sent(connection: AIOKafkaConnection, *args: Any, **kwargs: Any) -> T:
+    def wrapped(connection: AIOKafkaConnection, *args: Any, **kwargs: Any) -> T:
         try:
             return send(connection, *args, **kwargs)
         except KafkaError:
@@ -40,10 +40,10 @@ def _broken(send: Callable[..., T]) -> Callable[..., T]:
             connection.close(reason=CloseReason.CONNECTION_BROKEN)
             raise KafkaConnectionError(f"Connection at {connection.host}:{connection.port} broken: {error}") from error
 
-    return sent
+    return wrapped
 
 
-def _answered(send: Callable[[GroupCoordinator, Any], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def _with_errors_of_groups(send: Callable[[GroupCoordinator, Any], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """Let an answer without offsets be the error that it carries.
 
     Since version 2 of OffsetFetch (KIP-88) an error of the whole group, such as a coordinator that has moved, stands
@@ -52,7 +52,7 @@ def _answered(send: Callable[[GroupCoordinator, Any], Awaitable[Any]]) -> Callab
     """
 
     @functools.wraps(send)
-    async def sent(coordinator: GroupCoordinator, request: Any) -> Any:
+    async def wrapped(coordinator: GroupCoordinator, request: Any) -> Any:
         answer = await send(coordinator, request)
         error = group_error(answer, coordinator.group_id)
         if isinstance(error, ELSEWHERE):
@@ -61,7 +61,7 @@ def _answered(send: Callable[[GroupCoordinator, Any], Awaitable[Any]]) -> Callab
             raise error
         return answer
 
-    return sent
+    return wrapped
 
 
 def group_error(answer: Any, group: str) -> KafkaError | None:
@@ -73,9 +73,9 @@ def group_error(answer: Any, group: str) -> KafkaError | None:
 
 
 MENDED: Final = (
-    (AIOKafkaConnection, "send", _broken(AIOKafkaConnection.send)),
-    (AIOKafkaConnection, "_send_sasl_token", _broken(AIOKafkaConnection._send_sasl_token)),
-    (GroupCoordinator, "_send_req", _answered(GroupCoordinator._send_req)),
+    (AIOKafkaConnection, "send", _with_lost_connections(AIOKafkaConnection.send)),
+    (AIOKafkaConnection, "_send_sasl_token", _with_lost_connections(AIOKafkaConnection._send_sasl_token)),
+    (GroupCoordinator, "_send_req", _with_errors_of_groups(GroupCoordinator._send_req)),
 )
 
 

@@ -1,4 +1,7 @@
-"""How a worker ends by itself: at once, since nothing that is not durable yet may be acknowledged on the way out."""
+"""How a worker ends by itself: at once, since nothing that is not durable yet may be acknowledged on the way out.
+
+Its exit codes are those of a worker that runs. A command that cannot start, for a wrong setting, ends with 1 too.
+"""
 
 import logging
 import os

@@ -7,9 +7,11 @@ from faust.tables.recovery import Recovery as FaustRecovery
 from faust.tables.recovery import ServiceStopped
 from mode.utils.times import Seconds, want_seconds
 
+from streams.errors import Outage
+
 
 class Recovery(FaustRecovery):  # type: ignore[misc]
-    """Raises :class:`TimeoutError` for a step that took too long, which Faust takes for an order to stop."""
+    """Raises :class:`Outage` for a step that took too long, which Faust takes for an order to stop."""
 
     async def _wait(self, coro: Any, timeout: Seconds | None = None) -> None:  # noqa: ASYNC109 - Faust's signature
         try:
@@ -17,7 +19,10 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
         except ServiceStopped:
             if self.should_stop or timeout is None:
                 raise
-            raise TimeoutError(f"a step of the rebalance took more than {want_seconds(timeout):g} s") from None
+            raise Outage(
+                f"the broker did not answer: a step of the rebalance took more than {want_seconds(timeout):g} s; "
+                "start again, to go on from the last commit"
+            ) from None
 
 
 class TableManager(FaustTableManager):  # type: ignore[misc]

@@ -145,8 +145,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             try:
                 await self._seek_committed()
             except Exception as error:
-                # The fetcher only logs it; while the flow is on, nobody would seek again, and nothing more be taken.
-                if self.flow_active and not self.app.should_stop:
+                # The fetcher only logs it, and nothing more would be taken. In a rebalance, where partitions may move
+                # under the fetcher's seek, the recovery seeks again before it ends; it lets the flow on earlier.
+                if self.flow_active and not self.app.rebalancing and not self.app.should_stop:
                     await self.crash(error)
                 raise
 
@@ -181,8 +182,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     async def commit_and_end_transactions(self) -> None:
         """Commit all that is acknowledged by now; Faust leaves that to a commit under way, which may lack the last."""
         while (running := self._commit_fut) is not None:
-            # Not Faust's wait for it, which returns at once, for ever, where the future was cancelled.
             await asyncio.wait([running])
+            if running.cancelled():
+                # Someone else who waited for it was; the commit goes on, and sets no other future until it is done.
+                await asyncio.sleep(IDLE_SECONDS)
         await super().commit_and_end_transactions()
 
     def withhold(self, message: Any) -> None:
@@ -191,7 +194,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._unacked_messages.discard(message)
 
     async def log_ends(self, tps: Collection[TP], timeout_seconds: float) -> Mapping[TP, int]:
-        """Return the end offsets of partitions. Raises :class:`TimeoutError`, and what the client raises."""
+        """Ask the client's thread, and wait no longer than that either where both of its lanes are taken."""
         async with asyncio.timeout(timeout_seconds):
             ends: Mapping[TP, int] = await self._thread.log_ends(tps, timeout_seconds)
         return ends

@@ -26,12 +26,15 @@ log = logging.getLogger(__name__)
 # A few times a second is what the eye follows; many watchers or much to compute make it slower, never the stream.
 FASTEST_SECONDS: Final = 0.25
 SLOWEST_SECONDS: Final = 3.0
+# Of the loop's time: updates, and the questions of markets' pages. Together they stay below the 5 % that open pages may
+# cost the stream, with room for what the kernel adds; tests/benchmarks/web.py shows what is left of it.
 SHARE_OF_TIME: Final = 0.015
 # Measured: waking a watcher and handing it an event of a few kilobytes.
 SECONDS_PER_WATCHER: Final = 100e-6
 # Measured: answering a market's page that asks for its newest panes.
 SECONDS_PER_POLL: Final = 800e-6
 POLL_SHARE: Final = 0.0125
+RETRY_SECONDS: Final = 3.0
 BUDGET_SECONDS: Final = 0.008
 # Rows that no one has seen yet are made faster than the rest, so that a page fills quickly.
 FILLING_SECONDS: Final = 0.05
@@ -137,7 +140,7 @@ class Hub:
                 except Exception:
                     # Open pages would go on to show what they have as if it were live.
                     log.exception("the web view could not be brought up to date; trying again")
-                    await asyncio.sleep(SLOWEST_SECONDS)
+                    await asyncio.sleep(RETRY_SECONDS)
         finally:
             self.board.forget_rows()
             await self._look_away()
@@ -223,7 +226,7 @@ class Hub:
                 await step()
             except Exception:
                 log.exception("the web view lacks something; trying again")
-                await asyncio.sleep(SLOWEST_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
             await asyncio.sleep(pause)
 
     async def _take_copies(self) -> None:

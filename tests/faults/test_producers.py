@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
@@ -106,7 +107,7 @@ async def test_without_redis_producers_go_on_within_50_ms_a_frame(stack: Stack, 
     async with Exchange(stack) as exchange:
         await exchange.heard_by(2)
         await stack.until(asks_redis(stack.producers), 30, "producers to ask Redis")
-        before = await asyncio.to_thread(redis_use, stack.producers)
+        before, began = await asyncio.to_thread(redis_use, stack.producers), time.monotonic()
         match fault:
             case "refused":
                 await stack.to_redis.refuse()
@@ -121,7 +122,7 @@ async def test_without_redis_producers_go_on_within_50_ms_a_frame(stack: Stack, 
             case "stopped":
                 stack.redis.stop()
         await exchange.until_sent(1500)
-        after = await asyncio.to_thread(redis_use, stack.producers)
+        after, lasted = await asyncio.to_thread(redis_use, stack.producers), time.monotonic() - began
         if fault == "stopped":
             stack.start_redis()
         await stack.to_redis.heal()
@@ -130,7 +131,12 @@ async def test_without_redis_producers_go_on_within_50_ms_a_frame(stack: Stack, 
     met = [delta(now, then) for now, then in zip(after, before, strict=True)]
     log.info("Redis %s: %s; %s", fault, met, verdict)
     for use in met:
-        assert use["frames held within 50 ms"] if fault == "emptied" else use["seconds without"], "it met nobody"
+        if fault == "emptied":
+            # A busy machine may be slow to answer by itself, now and then.
+            assert use["frames held within 50 ms"], "it met nobody"
+            assert use["seconds without"] < lasted / 10, "an empty Redis is there"
+        else:
+            assert use["seconds without"], "it met nobody"
         assert use["frames published"] > 0
         assert not use["frames held longer"], "a frame waited for Redis longer than promised"
 

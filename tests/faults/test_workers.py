@@ -24,6 +24,8 @@ TAKE_OVER_SECONDS = 20
 FREEZE_SECONDS = 70
 RESTART_EVERY_SECONDS = 5
 RESTARTS = 8
+SLOW_SECONDS = 0.05
+LATE_ROUNDS = 3
 
 pytestmark = fault_run(300, REAL_KAFKA)
 
@@ -154,6 +156,31 @@ async def test_a_worker_frozen_for_70_seconds_adds_nothing_when_it_wakes(stack: 
     log.info("%s was frozen with work of %d partitions not committed; %s", victim.name, uncommitted, verdict)
     assert uncommitted
     assert seconds < TAKE_OVER_SECONDS
+
+
+async def test_a_rebalance_that_members_hear_of_at_different_times_ends_nobody(stack: Stack) -> None:
+    """At rest, on a slow network: partitions move while a worker still seeks those it had."""
+    script, random = Script(8, "late members"), Random(8)
+    await stack.ready()
+    first, second, third = stack.workers
+    async with Feed(stack.settings, script) as feed:
+        await feed.until_sent(1500)
+        await feed.finish()
+    await stack.drained()
+    stack.to_kafka.delay(SLOW_SECONDS)
+    for _ in range(LATE_ROUNDS):
+        await asyncio.to_thread(third.stop)
+        await stack.settled()
+        starts = {worker.name: worker.starts for worker in (first, second)}
+        third.start()
+        second.freeze()
+        await stack.until(lambda: not first.ready(), 15, "the first to hear of it")
+        await asyncio.sleep(random.uniform(0.1, 1.1))
+        second.resume()
+        await stack.settled()
+        assert {worker.name: worker.starts for worker in (first, second) if worker.running} == starts
+    await stack.to_kafka.heal()
+    log.info("%s", await judge(stack, feed.trades, script.venues))
 
 
 async def test_a_graceful_stop_reprocesses_nothing(stack: Stack) -> None:

@@ -1,8 +1,14 @@
-"""A Kafka that refuses: what a group has committed is told to nobody for as long as a test wants."""
+"""A Kafka that refuses: what a group has committed is told to nobody for as long as a test wants.
 
+The only client here that can change access rights is librdkafka's. It runs in a process of its own,
+``python -m tests.kafka.access deny|allow ADDRESS GROUP``: in that of the tests it once crashed while others ran.
+"""
+
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Final
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
@@ -25,34 +31,46 @@ ACCESS_CONTROL: Final = {
 """Settings of a broker that can refuse."""
 
 ANSWER_SECONDS = 10
+EVERYBODY = ("User:ANONYMOUS", "*")
 
 
 @contextmanager
 def refused(address: str, group: str) -> Iterator[None]:
     """Let the broker at ``address``, started with ``ACCESS_CONTROL``, refuse whoever asks about a consumer group."""
-    what = (ResourceType.GROUP, group, ResourcePatternType.LITERAL)
-    whom = ("User:ANONYMOUS", "*")
-    admin = AdminClient({"bootstrap.servers": address})
-    denied = AclBinding(*what, *whom, AclOperation.DESCRIBE, AclPermissionType.DENY)
-    for done in admin.create_acls([denied]).values():
-        done.result(ANSWER_SECONDS)
+    command = [sys.executable, "-m", "tests.kafka.access"]
+    subprocess.run([*command, "deny", address, group], check=True, timeout=5 * ANSWER_SECONDS)
     try:
-        wait_until(partial(_refuses, admin, group), ANSWER_SECONDS, "the broker to refuse")
         yield
     finally:
-        for done in admin.delete_acls(
-            [AclBindingFilter(*what, *whom, AclOperation.ANY, AclPermissionType.ANY)]
-        ).values():
-            done.result(ANSWER_SECONDS)
-        wait_until(lambda: not _refuses(admin, group), ANSWER_SECONDS, "the broker to answer again")
+        subprocess.run([*command, "allow", address, group], check=True, timeout=5 * ANSWER_SECONDS)
 
 
-def _refuses(admin: AdminClient, group: str) -> bool:
+def main(what: str, address: str, group: str) -> None:
+    """Change what the broker tells, and return when it does so."""
+    groups = (ResourceType.GROUP, group, ResourcePatternType.LITERAL)
+    admin = AdminClient({"bootstrap.servers": address})
+    if what == "deny":
+        denied = AclBinding(*groups, *EVERYBODY, AclOperation.DESCRIBE, AclPermissionType.DENY)
+        changes, wanted = list(admin.create_acls([denied]).values()), KafkaError.GROUP_AUTHORIZATION_FAILED
+    else:
+        everything = AclBindingFilter(*groups, *EVERYBODY, AclOperation.ANY, AclPermissionType.ANY)
+        changes, wanted = list(admin.delete_acls([everything]).values()), KafkaError.NO_ERROR
+    for done in changes:
+        done.result(ANSWER_SECONDS)
+    wait_until(lambda: _code(admin, group) == wanted, ANSWER_SECONDS, f"the broker to {what}")
+
+
+def _code(admin: AdminClient, group: str) -> int:
+    """Return what the broker answers with to whoever asks about a group."""
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group]
     try:
         asked.result(ANSWER_SECONDS)
     except KafkaException as error:
-        if error.args[0].code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
-            raise
-        return True
-    return False
+        return int(error.args[0].code())
+    return int(KafkaError.NO_ERROR)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(0)

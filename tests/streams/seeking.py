@@ -1,7 +1,7 @@
-"""A worker that seeks when it is told to: ``python -m tests.streams.seeking [flowing]``, with its settings around it.
+"""A worker that seeks when it is told to: ``python -m tests.streams.seeking at_work|stopped|rebalancing``.
 
-It says ``serving``, and seeks at SIGUSR1: in the middle of its work, or without ``flowing`` as in a rebalance. It says
-``it failed`` where that did and it is still there.
+It says ``serving``, and seeks at SIGUSR1: in the middle of its work, while the flow is stopped, or as in a rebalance
+whose recovery has let the flow on already. It says ``it failed`` where that did and it is still there.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from streams.settings import load_settings
 from tests.waiting import until
 
 
-async def main(*, is_flowing: bool) -> None:
+async def main(when: str) -> None:
     """Start, wait for the word, seek, and end at once."""
     app = create_app(load_settings())
     await app.start()
@@ -25,8 +25,9 @@ async def main(*, is_flowing: bool) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, told.set)
     say("serving")
     await told.wait()
-    if not is_flowing:
+    if when == "stopped":
         app.consumer.stop_flow()
+    app.rebalancing = when == "rebalancing"
     try:
         await app.consumer.perform_seek()
     except KafkaError:
@@ -41,4 +42,4 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(is_flowing=sys.argv[1:] == ["flowing"]))
+    asyncio.run(main(sys.argv[1]))

@@ -1,6 +1,7 @@
 """Work with a broker that comes and goes."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     IllegalStateError,
+    KafkaConnectionError,
     KafkaTimeoutError,
     NodeNotReadyError,
 )
@@ -70,6 +72,26 @@ async def test_work_is_begun_anew_when_the_broker_goes_away_in_the_middle(
     gone, awaited = (record.getMessage() for record in caplog.records if record.name == "streams.broker")
     assert f"Kafka at {settings.kafka_bootstrap_servers} went away again (KafkaConnectionError" in gone
     assert f"waiting for Kafka at {settings.kafka_bootstrap_servers}" in awaited
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda settings: broker.ensure_topics(settings.model_copy(update={"create_topics": False})),
+        lambda settings: broker.end_offsets(settings, TRADES),
+        broker.open_producer,
+    ],
+    ids=["ask", "ends", "producer"],
+)
+async def test_a_client_that_cannot_start_is_closed(
+    settings: Settings, network: Proxy, caplog: pytest.LogCaptureFixture, work: Callable[[Settings], Awaitable[Any]]
+) -> None:
+    """While the broker is away it is tried again and again."""
+    await network.refuse()
+    with pytest.raises(KafkaConnectionError):
+        await work(settings)
+    gc.collect()
+    assert "Unclosed" not in caplog.text
 
 
 @pytest.mark.parametrize(

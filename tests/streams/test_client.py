@@ -4,6 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
+import uvloop
+from aiokafka import AIOKafkaConsumer
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
@@ -11,12 +13,14 @@ from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
     NotCoordinatorForGroupError,
+    for_code,
 )
 from aiokafka.protocol.admin import ApiVersionRequest
 from aiokafka.protocol.commit import OffsetFetchResponse_v1, OffsetFetchResponse_v2, OffsetFetchResponse_v3
 
-from streams.client import group_error
-from streams.loops import run_on_uvloop
+from streams.client import _with_errors_of_groups, group_error, mend_aiokafka
+from tests.faults.proxy import Proxy
+from tests.kafka import RealKafka
 
 HOST = "127.0.0.1"
 
@@ -39,7 +43,8 @@ def test_a_request_on_a_connection_that_is_gone_is_a_lost_connection() -> None:
                 connection.send(ApiVersionRequest())
             return connection
 
-    assert not run_on_uvloop(ask()).connected()
+    mend_aiokafka()
+    assert not uvloop.run(ask()).connected()
 
 
 @pytest.mark.parametrize(
@@ -63,3 +68,22 @@ def test_an_answer_without_offsets_is_the_error_it_carries(answer: Any, error: t
 def test_an_answer_that_carries_no_error_of_the_group_is_none(answer: Any) -> None:
     """Errors of single partitions are aiokafka's."""
     assert group_error(answer, "group") is None
+
+
+@pytest.mark.parametrize(("code", "has_moved"), [(14, False), (15, True), (16, True), (30, False)])
+async def test_a_coordinator_that_has_moved_is_looked_for_again(
+    kafka: RealKafka, network: Proxy, code: int, has_moved: bool
+) -> None:
+    """A broker on its own never says so: the answer is made up, the client and who it asks next are real."""
+
+    async def send(_: Any, request: Any) -> OffsetFetchResponse_v3:
+        return OffsetFetchResponse_v3(0, [], code)
+
+    async with AIOKafkaConsumer(bootstrap_servers=kafka.address, group_id="test-client") as consumer:
+        coordinator = consumer._coordinator
+        await coordinator.ensure_coordinator_known()
+        with pytest.raises(for_code(code)):
+            await _with_errors_of_groups(send)(coordinator, None)
+        assert (coordinator.coordinator_id is None) is has_moved
+        await coordinator.ensure_coordinator_known()
+        assert coordinator.coordinator_id is not None

@@ -7,6 +7,7 @@ import faust
 import pytest
 from faust.tables.recovery import ServiceStopped
 
+from streams.errors import Outage
 from streams.recovery import Recovery, TableManager
 
 
@@ -19,7 +20,7 @@ async def recovery() -> Recovery:
 
 async def test_a_step_that_takes_too_long_is_an_error(recovery: Recovery) -> None:
     """Faust takes it for an order to stop; the worker would keep its partitions and never be ready again."""
-    with pytest.raises(TimeoutError, match=r"more than 0\.01 s"):
+    with pytest.raises(Outage, match=r"more than 0\.01 s"):
         await recovery._wait(asyncio.Event().wait(), timeout=0.01)
 
 

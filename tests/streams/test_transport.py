@@ -16,11 +16,14 @@ from faust.types import TP
 from pydantic import SecretStr
 
 from streams.app import MonitorApp, create_app
+from streams.broker import MAX_RECORD_BYTES
 from streams.continuity import Step
 from streams.endings import MUST_NOT_GO_ON
+from streams.errors import Fatal
 from streams.metrics import REGISTRY
+from streams.outbound import Record
 from streams.settings import Settings, load_settings
-from streams.topics import ALERTS, APP_ID, TRADES
+from streams.topics import ALERTS, APP_ID, DEAD_LETTERS, TRADES
 from tests.faults.processes import Processes
 from tests.faults.proxy import HOST, Direction, Proxy
 from tests.kafka import RealKafka
@@ -114,6 +117,7 @@ async def test_of_two_seeks_at_once_only_the_last_lets_messages_through(
     """What was taken in between would be met again."""
     begin, again, consumer = (await committed(kafka)).get(PLACE, 0), met_again(), worker.consumer
     await handle(worker, kafka, 10)
+    consumer.stop_flow()
     fetcher, recovery = (asyncio.create_task(consumer.perform_seek()) for _ in range(2))
     await fetcher
     network.hold(Direction.TO_CLIENT)
@@ -121,6 +125,7 @@ async def test_of_two_seeks_at_once_only_the_last_lets_messages_through(
     assert consumer._continuity.judge(PLACE, begin, begin) is Step.DROP
     await network.heal()
     await recovery
+    consumer.resume_flow()
     await until(lambda: met_again() >= again + 10)
     await handle(worker, kafka)
     assert met_again() == again + 10, "once each"
@@ -166,24 +171,29 @@ async def test_a_question_gives_up_where_it_is_asked(worker: MonitorApp, network
         await asked
 
 
-@pytest.mark.parametrize("is_flowing", [True, False])
-async def test_a_seek_that_fails_while_the_flow_is_on_ends_the_worker(
-    settings: Settings, kafka: RealKafka, network: Proxy, tmp_path: Path, is_flowing: bool
+@pytest.mark.parametrize("when", ["at_work", "stopped", "rebalancing"])
+async def test_a_seek_that_fails_in_the_middle_of_work_ends_the_worker(
+    settings: Settings, kafka: RealKafka, network: Proxy, tmp_path: Path, when: str
 ) -> None:
-    """Faust's fetcher would log it and go on, with every partition closed; while the flow is off it is sought again."""
-    command = [sys.executable, "-m", "tests.streams.seeking", *(["flowing"] if is_flowing else [])]
+    """Faust's fetcher would log it and go on, with every partition closed; in a rebalance the recovery seeks again."""
     with Processes(tmp_path, {**as_environment(settings), "PYTHONPATH": str(ROOT)}) as processes:
-        seeking = processes.add("seeking", command).start()
+        seeking = processes.add("seeking", [sys.executable, "-m", "tests.streams.seeking", when]).start()
         await asyncio.to_thread(seeking.wait_for_log, "serving")
         with refused(kafka.direct_address, APP_ID):
             os.kill(seeking.pid, signal.SIGUSR1)
             code = await asyncio.to_thread(seeking.wait, 60)
-    if is_flowing:
+    if when == "at_work":
         assert code == MUST_NOT_GO_ON
         assert "the broker refuses: [Error 30] GroupAuthorizationFailedError" in seeking.log_text()
     else:
         assert code == 0, seeking.tail()
         assert "it failed" in seeking.log_text()
+
+
+async def test_a_record_that_the_broker_will_never_take_is_said_to_be_one(worker: MonitorApp) -> None:
+    """Faust's producer hides the client's error in one of its own."""
+    with pytest.raises(Fatal, match="takes no record as large as one for dead-letters"):
+        await worker.outbound.deliver([Record(DEAD_LETTERS, b"large", bytes(MAX_RECORD_BYTES + 1))])
 
 
 @pytest.mark.parametrize("is_stopping", [False, True])
