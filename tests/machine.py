@@ -1,9 +1,12 @@
-"""What a machine's processors do, by Linux's own counting: so that a measurement can tell its own work from others'."""
+"""What a machine's processors and processes do, by Linux's own account."""
 
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
+STOPPED_SECONDS = 5.0
+POLL_SECONDS = 0.001
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -30,9 +33,25 @@ def busy_seconds() -> float:
     return (user + nice + system + irq + softirq + steal) / TICKS_PER_SECOND
 
 
-def _stat(pid: int) -> list[str]:
-    """Return what follows the name in ``/proc/<pid>/stat``; nothing of a process that is gone."""
+def until_stopped(pid: int) -> None:
+    """Wait until no thread of a process runs any more after SIGSTOP: on a busy machine some go on for a while.
+
+    Raises :class:`TimeoutError`.
+    """
+    deadline = time.monotonic() + STOPPED_SECONDS
+    while any(_stat(f"{pid}/task/{thread.name}")[:1] not in ([], ["T"]) for thread in _threads(pid)):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"process {pid} did not stop in {STOPPED_SECONDS:g} s")
+        time.sleep(POLL_SECONDS)
+
+
+def _threads(pid: int) -> list[Path]:
+    return list(Path(f"/proc/{pid}/task").iterdir())
+
+
+def _stat(process: int | str) -> list[str]:
+    """Return what follows the name in ``/proc/<process>/stat``; nothing of a process that is gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return []

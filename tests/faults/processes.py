@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streams.embedded import Child
 from tests.kafka.server import HOST, free_ports
+from tests.machine import until_stopped
 
 POLL_SECONDS = 0.02
 HTTP_SECONDS = 2.0
@@ -84,6 +85,7 @@ class Process:
         """Stop it and all it started from running (SIGSTOP)."""
         if self.running:
             os.killpg(self.pid, signal.SIGSTOP)
+            until_stopped(self.pid)
             self._frozen = True
 
     def resume(self) -> None:

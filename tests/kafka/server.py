@@ -17,6 +17,7 @@ from typing import Self
 from streams.embedded import Child
 from tests.kafka import jars
 from tests.kafka.jars import KafkaUnavailable
+from tests.machine import until_stopped
 
 HOST = "127.0.0.1"
 LOWEST_PORT = 10_000
@@ -171,6 +172,8 @@ class RealKafka:
     def freeze(self) -> None:
         """Stop its process from running (SIGSTOP); connections stay open and nothing answers."""
         self._signal(signal.SIGSTOP)
+        if self._child is not None and self.running:
+            until_stopped(self._child.pid)
 
     def resume(self) -> None:
         """Let a frozen process run on (SIGCONT)."""

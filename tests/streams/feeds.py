@@ -15,6 +15,7 @@ from streams.frames import Frame, decode_frame
 from streams.records import Batch, Kind, Reject, Side, Trade
 from streams.settings import Settings, load_settings
 from streams.topics import TRADES
+from tests.machine import until_stopped
 
 NOON_US = 1_700_000_000_000_000
 SYMBOLS = ("BTC/USD", "ETH/USD", "PF_XBTUSD")
@@ -95,6 +96,7 @@ async def frames(address: str, count: int) -> list[Frame]:
 def frozen(broker: EmbeddedBroker) -> Iterator[None]:
     """Freeze a broker: connections stay open and nothing answers."""
     os.kill(broker.child.pid, signal.SIGSTOP)
+    until_stopped(broker.child.pid)
     try:
         yield
     finally:

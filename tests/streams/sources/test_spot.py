@@ -180,10 +180,10 @@ async def test_a_silent_socket_is_opened_again(kraken: KrakenServer) -> None:
 
 async def test_heartbeats_alone_keep_a_quiet_socket(kraken: KrakenServer) -> None:
     """A market without trades is no fault of the connection."""
-    timing = Timing(heartbeat_timeout_seconds=0.3, ping_seconds=60)
+    timing = Timing(heartbeat_timeout_seconds=1, ping_seconds=60)
     async with Reader(source(kraken, timing=timing)) as reader:
         await reader.settled()
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(3 * timing.heartbeat_timeout_seconds)
         assert (reader.feed.reconnects, kraken.connections) == (0, 1)
 
 
