@@ -137,9 +137,8 @@ def history() -> History:
 
 @pytest.fixture
 async def hub(local: Local, history: History, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
-    """Give a hub that is quick to look, and to try again."""
+    """Give a hub that is quick to look."""
     monkeypatch.setattr(hub_module, "SLOWEST_SECONDS", 0.05)
-    monkeypatch.setattr(hub_module, "RETRY_SECONDS", 0.05)
     cluster = SimpleNamespace(here=HERE, partitions=lambda: {HERE: [0]}, peers=list)
     hub = Hub(SimpleNamespace(rebalancing=False), local, cluster, Copies(None, local), history)  # type: ignore[arg-type]
     yield hub
