@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     # Kafka
     kafka_bootstrap_servers: str = Field("localhost:9092", description="brokers, host:port, comma separated")
     topic_partitions: int = Field(
-        4, ge=1, le=1000, description="partitions of the topics; at least the number of workers"
+        4, ge=1, le=1000, description="partitions of the topics; best a multiple of the number of workers"
     )
     topic_replication_factor: int = Field(1, ge=1, le=9, description="replication of the topics")
     create_topics: bool = Field(default=True, description="create missing topics; off for brokers that cannot")

@@ -22,6 +22,7 @@ from tables.web.local import LocalMarkets, age_seconds
 
 MAX_STATUS_BYTES: Final = 256 * 1024
 STARTED: Final = time.time()
+STANDING_BY: Final = "stands by: no partition is left for it"
 PACKAGES: Final = ("liquidation-monitor", "faust-streaming", "aiokafka", "aiohttp", "asyncpg", "msgspec")
 
 
@@ -52,7 +53,7 @@ class WorkerRow(msgspec.Struct, frozen=True):
     url: str
     answering: bool
     ready: bool
-    note: str
+    note: Annotated[str, msgspec.Meta(description="why it is not ready, or that it has no partition and stands by")]
     started: Annotated[float, msgspec.Meta(description="unix seconds")]
     table_store: Annotated[str, msgspec.Meta(description="scheme of TABLE_STORE")]
     markets: int
@@ -96,9 +97,9 @@ def versions() -> dict[str, str]:
 
 
 async def readiness(app: Any) -> dict[str, bool]:
-    """Return what must hold for this worker to be of use."""
+    """Return what must hold for this worker to be of use. One that got no partition is: it stands by."""
     return {
-        "partitions_assigned": not app.unassigned and not app.rebalancing,
+        "partitions_settled": not app.rebalancing,
         "tables_recovered": bool(app.tables.actives_ready),
         "table_store_reachable": bool(app.keeper.store_answers),
         "postgres_reachable": await app.sinks.reachable(),
@@ -108,12 +109,13 @@ async def readiness(app: Any) -> dict[str, bool]:
 async def worker_row(app: Any, local: LocalMarkets, watchers: int) -> WorkerRow:
     """Describe this worker."""
     facts = await readiness(app)
+    note = ", ".join(f"not {name.replace('_', ' ')}" for name, holds in facts.items() if not holds)
     markets = [(partition, rolling.market) for partition, rolling in local.rollings()]
     return WorkerRow(
         url=local.here,
         answering=True,
         ready=all(facts.values()),
-        note=", ".join(f"not {name.replace('_', ' ')}" for name, holds in facts.items() if not holds),
+        note=note or (STANDING_BY if app.unassigned else ""),
         started=STARTED,
         table_store=URL(app.settings.table_store).scheme,
         markets=len(markets),

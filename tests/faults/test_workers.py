@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import AsyncIterator
 from random import Random
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -14,6 +16,7 @@ from tests.faults import harm
 from tests.faults.feed import Feed, Script
 from tests.faults.judge import judge
 from tests.faults.marks import REAL_KAFKA, fault_run
+from tests.faults.processes import Process, http_get
 from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
@@ -158,6 +161,37 @@ async def test_a_worker_frozen_for_70_seconds_adds_nothing_when_it_wakes(stack: 
     assert seconds < TAKE_OVER_SECONDS
 
 
+async def test_a_worker_too_many_stands_by_and_takes_over(stack: Stack) -> None:
+    """Six partitions, two for each of three: a fourth is ready without any, says so, and serves when one is killed."""
+    script = Script(9, "spare")
+    await stack.settled()
+    victim, *others = stack.workers
+    spare = stack.processes.worker("spare").start()
+    try:
+        await stack.ready(spare)
+        await stack.settled()
+        row = await row_of(spare)
+        assert (row["ready"], row["note"]) == (True, "stands by: no partition is left for it")
+        async with Feed(stack.settings, script) as feed:
+            await feed.until_sent(600)
+            victim.kill()
+            seconds = await harm.served_again(stack)
+            await stack.ready(spare, *others)
+            row = await row_of(spare)
+            assert row["note"] == ""
+            assert any(partition["role"] == "active" for partition in row["partitions"])
+            await feed.until_sent(300)
+            await feed.finish()
+            await stack.drained()
+            verdict = await judge(stack, feed.trades, script.venues)
+    finally:
+        await asyncio.to_thread(spare.stop)
+    victim.start()
+    await stack.settled()
+    log.info("served again after %.1f s, by the spare one too; %s", seconds, verdict)
+    assert seconds < TAKE_OVER_SECONDS
+
+
 async def test_a_rebalance_that_members_hear_of_at_different_times_ends_nobody(stack: Stack) -> None:
     """At rest, on a slow network: partitions move while a worker still seeks those it had."""
     script, random = Script(8, "late members"), Random(8)
@@ -233,6 +267,14 @@ async def test_rolling_restarts_every_5_seconds_through_alerts(stack: Stack) -> 
     log.info("%d restarts, %d rows written meanwhile; %s", RESTARTS, after - before, verdict)
     assert after > before
     assert again == 0
+
+
+async def row_of(worker: Process) -> dict[str, Any]:
+    """Return what a worker's page of workers says of itself."""
+    _, body = await asyncio.to_thread(http_get, worker.port, "/api/workers")
+    answer = json.loads(body)
+    row: dict[str, Any] = next(row for row in answer["rows"] if row["url"] == answer["here"])
+    return row
 
 
 async def duplicates(stack: Stack) -> float:

@@ -30,7 +30,7 @@ const stateOf = (isGood, text) => el("span", { class: `state ${isGood ? "good" :
 
 function workerCard(row, isHere) {
   const lag = row.partitions.reduce((sum, one) => sum + (one.lag ?? 0), 0);
-  const word = row.answering ? (row.ready ? "ready" : row.note || "not ready") : "does not answer";
+  const word = row.answering ? (row.note || (row.ready ? "ready" : "not ready")) : "does not answer";
   return el(
     "article",
     { class: "panel" },
