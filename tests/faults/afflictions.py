@@ -14,6 +14,7 @@ import redis
 from streams.publisher import Message
 from tests.discord_server import Behaviour, accepted_then_dropped, rate_limited, webhook_gone
 from tests.faults.feed import messages_of
+from tests.faults.processes import Process
 from tests.faults.world import World, both_hear, increased
 from tests.recordings import START, Tape
 
@@ -80,18 +81,22 @@ async def a_disk_is_full(world: World) -> str:
 
 async def the_webhook_is_gone(world: World) -> str:
     """404; whoever met it is restarted with a webhook that works."""
-    discord = world.stack.discord
-    asked = len(discord.requests)
+    discord, workers = world.stack.discord, world.stack.workers
+    asked, said = len(discord.requests), sum(map(_gone_webhooks, workers))
     discord.always = webhook_gone()
     try:
-        await world.met(lambda: len(discord.requests) > asked, "somebody to ask Discord")
+        await world.met(lambda: sum(map(_gone_webhooks, workers)) > said, "somebody to find the webhook gone")
     finally:
         discord.always = None
-    for worker in world.stack.workers:
-        if worker.running and "the Discord webhook is gone" in worker.log_text():
+    for worker in workers:
+        if worker.running and _gone_webhooks(worker):
             await asyncio.to_thread(worker.stop)
             worker.start()
     return f"webhook gone, {len(discord.requests) - asked} requests"
+
+
+def _gone_webhooks(worker: Process) -> int:
+    return worker.log_text().count("the Discord webhook is gone")
 
 
 async def a_producer_is_killed(world: World) -> str:

@@ -1,6 +1,7 @@
 """What befalls workers, each time with the proof that it happened in the middle of work, and how it ended."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -93,9 +94,22 @@ async def just_committed(stack: Stack, feed: Feed, timeout_seconds: float = 30) 
         moved = {partition for partition in now if now[partition] > before[partition]}
         before = now
         for worker in stack.workers if moved else ():
-            if worker.running and moved & (await applied(worker, feed)).keys():
-                return worker
+            with contextlib.suppress(OSError):
+                if worker.running and moved & (await applied(worker, feed)).keys():
+                    return worker
     raise TimeoutError(f"no worker committed work of the feed in {timeout_seconds:g} s")
+
+
+async def unfinished(stack: Stack, feed: Feed, worker: Process, timeout_seconds: float = 30) -> dict[int, int]:
+    """Wait until a worker has counted what is not committed; return what it has :func:`applied`."""
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            held = await applied(worker, feed)
+            committed = await stack.ledger.committed(TRADES, range(stack.settings.topic_partitions))
+            if any(offset >= committed[partition] for partition, offset in held.items()):
+                return held
+    raise TimeoutError(f"{worker.name} counted nothing of the feed in {timeout_seconds:g} s that was not committed")
 
 
 async def served_again(stack: Stack, timeout_seconds: float = 60) -> float:

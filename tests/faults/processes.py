@@ -191,10 +191,10 @@ def wait_until(condition: Callable[[], bool], timeout_seconds: float, what: str)
         time.sleep(POLL_SECONDS)
 
 
-def http_get(port: int, path: str) -> tuple[int, str]:
+def http_get(port: int, path: str, timeout_seconds: float = HTTP_SECONDS) -> tuple[int, str]:
     """Return status and body of a GET on loopback. Raises OSError when nobody answers."""
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=HTTP_SECONDS) as answer:
+        with urllib.request.urlopen(f"http://{HOST}:{port}{path}", timeout=timeout_seconds) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

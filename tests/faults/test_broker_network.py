@@ -17,7 +17,7 @@ from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = fault_run(400, REAL_KAFKA)
+pytestmark = fault_run(900, REAL_KAFKA)
 
 LOST_ANSWERS = 6
 RESETS = 60

@@ -16,7 +16,7 @@ from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = fault_run(300, REAL_KAFKA)
+pytestmark = fault_run(900, REAL_KAFKA)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

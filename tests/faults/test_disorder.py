@@ -17,7 +17,7 @@ from tests.recordings import duplicated, reordered, shuffled_in_panes, with_late
 
 log = logging.getLogger(__name__)
 
-pytestmark = fault_run(300)
+pytestmark = fault_run(900)
 
 KEPT_SECONDS = 4200
 

@@ -19,7 +19,7 @@ from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = fault_run(300)
+pytestmark = fault_run(900)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -18,7 +18,7 @@ from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = fault_run(300)
+pytestmark = fault_run(900)
 
 # The bucket of the histogram that holds what was promised, in seconds.
 MOST_WAIT = "0.05"
@@ -140,10 +140,10 @@ async def test_without_redis_producers_go_on_within_50_ms_a_frame(stack: Stack, 
     for use in met:
         if fault == "emptied":
             # A busy machine may be slow to answer by itself, now and then.
-            assert use["frames held within 50 ms"], "it met nobody"
-            assert use["seconds without"] < lasted / 10, "an empty Redis is there"
+            assert use["frames held within 50 ms"] > 100 * use["frames held longer"]
+            assert use["milliseconds without"] < lasted * 1000 / 2, "an empty Redis is there"
         else:
-            assert use["seconds without"], "it met nobody"
+            assert use["milliseconds without"], "it met nobody"
         assert use["frames published"] > 0
         assert not use["frames held longer"], "a frame waited for Redis longer than promised"
 
@@ -162,7 +162,7 @@ def redis_use(producers: list[Process]) -> list[Counter[str]]:
         use = Counter({"frames held within 50 ms": within})
         use["frames held longer"] = int(sum_of_samples(text, "liqmon_screen_seconds_count", {})) - within
         use["frames published"] = int(sum_of_samples(text, "liqmon_frames_total", {}))
-        use["seconds without"] = round(sum_of_samples(text, "liqmon_redis_unavailable_seconds_total", {}))
+        use["milliseconds without"] = round(sum_of_samples(text, "liqmon_redis_unavailable_seconds_total", {}) * 1000)
         uses.append(use)
     return uses
 
@@ -172,7 +172,10 @@ def asks_redis(producers: list[Process]) -> Callable[[], bool]:
     first: list[Counter[str]] = []
 
     def holds() -> bool:
-        uses = redis_use(producers)
+        try:
+            uses = redis_use(producers)
+        except OSError:
+            return False
         if not first:
             first[:] = uses
         held = "frames held within 50 ms"

@@ -20,7 +20,7 @@ from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = fault_run(300, REAL_KAFKA)
+pytestmark = fault_run(900, REAL_KAFKA)
 
 OUTAGE_SECONDS = 5
 # Longer than the session timeout of 10 s: its partitions are another's when it wakes.
@@ -63,10 +63,12 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Redis
 async def test_exact_through_everything(stack: RedisStack) -> None:
     """One run, each fault while trades flow: a kill, Redis away, a frozen worker, Redis emptied."""
     script = Script(11, "redis_tables")
-    one, two = stack.workers
     async with Feed(stack.settings, script) as feed:
         await feed.until_sent(600)
-        kill = await harm.kill(stack, feed, one, Random(11))
+        one = await harm.just_committed(stack, feed)
+        (two,) = [worker for worker in stack.workers if worker is not one]
+        await harm.unfinished(stack, feed, one)
+        kill = await harm.kill(stack, feed, one, Random(11), latest=0.2)
         one.start()
         await stack.ready()
         await feed.until_sent(300)

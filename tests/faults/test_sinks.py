@@ -18,7 +18,7 @@ from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = fault_run(400)
+pytestmark = fault_run(900)
 
 ABSENT_SECONDS = 60
 TAKE_OVER_SECONDS = 20
