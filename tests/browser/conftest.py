@@ -23,6 +23,7 @@ ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 
 DESKTOP = (1440, 900)
+LAPTOP = (1280, 720)
 PHONE = (390, 844)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from streams.embedded import EmbeddedPostgres
-from tests.browser.conftest import ARTIFACTS, DESKTOP, PHONE, Open, Visit
+from tests.browser.conftest import ARTIFACTS, DESKTOP, LAPTOP, PHONE, Open, Visit
 from tests.browser.numbers import usd
 from tests.browser.overview import assert_row
 from tests.conftest import new_database
@@ -246,6 +246,14 @@ def test_a_market_is_whole_on_any_screen(worker: Process, visit: Open, size: tup
         assert abs(box["x"] - head["x"]) < 1
         assert box["width"] > 20
     page.wait_for_function(f"() => ({COLOURED.strip()})() > 200")
+
+
+def test_the_overview_shows_every_column_on_a_laptop(worker: Process, visit: Open) -> None:
+    """To the last, with nothing to scroll sideways: the open episode stands at the end of a row."""
+    page = visit(worker.port, PAGES["overview"], size=LAPTOP).page
+    page.locator(".body .row").first.wait_for()
+    wide, shown = page.locator(".grid").evaluate("(grid) => [grid.scrollWidth, grid.clientWidth]")
+    assert wide <= shown
 
 
 def settle(visited: Visit) -> None:

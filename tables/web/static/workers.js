@@ -39,7 +39,7 @@ function workerCard(row, isHere) {
       ["Partitions", count(row.partitions.filter((one) => one.role === "active").length)], ["Lag", `${count(lag)} messages`], ["Markets", count(row.markets)], ["Panes", count(row.panes)],
       ["Table store", row.table_store], ["Memory", bytes(row.memory_bytes)], ["Up", age(feed.now() - row.started)], ["Open streams", count(row.watchers)],
     ]),
-    el(
+    row.partitions.length > 0 && el(
       "div",
       { class: "scroll", tabIndex: 0, role: "region", "aria-label": `Partitions of ${row.url}` },
       el(
