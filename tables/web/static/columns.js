@@ -2,7 +2,7 @@
 
 import { el, marketAddress, setClass, setText, svg } from "./dom.js";
 import { feed } from "./feed.js";
-import { NONE, age, count, decimals, multiple, percent, price, share, shortUsd, venueName, windowName } from "./format.js";
+import { MINUS, NONE, age, count, decimals, multiple, percent, price, share, shortUsd, venueName, windowName } from "./format.js";
 import { copyAge } from "./shell.js";
 import { marketKey } from "./source.js";
 
@@ -116,9 +116,13 @@ function drawSpark(cell, item) {
   base.setAttribute("y2", y(values[0]));
 }
 
-function signed(cell, value, shown) {
+/** The colour of a percentage as it is shown: what rounds to 0.00% went neither way. */
+const direction = (shown) => ({ "+": "up", [MINUS]: "down" })[shown[0]] ?? "";
+
+function change(cell, { price_change_pct }) {
+  const shown = percent(price_change_pct);
   setText(cell, shown);
-  setClass(cell, `number ${value > 0 ? "up" : value < 0 ? "down" : ""}`);
+  setClass(cell, `number ${direction(shown)}`);
 }
 
 function volume(cell, item, at, seconds) {
@@ -133,8 +137,9 @@ function makeVwap() {
 function vwap(cell, item) {
   const [value, distance] = cell.children;
   setText(value, price(item.vwap, digitsOf(item.row, item.last)));
-  setText(distance, percent(item.distance));
-  setClass(distance, item.distance > 0 ? "up" : item.distance < 0 ? "down" : "");
+  const shown = percent(item.distance);
+  setText(distance, shown);
+  setClass(distance, direction(shown));
 }
 
 function makeBalance() {
@@ -182,7 +187,7 @@ export function makeColumns(windows) {
     { id: "market", title: "Market", align: "market", first: 1, value: (item) => item.row.symbol, make: () => el("div", { role: "gridcell", class: "market" }, el("a", { tabIndex: -1 }), el("small")), fill: market },
     { id: "last", title: "Last", first: -1, value: (item) => item.last, make: number, fill: lastPrice },
     { id: "spark", title: "15 min", align: "start", make: makeSpark, fill: drawSpark },
-    { id: "change", title: "Change", first: -1, value: (item) => item.price_change_pct, make: number, fill: (cell, item) => signed(cell, item.price_change_pct, percent(item.price_change_pct)) },
+    { id: "change", title: "Change", first: -1, value: (item) => item.price_change_pct, make: number, fill: change },
     ...windows.map((seconds, at) => ({
       id: `volume${seconds}`, title: `Vol ${windowName(seconds)}`, hint: `Volume in USD, last ${windowName(seconds)}`, first: -1, isVolume: true, seconds,
       value: (item) => item.volumes[at], make: number, fill: (cell, item) => volume(cell, item, at, seconds),
