@@ -2,7 +2,7 @@
 
 import { el, marketAddress, setClass, setText, svg } from "./dom.js";
 import { feed } from "./feed.js";
-import { MINUS, NONE, age, count, decimals, multiple, percent, price, share, shortUsd, venueName, windowName } from "./format.js";
+import { NONE, age, count, decimals, direction, multiple, percent, price, share, shortUsd, venueName, windowName } from "./format.js";
 import { copyAge } from "./shell.js";
 import { marketKey } from "./source.js";
 
@@ -115,9 +115,6 @@ function drawSpark(cell, item) {
   base.setAttribute("y1", y(values[0]));
   base.setAttribute("y2", y(values[0]));
 }
-
-/** The colour of a percentage as it is shown: what rounds to 0.00% went neither way. */
-const direction = (shown) => ({ "+": "up", [MINUS]: "down" })[shown[0]] ?? "";
 
 function change(cell, { price_change_pct }) {
   const shown = percent(price_change_pct);

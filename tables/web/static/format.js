@@ -51,6 +51,9 @@ export function percent(value, digits = 2) {
   return `${sign}${text}%`;
 }
 
+/** The class of a percentage as it is shown: what rounds to 0.00% went neither way. */
+export const direction = (shown) => ({ "+": "up", [MINUS]: "down" })[shown[0]] ?? "";
+
 /** A duration in its largest unit: 45s, 12m, 3h, 5d. */
 export function age(seconds) {
   if (!Number.isFinite(seconds)) return NONE;
