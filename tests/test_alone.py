@@ -1,9 +1,12 @@
 """Whoever measures has the machine to itself, and does not wait for ever."""
 
 import fcntl
+import signal
 import threading
 from contextlib import ExitStack
 from pathlib import Path
+
+import pytest
 
 from tests.alone import Turns
 from tests.waiting import until
@@ -38,6 +41,37 @@ async def test_many_share_and_one_is_alone(tmp_path: Path) -> None:
         await until(lambda: running == ["alone"])
         leave["alone"].set()
         await until(lambda: running == ["late"])
+
+
+@pytest.mark.timeout(60, method="signal")
+def test_a_wait_is_not_the_tests_time(tmp_path: Path) -> None:
+    """The test's clock stands still until it is its turn, and goes on from where it was."""
+    held, stood_still, ended = (threading.Event() for _ in range(3))
+
+    def hold() -> None:
+        with Turns(tmp_path).alone():
+            held.set()
+            while clock() and not ended.wait(0.005):
+                pass
+            if not ended.is_set():
+                stood_still.set()
+
+    before = clock()
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    try:
+        assert held.wait(20)
+        with Turns(tmp_path).shared():
+            assert stood_still.is_set()
+            assert 0 < clock() <= before
+    finally:
+        ended.set()
+        thread.join()
+
+
+def clock() -> float:
+    """Return the seconds that are left to this test; 0 where its clock does not run."""
+    return signal.getitimer(signal.ITIMER_REAL)[0]
 
 
 def door_is_held(directory: Path) -> bool:
