@@ -6,14 +6,15 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from aiokafka import AIOKafkaProducer
 
 from streams.embedded.broker import PARTITIONS, EmbeddedBroker
@@ -28,6 +29,8 @@ from tests.wire import records
 HTTP_SECONDS = 10.0
 FRAME_TRADES = 100
 HOST = "127.0.0.1"
+TOKEN = "a token of the operator's"
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,16 @@ class View(Processes):
         finally:
             await producer.stop()
 
+    @contextmanager
+    def broker_frozen(self) -> Iterator[None]:
+        """Let the broker answer nothing in the block: however long that takes, no worker takes over from another."""
+        assert isinstance(self.broker, RealKafka)
+        self.broker.freeze()
+        try:
+            yield
+        finally:
+            self.broker.resume()
+
     def settle(self, workers: Iterable[Process], counted: int) -> None:
         """Wait until the workers have counted so many trades between them."""
         workers = list(workers)
@@ -141,6 +154,17 @@ class View(Processes):
             30,
             f"{counted} trades to be counted",
         )
+
+
+@contextmanager
+def several_workers(directory: Path, postgres: Mapping[str, Any], redis_url: str) -> Iterator[View]:
+    """Give a stack whose workers ask for a token, as in a network, and have a Redis."""
+    reason = RealKafka.available()
+    if reason is not None:
+        pytest.skip(f"not covered: several workers need a real Kafka ({reason})")
+    environment = {"WEB_TOKEN": TOKEN, "REDIS_URL": redis_url}
+    with RealKafka(directory / "kafka") as kafka, View(directory, postgres, broker=kafka, **environment) as view:
+        yield view
 
 
 def _frames(trades: list[OracleTrade]) -> Iterable[tuple[str, str, list[OracleTrade]]]:
@@ -164,3 +188,22 @@ def eventually(condition: Callable[[], bool], what: str, seconds: float = 20) ->
             return False
 
     wait_until(holds, seconds, what)
+
+
+def answered(
+    request: Callable[[], Answer], is_right: Callable[[Answer], bool], what: str, seconds: float = 20
+) -> Answer:
+    """Ask until the answer is right, and return it."""
+    answers: list[Answer] = []
+
+    def holds() -> bool:
+        answers.append(request())
+        return is_right(answers[-1])
+
+    eventually(holds, what, seconds)
+    return answers[-1]
+
+
+def is_whole(answer: Answer) -> bool:
+    """Whether an answer lacks nothing: a worker gives another one a second, which on a busy machine may not do."""
+    return answer.status == 200 and "x-liqmon-notes" not in answer.headers

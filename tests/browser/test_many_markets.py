@@ -21,34 +21,41 @@ from tests.view import View
 
 MARKETS = 1000
 SECONDS = 8
+UPDATES = 4
+# Where an update is costly, as it is on a busy machine, the worker rests for up to 3 s after it.
+MOST_SECONDS = 30
 MOST_MS = 100
 ATTEMPTS = 4
 BATCHES_PER_SECOND = 10
 MARKETS_PER_BATCH = 20
 
-# Scrolls a few rows a frame, down and up again, and sorts by the next column twice a second; returns start (unix
-# milliseconds) and length of each frame, and how many updates of rows arrived meanwhile.
+# Scrolls a few rows a frame, down and up again, and sorts by the next column twice a second, for some seconds and until
+# rows were updated often enough; returns start (unix milliseconds) and length of each frame, and how many updates came.
 SCROLL_AND_SORT = """
-async (seconds) => {
+async ([seconds, wanted, mostSeconds]) => {
   const { feed } = await import("/static/feed.js");
   const grid = document.getElementById("grid");
   const buttons = [...document.querySelectorAll("[role=columnheader] button")];
-  let updates = 0, pixels = 0, direction = 1, sorted = 0, number = 0;
+  let updates = 0, pixels = 0, direction = 1, sorted = 0, nextSort = 0;
   feed.addEventListener("rows", () => updates++);
   const frames = [];
   let last = performance.now();
-  const end = last + seconds * 1000;
+  const start = last;
   await new Promise((done) => {
     const frame = () => {
       const now = performance.now();
       frames.push([performance.timeOrigin + last, now - last]);
       last = now;
-      if (now > end) return done();
+      const passed = (now - start) / 1000;
+      if (passed > seconds && (updates >= wanted || passed > mostSeconds)) return done();
       const before = grid.scrollTop;
       grid.scrollTop += direction * 150;
       pixels += Math.abs(grid.scrollTop - before);
       if (grid.scrollTop === before) direction = -direction;
-      if (number++ % 30 === 0) buttons[sorted++ % buttons.length].click();
+      if (passed >= nextSort) {
+        nextSort = passed + 0.5;
+        buttons[sorted++ % buttons.length].click();
+      }
       requestAnimationFrame(frame);
     };
     requestAnimationFrame(frame);
@@ -121,14 +128,14 @@ def test_a_thousand_markets_scroll_and_sort_without_a_slow_frame(busy: Busy, vis
     assert page.locator(".body .row").count() < 60, "only what fits on the screen is made"
     with trading(busy):
         for _ in range(ATTEMPTS):
-            with Starved() as starved:
-                seen = page.evaluate(SCROLL_AND_SORT, SECONDS)
+            with Starved("chrom") as starved:
+                seen = page.evaluate(SCROLL_AND_SORT, [SECONDS, UPDATES, MOST_SECONDS])
             slow = [(start / 1000, ms) for start, ms in seen["frames"] if ms >= MOST_MS]
             own = [ms for start, ms in slow if ms - 1000 * starved.seconds(start, start + ms / 1000) >= MOST_MS]
             assert own == [], "frames that took 100 ms and more, in ms"
-            assert seen["updates"] >= SECONDS / 2, "rows must change meanwhile, or nothing was measured"
-            assert seen["sorted"] > 5
-            assert seen["pixels"] > 10_000
             if not slow:
+                assert seen["updates"] >= UPDATES, "rows must change meanwhile, or nothing was measured"
+                assert seen["sorted"] > 5
+                assert seen["pixels"] > 10_000
                 return
     pytest.fail(f"the machine was too busy to measure {ATTEMPTS} times in a row; the last time: {slow}")

@@ -3,13 +3,17 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
+from playwright.sync_api import Page
 
 from streams.embedded import EmbeddedPostgres
 from tests.browser.conftest import ARTIFACTS, DESKTOP, LAPTOP, PHONE, Open, Visit
 from tests.browser.numbers import usd
 from tests.browser.overview import assert_row
+from tests.browser.prompt import ATTEMPTS, is_in_time, shown_at, watch
+from tests.browser.starved import Starved
 from tests.conftest import new_database
 from tests.faults.processes import Process
 from tests.oracle import Oracle, OracleTrade
@@ -114,28 +118,45 @@ def test_the_keyboard_stays_where_it_is_when_alerts_arrive(worker: Process, view
     assert page.locator(".detail").count() == 1
 
 
+@pytest.mark.alone
 def test_a_new_alert_appears_within_a_second_of_its_row(
     worker: Process, view: View, trades: list[OracleTrade], visit: Open
 ) -> None:
-    """Without a reload: on the overview as a message, a chip and a badge; in the history as a row."""
+    """Without a reload: on the overview as a message, a chip and a badge; in the history as a row.
+
+    Where the machine was too busy to tell, another market's alert is measured.
+    """
     overview, history = visit(worker.port).page, visit(worker.port, "/alerts").page
-    tape = Tape(99, "SOL/USD", start=time.time_ns() // 10**9 - 5, price="150", tick="0.01").surge(1_500_000, 3)
-    view.publish(tape.trades)
-    eventually(lambda: ask(worker.port, "/api/alerts", {"symbol": "SOL/USD"}).json != [], "the alert's row", 20)
-    deadline = time.monotonic() + 1
-    for page, selector in ((overview, ".toast"), (overview, ".chip"), (history, ".alert-row")):
-        left = max(1, (deadline - time.monotonic()) * 1000)
-        page.locator(selector, has_text="SOL/USD").first.wait_for(timeout=left)
-    badge = overview.locator('.row[data-symbol="SOL/USD"] .badge')
+    watch(overview, ".toast", ".chip")
+    watch(history, ".alert-row")
+    for number in range(ATTEMPTS):
+        symbol = f"SOL{number}/USD"
+        tape = Tape(99, symbol, start=time.time_ns() // 10**9 - 5, price="150", tick="0.01").surge(1_500_000, 3)
+        with Starved() as starved:
+            view.publish(tape.trades)
+            eventually(partial(has_alert, worker, symbol), "the alert's row", 20)
+            row_at = time.time()
+            places = ((overview, ".toast"), (overview, ".chip"), (history, ".alert-row"))
+            shown = max(shown_at(page, selector, symbol) for page, selector in places)
+        if is_in_time(row_at, shown, starved):
+            break
+    else:
+        pytest.fail(f"the machine was too busy to measure {ATTEMPTS} times in a row")
+    badge = overview.locator(f'.row[data-symbol="{symbol}"] .badge')
     badge.wait_for(timeout=2000)
     assert badge.inner_text() == "LOW"
+
+
+def has_alert(worker: Process, symbol: str) -> bool:
+    """Whether a market's alert has a row."""
+    return bool(ask(worker.port, "/api/alerts", {"symbol": symbol}).json)
 
 
 def test_rows_change_without_being_made_again(worker: Process, view: View, visit: Open) -> None:
     """A trade changes the text of its cell; the row stays the element it was, and no other moves."""
     page = visit(worker.port).page
     row = page.locator('.row[data-symbol="ETH/USD"]')
-    row.wait_for()
+    wait_for_all_rows(page, worker)
     page.evaluate("() => document.querySelectorAll('.body .row').forEach((row) => (row.kept = true))")
     before = row.locator("[role=gridcell]").nth(1).inner_text()
     view.publish(
@@ -148,26 +169,31 @@ def test_rows_change_without_being_made_again(worker: Process, view: View, visit
     assert page.evaluate("() => [...document.querySelectorAll('.body .row:not([hidden])')].every((row) => row.kept)")
 
 
+def wait_for_all_rows(page: Page, worker: Process) -> list[str]:
+    """Wait until each market has its row, since a first look may bring them in parts; return their symbols."""
+    symbols = [row["symbol"] for row in ask(worker.port, "/api/windows", {"window_seconds": 300}).json]
+    page.wait_for_function(f"() => document.querySelectorAll('.body .row:not([hidden])').length === {len(symbols)}")
+    return symbols
+
+
+# Rows move in the frame after the heading has changed.
+ORDER_IS = """
+(wanted) => [...document.querySelectorAll(".body .row:not([hidden])")]
+  .sort((one, other) => one.top - other.top).map((row) => row.dataset.symbol).join() === wanted.join()
+"""
+
+
 def test_sorting_filtering_and_keys(worker: Process, visit: Open) -> None:
     """Headings sort both ways, `/` filters, arrows and Enter open a market."""
     page = visit(worker.port).page
-    page.locator(".body .row").first.wait_for()
-
-    def order() -> list[str]:
-        rows = page.locator(".body .row:not([hidden])").all()
-        places = [(float(row.evaluate("row => row.top")), row.get_attribute("data-symbol") or "") for row in rows]
-        return [symbol for _, symbol in sorted(places)]
-
+    ascending = sorted(wait_for_all_rows(page, worker))
     heading = page.get_by_role("columnheader", name="Market")
     heading.get_by_role("button").click()
     page.wait_for_function("() => document.querySelector('[aria-sort=ascending]')")
-    page.wait_for_timeout(100)
-    ascending = order()
-    assert ascending == sorted(ascending)
+    page.wait_for_function(ORDER_IS, arg=ascending)
     heading.get_by_role("button").click()
     page.wait_for_function("() => document.querySelector('[aria-sort=descending]')")
-    page.wait_for_timeout(100)
-    assert order() == ascending[::-1]
+    page.wait_for_function(ORDER_IS, arg=ascending[::-1])
 
     page.locator("body").press("/")
     page.keyboard.type("futures pf_")

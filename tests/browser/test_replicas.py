@@ -10,24 +10,16 @@ from playwright.sync_api import Page
 from streams.embedded import EmbeddedPostgres
 from tests.browser.conftest import Open
 from tests.conftest import new_database
-from tests.kafka.server import RealKafka
+from tests.faults.processes import Process
 from tests.oracle import Oracle
 from tests.recordings import SCENARIOS
-from tests.view import View, ask, eventually
-
-TOKEN = "a token of the operator's"
-HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+from tests.view import HEADERS, TOKEN, View, answered, ask, eventually, is_whole, several_workers
 
 
 @pytest.fixture
 def view(postgres_server: EmbeddedPostgres, tmp_path: Path, redis_url: str) -> Iterator[View]:
-    """Give a stack whose workers ask for a token and have a Redis."""
-    reason = RealKafka.available()
-    if reason is not None:
-        pytest.skip(f"not covered: several workers need a real Kafka ({reason})")
-    environment = {"WEB_TOKEN": TOKEN, "REDIS_URL": redis_url}
-    database = new_database(postgres_server)
-    with RealKafka(tmp_path / "kafka") as kafka, View(tmp_path, database, broker=kafka, **environment) as view:
+    """Give the stack of them."""
+    with several_workers(tmp_path, new_database(postgres_server), redis_url) as view:
         yield view
 
 
@@ -40,9 +32,14 @@ def test_the_page_recovers_when_an_owner_is_killed(view: View, visit: Open) -> N
     symbols = {symbol for _, symbol in Oracle(trades).markets()}
     first, second = view.start("first"), view.start("second")
 
-    def owners() -> dict[str, str]:
-        rows = ask(first.port, "/api/windows", {"window_seconds": 300}, headers=HEADERS).json
-        return {row["symbol"]: row["owner"] for row in rows if row["source"] != "redis"}
+    def owned_by(worker: Process) -> set[str]:
+        answer = answered(
+            lambda: ask(first.port, "/api/windows", {"window_seconds": 300}, headers=HEADERS),
+            lambda found: is_whole(found) and {row["symbol"] for row in found.json} == symbols,
+            "every market to be served",
+            40,
+        )
+        return {row["symbol"] for row in answer.json if row["owner"].endswith(f":{worker.port}")}
 
     def shares() -> list[int]:
         rows = ask(first.port, "/api/workers", headers=HEADERS).json["rows"]
@@ -51,7 +48,7 @@ def test_the_page_recovers_when_an_owner_is_killed(view: View, visit: Open) -> N
     eventually(lambda: shares() == [2, 2], "both workers to have two partitions each", 40)
     view.publish(trades)
     view.settle([first, second], len(trades))
-    owned = {symbol for symbol, owner in owners().items() if owner.endswith(str(second.port))}
+    owned = owned_by(second)
     assert owned
 
     page = visit(first.port, live=False).page
@@ -59,10 +56,11 @@ def test_the_page_recovers_when_an_owner_is_killed(view: View, visit: Open) -> N
     for symbol in symbols:
         page.locator(f'.row[data-symbol="{symbol}"]').wait_for()
     assert page.locator(".row.old").count() == 0
-    second.kill()
-    expect_old(page, owned, second.port)
+    with view.broker_frozen():
+        second.kill()
+        expect_old(page, owned, second.port)
     expect_healed(page, symbols)
-    assert set(owners().values()) == {f"http://127.0.0.1:{first.port}"}
+    assert owned_by(first) == symbols
 
     # Once more, on a worker that nobody looked at while the other lived.
     page.goto("about:blank")
@@ -73,16 +71,16 @@ def test_the_page_recovers_when_an_owner_is_killed(view: View, visit: Open) -> N
     first.start()
     first.wait_ready()
     eventually(lambda: shares() == [2, 2], "both workers to have two partitions each", 40)
-    eventually(lambda: owners().keys() == symbols, "every market to be served", 40)
-    owned = {symbol for symbol, owner in owners().items() if owner.endswith(str(second.port))}
+    owned = owned_by(second)
     workers = ask(first.port, "/api/workers", headers=HEADERS).json["rows"]
     assert [row["watchers"] for row in workers] == [0, 0], "workers must not follow each other for no one"
-    second.kill()
-    page = visit(first.port, live=False).page
-    log_in(page)
-    expect_old(page, owned, second.port)
-    for symbol in owned:
-        page.locator(f'.row[data-symbol="{symbol}"] .market small', has_text="copy, ").wait_for(timeout=5_000)
+    with view.broker_frozen():
+        second.kill()
+        page = visit(first.port, live=False).page
+        log_in(page)
+        expect_old(page, owned, second.port)
+        for symbol in owned:
+            page.locator(f'.row[data-symbol="{symbol}"] .market small', has_text="copy, ").wait_for(timeout=5_000)
     expect_healed(page, symbols)
     assert page.locator(".market small", has_text="copy").count() == 0
     page.locator("#logout button").click()

@@ -17,7 +17,10 @@ from streams.sources.simulator import KrakenServer
 from streams.sources.simulator.market import Market
 from tests.browser.conftest import Open
 from tests.browser.overview import assert_row
+from tests.browser.prompt import ATTEMPTS, is_in_time, shown_at, watch
+from tests.browser.starved import Starved
 from tests.conftest import new_database
+from tests.faults.processes import Process
 from tests.oracle import Oracle, OracleTrade
 from tests.view import View, ask, eventually
 
@@ -111,8 +114,13 @@ def view(postgres_server: EmbeddedPostgres, tmp_path: Any) -> Iterator[View]:
         yield view
 
 
+@pytest.mark.alone
+@pytest.mark.timeout(300)
 def test_open_pages_follow_a_simulated_market_through_a_cascade(view: View, visit: Open) -> None:
-    """An alert appears within 1 s of its row; at the end pages, API, rows and the oracle say the same."""
+    """An alert appears within 1 s of its row; at the end pages, API, rows and the oracle say the same.
+
+    Where the machine was too busy to tell, the next alert is measured.
+    """
     worker = view.start()
     with simulation() as kraken:
         environment = {
@@ -124,11 +132,19 @@ def test_open_pages_follow_a_simulated_market_through_a_cascade(view: View, visi
         }
         view.producer("producer", environment=environment).start().wait_ready()
         overview, history = visit(worker.port).page, visit(worker.port, "/alerts").page
+        watch(overview, ".toast")
+        watch(history, ".alert-row")
         kraken.call(kraken.begin())
-        eventually(lambda: ask(worker.port, "/api/alerts").json != [], "the alert of a cascade", 60)
-        deadline = time.monotonic() + 1
-        for page, selector in ((overview, ".toast"), (history, ".alert-row")):
-            page.locator(selector).first.wait_for(timeout=max(1, (deadline - time.monotonic()) * 1000))
+        for _ in range(ATTEMPTS):
+            with Starved() as starved:
+                words = next_alert(worker)
+                row_at = time.time()
+                places = ((overview, ".toast"), (history, ".alert-row"))
+                shown = max(shown_at(page, selector, *words) for page, selector in places)
+            if is_in_time(row_at, shown, starved):
+                break
+        else:
+            pytest.fail(f"the machine was too busy to measure {ATTEMPTS} times in a row")
         seen = len(kraken.trades)
         view.settle([worker], seen + MORE_TRADES)
         kraken.call(kraken.end())
@@ -150,6 +166,23 @@ def test_open_pages_follow_a_simulated_market_through_a_cascade(view: View, visi
         assert rows[symbol]["count"] == figures["count"]
         assert rows[symbol]["total_volume_usd"] == figures["total_volume_micro_usd"] / 1e6
         soon(partial(assert_row, overview, oracle, venue, symbol))
+
+
+def next_alert(worker: Process) -> tuple[str, str]:
+    """Wait for the row of an alert that was not there before; return what tells it from others on a page."""
+
+    def alerts() -> set[tuple[str, str]]:
+        return {(row["symbol"], row["alert_severity"]) for row in ask(worker.port, "/api/alerts").json}
+
+    found: set[tuple[str, str]] = set()
+    known = alerts()
+
+    def has_come() -> bool:
+        found.update(alerts() - known)
+        return bool(found)
+
+    eventually(has_come, "the alert of a cascade", 60)
+    return min(found)
 
 
 def soon(check: Callable[[], None]) -> None:
