@@ -6,6 +6,8 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator
+from itertools import pairwise
+from statistics import median
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,6 +23,8 @@ from tests.waiting import until
 
 ECHO = Script("return ARGV[1]")
 DEADLINE_SECONDS = 0.05
+# Where a test is not about the deadline, a busy machine must not look like a Redis that is away.
+PATIENT_SECONDS = 5.0
 
 
 @pytest.fixture
@@ -36,11 +40,29 @@ async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
 async def link(proxy: Proxy) -> AsyncIterator[RedisLink]:
     """Give an open link through that network."""
     link = RedisLink(
-        f"redis://tester:secret-word@{proxy.address}/0", deadline_seconds=DEADLINE_SECONDS, without="a test"
+        f"redis://tester:secret-word@{proxy.address}/0", deadline_seconds=PATIENT_SECONDS, without="a test"
     )
+    await link.open(wait_seconds=PATIENT_SECONDS)
+    yield link
+    await link.close()
+
+
+@pytest.fixture
+async def hasty_link(proxy: Proxy) -> AsyncIterator[RedisLink]:
+    """Give a link with a deadline that a test can wait for."""
+    link = RedisLink(f"redis://{proxy.address}/0", deadline_seconds=DEADLINE_SECONDS, without="a test")
     await link.open()
     yield link
     await link.close()
+
+
+async def answer(link: RedisLink, text: str) -> object:
+    """Return the answer to a call, made again where the machine took longer than the deadline."""
+    async with asyncio.timeout(20):
+        while True:
+            await until(lambda: link.available)
+            with contextlib.suppress(Outage):
+                return await link.call(ECHO, [], [text])
 
 
 @pytest.fixture
@@ -60,9 +82,12 @@ async def test_a_script_is_run_also_after_the_server_forgot_it(link: RedisLink, 
 
 @pytest.mark.parametrize("fault", ["slow", "silent", "gone"])
 @pytest.mark.usefixtures("quick")
-async def test_a_failing_redis_costs_one_deadline_and_then_nothing(link: RedisLink, proxy: Proxy, fault: str) -> None:
+async def test_a_failing_redis_costs_one_deadline_and_then_nothing(
+    hasty_link: RedisLink, proxy: Proxy, fault: str
+) -> None:
     """The first call ends at the deadline, the next ones at once; healed, it is used again."""
-    assert await link.call(ECHO, [], ["before"]) == b"before"
+    link = hasty_link
+    assert await answer(link, "before") == b"before"
     if fault == "gone":
         await proxy.refuse()
     elif fault == "slow":
@@ -73,17 +98,20 @@ async def test_a_failing_redis_costs_one_deadline_and_then_nothing(link: RedisLi
         began = time.perf_counter()
         with pytest.raises(Outage):
             await link.call(ECHO, [], ["during"])
-        assert time.perf_counter() - began - stalls.longest_seconds < DEADLINE_SECONDS + 0.02
-        began = time.perf_counter()
+        failed = time.perf_counter()
+        times = [failed]
         for _ in range(100):
             with pytest.raises(Outage):
                 await link.call(ECHO, [], ["during"])
-        assert time.perf_counter() - began - stalls.longest_seconds < DEADLINE_SECONDS
+            times.append(time.perf_counter())
+    assert failed - began - stalls.between(began, failed) < DEADLINE_SECONDS + 0.02
+    assert times[-1] - failed - stalls.between(failed, times[-1]) < DEADLINE_SECONDS
+    # They leave the loop no turn, so that their own work counts as a stall as well: it is in every one of them.
+    assert 100 * median(end - begin for begin, end in pairwise(times)) < DEADLINE_SECONDS
     assert not link.available
     await proxy.heal()
     proxy.reset()
-    await until(lambda: link.available)
-    assert await link.call(ECHO, [], ["after"]) == b"after"
+    assert await answer(link, "after") == b"after"
 
 
 @pytest.mark.usefixtures("quick")
@@ -94,14 +122,16 @@ async def test_an_outage_is_said_once_at_each_end_and_counted(
     caplog.set_level(logging.INFO, "streams.redis_link")
     before = metrics.redis_unavailable_seconds._value.get()
     await proxy.refuse()
+    asked = time.monotonic()
     with pytest.raises(Outage):
         await link.call(ECHO, [], [""])
-    began = time.monotonic()
+    failed = time.monotonic()
     await until(lambda: metrics.redis_unavailable_seconds._value.get() - before > 0.2)
+    healed = time.monotonic()
     await proxy.heal()
     await until(lambda: link.available)
     counted = metrics.redis_unavailable_seconds._value.get() - before
-    assert counted == pytest.approx(time.monotonic() - began, abs=0.1)
+    assert healed - failed < counted < time.monotonic() - asked
     away, back = caplog.messages
     assert "does not answer" in away
     assert "going on without a test" in away
@@ -138,9 +168,9 @@ def test_connections_that_the_server_closed_are_no_other_error_under_uvloop(redi
 
     async def close_connections_and_call() -> None:
         async with Proxy(urlsplit(redis_url).port or 0) as proxy:
-            link = RedisLink(f"redis://{proxy.address}/0", deadline_seconds=DEADLINE_SECONDS, without="a test")
+            link = RedisLink(f"redis://{proxy.address}/0", deadline_seconds=PATIENT_SECONDS, without="a test")
             for end in (proxy.cut, proxy.reset) * 5:
-                await link.open()
+                await link.open(wait_seconds=PATIENT_SECONDS)
                 assert await link.call(ECHO, [], ["one"]) == b"one"
                 end()
                 # The next call may come before or after the loop has heard of it.

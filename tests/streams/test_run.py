@@ -194,7 +194,7 @@ def test_duration_ends_it(start: Callable[..., Run]) -> None:
 def test_dead_child_ends_the_run(start: Callable[..., Run]) -> None:
     """A worker that dies ends the run with one line that names it, and leaves nothing."""
     run = start()
-    wait_for(lambda: workers(run))
+    wait_for(lambda: workers(run), START_SECONDS)
     below = run.processes()
     os.kill(workers(run)[0], signal.SIGKILL)
     assert run.end() == 1
@@ -207,7 +207,7 @@ def test_dead_child_ends_the_run(start: Callable[..., Run]) -> None:
 def test_killed_run_leaves_nothing(start: Callable[..., Run]) -> None:
     """`kill -9` of the run takes every server and worker with it, and the next run starts."""
     run = start()
-    wait_for(lambda: workers(run))
+    wait_for(lambda: workers(run), START_SECONDS)
     below = run.processes()
     assert len(below) >= 4
     run.kill()

@@ -22,8 +22,12 @@ FAST = Timing(
     least_backoff_seconds=0.05,
     most_backoff_seconds=0.1,
 )
-# The same where silent symbols are what is tested.
-WATCHFUL = replace(FAST, symbol_stale_seconds=0.4)
+# Where silence is what is tested, and a pause of the machine must not look like it.
+PATIENT = replace(FAST, heartbeat_timeout_seconds=2)
+# The same where silence is not what is tested.
+STEADY = replace(FAST, heartbeat_timeout_seconds=5)
+# Where silent symbols are what is tested.
+WATCHFUL = replace(STEADY, symbol_stale_seconds=0.4)
 # For tests in which nothing must time out.
 CALM = Timing(
     heartbeat_timeout_seconds=30, ack_timeout_seconds=30, least_backoff_seconds=0.05, most_backoff_seconds=0.1

@@ -11,7 +11,7 @@ from streams.settings import Settings
 from streams.sources.connection import Timing
 from streams.sources.futures import FuturesSource
 from streams.sources.simulator import KrakenServer
-from tests.streams.sources.feeds import CALM, FAST, WATCHFUL, Reader, future, until
+from tests.streams.sources.feeds import CALM, PATIENT, WATCHFUL, Reader, future, until
 
 
 def source(kraken: KrakenServer, symbols: Sequence[str] = ("PF_XBTUSD",), timing: Timing = CALM) -> FuturesSource:
@@ -91,7 +91,7 @@ async def test_malformed_messages_are_rejects_and_stop_nothing(kraken: KrakenSer
 
 async def test_a_silent_socket_is_opened_again_and_heartbeats_prevent_it(kraken: KrakenServer) -> None:
     """The heartbeat feed is asked for first, because this protocol has none without."""
-    async with Reader(source(kraken, timing=FAST)) as reader:
+    async with Reader(source(kraken, timing=PATIENT)) as reader:
         await reader.settled()
         assert kraken.requests[0] == {"event": "subscribe", "feed": "heartbeat"}
         assert reader.feed.reconnects == 0

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ from streams.settings import Settings
 from streams.sources.connection import Timing
 from streams.sources.simulator import KrakenServer
 from streams.sources.spot import SpotSource
-from tests.streams.sources.feeds import CALM, FAST, WATCHFUL, Reader, spot, until
+from tests.streams.sources.feeds import CALM, FAST, PATIENT, STEADY, WATCHFUL, Reader, spot, until
 
 
 def source(kraken: KrakenServer, symbols: Sequence[str] = ("BTC/USD",), timing: Timing = CALM) -> SpotSource:
@@ -190,8 +191,9 @@ async def test_heartbeats_alone_keep_a_quiet_socket(kraken: KrakenServer) -> Non
 async def test_a_socket_without_accepted_symbols_is_kept_by_pings(kraken: KrakenServer) -> None:
     """Kraken sends no heartbeat to a socket without subscriptions."""
     kraken.faults.refused.add("BTC/USD")
-    async with Reader(source(kraken, timing=FAST)) as reader:
-        await until(lambda: [request["method"] for request in kraken.requests].count("ping") >= 8)
+    pings = 1.25 * PATIENT.heartbeat_timeout_seconds / PATIENT.ping_seconds
+    async with Reader(source(kraken, timing=PATIENT)) as reader:
+        await until(lambda: [request["method"] for request in kraken.requests].count("ping") >= pings)
         assert reader.feed.reconnects == 0
 
 
@@ -226,7 +228,7 @@ async def test_a_stopped_server_is_found_again_on_its_return(kraken: KrakenServe
 async def test_a_missing_acknowledgement_is_asked_for_again(kraken: KrakenServer) -> None:
     """Only that symbol, on the same socket, until it is answered."""
     kraken.faults.unanswered.add("ETH/USD")
-    async with Reader(source(kraken, ("BTC/USD", "ETH/USD"), timing=FAST)) as reader:
+    async with Reader(source(kraken, ("BTC/USD", "ETH/USD"), timing=STEADY)) as reader:
         await until(lambda: subscribed(kraken).count(["ETH/USD"]) >= 2)
         kraken.faults.unanswered.clear()
         await reader.settled()
@@ -236,7 +238,7 @@ async def test_a_missing_acknowledgement_is_asked_for_again(kraken: KrakenServer
 async def test_late_acknowledgements_are_taken(kraken: KrakenServer) -> None:
     """An answer after the deadline still counts, and asking twice harms nothing."""
     kraken.faults.ack_delay_seconds = 0.4
-    async with Reader(source(kraken, timing=FAST)) as reader:
+    async with Reader(source(kraken, timing=STEADY)) as reader:
         await reader.settled()
         await kraken.publish_spot([spot(1)])
         await until(lambda: reader.trades)
@@ -248,7 +250,9 @@ async def test_a_symbol_that_is_acknowledged_and_never_delivers_is_subscribed_ag
 ) -> None:
     """Seen in the wild: so it is watched by symbol, reported once, counted, and healed with its missed trades."""
     before = metric("liqmon_resubscriptions_total")
-    async with Reader(source(kraken, ("BTC/USD", "ETH/USD"), timing=WATCHFUL)) as reader:
+    # A pause of the machine before the first trade would be reported too.
+    timing = replace(WATCHFUL, symbol_stale_seconds=1.5)
+    async with Reader(source(kraken, ("BTC/USD", "ETH/USD"), timing=timing)) as reader:
         await reader.settled()
         await kraken.publish_spot([spot(1), spot(1, "ETH/USD")])
         await until(lambda: len(reader.trades) == 2)
@@ -280,7 +284,7 @@ async def test_silence_in_maintenance_is_no_fault(kraken: KrakenServer) -> None:
 
 async def test_a_slow_reader_loses_nothing_and_is_no_fault_of_the_venue(kraken: KrakenServer) -> None:
     """While the broker is slow the socket's buffer fills; deadlines count only while somebody reads."""
-    feed = source(kraken, timing=FAST)
+    feed = source(kraken, timing=PATIENT)
     ids: list[int] = []
     batches = feed.batches()
     first = asyncio.ensure_future(anext(batches))
@@ -288,7 +292,7 @@ async def test_a_slow_reader_loses_nothing_and_is_no_fault_of_the_venue(kraken: 
     for number in range(1, 201):
         await kraken.publish_spot([spot(number)])
     ids += [trade.trade_id for trade in (await first).trades]
-    await asyncio.sleep(3 * FAST.heartbeat_timeout_seconds)
+    await asyncio.sleep(1.5 * PATIENT.heartbeat_timeout_seconds)
     while len(ids) < 200:
         ids += [trade.trade_id for trade in (await anext(batches)).trades]
     assert ids == list(range(1, 201))
