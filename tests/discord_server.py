@@ -31,7 +31,8 @@ class Behaviour:
     """What happens to one request instead of the usual.
 
     ``status`` answers so, without keeping the message; ``retry_after`` (seconds) goes with 429. ``keep`` stores the
-    message first, ``cut`` closes the connection without an answer, ``delay_seconds`` waits before anything else.
+    message first, ``cut`` closes the connection without an answer, ``delay_seconds`` waits before anything else, and
+    so does ``until`` for an event.
     """
 
     status: int | None = None
@@ -40,6 +41,7 @@ class Behaviour:
     keep: bool = False
     cut: bool = False
     delay_seconds: float = 0.0
+    until: asyncio.Event | None = None
 
 
 def rate_limited(retry_after: float) -> Behaviour:
@@ -175,6 +177,8 @@ class DiscordServer:
         behaviour = self.always or (self.script.popleft() if self.script else Behaviour())
         if behaviour.delay_seconds:
             await asyncio.sleep(behaviour.delay_seconds)
+        if behaviour.until is not None:
+            await behaviour.until.wait()
         if behaviour.status is not None:
             return self._answer_status(behaviour)
         limited = self._take_token()

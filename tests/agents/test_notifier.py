@@ -174,12 +174,13 @@ async def test_a_severity_that_rises_while_its_message_is_sent_is_edited_after(
     pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running
 ) -> None:
     """An update between claim and answer is not lost."""
-    discord.script.append(Behaviour(delay_seconds=0.3))
+    answer = asyncio.Event()
+    discord.script.append(Behaviour(until=answer))
     await recorder.record(an_alert(severity="LOW", count=10))
     async with running():
-        await discord.until(lambda: True)
         await until(pool, "sending")
         await recorder.record(an_alert(severity="HIGH", count=20))
+        answer.set()
         await discord.until(lambda: discord.messages and len(discord.messages[0].versions) == 2)
         await until(pool, "sent")
     assert "HIGH" in discord.messages[0].embed["title"]
@@ -455,10 +456,13 @@ async def test_stopping_finishes_the_request_under_way(
     pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running
 ) -> None:
     """A graceful stop leaves no message in doubt."""
-    discord.script.append(Behaviour(delay_seconds=0.3))
+    answer = asyncio.Event()
+    discord.script.append(Behaviour(until=answer))
     await recorder.record(an_alert())
     async with running():
         await until(pool, "sending")
+        # The notifier is told to stop as soon as the block ends, before anything else has a turn.
+        asyncio.get_running_loop().call_later(0.3, answer.set)
     assert await states(pool) == ["sent"]
 
 

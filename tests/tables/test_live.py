@@ -31,6 +31,8 @@ from tests.waiting import until
 NOON = 1_700_000_000
 WINDOWS = (60, 300)
 DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
+# A busy machine must not look like a Redis that is away.
+PATIENT_SECONDS = 5.0
 
 
 class Markets:
@@ -85,6 +87,7 @@ def markets() -> Markets:
 async def writer(redis_url: str, markets: Markets, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LiveWindows]:
     """Give a writer that writes every 10 ms."""
     monkeypatch.setattr(live, "WRITE_SECONDS", 0.01)
+    monkeypatch.setattr(live, "DEADLINE_SECONDS", PATIENT_SECONDS)
     writer = LiveWindows(live_link(load_settings(redis_url=redis_url)), markets)  # type: ignore[arg-type]
     await writer.start()
     yield writer
@@ -215,6 +218,7 @@ class TestWriting:
     ) -> None:
         """Said once; written again when it is back."""
         monkeypatch.setattr(live, "WRITE_SECONDS", 0.01)
+        monkeypatch.setattr(live, "DEADLINE_SECONDS", PATIENT_SECONDS)
         monkeypatch.setattr("streams.redis_link.FIRST_PROBE_SECONDS", 0.05)
         monkeypatch.setattr("streams.redis_link.LAST_PROBE_SECONDS", 0.05)
         caplog.set_level(logging.INFO, "streams.redis_link")

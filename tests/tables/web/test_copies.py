@@ -20,7 +20,7 @@ from tables.web.board import Board, Key
 from tables.web.copies import MARKETS_A_CALL, Copies, Copy
 from tables.web.rows import COLUMNS, Mark, MarketRow, figure_values
 from tests.faults.proxy import Proxy
-from tests.tables.test_live import NOON, WINDOWS, Markets
+from tests.tables.test_live import NOON, PATIENT_SECONDS, WINDOWS, Markets
 
 RULE = make_rule("volume", 1000.0, (1, 2, 5, 10))
 
@@ -44,11 +44,12 @@ def worker() -> Worker:
 
 
 @pytest.fixture
-async def link(redis_url: str) -> AsyncIterator[RedisLink]:
+async def link(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RedisLink]:
     """Give a link to the Redis."""
+    monkeypatch.setattr(live, "DEADLINE_SECONDS", PATIENT_SECONDS)
     link = live_link(load_settings(redis_url=redis_url))
     assert link is not None
-    await link.open()
+    await link.open(wait_seconds=PATIENT_SECONDS)
     yield link
     await link.close()
 
@@ -145,12 +146,14 @@ async def test_what_makes_no_sense_is_left_out(
     assert list(await read(copies)) == ["ETH/USD"]
 
 
-async def test_a_redis_that_hangs_is_given_up_at_once(redis_url: str) -> None:
+async def test_a_redis_that_hangs_is_given_up_at_once(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline once; after that nobody waits until it answers again."""
+    # Long enough for the answer before it hangs, on a busy machine too.
+    monkeypatch.setattr(live, "DEADLINE_SECONDS", 1)
     async with Proxy(urlsplit(redis_url).port or 0) as network:
         link = live_link(load_settings(redis_url=f"redis://{network.address}/0"))
         assert link is not None
-        await link.open()
+        await link.open(wait_seconds=PATIENT_SECONDS)
         copies = Copies(link, Worker())  # type: ignore[arg-type]
         assert await read(copies) == {}
         network.hold()
