@@ -46,7 +46,7 @@ def shown_at(page: Page, selector: str, *words: str) -> float:
 def is_in_time(row_at: float, shown: float, starved: Starved) -> bool:
     """Whether an alert showed within a second of its row; if not, the machine must have been too busy to tell.
 
-    It was where processes under test waited for a processor for as long as the alert was late. That excuses no
+    It was where one thread under test waited for a processor for as long as the alert was late. That excuses no
     program: a test measures again, and one alert must be in time.
     """
     late = shown - row_at - PROMISED_SECONDS

@@ -45,14 +45,11 @@ class Starved:
         self._thread.join()
 
     def seconds(self, start: float, end: float) -> float:
-        """Return the time that the threads waited for a processor between two moments, added up.
-
-        That is as long as they can have kept each other waiting, one after the other.
-        """
+        """Return the longest that any one of the threads waited for a processor between two moments."""
         first = max(0, bisect_right(self._times, start) - 1)
         last = min(len(self._times) - 1, bisect_left(self._times, end))
         before, after = self._waits[first], self._waits[last]
-        return sum(waited - before.get(task, waited) for task, waited in after.items()) / 1e9
+        return max(waited - before.get(task, waited) for task, waited in after.items()) / 1e9
 
     def _watch(self) -> None:
         self._look()

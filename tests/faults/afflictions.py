@@ -85,7 +85,7 @@ async def the_webhook_is_gone(world: World) -> str:
     asked, said = len(discord.requests), sum(map(_gone_webhooks, workers))
     discord.always = webhook_gone()
     try:
-        await world.met(lambda: sum(map(_gone_webhooks, workers)) > said, "somebody to find the webhook gone")
+        await world.met_by_alerts(lambda: sum(map(_gone_webhooks, workers)) > said, "somebody to find the webhook gone")
     finally:
         discord.always = None
     for worker in workers:
@@ -229,7 +229,7 @@ async def postgres_is_cut(world: World) -> str:
     proxy, struck = world.stack.to_postgres, world.stack.to_postgres.struck["cut_at"]
     venue = world.stack.script.venues[world.random.randrange(2)].encode()
     proxy.cut_at(venue, delivered=world.random.random() < 0.5, times=world.random.randint(1, 8))
-    await world.met(lambda: proxy.struck["cut_at"] > struck, "a statement to be cut")
+    await world.met_by_alerts(lambda: proxy.struck["cut_at"] > struck, "a statement to be cut")
     await world.some_time(1, 8)
     await proxy.heal()
     return f"{proxy.struck['cut_at'] - struck} statements cut"
@@ -242,13 +242,13 @@ async def discord_misbehaves(world: World) -> str:
     if how == "refused":
         await stack.to_discord.refuse()
         try:
-            await world.met(increased(stack.workers, "liqmon_sink_retries_total", sink="discord"), "refusals")
+            await world.met_by_alerts(increased(stack.workers, "liqmon_sink_retries_total", sink="discord"), "refusals")
         finally:
             await stack.to_discord.heal()
         return "Discord refused"
     kinds = {"429": rate_limited(0.5), "500": Behaviour(status=500), "dropped": accepted_then_dropped()}
     stack.discord.script.extend([kinds[how]] * world.random.randint(1, 5))
-    await world.met(lambda: not stack.discord.script, "Discord to be asked")
+    await world.met_by_alerts(lambda: not stack.discord.script, "Discord to be asked")
     return f"Discord {how}"
 
 

@@ -141,7 +141,7 @@ async def test_without_redis_producers_go_on_within_50_ms_a_frame(stack: Stack, 
         if fault == "emptied":
             # A busy machine may be slow to answer by itself, now and then.
             assert use["frames held within 50 ms"] > 100 * use["frames held longer"]
-            assert use["milliseconds without"] < lasted * 1000 / 2, "an empty Redis is there"
+            assert use["milliseconds without"] < lasted * 1000 / 10, "an empty Redis is there"
         else:
             assert use["milliseconds without"], "it met nobody"
         assert use["frames published"] > 0

@@ -12,8 +12,9 @@ from tests.faults.poison import Poison
 from tests.faults.processes import Process
 from tests.faults.stack import Stack
 
-# Alerts, which some faults wait for, come in bursts: up to 40 s may pass without one, and others' outages come on top.
-MET_SECONDS = 180.0
+MET_SECONDS = 60.0
+# Alerts come in bursts: up to 40 s may pass without one, and others' outages come on top.
+ALERTED_SECONDS = 180.0
 
 
 @dataclass
@@ -45,9 +46,13 @@ class World:
         assert self.exchange.flowing
         return seconds
 
-    async def met(self, condition: Callable[[], bool], what: str) -> None:
+    async def met(self, condition: Callable[[], bool], what: str, timeout_seconds: float = MET_SECONDS) -> None:
         """Wait until the fault has met somebody."""
-        await self.stack.until(condition, MET_SECONDS, what)
+        await self.stack.until(condition, timeout_seconds, what)
+
+    async def met_by_alerts(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until a fault that only alerts can meet has met some."""
+        await self.met(condition, what, ALERTED_SECONDS)
 
 
 def increased(processes: list[Process], metric: str, **labels: str) -> Callable[[], bool]:
