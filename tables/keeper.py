@@ -104,10 +104,23 @@ class Keeper:
             market.flushed_watermark = market.watermark
 
     async def _load(self, partition: int, venue: str, symbol: str) -> Market:
+        return self._restored(
+            venue, symbol, await self._answered(lambda store: store.load(partition, prefix(venue, symbol)))
+        )
+
+    async def stored(self, partition: int, venue: str, symbol: str) -> Market | None:
+        """Return a market that another worker serves, as it last stored it; None where stores are apart, or without it.
+
+        Raises :class:`Outage` where the store does not answer: it is asked once.
+        """
+        items = await self._store().peek(partition, prefix(venue, symbol))
+        return self._restored(venue, symbol, items) if items else None
+
+    def _restored(self, venue: str, symbol: str, items: Iterable[tuple[bytes, bytes]]) -> Market:
         market = Market(venue, symbol, self._span)
         head: Head | None = None
         chunks: list[Chunk] = []
-        for key, value in await self._answered(lambda store: store.load(partition, prefix(venue, symbol))):
+        for key, value in items:
             if key.endswith(f"|{HEAD}".encode()):
                 head = decode_head(key, value)
             else:

@@ -83,6 +83,10 @@ class MemoryState:
         await asyncio.sleep(0)
         return [item for item in self.items[partition].items() if item[0].startswith(prefix)]
 
+    async def peek(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:  # noqa: ARG002
+        """Return nothing."""
+        return []
+
     async def save(self, partition: int, items: Any) -> None:
         """Write items."""
         await asyncio.sleep(0)

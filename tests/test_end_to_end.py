@@ -23,6 +23,7 @@ from streams.sources.simulator import KrakenServer
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from tests.discord_server import DiscordServer
 from tests.faults.processes import Process, Processes, wait_until
+from tests.kafka import RealKafka, real_or_embedded
 from tests.oracle import Oracle, OracleTrade, Terms
 from tests.real_data import FUTURES_JSONL, REST_JSON, SPOT_CSV, futures_jsonl, real_file, rest_json, spot_csv
 from tests.recordings import SCENARIOS
@@ -85,20 +86,25 @@ class Stack:
         return int(await self.pool.fetchval("SELECT count(*) FROM liquidation_alerts WHERE venue = $1", venue))
 
 
-@pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterable[tuple[EmbeddedBroker, EmbeddedPostgres, Path]]:
+Servers = tuple[RealKafka | EmbeddedBroker, EmbeddedPostgres, Path]
+
+
+@pytest.fixture(scope="module", params=["embedded", "kafka"])
+def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterable[Servers]:
+    """Give the broker of ``make run``, then a real Kafka."""
     directory = tmp_path_factory.mktemp("stack")
-    with EmbeddedBroker() as broker, EmbeddedPostgres(directory / "postgres", durable=False) as postgres:
+    a_broker = EmbeddedBroker() if request.param == "embedded" else real_or_embedded(directory / "kafka")
+    with a_broker as broker, EmbeddedPostgres(directory / "postgres", durable=False) as postgres:
         yield broker, postgres, directory
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stack(servers: tuple[EmbeddedBroker, EmbeddedPostgres, Path]) -> AsyncIterator[Stack]:
+async def stack(servers: Servers) -> AsyncIterator[Stack]:
     broker, postgres, directory = servers
     async with DiscordServer() as discord:
         environment = {
             "KAFKA_BOOTSTRAP_SERVERS": broker.address,
-            "CREATE_TOPICS": "false",
+            "CREATE_TOPICS": str(isinstance(broker, RealKafka)).lower(),
             "DISCORD_WEBHOOK_URL_2": discord.webhook.get_secret_value(),
             "DISCORD_API_BASE": discord.base,
             **postgres.settings,

@@ -157,12 +157,12 @@ class View(Processes):
 
 
 @contextmanager
-def several_workers(directory: Path, postgres: Mapping[str, Any], redis_url: str) -> Iterator[View]:
+def several_workers(directory: Path, postgres: Mapping[str, Any], redis_url: str, **more: str) -> Iterator[View]:
     """Give a stack whose workers ask for a token, as in a network, and have a Redis."""
     reason = RealKafka.available()
     if reason is not None:
         pytest.skip(f"not covered: several workers need a real Kafka ({reason})")
-    environment = {"WEB_TOKEN": TOKEN, "REDIS_URL": redis_url}
+    environment = {"WEB_TOKEN": TOKEN, "REDIS_URL": redis_url, **more}
     with RealKafka(directory / "kafka") as kafka, View(directory, postgres, broker=kafka, **environment) as view:
         yield view
 

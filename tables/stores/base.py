@@ -19,6 +19,10 @@ class StateStore(Protocol):
         """Return the items of a partition whose keys begin with ``prefix``."""
         ...
 
+    async def peek(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """Return what :meth:`load` would where another worker serves the partition; nothing where stores are apart."""
+        ...
+
     async def save(self, partition: int, items: Items) -> None:
         """Write items that the changelog holds."""
         ...

@@ -22,6 +22,10 @@ class Store(memory.Store):  # type: ignore[misc]
         """Return the items of a partition whose keys begin with ``prefix``."""
         return [item for item in self._partitions.get(partition, {}).items() if item[0].startswith(prefix)]
 
+    async def peek(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:  # noqa: ARG002
+        """Return nothing: what others serve is with them."""
+        return []
+
     async def save(self, partition: int, items: Items) -> None:
         """Write items."""
         self._partitions.setdefault(partition, {}).update(items)

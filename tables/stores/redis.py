@@ -65,8 +65,12 @@ class Store(base.Store):  # type: ignore[misc]
         """Return the items of a market, whose keys begin with ``prefix``. Raises as :meth:`save`."""
         market = prefix[:-1].decode()
         flat = await self._call(LOAD, partition, [self._key(keys.table_market, partition, market)])
-        pairs = zip(flat[::2], flat[1::2], strict=True)
-        return [(prefix + field, value[_PACK_OFFSET.size :]) for field, value in pairs]
+        return _items(prefix, zip(flat[::2], flat[1::2], strict=True))
+
+    async def peek(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the items of a market as whoever serves its partition last stored them. Raises :class:`Outage`."""
+        key = self._key(keys.table_market, partition, prefix[:-1].decode())
+        return _items(prefix, (await self._answer(self._client.hgetall(key))).items())
 
     async def save(self, partition: int, items: Items) -> None:
         """Write items. Raises :class:`Outage`, :class:`StoreLost`."""
@@ -286,6 +290,10 @@ async def deliver(settings: Settings, records: list[Record]) -> None:
             await producer.stop()
     except (KafkaError, OSError) as error:
         raise Outage(f"the broker does not answer ({type(error).__name__})") from None
+
+
+def _items(prefix: bytes, fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    return [(prefix + field, value[_PACK_OFFSET.size :]) for field, value in fields]
 
 
 def _parts(by_market: dict[str, list[tuple[str, bytes]]]) -> Iterable[list[tuple[str, list[tuple[str, bytes]]]]]:

@@ -36,6 +36,10 @@ class Store(rocksdb.Store):  # type: ignore[misc]
             found.append((key, value))
         return found
 
+    async def peek(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:  # noqa: ARG002
+        """Return nothing: what others serve is with them."""
+        return []
+
     async def save(self, partition: int, items: Items) -> None:
         """Write items, all or none."""
         batch = WriteBatch(raw_mode=True)

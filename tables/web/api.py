@@ -9,11 +9,12 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from streams.errors import Outage
 from streams.settings import SEVERITIES
 from tables.state import Market
 from tables.web.alerts import AlertHistory
 from tables.web.cluster import NONSENSE, NOTES, Answer, Cluster, PeerDown
-from tables.web.everywhere import TAKING_OVER, Everywhere
+from tables.web.everywhere import COPIES_SECONDS, TAKING_OVER, Everywhere
 from tables.web.exports import csv_response, csv_text
 from tables.web.guard import problem
 from tables.web.hub import Hub
@@ -61,7 +62,11 @@ class Api:
         return _json(sorted(rows, key=lambda row: (row.venue, row.symbol, row.window_seconds)), notes)
 
     async def panes(self, request: web.Request) -> web.StreamResponse:
-        """Answer the panes of one market, from the worker that serves it."""
+        """Answer the panes of one market, from the worker that serves it.
+
+        While that one does not answer they are as it last stored them, where workers share the table store. A CSV says
+        nothing of where its rows are from, so it waits for the owner.
+        """
         query = Query(request, ("venue", "symbol", "from", "to", "format", "scope"))
         venue, symbol = query.required("venue"), query.required("symbol")
         start, end = query.span()
@@ -72,15 +77,32 @@ class Api:
             await self._local.load()
             found = self._local.find(venue, symbol)
         if found is None and not is_local:
-            return await self._ask_owner(request, symbol)
+            answer = await self._ask_owner(request, symbol)
+            is_silent = answer.status == HTTPStatus.SERVICE_UNAVAILABLE and not as_csv
+            stored = await self._stored(venue, symbol, start, end) if is_silent else None
+            return answer if stored is None else _json(stored)
         if found is None:
             return self._unknown(request)
-        panes = await self._panes(*found, start, end)
+        panes = await self._panes(*found, start, end, owner=self._cluster.here, source="memory")
         if as_csv:
             return csv_response(f"panes-{_file_name(symbol)}", await csv_text(PaneRow.__struct_fields__, panes.rows))
         return _json(panes)
 
-    async def _panes(self, partition: int, market: Market, start: int | None, end: int | None) -> Panes:
+    async def _stored(self, venue: str, symbol: str, start: int | None, end: int | None) -> Panes | None:
+        partition = self._app.home(symbol)
+        try:
+            async with asyncio.timeout(COPIES_SECONDS):
+                market = await self._app.keeper.stored(partition, venue, symbol)
+        except (Outage, TimeoutError):
+            return None
+        if market is None:
+            return None
+        owner = self._cluster.owner(partition) or ""
+        return await self._panes(partition, market, start, end, owner=owner, source="store")
+
+    async def _panes(
+        self, partition: int, market: Market, start: int | None, end: int | None, *, owner: str, source: str
+    ) -> Panes:
         seconds = self._local.pane_seconds
         first = market.watermark - self._app.span.window + 1 if start is None else start // seconds
         last = market.watermark if end is None else -(-end // seconds) - 1
@@ -92,9 +114,9 @@ class Api:
         return Panes(
             venue=market.venue,
             symbol=market.symbol,
-            owner=self._cluster.here,
+            owner=owner,
             partition=partition,
-            source="memory",
+            source=source,
             offset=market.offset,
             newest_pane=market.watermark * seconds,
             oldest_pane=market.oldest * seconds,

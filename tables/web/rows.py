@@ -100,7 +100,13 @@ class Panes(msgspec.Struct, frozen=True):
     symbol: str
     owner: str
     partition: int
-    source: str
+    source: Annotated[
+        str,
+        msgspec.Meta(
+            description="memory: of the worker that answered; peer: asked of its owner; store: as its owner, which "
+            "does not answer, last wrote it to the Redis of TABLE_STORE"
+        ),
+    ]
     offset: Annotated[int, msgspec.Meta(description="offset in the topic trades that this state contains")]
     newest_pane: UnixSeconds
     oldest_pane: Annotated[int, msgspec.Meta(description="panes before this one are not kept; unix seconds")]

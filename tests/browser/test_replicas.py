@@ -8,25 +8,26 @@ import pytest
 from playwright.sync_api import Page
 
 from streams.embedded import EmbeddedPostgres
-from tests.browser.conftest import Open
+from tests.browser.conftest import ARTIFACTS, Open
 from tests.conftest import new_database
 from tests.faults.processes import Process
 from tests.oracle import Oracle
 from tests.recordings import SCENARIOS
-from tests.view import HEADERS, TOKEN, View, answered, ask, eventually, is_whole, several_workers
+from tests.view import HEADERS, HOST, TOKEN, View, answered, ask, eventually, is_whole, several_workers
 
 
 @pytest.fixture
 def view(postgres_server: EmbeddedPostgres, tmp_path: Path, redis_url: str) -> Iterator[View]:
-    """Give the stack of them."""
-    with several_workers(tmp_path, new_database(postgres_server), redis_url) as view:
+    """Give the stack of them, with a table store that they share."""
+    with several_workers(tmp_path, new_database(postgres_server), redis_url, TABLE_STORE=redis_url) as view:
         yield view
 
 
 def test_the_page_recovers_when_an_owner_is_killed(view: View, visit: Open) -> None:
     """Who logged in sees all markets, and goes on to: the killed worker's rows stay, marked, until the other has them.
 
-    A page that is opened meanwhile shows copies from Redis, and says how old they are.
+    A page that is opened meanwhile shows copies from Redis, and says how old they are; a market's has the panes that
+    were stored last.
     """
     trades = SCENARIOS["several markets"](4)
     symbols = {symbol for _, symbol in Oracle(trades).markets()}
@@ -81,6 +82,12 @@ def test_the_page_recovers_when_an_owner_is_killed(view: View, visit: Open) -> N
         expect_old(page, owned, second.port)
         for symbol in owned:
             page.locator(f'.row[data-symbol="{symbol}"] .market small', has_text="copy, ").wait_for(timeout=5_000)
+        page.locator(f'.row[data-symbol="{min(owned)}"] a').click()
+        page.locator("#problem", has_text=f"{HOST}:{second.port} does not answer; panes as it last stored").wait_for()
+        page.locator("#panes-body .row").first.wait_for()
+        page.screenshot(path=ARTIFACTS / "market-silent-owner.png")
+        page.go_back()
+        expect_old(page, owned, second.port)
     expect_healed(page, symbols)
     assert page.locator(".market small", has_text="copy").count() == 0
     page.locator("#logout button").click()

@@ -85,6 +85,9 @@ export const dateTime = (unix) => `${new Date(unix * 1000).toISOString().slice(0
 export const bytes = (size) => (size ? `${(size / 1048576).toFixed(0)} MiB` : NONE);
 
 /** kraken_spot as people say it. */
+/** Where a worker is, without the scheme. */
+export const host = (url) => url.replace(/^https?:\/\//, "");
+
 export const venueName = (venue) => venue.replaceAll("_", " ");
 
 // Quotients of decimals may lie a hair below what they are.

@@ -4,7 +4,7 @@ import { Charts } from "./charts.js";
 import { digitsOf } from "./columns.js";
 import { byId, el, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { NONE, alertSentence, clock, count, dateTime, direction, percent, price, share, shortUsd, usd, venueName, windowName } from "./format.js";
+import { NONE, alertSentence, clock, count, dateTime, direction, host, percent, price, share, shortUsd, usd, venueName, windowName } from "./format.js";
 import { PaneTable } from "./panes.js";
 import { columnsOf } from "./series.js";
 import { copyAge, rowAge, startPage } from "./shell.js";
@@ -58,7 +58,7 @@ async function load({ all = false } = {}) {
     }
     state.info = answer;
     forget(answer.newest_pane);
-    say("");
+    say(answer.source === "store" ? `${host(answer.owner) || "The owner"} does not answer; panes as it last stored them` : "");
     draw();
   } catch (error) {
     say(error.message);
@@ -145,7 +145,7 @@ function drawFacts() {
 
 function ownerOf(row) {
   const copied = copyAge(row);
-  const name = row.owner.replace(/^https?:\/\//, "");
+  const name = host(row.owner);
   if (copied) return `${name} does not answer; copy from Redis, ${copied} old`;
   return feed.isServed(row) ? name : `${name} does not answer`;
 }

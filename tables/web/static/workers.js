@@ -2,7 +2,7 @@
 
 import { byId, el, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { NONE, age, bytes, count, venueName } from "./format.js";
+import { NONE, age, bytes, count, host, venueName } from "./format.js";
 import { startPage } from "./shell.js";
 
 const POLL_MS = 2_000;
@@ -34,7 +34,7 @@ function workerCard(row, isHere) {
   return el(
     "article",
     { class: "panel" },
-    el("header", {}, el("h2", {}, row.url.replace(/^https?:\/\//, "")), stateOf(row.ready, word), isHere ? el("small", {}, "answers this page") : null),
+    el("header", {}, el("h2", {}, host(row.url)), stateOf(row.ready, word), isHere ? el("small", {}, "answers this page") : null),
     row.answering && facts([
       ["Partitions", count(row.partitions.filter((one) => one.role === "active").length)], ["Lag", `${count(lag)} messages`], ["Markets", count(row.markets)], ["Panes", count(row.panes)],
       ["Table store", row.table_store], ["Memory", bytes(row.memory_bytes)], ["Up", age(feed.now() - row.started)], ["Open streams", count(row.watchers)],
@@ -80,7 +80,7 @@ function producerCard(row) {
   return el(
     "article",
     { class: "panel" },
-    el("header", {}, el("h2", {}, row.url.replace(/^https?:\/\//, "")), stateOf(row.ready, row.answering ? (row.ready ? "ready" : "not ready") : "does not answer")),
+    el("header", {}, el("h2", {}, host(row.url)), stateOf(row.ready, row.answering ? (row.ready ? "ready" : "not ready") : "does not answer")),
     row.connections.length > 0 && connectionTable(row),
     shown.length > 0 && facts(shown),
   );

@@ -7,7 +7,7 @@ from faust import stores
 from faust.types import TP
 
 from streams.app import STORES
-from tables.chunks import CHUNK_PANES, Chunk, chunk_key, decode_chunk, encode
+from tables.chunks import CHUNK_PANES, Chunk, chunk_key, decode_chunk, encode, prefix
 from tables.panes import Pane
 from tests.tables.stores.conftest import KINDS, TOPIC, Changelog, Owner, OwnerFactory, item
 
@@ -59,6 +59,15 @@ class TestMarkets:
         await owner.write(item("BTC/USD", 1) | chunk)
         await owner.write(item("BTC/USD", 2, watermark=5))
         assert await owner.heads("BTC/USD") == item("BTC/USD", 2, watermark=5) | chunk
+
+    async def test_what_others_serve_is_seen_only_where_replicas_share_the_store(
+        self, kind: str, owner: Owner, new_owner: OwnerFactory
+    ) -> None:
+        """Elsewhere it is with them: an empty answer."""
+        other = await new_owner(kind, directory="two")
+        await owner.write(item("BTC/USD", 1))
+        seen = dict(await other.store.peek(0, prefix("kraken_spot", "BTC/USD")))
+        assert seen == (item("BTC/USD", 1) if kind == "redis" else {})
 
     async def test_every_market_is_listed(self, owner: Owner) -> None:
         """Also those that a new owner has not loaded yet."""

@@ -11,6 +11,7 @@ from faust.types import TP
 
 from streams import redis_link
 from streams.errors import Fatal, Outage
+from tables.chunks import Chunk, chunk_key, encode, prefix
 from tables.stores import patience
 from tables.stores import redis as redis_store
 from tables.stores.redis import StoreLost
@@ -56,6 +57,20 @@ class TestReplicas:
         assert other.replayed == 0
         assert await other.heads("BTC/USD") == item("BTC/USD", 1)
         assert not await other.store.need_active_standby_for(TP(TOPIC, 0))
+
+    @pytest.mark.parametrize("others", [(1,), ()], ids=["owner of another", "owner of none"])
+    async def test_any_replica_reads_what_it_does_not_serve(
+        self, owner: Owner, new_owner: OwnerFactory, others: tuple[int, ...]
+    ) -> None:
+        """Every key of a market, as its owner last wrote it, and takes nothing over by that."""
+        chunk = {chunk_key("kraken_spot", "BTC/USD", 17): encode(Chunk(1, 0, []))}
+        reader = await new_owner("redis", *others)
+        assert await reader.store.peek(0, prefix("kraken_spot", "BTC/USD")) == []
+        for offset in (1, 2):
+            await owner.write(item("BTC/USD", offset) | chunk)
+            assert dict(await reader.store.peek(0, prefix("kraken_spot", "BTC/USD"))) == item("BTC/USD", offset) | chunk
+        assert await reader.store.peek(0, prefix("kraken_spot", "ETH/USD")) == []
+        await owner.write(item("BTC/USD", 3))
 
     async def test_a_frozen_owner_cannot_overwrite_its_successor(self, owner: Owner, new_owner: OwnerFactory) -> None:
         """Key by key: what it had newer counts, what it had older does not, and the changelog offset never falls."""
@@ -238,6 +253,7 @@ class TestOutages:
             for access in (
                 owner.store.load(0, b"kraken_spot|BTC/USD|"),
                 owner.store.markets(0),
+                owner.store.peek(0, b"kraken_spot|BTC/USD|"),
                 owner.store.save(0, item("BTC/USD", 2)),
                 owner.store.reach(0, 1),
             ):

@@ -129,6 +129,13 @@ def copied(redis_url: str, rows: list[dict[str, Any]]) -> bool:
     )
 
 
+def stored_offset(redis_url: str, panes: dict[str, Any]) -> int:
+    """Return how much of the topic a market's state in the table store contains."""
+    key = f"liqmon:table:liquidation-monitor:panes:{panes['partition']}:market:{panes['venue']}|{panes['symbol']}"
+    value: bytes | None = redis.Redis.from_url(redis_url).hget(key, "head")  # type: ignore[assignment]
+    return int.from_bytes(value[:8], "big") if value else -1
+
+
 def streamed(worker: Process, markets: int) -> list[dict[str, Any]]:
     """Return the rows with which a worker's stream begins, once there are so many."""
     request = urllib.request.Request(f"http://{HOST}:{worker.port}/api/stream", headers=HEADERS)
@@ -140,3 +147,29 @@ def streamed(worker: Process, markets: int) -> list[dict[str, Any]]:
             if len(rows) == markets:
                 break
     return list(rows.values())
+
+
+def test_panes_of_a_silent_owner_come_from_a_table_store_that_all_share(
+    postgres_server: EmbeddedPostgres, tmp_path: Path, redis_url: str
+) -> None:
+    """As it last stored them, and they say so; a file, which could not say so, waits for it."""
+    trades = SCENARIOS["several markets"](3)
+    with several_workers(tmp_path, new_database(postgres_server), redis_url, TABLE_STORE=redis_url) as view:
+        first, second = view.start("first"), view.start("second")
+        eventually(lambda: len(get(first, "/api/workers").json["rows"]) == 2, "the workers to know each other", 40)
+        view.publish(trades)
+        view.settle([first, second], len(trades))
+        remote = next(market for market, source in markets(whole(first, "/api/windows")).items() if source == "peer")
+        query = {"venue": remote[0], "symbol": remote[1], "from": 0}
+        there = whole(first, "/api/panes", **query).json
+        eventually(lambda: stored_offset(redis_url, there) == there["offset"], "the panes to be stored")
+        with view.broker_frozen():
+            second.kill()
+            stored = get(first, "/api/panes", **query).json
+            assert stored["source"] == "store"
+            assert stored["rows"] == there["rows"] != []
+            assert (stored["owner"], stored["offset"]) == (there["owner"], there["offset"])
+            assert get(first, "/api/panes", **query, format="csv").status == 503
+            assert get(first, "/api/panes", venue="nowhere", symbol=remote[1]).status == 503
+            redis.Redis.from_url(redis_url).flushall()
+            assert get(first, "/api/panes", **query).status == 503
