@@ -69,7 +69,8 @@ class Discord:
         """Take the webhook as Discord shows it. Raises :class:`BadSetting` where it is none."""
         self._url, self._query = webhook_url(webhook, api_base)
         self._session: aiohttp.ClientSession | None = None
-        self._timeout = aiohttp.ClientTimeout(total=request_timeout_seconds, sock_connect=CONNECT_TIMEOUT_SECONDS)
+        # All until there is a connection, the name's address among it: nothing was sent yet.
+        self._timeout = aiohttp.ClientTimeout(total=request_timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
         self._ready_at = 0.0
 
     def wait_seconds(self) -> float:

@@ -6,6 +6,7 @@ import socket
 import traceback
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 from pydantic import SecretStr
 
@@ -151,6 +152,26 @@ async def test_a_refused_connection_is_certainly_not_delivered(client: Discord, 
 async def test_an_unknown_host_is_certainly_not_delivered() -> None:
     """A name that does not resolve is an outage."""
     client = Discord(SecretStr(f"https://discord.com/api/webhooks/1/{TOKEN}"), api_base="http://discord.invalid")
+    try:
+        with pytest.raises(NotDelivered):
+            await client.post(MESSAGE)
+    finally:
+        await client.close()
+
+
+async def test_a_name_server_that_does_not_answer_is_certainly_not_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request's own time must not run out first, or a message that was never sent is in doubt."""
+
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", never)
+    monkeypatch.setattr("agents.discord.CONNECT_TIMEOUT_SECONDS", 0.1)
+    client = Discord(
+        SecretStr(f"https://discord.com/api/webhooks/1/{TOKEN}"),
+        api_base="http://discord.invalid",
+        request_timeout_seconds=5,
+    )
     try:
         with pytest.raises(NotDelivered):
             await client.post(MESSAGE)
