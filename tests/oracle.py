@@ -22,6 +22,17 @@ MICRO_USD = 10**6
 PRODUCT_UNIT = 10**15  # price x base quantity is kept in 1e-15 USD
 BASE_UNIT = 10**14  # base quantity is kept in 1e-14 units
 
+AMOUNTS = {
+    "total_volume_usd": "total_volume_micro_usd",
+    "buy_volume_usd": "buy_volume_micro_usd",
+    "sell_volume_usd": "sell_volume_micro_usd",
+    "liquidation_volume_usd": "liquidation_volume_micro_usd",
+    "liquidation_long_usd": "liquidation_long_micro_usd",
+    "liquidation_short_usd": "liquidation_short_micro_usd",
+    "largest_trade_usd": "largest_trade_micro_usd",
+}
+PLAIN = ("count", "vwap", "price_change_pct", "realized_volatility", "first_price", "last_price", "high", "low")
+
 Market = tuple[str, str]
 Figures = dict[str, Any]
 
@@ -92,6 +103,13 @@ def notional_micro_usd(trade: OracleTrade) -> int:
     """USD notional in micro-USD, rounded once, half to even."""
     usd = Fraction(trade.qty) if is_inverse(trade.symbol) else Fraction(trade.price) * Fraction(trade.qty)
     return round(usd * MICRO_USD)
+
+
+def in_usd(figures: Figures) -> Figures:
+    """Return figures of a window or pane by the names and units of the API."""
+    return {name: figures[micro] / MICRO_USD for name, micro in AMOUNTS.items()} | {
+        name: figures[name] for name in PLAIN
+    }
 
 
 def _value(trade: OracleTrade) -> _Valued:

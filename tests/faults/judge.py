@@ -1,9 +1,12 @@
 """The verdict on a run: window tables, alert rows, dead letters and messages against the oracle."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -16,13 +19,15 @@ from tables.chunks import HEAD, decode_chunk, decode_head, market_of
 from tables.state import Market, Span
 from tables.stores.base import newer
 from tests.faults.ledger import Entry
+from tests.faults.processes import http_get
 from tests.faults.stack import Stack
-from tests.oracle import Figures, Oracle, OracleTrade, Terms
+from tests.oracle import SEVERITIES, Figures, Oracle, OracleTrade, Terms, in_usd
 
 CHANGELOG = f"{APP_ID}-panes-changelog"
 TERMS = Terms()
 WINDOWS = (60, 300, 900, 3600)
 SAMPLES = 10
+SERVED_SECONDS = 60
 # Where a row came from is not the oracle's business.
 UNJUDGED = frozenset({"received_us", "partition", "offset"})
 ROWS = "SELECT * FROM liquidation_alerts WHERE venue = ANY($1) ORDER BY venue, symbol, timestamp"
@@ -49,21 +54,24 @@ class Verdict:
         return ", ".join(f"{getattr(self, name)} {name.replace('_', ' ')}" for name in self.__dataclass_fields__)
 
 
-async def judge(stack: Stack, trades: list[OracleTrade], venues: Collection[str], *, in_order: bool = True) -> Verdict:
+async def judge(
+    stack: Stack, trades: list[OracleTrade], venues: Collection[str], *, disorder_seconds: int = 0
+) -> Verdict:
     """Compare what a drained stack holds of these venues with what the oracle makes of the trades sent there.
 
-    Raises :class:`AssertionError` for any difference. ``in_order`` says that trades came in the order of their panes:
-    then even the panes of the alerts are the oracle's.
+    Raises :class:`AssertionError` for any difference. ``disorder_seconds`` is by how much a trade may have come after
+    one of a later pane; where none did, even the panes of the alerts are the oracle's.
     """
     oracle = Oracle(trades, TERMS)
     markets = restored(await stack.ledger.read(CHANGELOG), venues)
     panes, windows = check_tables(markets, oracle)
+    await check_served(stack, oracle, venues)
     alerts = [from_row(row) for row in await stack.sql(ROWS, list(venues))]
-    if in_order:
-        check_rows(alerts, oracle.alerts())
-    else:
+    if disorder_seconds:
         sent = [msgspec.json.decode(entry.value, type=Alert) for entry in await stack.ledger.read(ALERTS)]
-        check_episodes(alerts, oracle, [alert for alert in sent if alert.venue in venues])
+        check_episodes(alerts, oracle, [alert for alert in sent if alert.venue in venues], disorder_seconds)
+    else:
+        check_rows(alerts, oracle.alerts())
     outbox = await stack.sql(OUTBOX, list(venues))
     posts, extra = check_messages(stack, alerts, outbox, venues)
     return Verdict(
@@ -178,24 +186,78 @@ def check_rows(alerts: list[Alert], expected: list[Figures]) -> None:
     assert not wrong, f"{len(wrong)} rows differ (found, expected): {dict(list(wrong.items())[:2])}"
 
 
-def check_episodes(alerts: list[Alert], oracle: Oracle, sent: list[Alert]) -> None:
-    """No episode is missed and none alerts twice; the figures of a row are its window's."""
+def check_episodes(alerts: list[Alert], oracle: Oracle, sent: list[Alert], disorder_seconds: int) -> None:
+    """No episode is missed and none alerts twice; the figures of a row are its window's, and reach its severity.
+
+    An alert of the oracle is there, or came up to ``disorder_seconds`` later, or its severity had been told before
+    within the cooldown.
+    """
+    rows = list(map(_judged, alerts))
     for expected in oracle.alerts():
         assert any(
-            (row.venue, row.symbol) == (expected["venue"], expected["symbol"])
-            and abs(row.pane - expected["pane"]) < TERMS.cooldown_seconds
-            for row in alerts
-        ), f"nothing near {expected['symbol']} {expected['pane']}"
-    for row in map(_judged, alerts):
+            (row["venue"], row["symbol"]) == (expected["venue"], expected["symbol"])
+            and -TERMS.cooldown_seconds < row["pane"] - expected["pane"] <= disorder_seconds
+            and SEVERITIES.index(row["severity"]) >= SEVERITIES.index(expected["severity"])
+            for row in rows
+        ), f"nothing as severe near {expected['symbol']} {expected['pane']}"
+    for row in rows:
         figures = oracle.window(row["venue"], row["symbol"], row["pane"])
         assert figures is not None
         assert row | figures == row
+        amount = "liquidation_volume_micro_usd" if row["rule"] == "liquidation" else "total_volume_micro_usd"
+        reached = [level for level, m in enumerate(TERMS.multiples) if row[amount] >= row["threshold_micro_usd"] * m]
+        assert reached, f"{row} does not reach its threshold"
+        assert row["severity"] == SEVERITIES[reached[-1]]
     first: dict[tuple[Any, ...], Alert] = {}
     for alert in sent:
         first.setdefault((alert.rule, alert.venue, alert.symbol, alert.pane), alert)
-    said = Counter((alert.venue, alert.symbol, alert.episode, alert.severity) for alert in first.values())
-    twice = [what for what, times in said.items() if times > 1]
-    assert not twice, f"alerted twice: {twice[:3]}"
+    check_quiet(list(first.values()))
+
+
+def check_quiet(alerts: list[Alert]) -> None:
+    """Within its cooldown an alert is followed by higher severities only, and these belong to its episode."""
+    latest: dict[tuple[str, str], Alert] = {}
+    for alert in sorted(alerts, key=lambda alert: alert.pane):
+        market = alert.venue, alert.symbol
+        before = latest.get(market)
+        latest[market] = alert
+        if before is None or alert.pane >= before.pane + TERMS.cooldown_seconds:
+            assert alert.episode == alert.pane, f"{alert} begins an episode"
+        else:
+            assert alert.episode == before.episode, f"{alert} belongs to the episode of {before}"
+            assert SEVERITIES.index(alert.severity) > SEVERITIES.index(before.severity), f"{alert} after {before}"
+
+
+async def check_served(stack: Stack, oracle: Oracle, venues: Collection[str]) -> None:
+    """Every window that the workers show of these venues, from memory, is the oracle's bit for bit."""
+    wanted = {
+        (venue, symbol, seconds): in_usd(figures)
+        for venue, symbol in oracle.markets()
+        for seconds in WINDOWS
+        if (figures := oracle.window(venue, symbol, oracle.watermark(venue, symbol), seconds))
+    }
+    asked = next(worker for worker in stack.workers if worker.running)
+    found: dict[tuple[str, str, int], dict[str, Any]] = {}
+
+    def all_are_served() -> bool:
+        found.clear()
+        for venue in venues:
+            try:
+                status, body = http_get(asked.port, f"/api/windows?{urlencode({'venue': venue})}")
+            except OSError:
+                return False
+            if status != HTTPStatus.OK:
+                return False
+            found.update(((row["venue"], row["symbol"], row["window_seconds"]), row) for row in json.loads(body))
+        return wanted.keys() <= found.keys() and all(row["source"] in ("memory", "peer") for row in found.values())
+
+    await stack.until(all_are_served, SERVED_SECONDS, "every window to be served")
+    differing = {
+        key: {name: (found[key][name], value) for name, value in figures.items() if found[key][name] != value}
+        for key, figures in wanted.items()
+        if not figures.items() <= found[key].items()
+    }
+    assert not differing, f"{len(differing)} windows are shown that differ: {dict(list(differing.items())[:2])}"
 
 
 def check_messages(stack: Stack, alerts: list[Alert], outbox: list[Any], venues: Collection[str]) -> tuple[int, int]:

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 pytestmark = fault_run(900)
 
 KEPT_SECONDS = 4200
+LATE_SECONDS = 200
+REORDERED_SECONDS = 30
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -49,7 +51,7 @@ def late(trades: list[OracleTrade], seed: int) -> list[OracleTrade]:
 
 def late_but_kept(trades: list[OracleTrade], seed: int) -> list[OracleTrade]:
     """Bring trades whose panes are still kept: windows are corrected."""
-    return with_late(trades, seed, late_seconds=200)
+    return with_late(trades, seed, late_seconds=LATE_SECONDS)
 
 
 def everything(trades: list[OracleTrade], seed: int) -> list[OracleTrade]:
@@ -58,18 +60,18 @@ def everything(trades: list[OracleTrade], seed: int) -> list[OracleTrade]:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "in_order"),
+    ("spoil", "disorder_seconds"),
     [
-        (duplicated, True),
-        (shuffled_in_panes, True),
-        (late, True),
-        (reordered, False),
-        (late_but_kept, False),
-        (everything, False),
+        (duplicated, 0),
+        (shuffled_in_panes, 0),
+        (late, 0),
+        (reordered, REORDERED_SECONDS),
+        (late_but_kept, LATE_SECONDS),
+        (everything, LATE_SECONDS + REORDERED_SECONDS),
     ],
 )
 async def test_windows_and_alerts_are_the_oracles(
-    stack: Stack, spoil: Callable[[list[OracleTrade], int], list[OracleTrade]], *, in_order: bool
+    stack: Stack, spoil: Callable[[list[OracleTrade], int], list[OracleTrade]], disorder_seconds: int
 ) -> None:
     """Whatever order trades come in; where that is not the order of panes, an alert may carry a later pane."""
     seed = 70 + len(spoil.__name__)
@@ -83,6 +85,6 @@ async def test_windows_and_alerts_are_the_oracles(
         await feed.until_sent(1500)
         await feed.finish()
         await stack.drained()
-        verdict = await judge(stack, feed.trades, script.venues, in_order=in_order)
+        verdict = await judge(stack, feed.trades, script.venues, disorder_seconds=disorder_seconds)
     log.info("%s: %s; %s", spoil.__name__, kill, verdict)
     assert verdict.alerts

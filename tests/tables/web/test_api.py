@@ -13,26 +13,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.faults.processes import Process
-from tests.oracle import Oracle, OracleTrade
+from tests.oracle import AMOUNTS, Oracle, OracleTrade, in_usd
 from tests.view import HOST, ask
 
 WINDOWS = (60, 300, 900, 3600)
-
-AMOUNTS = {
-    "total_volume_usd": "total_volume_micro_usd",
-    "buy_volume_usd": "buy_volume_micro_usd",
-    "sell_volume_usd": "sell_volume_micro_usd",
-    "liquidation_volume_usd": "liquidation_volume_micro_usd",
-    "liquidation_long_usd": "liquidation_long_micro_usd",
-    "liquidation_short_usd": "liquidation_short_micro_usd",
-    "largest_trade_usd": "largest_trade_micro_usd",
-}
-PLAIN = ("count", "vwap", "price_change_pct", "realized_volatility", "first_price", "last_price", "high", "low")
-
-
-def in_usd(figures: dict[str, Any]) -> dict[str, Any]:
-    """Return the oracle's figures by the API's names."""
-    return {name: figures[micro] / 10**6 for name, micro in AMOUNTS.items()} | {name: figures[name] for name in PLAIN}
 
 
 def test_every_window_of_every_market_is_the_oracles(worker: Process, oracle: Oracle) -> None:
