@@ -5,7 +5,7 @@ import contextlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from urllib.parse import urlencode
 
@@ -23,12 +23,15 @@ class Kill:
     """One kill. ``uncommitted`` counts messages that the worker had counted into windows and not committed.
 
     ``flushing`` says that state of such messages was in the changelog already: the kill fell between a flush and its
-    commit, where a naive counter counts twice.
+    commit, where a naive counter counts twice. ``sent`` is how many trades the feed had sent by then, ``at`` when it
+    was, on the monotonic clock.
     """
 
     worker: str
     uncommitted: int
     flushing: bool
+    sent: int
+    at: float = field(repr=False)
 
 
 async def applied(worker: Process, feed: Feed) -> dict[int, int]:
@@ -70,6 +73,7 @@ async def kill(
         counted = await applied(worker, feed)
     except OSError:
         counted = {}
+    sent, at = len(feed.trades), time.monotonic()
     worker.kill()
     committed = await stack.ledger.committed(TRADES, range(stack.settings.topic_partitions))
     uncommitted = {partition: offset + 1 - committed[partition] for partition, offset in counted.items()}
@@ -81,7 +85,8 @@ async def kill(
     ]
     if evicted:
         await stack.ledger.evict(*(gone.port for gone in evicted))
-    return Kill(worker.name, sum(max(0, count) for count in uncommitted.values()), flushing=bool(flushed))
+    lost = sum(max(0, count) for count in uncommitted.values())
+    return Kill(worker.name, lost, flushing=bool(flushed), sent=sent, at=at)
 
 
 async def just_committed(stack: Stack, feed: Feed, timeout_seconds: float = 30) -> Process:
@@ -112,9 +117,9 @@ async def unfinished(stack: Stack, feed: Feed, worker: Process, timeout_seconds:
     raise TimeoutError(f"{worker.name} counted nothing of the feed in {timeout_seconds:g} s that was not committed")
 
 
-async def served_again(stack: Stack, timeout_seconds: float = 60) -> float:
-    """Return after how long every partition has moved past where it ends now."""
-    began = time.monotonic()
+async def served_again(stack: Stack, timeout_seconds: float = 60, *, since: float | None = None) -> float:
+    """Return how long after ``since`` (default: now) every partition has moved past where it ends now."""
+    began = time.monotonic() if since is None else since
     ends = await stack.ledger.ends(TRADES)
     while True:
         committed = await stack.ledger.committed(TRADES, ends)
