@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
+from streams.endings import MUST_NOT_GO_ON
 from streams.topics import TRADES
 from tests.faults import harm
 from tests.faults.exchange import Exchange
@@ -94,8 +96,9 @@ async def test_the_broker_is_wiped_and_the_tables_stay(stack: Stack, workers: st
     if workers == "stopped":
         for worker in stack.workers:
             await asyncio.to_thread(worker.stop)
+    said_before = [len(worker.log_text()) for worker in stack.workers]
     await stack.replace_kafka()
-    async with stack.supervised():
+    async with stack.supervised() as ended:
         for worker in stack.workers:
             if not worker.running:
                 worker.start()
@@ -105,6 +108,10 @@ async def test_the_broker_is_wiped_and_the_tables_stay(stack: Stack, workers: st
             await exchange.finish()
             await stack.drained()
             verdict = await judge(stack, stack.sent, stack.script.venues)
-    said = sum(worker.log_text().count("the broker was replaced") for worker in stack.workers)
-    log.info("%d partitions carried over; %s", said, verdict)
-    assert said
+    said = [worker.log_text()[before:] for worker, before in zip(stack.workers, said_before, strict=True)]
+    carried = [text.count("the broker was replaced: partition") for text in said]
+    log.info("%s partitions carried over, ends: %s; %s", carried, dict(ended), verdict)
+    assert all(carried)
+    once = int(workers == "running")
+    assert ended == Counter({f"{worker.name} {MUST_NOT_GO_ON}": once for worker in stack.workers})
+    assert [text.count("the broker was replaced (") for text in said] == [once] * len(said)
