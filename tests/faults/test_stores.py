@@ -1,4 +1,4 @@
-"""The same on every table store: killed, killed all at once, and restarted in good order, the tables are exact."""
+"""The same on every table store: killed, frozen, killed all at once, restarted in good order, the tables are exact."""
 
 import asyncio
 import logging
@@ -8,6 +8,7 @@ from random import Random
 import pytest
 import pytest_asyncio
 
+from streams.topics import TRADES
 from tests.faults import harm
 from tests.faults.feed import Feed, Script
 from tests.faults.judge import judge
@@ -52,6 +53,39 @@ async def test_kills(stack: Stack) -> None:
         verdict = await judge(stack, feed.trades, script.venues)
     log.info("%s: %s; %s", stack.table_store, kills, verdict)
     assert any(kill.uncommitted for kill in kills)
+
+
+@pytest.mark.real_kafka
+async def test_a_freeze(stack: Stack) -> None:
+    """In the middle of a batch, until its partitions have moved; then it is given all of them, with its old tables."""
+    script = Script(93, "freeze")
+    await stack.ready()
+    async with Feed(stack.settings, script) as feed:
+        await feed.until_sent(400)
+        victim = await harm.just_committed(stack, feed)
+        (other,) = [worker for worker in stack.workers if worker is not victim]
+        held = await harm.unfinished(stack, feed, victim)
+        victim.freeze()
+        committed = await stack.ledger.committed(TRADES, held)
+        uncommitted = sum(offset + 1 > committed[partition] for partition, offset in held.items())
+        # Longer than the session timeout: what is sent from now on to the victim's partitions is served by the other.
+        seconds = await harm.served_again(stack)
+        victim.resume()
+        await stack.rejoined()
+        await feed.until_sent(400)
+        other.kill()
+        await stack.ledger.evict(other.port)
+        await harm.served_again(stack)
+        other.start()
+        await stack.ready()
+        await feed.until_sent(400)
+        await feed.finish()
+        await stack.drained()
+        verdict = await judge(stack, feed.trades, script.venues)
+    log.info(
+        "%s: %d partitions not committed, moved after %.1f s; %s", stack.table_store, uncommitted, seconds, verdict
+    )
+    assert uncommitted
 
 
 async def test_restarts_in_good_order(stack: Stack) -> None:
