@@ -8,6 +8,7 @@ from tests.faults.feed import FUTURES_SYMBOLS, SPOT_SYMBOLS, Player
 from tests.faults.ledger import Identity
 from tests.faults.stack import Stack
 from tests.oracle import OracleTrade, id_number
+from tests.recordings import MICRO
 from tests.wire import records
 
 POLL_SECONDS = 0.1
@@ -17,11 +18,14 @@ class Exchange(Player):
     """Plays the stack's script on its Kraken, where its producers listen. It waits while nobody does.
 
     What was played is the stack's ``sent``, so that tests which share a stack go on where the last one stopped.
+    ``rows`` counts the trades in the messages it sent, ``bundles`` the messages of several rows.
     """
 
     def __init__(self, stack: Stack, *, per_second: float = 200, most: int = 12) -> None:
         super().__init__(stack.script, per_second=per_second, most=most, trades=stack.sent)
         self._stack = stack
+        self.rows = 0
+        self.bundles = 0
 
     async def _open(self) -> None:
         await self.heard_by(1)
@@ -33,11 +37,13 @@ class Exchange(Player):
         kraken = self._stack.kraken
         while not self._listeners():  # noqa: ASYNC110 - a count that signals nothing
             await asyncio.sleep(POLL_SECONDS)
-        for trade, record in zip(trades, records(trades), strict=True):
-            if isinstance(trade.id, int):
-                await kraken.publish_spot([record])
+        for bundle in _bundled(trades):
+            self.rows += len(bundle)
+            if isinstance(bundle[0].id, int):
+                self.bundles += len(bundle) > 1
+                await kraken.publish_spot(records(bundle))
             else:
-                await kraken.publish_futures([record])
+                await kraken.publish_futures(records(bundle))
 
     def _listeners(self) -> int:
         """Return how many producers are subscribed to everything."""
@@ -75,6 +81,14 @@ class Exchange(Player):
         self._stop.set()
         await self._task
         await self.published(timeout_seconds)
+
+
+def _bundled(trades: list[OracleTrade]) -> list[list[OracleTrade]]:
+    """Return the trades by message: those of one symbol and second share one, so that in any order they stay in it."""
+    bundles: dict[tuple[str, str, int], list[OracleTrade]] = {}
+    for trade in trades:
+        bundles.setdefault((trade.venue, trade.symbol, trade.time_us // MICRO), []).append(trade)
+    return list(bundles.values())
 
 
 def _identity(trade: OracleTrade) -> Identity:

@@ -71,13 +71,18 @@ class Script:
 
 
 class Player(ABC):
-    """Sends a script's trades at a pace, a few at a time, until told to stop. ``trades`` is what it sent, in order."""
+    """Sends a script's trades at a pace, a few at a time, until told to stop.
+
+    ``trades`` is what was sent, in order, to which others may add what they send themselves; ``played`` counts only
+    what this player sent.
+    """
 
     def __init__(
         self, script: Script, *, per_second: float, most: int, trades: list[OracleTrade] | None = None
     ) -> None:
         self.script = script
         self.trades = [] if trades is None else trades
+        self.played = 0
         self._source = iter(script)
         self._per_second = per_second
         self._random = Random(f"framing {script.venues}")
@@ -113,9 +118,9 @@ class Player(ABC):
 
     async def until_sent(self, more: int, timeout_seconds: float = 60) -> None:
         """Return when so many more trades were sent."""
-        target = len(self.trades) + more
+        target = self.played + more
         async with asyncio.timeout(timeout_seconds):
-            while len(self.trades) < target:
+            while self.played < target:
                 if self._task.done():
                     self._task.result()
                 await asyncio.sleep(STEP_SECONDS)
@@ -131,6 +136,7 @@ class Player(ABC):
                 trades = [next(self._source) for _ in range(self._random.randint(1, self._most))]
                 await self._send(trades)
                 self.trades += trades
+                self.played += len(trades)
                 debt -= len(trades)
             await asyncio.sleep(STEP_SECONDS)
 
