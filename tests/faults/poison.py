@@ -17,7 +17,10 @@ from tests.wire import records
 
 
 class Poison(NamedTuple):
-    """A message that nobody can use. ``rows`` of it are refused, the others (``good``) must be counted."""
+    """A message that nobody can use. ``rows`` of it are refused, the others (``good``) must be counted.
+
+    ``row`` is the refused row as its dead letter keeps it.
+    """
 
     name: str
     value: bytes
@@ -25,7 +28,21 @@ class Poison(NamedTuple):
     topic: str = TRADES
     rows: int = 0
     good: tuple[OracleTrade, ...] = ()
+    row: bytes = b""
 
+    @property
+    def symbol(self) -> str:
+        """The market that its dead letter names."""
+        return BAD_ROWS if self.rows else ""
+
+    @property
+    def refused(self) -> bytes:
+        """The bytes that its dead letter keeps."""
+        return self.row if self.rows else self.value
+
+
+BAD_ROWS = "ADA/USD"
+"""The market whose frames hold bad rows among good ones."""
 
 SPOT_ROW: dict[str, Any] = {
     "symbol": "BTC/USD", "side": "buy", "price": 60000.1, "qty": 0.5, "ord_type": "limit", "trade_id": 77,
@@ -105,7 +122,7 @@ def _broken_frames(spot: str) -> Iterator[Poison]:
 
 
 def _bad_rows_in_frames(seed: int, spot: str, now_us: int) -> Iterator[Poison]:
-    trades = Tape(seed, "ADA/USD", venue=spot, price="0.7", tick="0.0001", size_usd=50).calm(60).trades
+    trades = Tape(seed, BAD_ROWS, venue=spot, price="0.7", tick="0.0001", size_usd=50).calm(60).trades
     spoils: list[tuple[str, str, dict[str, bytes]]] = [
         ("a price that is no number", "bad_price", {"prices": struct.pack("<d", float("nan"))}),
         ("an infinite price", "bad_price", {"prices": struct.pack("<d", float("inf"))}),
@@ -120,15 +137,27 @@ def _bad_rows_in_frames(seed: int, spot: str, now_us: int) -> Iterator[Poison]:
     size = len(trades) // len(spoils)
     for number, (name, reason, columns) in enumerate(spoils):
         part = trades[number * size : (number + 1) * size]
-        frame = decode_frame(encode_frame(spot, "ADA/USD", records(part), 1))
+        frame = decode_frame(encode_frame(spot, BAD_ROWS, records(part), 1))
         bad = len(part) // 2
         widths = {column: len(getattr(frame, column)) // len(part) for column in columns}
         spoiled = {column: _put(getattr(frame, column), bad * widths[column], item) for column, item in columns.items()}
         good = (*part[:bad], *part[bad + 1 :])
-        yield Poison(f"{name}, among good rows", _frame(frame, **spoiled), reason, rows=1, good=good)
+        value = _frame(frame, **spoiled)
+        yield Poison(f"{name}, among good rows", value, reason, rows=1, good=good, row=_row(value, bad))
 
 
 _COLUMNS = ("ids", "times_us", "prices", "notionals", "rests", "quantities", "fractions", "flags")
+_ITEMS = ("<q", "<q", "<d", "<q", "<i", "<q", "<q", "B")
+_NAMES = ("id", "time_us", "price", "notional_micro_usd", "rest", "whole", "fraction", "flags")
+
+
+def _row(value: bytes, at: int) -> bytes:
+    """Return a row of a frame as its dead letter keeps it."""
+    columns = msgspec.msgpack.decode(value)[-len(_COLUMNS) :]
+    parts = zip(_NAMES, _ITEMS, columns, strict=True)
+    row = {name: struct.unpack_from(item, column, at * struct.calcsize(item))[0] for name, item, column in parts}
+    # JSON has no word for what is no number.
+    return msgspec.json.encode(row | {"price": repr(row["price"])})
 
 
 def _put(column: bytes, at: int, item: bytes) -> bytes:
