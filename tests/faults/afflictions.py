@@ -1,7 +1,7 @@
 """Everything that may befall a running stack, by the part that suffers it, for schedules made at random.
 
-Each affliction leaves the stack as it found it, says what it did, and raises :class:`AssertionError` where it met
-nobody: a fault that fell beside the run shows nothing.
+Each affliction leaves the stack as it found it, says what it did, and raises :class:`AssertionError` or
+:class:`TimeoutError` where it met nobody: a fault that fell beside the run shows nothing.
 """
 
 import asyncio
@@ -14,17 +14,49 @@ import redis
 from streams.publisher import Message
 from tests.discord_server import Behaviour, accepted_then_dropped, rate_limited, webhook_gone
 from tests.faults.feed import messages_of
+from tests.faults.poison import BAD_ROWS
 from tests.faults.processes import Process
 from tests.faults.world import World, both_hear, increased
-from tests.recordings import START, Tape
+from tests.machine import until_stopped
+from tests.recordings import START, Tape, reordered, with_late
 
 Affliction = Callable[[World], Awaitable[str]]
+
+FULL = "No space left on device"
+GONE = "the Discord webhook is gone"
+REPLACED = "the broker was replaced"
+# Less than panes are kept: the market that these trades come to never moves on.
+LATE_SECONDS = 3500
+LATE_TRADES_A_FRAME = 10
+
+
+async def the_broker_is_absent_at_the_start(world: World) -> str:
+    """Everybody is started before it, waits, and says for what; what producers hear meanwhile is kept."""
+    stack, kafka = world.stack, world.stack.kafka
+    assert kafka is not None
+    everybody = (*stack.workers, *stack.producers)
+    async with world.broker_away:
+        kafka.kill()
+        for process in everybody:
+            process.start()
+        # Whoever comes later begins with a snapshot: the topic would not have the trades in their order.
+        await world.exchange.heard_by(len(stack.producers))
+        async with world.exchange:
+            seconds = await world.some_time(1, 20)
+            await world.met(lambda: all(stack.broker_address in it.log_text() for it in everybody), "words")
+            for process in everybody:
+                assert process.running, process.tail()
+                assert not await asyncio.to_thread(process.ready), f"{process.name} is ready without a broker"
+            await stack.start_kafka()
+            await world.exchange.finish()
+    ready = await stack.ready(*everybody)
+    return f"broker absent for {seconds:.0f} s, all ready {ready:.0f} s after what was heard meanwhile was published"
 
 
 async def a_worker_is_killed(world: World) -> str:
     """Any of them, at any moment; it is started again at once, or when others have its partitions."""
-    victim = world.someone(world.stack.workers)
     await world.some_time(0, 1)
+    victim = world.someone(world.stack.workers)
     victim.kill()
     seconds = await world.some_time(0, 15)
     victim.start()
@@ -33,8 +65,10 @@ async def a_worker_is_killed(world: World) -> str:
 
 async def all_workers_are_killed(world: World) -> str:
     """Half of the times what they kept on disk is deleted."""
+    assert any(worker.running for worker in world.stack.workers)
     for worker in world.stack.workers:
         worker.kill()
+    await world.some_time(0, 2)
     deleted = world.random.random() < 0.5
     for worker in world.stack.workers:
         if deleted:
@@ -45,35 +79,50 @@ async def all_workers_are_killed(world: World) -> str:
 
 async def a_worker_freezes(world: World) -> str:
     """For less or more than the broker waits for a sign of life."""
-    victim = world.someone(world.stack.workers)
     await world.some_time(0, 1)
+    victim = world.someone(world.stack.workers)
+    return f"{victim.name} frozen for {await _frozen(world, victim, 2, 70):.0f} s"
+
+
+async def _frozen(world: World, victim: Process, least: float, most: float) -> float:
+    """Freeze a process, see that it stands still to the end while trades flow, and return for how many seconds."""
     victim.freeze()
     try:
-        seconds = await world.some_time(2, 30)
+        seconds = await world.some_time(least, most)
+        until_stopped(victim.pid)
     finally:
         victim.resume()
-    return f"{victim.name} frozen for {seconds:.0f} s"
+    return seconds
 
 
 async def workers_restart_in_turn(world: World) -> str:
     """In good order, one every 5 s."""
+    stopped = 0
     for worker in world.stack.workers:
         if worker.running:
             await asyncio.gather(asyncio.to_thread(worker.stop), world.some_time(5, 5))
+            stopped += 1
         if not worker.running:
             worker.start()
-    return "workers restarted in turn"
+    assert stopped
+    return f"{stopped} workers restarted in turn"
 
 
 async def a_disk_is_full(world: World) -> str:
     """The first worker's; it ends, and is started again once there is room."""
     worker = world.stack.workers[0]
-    if world.disk is None or not worker.running:
-        return "no disk to fill"
-    starts = worker.starts
+    assert world.disk is not None
+    await world.met(lambda: worker.running, "the worker to be started again")
+    starts, said = worker.starts, _said([worker], FULL)
+
+    def ended() -> bool:
+        return _said([worker], FULL) > said and (worker.starts > starts or not worker.running)
+
     world.disk.fill()
     try:
-        await world.met(lambda: worker.starts > starts or not worker.running, "the worker to end on its full disk")
+        # What a worker writes goes to the broker first, and not to the disk before.
+        await world.broker_serves()
+        await world.met(ended, "the worker to end on its full disk")
     finally:
         world.disk.free()
     return f"{worker.name}'s disk full"
@@ -82,27 +131,28 @@ async def a_disk_is_full(world: World) -> str:
 async def the_webhook_is_gone(world: World) -> str:
     """404; whoever met it is restarted with a webhook that works."""
     discord, workers = world.stack.discord, world.stack.workers
-    asked, said = len(discord.requests), sum(map(_gone_webhooks, workers))
+    asked, said = len(discord.requests), _said(workers, GONE)
     discord.always = webhook_gone()
     try:
-        await world.met_by_alerts(lambda: sum(map(_gone_webhooks, workers)) > said, "somebody to find the webhook gone")
+        await world.met_by_alerts(lambda: _said(workers, GONE) > said, "somebody to find the webhook gone")
     finally:
         discord.always = None
     for worker in workers:
-        if worker.running and _gone_webhooks(worker):
+        if worker.running and _said([worker], GONE):
             await asyncio.to_thread(worker.stop)
             worker.start()
     return f"webhook gone, {len(discord.requests) - asked} requests"
 
 
-def _gone_webhooks(worker: Process) -> int:
-    return worker.log_text().count("the Discord webhook is gone")
+def _said(processes: list[Process], words: str) -> int:
+    """How often they have logged something."""
+    return sum(process.log_text().count(words) for process in processes)
 
 
 async def a_producer_is_killed(world: World) -> str:
     """The other one has heard everything; it may be next when this one has too."""
-    victim = world.someone(world.stack.producers)
     await world.some_time(0, 1)
+    victim = world.someone(world.stack.producers)
     victim.kill()
     seconds = await world.some_time(1, 10)
     victim.start()
@@ -113,11 +163,7 @@ async def a_producer_is_killed(world: World) -> str:
 async def a_producer_freezes(world: World) -> str:
     """It wakes with old trades."""
     victim = world.someone(world.stack.producers)
-    victim.freeze()
-    try:
-        seconds = await world.some_time(2, 15)
-    finally:
-        victim.resume()
+    seconds = await _frozen(world, victim, 2, 15)
     await both_hear(world)
     return f"{victim.name} frozen for {seconds:.0f} s"
 
@@ -126,6 +172,8 @@ async def a_socket_breaks(world: World) -> str:
     """One producer's connections to Kraken: reset again and again, or silent until it takes them for dead."""
     number = world.random.randrange(len(world.stack.to_kraken))
     proxy, silent = world.stack.to_kraken[number], world.random.random() < 0.5
+    fault = "hold" if silent else "reset"
+    struck = proxy.struck[fault]
     if silent:
         proxy.hold()
         await world.some_time(5, 20)
@@ -134,20 +182,36 @@ async def a_socket_breaks(world: World) -> str:
             proxy.reset()
             await world.some_time(0.5, 3)
     await proxy.heal()
-    assert proxy.struck["hold" if silent else "reset"]
+    assert proxy.struck[fault] > struck
     await both_hear(world)
     return f"sockets of producer{number + 1} {'silent' if silent else 'reset'}"
 
 
 async def kraken_repeats_and_reorders(world: World) -> str:
     """Each message twice, the rows of a message backwards."""
-    faults = world.stack.kraken.faults
+    faults, exchange, producers = world.stack.kraken.faults, world.exchange, world.stack.producers
+    heard = await asyncio.to_thread(_heard, producers)
+    before, bundles = exchange.rows, exchange.bundles
     faults.duplicates = faults.reorders = True
     try:
         seconds = await world.some_time(3, 10)
     finally:
         faults.duplicates = faults.reorders = False
-    return f"trades twice and backwards for {seconds:.0f} s"
+    twice, bundles = exchange.rows - before, exchange.bundles - bundles
+    assert bundles, "nothing could be reordered"
+
+    def repeated() -> bool:
+        # Some trades are always on their way, both now and when it began.
+        least = exchange.rows - before + twice / 2
+        return all(now - then >= least for now, then in zip(_heard(producers), heard, strict=True))
+
+    await world.met(repeated, f"both producers to hear {twice} trades twice")
+    return f"trades twice and {bundles} messages backwards for {seconds:.0f} s"
+
+
+def _heard(producers: list[Process]) -> list[float]:
+    """How many trades each producer has published or left out. Blocks."""
+    return [sum(map(producer.metric, ("liqmon_trades_total", "liqmon_skipped_total"))) for producer in producers]
 
 
 async def the_broker_is_away(world: World) -> str:
@@ -155,39 +219,44 @@ async def the_broker_is_away(world: World) -> str:
     kafka = world.stack.kafka
     assert kafka is not None
     how = world.random.choice(("stopped", "killed", "frozen"))
-    if how == "frozen":
-        kafka.freeze()
-        try:
-            seconds = await world.some_time(2, 30)
-        finally:
-            kafka.resume()
-    else:
-        await asyncio.to_thread(kafka.stop if how == "stopped" else kafka.kill)
-        seconds = await world.some_time(1, 40)
-        await world.stack.start_kafka()
+    async with world.broker_away:
+        if how == "frozen":
+            kafka.freeze()
+            try:
+                seconds = await world.some_time(2, 30)
+                assert not await asyncio.to_thread(kafka._serves)
+            finally:
+                kafka.resume()
+        else:
+            await asyncio.to_thread(kafka.stop if how == "stopped" else kafka.kill)
+            seconds = await world.some_time(1, 60)
+            assert not await asyncio.to_thread(kafka._serves)
+            await world.stack.start_kafka()
     return f"broker {how} for {seconds:.0f} s"
 
 
 async def the_broker_is_slow(world: World) -> str:
     """Every piece takes up to a fifth of a second, now and then connections are reset."""
-    proxy = world.stack.to_kafka
+    proxy, resets = world.stack.to_kafka, 0
+    struck = proxy.struck["delay"]
     proxy.delay(world.random.uniform(0.02, 0.2))
     for _ in range(3):
         await world.some_time(1, 4)
         if world.random.random() < 0.5:
-            proxy.reset()
+            resets += proxy.reset()
     await proxy.heal()
-    assert proxy.struck["delay"]
-    return "broker slow, connections reset"
+    assert proxy.struck["delay"] > struck
+    return f"broker slow, {resets} connections reset"
 
 
 async def the_broker_is_replaced(world: World) -> str:
     """By an empty one, at rest: what it had not handed on would be lost with it. Workers notice and start again."""
     stack = world.stack
-    starts = {worker.name: worker.starts for worker in stack.workers}
+    starts, said = {worker.name: worker.starts for worker in stack.workers}, _said(stack.workers, REPLACED)
     await stack.replace_kafka()
     await world.met(lambda: all(worker.starts > starts[worker.name] for worker in stack.workers), "workers to notice")
     await stack.ready(*stack.workers, *stack.producers)
+    assert _said(stack.workers, REPLACED) > said
     world.poisoned.clear()
     return "broker replaced by an empty one"
 
@@ -204,9 +273,12 @@ async def redis_fails(world: World) -> str:
     elif how == "slow":
         stack.to_redis.delay(5)
     elif how == "emptied":
-        redis.Redis(port=stack.redis.port).flushall()
+        with redis.Redis(port=stack.redis.port) as marks:
+            await world.met(lambda: bool(marks.dbsize()), "Redis to hold something")
+            before, _, after = marks.pipeline().dbsize().flushall().dbsize().execute()
+            assert before > after == 0
     else:
-        stack.redis.stop()
+        await asyncio.to_thread(stack.redis.stop)
     seconds = await world.some_time(1, 10)
     if how != "emptied":
         await world.met(met, "producers to miss Redis")
@@ -218,8 +290,10 @@ async def redis_fails(world: World) -> str:
 
 async def postgres_is_stopped(world: World) -> str:
     """Alerts wait."""
-    world.stack.postgres.stop()
-    seconds = await world.some_time(1, 40)
+    await asyncio.to_thread(world.stack.postgres.stop)
+    seconds = await world.some_time(1, 60)
+    retried = increased(world.stack.workers, "liqmon_sink_retries_total", sink="postgres")
+    await world.met_by_alerts(retried, "a worker to miss Postgres")
     world.stack.start_postgres()
     return f"Postgres stopped for {seconds:.0f} s"
 
@@ -258,7 +332,7 @@ async def malformed_messages_come(world: World) -> str:
     now_ms = time.time_ns() // 1_000_000
     for number, dose in enumerate(doses):
         world.stack.sent += dose.good
-        key = "ADA/USD" if dose.good else ("BTC/USD", "ETH/USD", "SOL/USD")[number % 3]
+        key = BAD_ROWS if dose.good else ("BTC/USD", "ETH/USD", "SOL/USD")[number % 3]
         world.publisher.put(Message(dose.topic, key, dose.value, now_ms, 1, "poison"))
         world.poisoned.append(dose)
         await world.some_time(0.1, 0.5)
@@ -275,7 +349,26 @@ async def late_trades_come(world: World) -> str:
     world.stack.sent += trades
     for message in messages_of(trades):
         world.publisher.put(message)
+    await world.some_time(0.1, 1)
     return f"{len(trades)} trades too late"
+
+
+async def late_trades_come_that_are_kept(world: World) -> str:
+    """To a market of their own, too small to alert in any order: windows that were counted are corrected."""
+    seed, late = world.random.randrange(2**20), world.random.randrange(60, LATE_SECONDS)
+    spot, _ = world.stack.script.venues
+    start = START + LATE_SECONDS
+    tape = Tape(seed, "LTC/USD", venue=spot, start=start, price="80", tick="0.01", lot="0.0001", size_usd=5)
+    # Below the ids of what comes late.
+    tape._next_id = seed * 1000
+    trades = with_late(reordered(tape.calm(60).trades, seed), seed, late_seconds=late, every=2)
+    for at in range(0, len(trades), LATE_TRADES_A_FRAME):
+        part = trades[at : at + LATE_TRADES_A_FRAME]
+        world.stack.sent += part
+        for message in messages_of(part):
+            world.publisher.put(message)
+        await world.some_time(0.05, 0.2)
+    return f"{len(trades) // 3} of {len(trades)} trades {late} s late"
 
 
 GROUPS: dict[str, tuple[Affliction, ...]] = {
@@ -300,7 +393,7 @@ GROUPS: dict[str, tuple[Affliction, ...]] = {
     "redis": (redis_fails,),
     "postgres": (postgres_is_stopped, postgres_is_cut),
     "discord": (discord_misbehaves,),
-    "trades": (malformed_messages_come, late_trades_come),
+    "trades": (malformed_messages_come, late_trades_come, late_trades_come_that_are_kept),
 }
 """Afflictions by who suffers; those of a group do not overlap."""
 
