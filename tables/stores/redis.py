@@ -9,9 +9,11 @@ import asyncio
 import functools
 import logging
 import struct
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+import msgspec
 import redis
 from aiokafka.errors import KafkaError
 from faust.stores import base
@@ -45,6 +47,18 @@ class StoreLost(Fatal):
     """Redis no longer has what it had acknowledged. Starting again restores it from the changelog."""
 
 
+class _Restore(msgspec.Struct):
+    """What was read of a partition's changelog since the last rebalance, and is not yet written.
+
+    ``reached`` is the changelog offset that stands for, together with what Redis has. Where Redis has nothing there
+    is a ``token``.
+    """
+
+    reached: int
+    token: str = ""
+    items: dict[bytes, bytes] = {}
+
+
 class Store(base.Store):  # type: ignore[misc]
     """A Faust store driver for ``redis://``. Values are read and written by market; the mapping interface is not."""
 
@@ -55,9 +69,9 @@ class Store(base.Store):  # type: ignore[misc]
         self._client = connect(self._url)
         self._cluster = ""
         self._offsets: dict[int, int] = {}
-        # What was read of the changelogs of partitions that are being restored, until it is all there.
-        self._restored: dict[int, dict[bytes, bytes]] = {}
-        self._replayed: dict[int, int] = {}
+        self._restores: dict[int, _Restore] = {}
+        # Faust lets what follows a restore go on when the next rebalance begins another.
+        self._restoring = asyncio.Lock()
 
     # What the keeper uses
 
@@ -87,10 +101,10 @@ class Store(base.Store):  # type: ignore[misc]
 
     # What Faust uses
 
-    def persisted_offset(self, tp: TP) -> int | None:
+    def persisted_offset(self, tp: TP) -> int:
         """Return the changelog offset that the state contains, as found when the partition was assigned."""
-        offset = self._offsets.get(tp.partition, NOTHING)
-        return None if offset == NOTHING else offset
+        # Faust takes None for "as far as you have read", which the last rebalance made this store forget.
+        return self._offsets.get(tp.partition, NOTHING)
 
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
         """Do nothing: the offset is written with the state it stands for."""
@@ -109,10 +123,12 @@ class Store(base.Store):  # type: ignore[misc]
         """Find out how far the state of the partitions served from now on goes. Waits for Redis and the broker."""
         topic = self.table.changelog_topic_name
         active = sorted(tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == topic)
-        self._restored = {partition: {} for partition in active}
-        self._replayed = {}
-        if active:
-            await until_answered(lambda: self._find_offsets(topic, active), wanted=self._is_wanted)
+        self._restores = {}
+        async with self._restoring:
+            if active:
+                self._restores = await until_answered(
+                    lambda: self._begin_restores(topic, active), wanted=self._is_wanted
+                )
 
     def apply_changelog_batch(
         self,
@@ -124,26 +140,33 @@ class Store(base.Store):  # type: ignore[misc]
         metrics.restored_records.inc(len(batch))
         for event in batch:
             message = event.message
-            items = self._restored.get(message.partition)
-            if items is None:
+            restore = self._restores.get(message.partition)
+            if restore is None:
                 continue
-            self._replayed[message.partition] = message.offset
-            if message.value is not None and newer(items.get(message.key), message.value):
-                items[message.key] = message.value
+            restore.reached = message.offset
+            if message.value is not None and newer(restore.items.get(message.key), message.value):
+                restore.items[message.key] = message.value
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:  # noqa: ARG002
         """Write what was read of the changelogs. Waits for Redis: nothing is consumed before it has it."""
+        restores = self._restores
+
+        def is_wanted() -> bool:
+            return self._is_wanted() and self._restores is restores
+
         try:
             for partition in sorted(tp.partition for tp in active_tps):
-                items = self._restored.pop(partition, None)
-                if items is not None:
-                    known = self._offsets.get(partition)
-                    reached = max(NOTHING if known is None else known, self._replayed.get(partition, NOTHING))
-                    write = functools.partial(self._save, partition, items, reached, anew=known is None)
-                    await until_answered(write, wanted=self._is_wanted)
+                async with self._restoring:
+                    restore = restores.get(partition)
+                    if restore is None or self._restores is not restores:
+                        continue
+                    items, restore.items = restore.items, {}
+                    write = functools.partial(self._save, partition, items, restore.reached, restore.token)
+                    await until_answered(write, wanted=is_wanted)
         except (Outage, StoreLost) as error:
             # Faust takes no notice of errors here; the next access meets the same one and ends the process.
-            log.error("%s", error)  # noqa: TRY400 - the text says it all
+            if self._restores is restores:
+                log.error("%s", error)  # noqa: TRY400 - the text says it all
 
     def reset_state(self) -> None:
         """Delete the table (``faust reset``)."""
@@ -180,20 +203,23 @@ class Store(base.Store):  # type: ignore[misc]
     def _key(self, make: Callable[..., str], partition: int, *rest: str) -> str:
         return make(self.app.conf.id, self.table_name, partition, *rest)
 
-    async def _find_offsets(self, topic: str, partitions: Sequence[int]) -> None:
+    async def _begin_restores(self, topic: str, partitions: Sequence[int]) -> dict[int, _Restore]:
         """Read how far each partition's state goes; state of a broker that was replaced is carried over first."""
         self._cluster, ends = await cluster_and_ends(self.app.settings, topic)
         await self._check_policy()
+        restores = {}
         for partition in partitions:
             self._offsets.pop(partition, None)
             meta = self._key(keys.table_meta, partition)
             cluster, offset = await self._answer(self._client.hmget(meta, ["cluster", "offset"]))
             if offset is not None and cluster == self._cluster.encode() and int(offset) < ends[partition]:
                 self._offsets[partition] = int(offset)
+                restores[partition] = _Restore(int(offset))
                 continue
             if offset is not None:
                 await self._carry_over(topic, partition, cluster.decode())
-            await self._clear(partition)
+            restores[partition] = _Restore(NOTHING, await self._clear(partition))
+        return restores
 
     async def _carry_over(self, topic: str, partition: int, old_cluster: str) -> None:
         """Send the state to the new changelog, as :mod:`tables.stores.wiped` does. What is embedded lives for a run."""
@@ -218,13 +244,19 @@ class Store(base.Store):  # type: ignore[misc]
         )
         await deliver(self.app.settings, records)
 
-    async def _clear(self, partition: int) -> None:
+    async def _clear(self, partition: int) -> str:
+        """Empty a partition; return the token of the one restore that may claim to fill it."""
+        token = uuid.uuid4().hex
+        # The token first: no other restore, here or of an owner before, may claim what is deleted from here on.
+        meta = self._key(keys.table_meta, partition)
+        await self._answer(self._client.hset(meta, "restore", token))
+        await self._answer(self._client.hdel(meta, "cluster", "offset"))
         markets = self._key(keys.table_markets, partition)
         names = [name.decode() for name in await self._answer(self._client.smembers(markets))]
-        found = [self._key(keys.table_market, partition, name) for name in names]
-        found += [markets, self._key(keys.table_meta, partition)]
+        found = [*(self._key(keys.table_market, partition, name) for name in names), markets]
         for at in range(0, len(found), MAX_KEYS_A_DELETE):
             await self._answer(self._client.unlink(*found[at : at + MAX_KEYS_A_DELETE]))
+        return token
 
     async def _check_policy(self) -> None:
         """Raise :class:`Fatal` where Redis drops whatever it likes when it is full."""
@@ -236,7 +268,7 @@ class Store(base.Store):  # type: ignore[misc]
                 "set it to noeviction or volatile-ttl"
             )
 
-    async def _save(self, partition: int, items: Items, reached: int | None, *, anew: bool = False) -> None:
+    async def _save(self, partition: int, items: Items, reached: int | None, token: str = "") -> None:
         by_market: dict[str, list[tuple[str, bytes]]] = {}
         for key, value in items.items():
             market, _, field = key.decode().rpartition("|")
@@ -245,7 +277,7 @@ class Store(base.Store):  # type: ignore[misc]
         for number, part in enumerate(parts, 1):
             # The offset is stored with the last values: a save that was cut short stands for none.
             is_last = number == len(parts) and reached is not None
-            arguments: list[Any] = [reached if is_last else "", "anew" if anew else ""]
+            arguments: list[Any] = [reached if is_last else "", token]
             market_keys = []
             for market, values in part:
                 market_keys.append(self._key(keys.table_market, partition, market))

@@ -12,7 +12,7 @@ from streams.redis_link import Script
 LOST: Final = b"lost"
 
 _IS_LOST: Final = """
-local stored = redis.call('HMGET', KEYS[1], 'cluster', 'offset')
+local stored = redis.call('HMGET', KEYS[1], 'cluster', 'offset', 'restore')
 local is_lost = stored[1] ~= ARGV[1] or not stored[2] or tonumber(stored[2]) < tonumber(ARGV[2])
 """
 
@@ -29,11 +29,11 @@ return redis.call('SMEMBERS', KEYS[2])
 """)
 
 # KEYS: meta, markets, then one a market. ARGV: cluster, changelog offset known to be stored, changelog offset reached
-# with these values ("" where more follow), "anew" where nothing need be there yet; then for each market its name and
-# the number of its values, and for each of those field, source offset and stored value. Of two values of a field the
-# one with the higher source offset stays. Returns the changelog offset stored.
+# with these values ("" where more follow), the token of a restore that found nothing ("" otherwise); then for each
+# market its name and the number of its values, and for each of those field, source offset and stored value. Of two
+# values of a field the one with the higher source offset stays. Returns the changelog offset stored.
 SAVE: Final = Script(f"""{_IS_LOST}
-if is_lost and (ARGV[4] ~= 'anew' or stored[2]) then return 'lost' end
+if is_lost and (ARGV[4] == '' or stored[3] ~= ARGV[4]) then return 'lost' end
 local at = 5
 for i = 3, #KEYS do
   redis.call('SADD', KEYS[2], ARGV[at])
@@ -50,5 +50,6 @@ local reached = tonumber(ARGV[3])
 if not reached then return end
 if stored[2] then reached = math.max(reached, tonumber(stored[2])) end
 redis.call('HSET', KEYS[1], 'cluster', ARGV[1], 'offset', string.format('%.0f', reached))
+redis.call('HDEL', KEYS[1], 'restore')
 return reached
 """)

@@ -68,30 +68,48 @@ class Owner:
         self.replayed = 0
         self._app = app
         self._changelog = changelog
+        # How far Faust has read each changelog; a rebalance that leaves the partition here does not change it.
+        self._read: dict[TP, int] = {}
 
     async def take_over(self, *partitions: int, batch: int = 1000) -> None:
         """Do what Faust does when partitions are assigned."""
+        await self.rebalance(*partitions)
+        await self.recover(*partitions, batch=batch)
+
+    async def rebalance(self, *partitions: int) -> None:
+        """Assign partitions; nothing is read yet."""
         places = {TP(TOPIC, partition) for partition in partitions}
         self._app.assignor.assigned_actives = lambda: places
         self._app.assignor.assigned_standbys = set
+        self._read = {place: offset for place, offset in self._read.items() if place in places}
         await self.store.on_rebalance(places, set(), places)
-        await self.recover(*partitions, batch=batch)
 
     async def recover(self, *partitions: int, batch: int = 1000) -> None:
         """Replay what the store lacks."""
-        places = {TP(TOPIC, partition) for partition in partitions}
-        for place in sorted(places):
-            persisted = self.store.persisted_offset(place)
-            start = 0 if persisted is None else persisted + 1
-            events = [
-                SimpleNamespace(message=SimpleNamespace(tp=place, partition=place.partition, offset=o, key=k, value=v))
-                for o, (k, v) in list(enumerate(self._changelog.records[place.partition]))[start:]
-            ]
-            self.replayed += len(events)
-            for at in range(0, len(events), batch):
-                self.store.apply_changelog_batch(events[at : at + batch], None, None)
+        for partition in sorted(partitions):
+            self.read(partition, batch=batch)
+        await self.complete(*partitions)
+
+    def read(self, partition: int, batch: int = 1000, *, most: int | None = None) -> None:
+        """Read a partition's changelog from where Faust does, ``most`` records of it or all."""
+        place = TP(TOPIC, partition)
+        persisted = self.store.persisted_offset(place)
+        if persisted is not None:
+            self._read[place] = persisted
+        start = self._read.get(place, -1) + 1
+        events = [
+            SimpleNamespace(message=SimpleNamespace(tp=place, partition=partition, offset=o, key=k, value=v))
+            for o, (k, v) in list(enumerate(self._changelog.records[partition]))[start:][:most]
+        ]
+        self.replayed += len(events)
+        self._read[place] = start + len(events) - 1
+        for at in range(0, len(events), batch):
+            self.store.apply_changelog_batch(events[at : at + batch], None, None)
         self.store.apply_changelog_batch([], None, None)
-        await self.store.on_recovery_completed(places, set())
+
+    async def complete(self, *partitions: int) -> None:
+        """End a restore."""
+        await self.store.on_recovery_completed({TP(TOPIC, partition) for partition in partitions}, set())
 
     async def write(self, items: dict[bytes, bytes], partition: int = 0) -> None:
         """Do what a flush does."""

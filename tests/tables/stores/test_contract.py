@@ -179,6 +179,26 @@ class TestRestore:
         await owner.take_over(0, 1)
         assert await owner.heads("BTC/USD", 1) == item("BTC/USD", 2)
 
+    @pytest.mark.parametrize("held", [0, 3])
+    async def test_a_rebalance_during_a_restore_loses_nothing(
+        self, kind: str, new_owner: OwnerFactory, changelog: Changelog, held: int
+    ) -> None:
+        """The partition stays, of which half is read; its store was empty, or had the first ``held`` records."""
+        names = [f"S{number}/USD" for number in range(8)]
+        first = await new_owner(kind, 0)
+        for name in names[:held]:
+            await first.write(item(name, 1))
+        await first.store.stop()
+        for name in names[held:]:
+            changelog.write(item(name, 1))
+        owner = await new_owner(kind)
+        for most in (2, 1):
+            await owner.rebalance(0)
+            owner.read(0, most=most)
+        await owner.take_over(0)
+        for name in names:
+            assert await owner.heads(name) == item(name, 1)
+
 
 def test_every_kind_is_registered_with_faust() -> None:
     """In the entry-point group that Faust's own drivers are in."""

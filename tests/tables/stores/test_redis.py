@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -228,10 +229,103 @@ class TestLostState:
             await owner.take_over(0)
         monkeypatch.setattr(redis_store, "evaluate", evaluate)
         assert len(server.keys("*:market:*")) == 6
-        assert not server.exists(META)
+        assert not server.hexists(META, "offset")
         heir = await new_owner("redis", 0)
         assert heir.replayed == 9
         assert len(await heir.store.markets(0)) == 9
+
+
+class TestRestoresCutShort:
+    """A restore of an empty Redis is written in parts, and may be overtaken between two of them."""
+
+    @pytest.fixture(autouse=True)
+    def gate(self, changelog: Changelog, monkeypatch: pytest.MonkeyPatch) -> "Gate":
+        """Give the gate before the second of five parts of a restore."""
+        monkeypatch.setattr(redis_store, "MAX_VALUES_A_CALL", 2)
+        for number in range(9):
+            changelog.write(item(f"S{number}/USD", number))
+        gate = Gate()
+        monkeypatch.setattr(redis_store, "evaluate", gate.evaluate)
+        return gate
+
+    async def test_a_restore_that_outlives_its_rebalance_does_not_mix_with_the_next(
+        self, new_owner: OwnerFactory, gate: "Gate"
+    ) -> None:
+        """Faust does not end what follows a restore when the next rebalance begins."""
+        owner = await new_owner("redis")
+        await owner.rebalance(0)
+        owner.read(0)
+        writing = asyncio.create_task(owner.complete(0))
+        await gate.reached.wait()
+        rebalance = asyncio.create_task(owner.rebalance(0))
+        await asyncio.sleep(0.05)
+        gate.open.set()
+        await rebalance
+        await writing
+        owner.read(0, most=3)
+        heir = await new_owner("redis", 0)
+        assert len(await heir.store.markets(0)) == 9
+
+    async def test_what_another_partition_has_read_since_is_not_taken_for_all_of_it(
+        self, new_owner: OwnerFactory, gate: "Gate", changelog: Changelog
+    ) -> None:
+        """The restore before goes from one partition to the next, where another has begun."""
+        for number in range(9):
+            changelog.write(item(f"S{number}/USD", number), partition=1)
+        owner = await new_owner("redis")
+        await owner.rebalance(0, 1)
+        owner.read(0)
+        owner.read(1)
+        writing = asyncio.create_task(owner.complete(0, 1))
+        await gate.reached.wait()
+        rebalance = asyncio.create_task(owner.rebalance(0, 1))
+        await asyncio.sleep(0.05)
+        gate.open.set()
+        await rebalance
+        owner.read(1, most=3)
+        await writing
+        await owner.recover(0, 1)
+        assert len(await owner.store.markets(1)) == 9
+
+    @pytest.mark.parametrize("how", ["moved", "emptied"])
+    async def test_no_restore_claims_what_was_deleted_since_it_began(
+        self, new_owner: OwnerFactory, gate: "Gate", server: redis.Redis, how: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """By an owner that begins another restore, and dies; or by whoever emptied Redis."""
+        owner = await new_owner("redis")
+        await owner.rebalance(0)
+        owner.read(0)
+        writing = asyncio.create_task(owner.complete(0))
+        await gate.reached.wait()
+        if how == "moved":
+            await (await new_owner("redis")).rebalance(0)
+        else:
+            server.flushall()
+        gate.open.set()
+        await writing
+        assert "has lost state of partition 0" in caplog.text
+        with pytest.raises(StoreLost):
+            await owner.store.markets(0)
+        heir = await new_owner("redis", 0)
+        assert len(await heir.store.markets(0)) == 9
+
+
+class Gate:
+    """Stops the second call of a script until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.open = asyncio.Event()
+        self._calls = 0
+        self._evaluate = redis_link.evaluate
+
+    async def evaluate(self, *arguments: Any) -> Any:
+        """Do what :func:`streams.redis_link.evaluate` does."""
+        self._calls += 1
+        if self._calls == 2:
+            self.reached.set()
+            await self.open.wait()
+        return await self._evaluate(*arguments)
 
 
 class TestOutages:
