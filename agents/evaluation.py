@@ -77,7 +77,8 @@ class Evaluator:
             if live is not None:
                 self._judge(market, run.number, live=live, outcome=outcome, partition=partition, offset=offset)
             outcome.done = run.end
-        if outcome.done == len(trades):
+        market.is_midway = outcome.done < len(trades)
+        if not market.is_midway:
             market.offset = max(market.offset, offset)
         return outcome
 

@@ -41,6 +41,7 @@ class Market:
         "_tail",
         "chunks",
         "flushed_watermark",
+        "is_midway",
         "liquidated",
         "marks",
         "offset",
@@ -61,6 +62,8 @@ class Market:
         self.watermark = -1
         self.flushed_watermark = -1
         self.offset = -1
+        # A message was counted in part: some chunks contain trades that ``offset`` does not tell of.
+        self.is_midway = False
         self.received_us = 0
         self.marks: dict[str, list[Mark]] = {}
         self.volume = 0
@@ -220,8 +223,14 @@ class Market:
         return self.watermark > self.flushed_watermark and number - self.flushed_watermark > self.span.slack
 
     def take_dirty(self) -> tuple[Head, list[Chunk]]:
-        """Return what changed since the last call, stamped with the offset it contains."""
-        dirty, self._dirty = self._dirty, set()
+        """Return what changed since the last call, stamped with the offset it contains.
+
+        What is taken in the middle of a message is taken again, with the offset of the whole: until then a worker
+        that was frozen before it may put back, under the same offset, a chunk without its trades.
+        """
+        dirty = self._dirty
+        if not self.is_midway:
+            self._dirty = set()
         for marks in self.marks.values():
             forget(marks, self.oldest)
         changed = [self.chunks[at] for at in sorted(dirty) if at in self.chunks]

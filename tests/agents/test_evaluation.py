@@ -108,6 +108,29 @@ def test_a_silence_as_long_as_the_ring_takes_nothing_from_what_came_before() -> 
     assert len(rows(replica)) == 1
 
 
+def test_an_owner_that_was_frozen_takes_nothing_from_a_message_flushed_in_its_middle() -> None:
+    """It wakes with the message before that one, and writes behind all that its successor has written."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    for seconds in (0, 1, 1, 400):
+        tape.wait(seconds).trade(600_000)
+    trades = records(tape.trades)
+    log = [frame for part in (trades[:1], trades[1:2], trades[2:]) for frame in frames_of(part, 2)]
+    first = Replica(log, slack=200).run(until=1)
+    first.flush()
+
+    def owner() -> Replica:
+        replica = Replica(log, slack=200)
+        replica.durable, replica.committed = first.durable, 1
+        replica.start()
+        return replica
+
+    frozen = owner().run(until=2)
+    owner().run()
+    frozen.flush()
+    ours, theirs = windows(owner(), Oracle(tape.trades))
+    assert ours == theirs
+
+
 def test_sending_a_recording_twice_changes_nothing() -> None:
     trades = SCENARIOS["burst"](1)
     once = Replica(frames_of(records(trades), 7)).run()

@@ -239,6 +239,18 @@ def test_only_what_changed_is_written() -> None:
     assert market.take_dirty()[1] == []
 
 
+def test_what_is_flushed_in_the_middle_of_a_message_is_written_again_with_its_offset() -> None:
+    """Until then it has the offset of the message before, as a chunk without these trades has too."""
+    market = a_market()
+    add(market, START, 1, 1)
+    market.is_midway = True
+    assert [chunk.offset for chunk in market.take_dirty()[1]] == [0]
+    add(market, START + CHUNK_PANES, 2, 1)
+    market.is_midway = False
+    assert [chunk.offset for chunk in market.take_dirty()[1]] == [1, 1]
+    assert market.take_dirty()[1] == []
+
+
 def test_processing_a_trade_again_writes_its_pane_again() -> None:
     """Local state can be ahead of the changelog: a replay must bring the changelog up to it."""
     market = a_market()
