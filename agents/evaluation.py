@@ -89,8 +89,9 @@ class Evaluator:
             if number == market.watermark:
                 sums = iter([(number, market.volume, market.liquidated)])
             else:
-                # A trade came late: every later window that holds it may have crossed now.
-                sums = market.sums(number, min(number + self.window - 1, market.watermark))
+                # A trade came late: every later window that holds it, and is still whole, may have crossed now.
+                kept_from = market.oldest + self.window - 1
+                sums = market.sums(max(number, kept_from), min(number + self.window - 1, market.watermark))
             for pane, volume, liquidated in sums:
                 severity = rule.severity(liquidated if rule is self.rules.futures else volume)
                 if severity:

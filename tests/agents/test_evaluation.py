@@ -131,6 +131,24 @@ def test_an_owner_that_was_frozen_takes_nothing_from_a_message_flushed_in_its_mi
     assert ours == theirs
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_late_trade_is_judged_only_in_windows_that_are_kept_whole(*, whole: bool) -> None:
+    """The rest lack trades that counted: their figures would be wrong, and whether they cross a guess."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    replica = Replica([])
+    span = replica.span
+    late_at = span.window + 50 if whole else span.window + 49
+    tape.trade(500_000)
+    tape.wait(late_at).trade(1_100_000)
+    tape.wait(span.retention + 50 - late_at).trade(1)
+    early, late, newest = records(tape.trades)
+    replica.log = frames_of([early, newest, late], 1)
+    replica.run()
+    assert replica.late == 0
+    assert rows(replica) == (Oracle(tape.trades).alerts() if whole else [])
+    assert len(rows(replica)) == whole
+
+
 def test_sending_a_recording_twice_changes_nothing() -> None:
     trades = SCENARIOS["burst"](1)
     once = Replica(frames_of(records(trades), 7)).run()
