@@ -133,6 +133,14 @@ class Keeper:
         if partition in self._preloaded:
             return
         self._preloaded.add(partition)
+        try:
+            await self._load_all(partition)
+        except BaseException:
+            # The store failed, or the page that asked has gone: whoever asks next begins again.
+            self._preloaded.discard(partition)
+            raise
+
+    async def _load_all(self, partition: int) -> None:
         markets = self._partitions.setdefault(partition, {})
         for venue, symbol in sorted(await self._answered(lambda store: store.markets(partition))):
             if self._partitions.get(partition) is not markets:

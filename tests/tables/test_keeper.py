@@ -10,7 +10,7 @@ import pytest
 from streams.outbound import Outbound, Record
 from streams.records import Alert
 from tables import keeper as keeper_module
-from tables.chunks import HEAD, decode_chunk, decode_head, prefix
+from tables.chunks import HEAD, CorruptState, decode_chunk, decode_head, prefix
 from tables.keeper import Keeper, TooManyMarkets
 from tables.state import Market, Span
 from tests.agents.factories import an_alert
@@ -371,6 +371,30 @@ async def test_preloading_brings_markets_that_do_not_trade() -> None:
     assert live in [market for _, market in again.keeper.markets()]
     await again.keeper.flush()
     assert {record.key.split(b"|")[1] for record in again.broker.of(CHANGELOG)} == {b"A/USD"}
+
+
+@pytest.mark.parametrize("how", ["failed", "cancelled"])
+async def test_a_preload_cut_short_is_begun_again(how: str) -> None:
+    """Else the markets it had not come to would be on no page until they trade."""
+    worker = Worker()
+    for symbol in ("A/USD", "B/USD", "C/USD"):
+        await worker.trade(symbol, 0)
+    await worker.keeper.flush()
+    again = Worker(state=worker.state)
+    preload = asyncio.create_task(again.keeper.preload(0))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    if how == "failed":
+        kept, again.state.items[0] = again.state.items[0], {b"kraken_spot|B/USD|head": b"broken"}
+        with pytest.raises(CorruptState):
+            await preload
+        again.state.items[0] = kept
+    else:
+        preload.cancel()
+        await asyncio.gather(preload, return_exceptions=True)
+    assert len(list(again.keeper.markets())) < 3
+    await again.keeper.preload(0)
+    assert len(list(again.keeper.markets())) == 3
 
 
 @pytest.mark.parametrize("turns", range(6))
