@@ -6,7 +6,7 @@ Topics, the table and the agents are declared here and nowhere else; what they d
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 import faust
@@ -30,7 +30,7 @@ from streams.outbound import Outbound, Record
 from streams.partitioning import partition_of
 from streams.preflight import advertised_host, check_data_dir, check_port
 from streams.records import Alert
-from streams.recovery import TableManager
+from streams.recovery import FlowControl, TableManager
 from streams.replaced import BrokerWatch
 from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
@@ -137,6 +137,11 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         self.live_windows: LiveWindows | None = None
         self.broker_watch = BrokerWatch(conf_, self.panes.changelog_topic_name, lambda: self.keeper.reached, die)
         self.source_topics = frozenset({TRADES, ALERTS})
+
+    @cached_property
+    def flow_control(self) -> FlowControl:
+        """The flow of messages into the queues of streams."""
+        return FlowControl(loop=self.loop)
 
     def _new_transport(self) -> Any:
         return Transport(self.conf.broker_consumer, self, loop=self.loop)

@@ -1,13 +1,27 @@
-"""Faust's recovery of tables, which ends the worker where it gives up, instead of leaving it unready without a word."""
+"""Faust's recovery of tables, which ends the worker where it gives up, and loses nothing that was taken meanwhile."""
 
 from typing import Any
 
 from faust.tables import TableManager as FaustTableManager
 from faust.tables.recovery import Recovery as FaustRecovery
 from faust.tables.recovery import ServiceStopped
+from mode.utils.queues import FlowControlEvent
 from mode.utils.times import Seconds, want_seconds
 
 from streams.errors import Outage
+
+
+class FlowControl(FlowControlEvent):  # type: ignore[misc]
+    """Faust's flow of messages to its queues, which empties them only where it was suspended before it goes on.
+
+    A recovery lets the flow go on up to three times, the last time after the partitions were sought. What has been
+    taken of them by then is not fetched again, and no more are the records that a standby is to apply.
+    """
+
+    def resume(self) -> None:
+        """Let messages through. What was queued before they were held back belongs to another assignment: drop it."""
+        if not self.is_active():
+            super().resume()
 
 
 class Recovery(FaustRecovery):  # type: ignore[misc]

@@ -1,14 +1,17 @@
-"""A rebalance whose broker does not answer."""
+"""A rebalance whose broker does not answer, and what its recovery leaves in the queues."""
 
 import asyncio
+from pathlib import Path
 from typing import cast
 
 import faust
 import pytest
 from faust.tables.recovery import ServiceStopped
 
+from streams.app import create_app
 from streams.errors import Outage
 from streams.recovery import Recovery, TableManager
+from streams.settings import load_settings
 
 
 @pytest.fixture
@@ -29,3 +32,23 @@ async def test_an_order_to_stop_is_one(recovery: Recovery) -> None:
     recovery._stopped.set()
     with pytest.raises(ServiceStopped):
         await recovery._wait(asyncio.Event().wait(), timeout=5)
+
+
+async def test_queues_are_emptied_when_the_flow_goes_on_and_not_again(tmp_path: Path) -> None:
+    """A recovery lets it go on repeatedly; meanwhile standbys have records to apply, and streams messages."""
+    app = create_app(load_settings(data_dir=tmp_path, table_store="memory://", web_port=0))
+    queues = [app.FlowControlQueue(maxsize=10, clear_on_resume=True), app.tables.changelog_queue]
+    for queue in queues:
+        queue.put_nowait("of another assignment")
+    app.flow_control.resume()
+    assert [queue.qsize() for queue in queues] == [0, 0]
+    for queue in queues:
+        await queue.put("taken")
+    app.flow_control.resume()
+    assert [queue.get_nowait() for queue in queues] == ["taken", "taken"]
+    app.flow_control.suspend()
+    assert not app.flow_control.is_active()
+    for queue in queues:
+        queue.put_nowait("before it is suspended")
+    app.flow_control.clear()
+    assert [queue.qsize() for queue in queues] == [0, 0]

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from faust.types import TP
 from pydantic import SecretStr
 
+from agents.monitor import Message
 from streams.app import MonitorApp, create_app
 from streams.broker import MAX_RECORD_BYTES
 from streams.continuity import Step
@@ -188,6 +190,40 @@ async def test_a_seek_that_fails_in_the_middle_of_work_ends_the_worker(
     else:
         assert code == 0, seeking.tail()
         assert "it failed" in seeking.log_text()
+
+
+async def test_what_is_taken_between_the_seek_and_the_end_of_a_recovery_is_handled(
+    worker: MonitorApp, kafka: RealKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in the queues already when the recovery lets the flow go on for the last time, and nobody seeks again."""
+    consumer, handle_message, may_go_on = worker.consumer, worker.market_monitor.handle, asyncio.Event()
+    await until(lambda: not worker.rebalancing)
+    await handle(worker, kafka)
+    await consumer.commit()
+    before, place, seek = counted(), (await committed(kafka)).get(PLACE, 0), consumer.perform_seek
+
+    def has_read(offset: int) -> bool:
+        return bool(consumer._read_offset[PLACE] == offset)
+
+    async def held(message: Message) -> None:
+        await may_go_on.wait()
+        await handle_message(message)
+
+    async def sought_and_taken() -> None:
+        await seek()
+        for taken in range(place, place + 3):
+            await publish(kafka, frame_of([spot(next(NUMBERS))]))
+            await until(partial(has_read, taken))
+
+    monkeypatch.setattr(worker.market_monitor, "handle", held)
+    monkeypatch.setattr(consumer, "perform_seek", sought_and_taken)
+    try:
+        await worker.tables.recovery.on_recovery_completed(worker.consumer_generation_id)
+    finally:
+        may_go_on.set()
+    await until(lambda: counted() == before + 3 and not consumer.unacked)
+    await consumer.commit()
+    assert (await committed(kafka))[PLACE] == place + 3
 
 
 async def test_a_record_that_the_broker_will_never_take_is_said_to_be_one(worker: MonitorApp) -> None:
