@@ -220,11 +220,14 @@ class MonitorApp(faust.App):  # type: ignore[misc]
 
     async def _carry_over(self) -> None:
         changelog = self.panes.changelog_topic_name
+        cluster = await broker.until_served(self.settings, lambda: broker.cluster_id(self.settings))
         ends = await broker.until_served(self.settings, lambda: broker.end_offsets(self.settings, changelog))
         producer = await broker.until_served(self.settings, lambda: broker.open_producer(self.settings))
         try:
             outbound = Outbound(lambda record: producer.send(record.topic, record.value, record.key, record.partition))
-            await self._to_store(carry_over(self.conf.tabledir, self.panes.name, changelog, ends, outbound.deliver))
+            await self._to_store(
+                carry_over(self.conf.tabledir, self.panes.name, changelog, cluster, ends, outbound.deliver)
+            )
         finally:
             await producer.stop()
 

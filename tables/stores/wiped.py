@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 OFFSET_KEY: Final = b"__faust\0offset__"
 ASIDE: Final = ".before-"
+CLUSTER: Final = ".cluster"
 
 # Beyond any offset, and small enough that a thousand replaced brokers still fit 63 bits.
 OLD_LOG: Final = 2**52
@@ -28,16 +29,21 @@ OLD_LOG: Final = 2**52
 Deliver = Callable[[list[Record]], Awaitable[object]]
 
 
-async def carry_over(directory: Path, table: str, changelog: str, ends: Mapping[int, int], deliver: Deliver) -> int:
-    """Send the state of databases that are ahead of their changelog to it, and move them aside; return how many.
+async def carry_over(
+    directory: Path, table: str, changelog: str, cluster: str, ends: Mapping[int, int], deliver: Deliver
+) -> int:
+    """Send the state of databases that another broker's changelog made to this one's, and move them aside.
 
-    ``directory`` holds Faust's databases, ``ends`` the end offset of each partition of the changelog; ``deliver``
-    returns when the broker has the records.
+    Those are all where ``cluster`` is not the name that the last call left in ``directory``, which holds Faust's
+    databases; and any that is ahead of its changelog: a new broker may have an old one's name. ``ends`` is the end
+    offset of each partition of the changelog; ``deliver`` returns when the broker has the records. Return how many
+    were moved.
     """
     moved = 0
+    is_other = _cluster_of(directory, table) not in (None, cluster)
     for partition, path in _databases(directory, table):
         persisted, items = _read(path)
-        if persisted < ends.get(partition, 0):
+        if persisted < ends.get(partition, 0) and not is_other:
             continue
         log.warning(
             "the broker was replaced: partition %d of the table %s is at changelog offset %d and the changelog ends "
@@ -51,7 +57,18 @@ async def carry_over(directory: Path, table: str, changelog: str, ends: Mapping[
         await deliver([Record(changelog, key, shifted(value, -OLD_LOG), partition) for key, value in items])
         _move_aside(path)
         moved += 1
+    _keep_cluster(directory, table, cluster)
     return moved
+
+
+def _cluster_of(directory: Path, table: str) -> str | None:
+    path = directory / f"{table}{CLUSTER}"
+    return path.read_text() if path.exists() else None
+
+
+def _keep_cluster(directory: Path, table: str, cluster: str) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{table}{CLUSTER}").write_text(cluster)
 
 
 def _databases(directory: Path, table: str) -> list[tuple[int, Path]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from rocksdict import Options, Rdict
 
+from streams.errors import Outage
 from streams.outbound import Record
 from tables.chunks import Chunk, Head, decode_chunk, decode_head, encode, offset_of
 from tables.stores.base import newer
@@ -41,9 +42,9 @@ class Sent:
 
 async def test_state_of_a_replaced_broker_is_carried_over_and_moved_aside(tmp_path: Path) -> None:
     path, sent = database(tmp_path, 2, 500), Sent()
-    assert await carry_over(tmp_path, "panes", "changelog", {2: 0}, sent.deliver) == 1
+    assert await carry_over(tmp_path, "panes", "changelog", "new", {2: 0}, sent.deliver) == 1
     assert not path.exists()
-    assert [aside.name.startswith("panes-2.db.before-") for aside in tmp_path.iterdir()] == [True]
+    assert [aside.name.startswith("panes-2.db.before-") for aside in tmp_path.glob("panes-2*")] == [True]
     found = {record.key: record.value for record in sent.records}
     assert found.keys() == ITEMS.keys()
     assert {record.partition for record in sent.records} == {2}
@@ -58,13 +59,39 @@ async def test_state_of_a_replaced_broker_is_carried_over_and_moved_aside(tmp_pa
 @pytest.mark.parametrize("end", [501, 900])
 async def test_a_database_within_its_changelog_stays(tmp_path: Path, end: int) -> None:
     path, sent = database(tmp_path, 0, 500), Sent()
-    assert await carry_over(tmp_path, "panes", "changelog", {0: end}, sent.deliver) == 0
+    assert await carry_over(tmp_path, "panes", "changelog", "new", {0: end}, sent.deliver) == 0
     assert path.exists()
     assert sent.records == []
+
+
+async def test_what_another_worker_has_carried_over_hides_no_state_of_the_old_broker(tmp_path: Path) -> None:
+    """The new changelog may already be longer than the old one was when this worker comes."""
+    path, sent = database(tmp_path, 0, 500), Sent()
+    assert await carry_over(tmp_path, "panes", "changelog", "old", {0: 501}, sent.deliver) == 0
+    assert await carry_over(tmp_path, "panes", "changelog", "new", {0: 800}, sent.deliver) == 1
+    assert not path.exists()
+    assert {record.key: record.value for record in sent.records}.keys() == ITEMS.keys()
+    assert all(offset_of(record.value) < 0 for record in sent.records)
+    path = database(tmp_path, 0, 500)
+    assert await carry_over(tmp_path, "panes", "changelog", "new", {0: 1300}, sent.deliver) == 0
+    assert path.exists()
+
+
+async def test_a_broker_that_is_lost_in_the_middle_is_carried_over_to_again(tmp_path: Path) -> None:
+    """Nothing is taken for this broker's before all of it is there."""
+    database(tmp_path, 0, 500)
+    assert await carry_over(tmp_path, "panes", "changelog", "old", {0: 501}, Sent().deliver) == 0
+
+    async def lost(_: object) -> None:
+        raise Outage("away")
+
+    with pytest.raises(Outage):
+        await carry_over(tmp_path, "panes", "changelog", "new", {0: 800}, lost)
+    assert await carry_over(tmp_path, "panes", "changelog", "new", {0: 800}, Sent().deliver) == 1
 
 
 async def test_only_the_last_one_moved_aside_is_kept(tmp_path: Path) -> None:
     (tmp_path / "panes-1.db.before-1000").mkdir()
     database(tmp_path, 1, 10)
-    await carry_over(tmp_path, "panes", "changelog", {1: 3}, Sent().deliver)
-    assert len(list(tmp_path.iterdir())) == 1
+    await carry_over(tmp_path, "panes", "changelog", "new", {1: 3}, Sent().deliver)
+    assert len(list(tmp_path.glob("panes-1*"))) == 1
