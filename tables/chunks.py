@@ -30,11 +30,15 @@ class Chunk(msgspec.Struct, array_like=True):
 
 
 class Head(msgspec.Struct, array_like=True):
-    """What a market remembers besides panes: its clock (``watermark``, the greatest pane seen) and alerts by rule."""
+    """What a market remembers besides panes: its clock (``watermark``, the greatest pane seen) and alerts by rule.
+
+    ``chunks`` are the numbers of those written behind it: where one is older than the head, the flush was cut short.
+    """
 
     offset: int
     watermark: int
     marks: dict[str, list[Mark]]
+    chunks: list[int] = []
 
 
 class CorruptState(MonitorError):

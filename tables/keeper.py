@@ -212,10 +212,11 @@ class Keeper:
         items = {}
         for market in touched:
             head, chunks = market.take_dirty()
+            # The head first: a replay over chunks without what it says of their alerts could raise others.
+            items[head_key(market.venue, market.symbol)] = encode(head)
             for chunk in chunks:
                 slot = chunk.number % self._span.slots
                 items[chunk_key(market.venue, market.symbol, slot)] = encode(chunk)
-            items[head_key(market.venue, market.symbol)] = encode(head)
         return items
 
     async def _write(self, partition: int) -> None:

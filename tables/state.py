@@ -77,7 +77,6 @@ class Market:
     def restore(self, head: Head | None, chunks: Iterable[Chunk]) -> None:
         """Take over stored state; chunks that have left what is kept are ignored."""
         if head is not None:
-            self.offset = head.offset
             self.watermark = self.flushed_watermark = head.watermark
             self.marks = head.marks
         self.chunks = {
@@ -85,6 +84,10 @@ class Market:
             for chunk in sorted(chunks, key=lambda chunk: chunk.number)
             if chunk.number >= self.oldest // CHUNK_PANES
         }
+        if head is not None:
+            # Where the flush was cut short behind its head, what is written next must not claim the chunks it lacked.
+            held = [self.chunks[at].offset if at in self.chunks else -1 for at in head.chunks]
+            self.offset = min([head.offset, *held])
         self._numbers = [
             number * CHUNK_PANES + n
             for number, chunk in self.chunks.items()
@@ -236,4 +239,4 @@ class Market:
         changed = [self.chunks[at] for at in sorted(dirty) if at in self.chunks]
         for chunk in changed:
             chunk.offset = self.offset
-        return Head(self.offset, self.watermark, self.marks), changed
+        return Head(self.offset, self.watermark, self.marks, [chunk.number for chunk in changed]), changed

@@ -110,8 +110,8 @@ class Replica:
         writes: list[tuple[bytes, bytes]] = []
         for market in self.markets.values():
             head, chunks = market.take_dirty()
-            writes += [(chunk_key(market.venue, market.symbol, c.number % self.span.slots), encode(c)) for c in chunks]
             writes.append((head_key(market.venue, market.symbol), encode(head)))
+            writes += [(chunk_key(market.venue, market.symbol, c.number % self.span.slots), encode(c)) for c in chunks]
             market.flushed_watermark = market.watermark
         if dies is not None:
             if dies.random() < 0.3:

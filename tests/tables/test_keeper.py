@@ -115,6 +115,26 @@ async def test_alerts_first_then_the_changelog_then_the_store() -> None:
     assert worker.stored() == {"A/USD": 1}
 
 
+async def test_a_market_head_is_written_before_its_chunks() -> None:
+    """A worker may be killed between them: a replay over the chunks must know which alerts they have raised."""
+    worker = Worker()
+    await worker.trade("A/USD", 0)
+    worker.broker.hold()
+    flush = asyncio.create_task(worker.keeper.flush())
+    await until(lambda: worker.broker.waiting)
+    flush.cancel()
+    await asyncio.gather(flush, return_exceptions=True)
+    worker.broker.waiting.clear()
+    worker.broker.release()
+    for symbol, second in (("B/USD", 0), ("A/USD", 40), ("B/USD", 40)):
+        await worker.trade(symbol, second)
+    await worker.keeper.flush()
+    keys = [record.key.decode() for record in worker.broker.of(CHANGELOG)]
+    for symbol in ("A/USD", "B/USD"):
+        written = [key for key in keys if f"|{symbol}|" in key]
+        assert [key.endswith(HEAD) for key in written] == [True, False, False]
+
+
 async def test_the_store_knows_how_much_of_the_changelog_it_holds() -> None:
     """A restart restores from there."""
     worker = Worker()

@@ -286,6 +286,23 @@ def test_chunks_without_a_head_are_taken_over_by_the_next_trade() -> None:
     assert market.volume == 10 * 3 + 2
 
 
+@pytest.mark.parametrize(("stored", "offset"), [("none", -1), ("an old and a new", 0), ("both", 1)])
+def test_a_flush_cut_short_behind_its_head_claims_only_what_its_chunks_contain(stored: str, offset: int) -> None:
+    """Else a replay's chunks would get the head's offset before they contain it."""
+    market = a_market()
+    add(market, START, 1, 5)
+    (old,) = [decode_chunk(b"", encode(chunk)) for chunk in market.take_dirty()[1]]
+    add(market, START, 2, 5)
+    add(market, START + CHUNK_PANES, 3, 5)
+    market.offset = 1
+    head, (one, two) = market.take_dirty()
+    again = a_market()
+    again.restore(
+        decode_head(b"", encode(head)), {"none": [], "an old and a new": [old, two], "both": [one, two]}[stored]
+    )
+    assert (again.offset, again.watermark) == (offset, START + CHUNK_PANES)
+
+
 def test_stale_chunks_of_the_ring_are_ignored() -> None:
     """A slot that was not overwritten yet holds panes that have long left."""
     market = a_market()
@@ -302,7 +319,7 @@ def test_marks_are_stored_and_forgotten_with_their_panes() -> None:
     add(market, START, 1, 1)
     market.marks = {"volume": [Mark(START - 500, 1, START - 500), Mark(START, 1, START)]}
     head, _ = market.take_dirty()
-    assert head == Head(0, START, {"volume": [Mark(START, 1, START)]})
+    assert head == Head(0, START, {"volume": [Mark(START, 1, START)]}, [START // CHUNK_PANES])
     again = a_market()
     again.restore(decode_head(b"", encode(head)), [Chunk(0, 0, [None] * CHUNK_PANES)])
     assert again.marks == market.marks
