@@ -17,7 +17,7 @@ from tests.recordings import Tape
 log = logging.getLogger(__name__)
 
 MARKETS = 12
-MOVES = 6
+MOVES = 4
 # A rebalance takes a second or two from the first worker that is not ready to the last that is.
 BURST_SECONDS = 3
 
