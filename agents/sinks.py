@@ -14,7 +14,6 @@ from agents.postgres import open_pool
 from agents.recorder import Recorder, decode_alert, retry_outage
 from agents.retry import stopped_within
 from agents.window_stats import WindowSample, WindowStats
-from streams.endings import die_of_bug
 from streams.errors import BadRecord, Fatal, Outage
 from streams.settings import Settings
 
@@ -67,10 +66,6 @@ class Sinks:
             await self._run()
         except Fatal as error:
             self._on_fatal(error)
-        except Outage:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, alerts would wait for Postgres for ever
-            die_of_bug(error, "Postgres cannot be used")
 
     async def _run(self) -> None:
         self._pool = await retry_outage(lambda: open_pool(self._settings), sink=POSTGRES, stop=self._stop)

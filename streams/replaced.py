@@ -56,10 +56,6 @@ class BrokerWatch:
                 found, ends = await broker.known_ends(self._settings, self._changelog)
             except Outage:
                 pass  # a broker that is away says nothing about what it will be
-            except Exception:
-                log.exception(
-                    "the broker's name and changelog are unknown; they are asked for again in %g s", LOOK_SECONDS
-                )
             else:
                 cluster = cluster or found
                 lost = [partition for partition, offset in reached.items() if ends.get(partition, 0) <= offset]

@@ -20,7 +20,6 @@ from tables.web.rows import COLUMNS, figure_values
 log = logging.getLogger(__name__)
 
 WRITE_SECONDS: Final = 0.25
-RESTART_SECONDS: Final = 5.0
 TOUCH_SECONDS: Final = 20.0
 """How often a market is written that has not changed, so that it outlives :data:`streams.keys.WINDOW_SECONDS`."""
 
@@ -96,9 +95,8 @@ class LiveWindows:
             except Outage:
                 continue
             except Exception:
-                # A fault of the program that recurs at once must not fill the log; everything else goes on.
-                log.exception("live windows were not written; it is tried again in %g s", RESTART_SECONDS)
-                await asyncio.sleep(RESTART_SECONDS)
+                log.exception("live windows are not written any more; everything else goes on")
+                return
 
     async def _write(self, link: RedisLink) -> None:
         """Write the markets whose turn it is. Raises :class:`Outage`; they are written again when it is over."""

@@ -245,22 +245,3 @@ async def test_a_fault_in_delivery_is_said_and_delivery_begins_again(
     await until(lambda: discord.messages)
     assert "delivery to Discord failed; it begins again" in caplog.text
     assert way.fatal == []
-
-
-async def test_a_fault_of_the_program_while_postgres_opens_ends_the_process(
-    settings: Settings, way_for: Callable[[Settings], Way], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Alerts would wait for ever for a Postgres that nobody opens any more."""
-    ended: list[Exception] = []
-
-    async def broken(_: Settings) -> None:
-        raise ValueError("no such migration")
-
-    def end(error: Exception, *_: object) -> None:
-        ended.append(error)
-
-    monkeypatch.setattr(sinks_module, "open_pool", broken)
-    monkeypatch.setattr(sinks_module, "die_of_bug", end)
-    await way_for(settings).sinks.start()
-    await until(lambda: ended)
-    assert str(ended[0]) == "no such migration"

@@ -100,30 +100,6 @@ def window_of(server: redis.Redis, symbol: str) -> dict[str, str]:
     return found
 
 
-async def test_a_fault_of_the_program_passes(
-    redis_url: str, markets: Markets, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is logged, and windows are written again once it no longer strikes."""
-    struck: list[str] = []
-
-    async def strike() -> None:
-        if not struck:
-            struck.append("once")
-            raise ValueError("a market that cannot be read")
-
-    monkeypatch.setattr(live, "WRITE_SECONDS", 0.01)
-    monkeypatch.setattr(live, "RESTART_SECONDS", 0.01)
-    monkeypatch.setattr(markets, "load", strike)
-    writer = LiveWindows(live_link(load_settings(redis_url=redis_url)), markets)  # type: ignore[arg-type]
-    await writer.start()
-    try:
-        markets.trade("BTC/USD")
-        await until(lambda: window_of(server, "BTC/USD"))
-    finally:
-        await writer.stop()
-    assert struck
-
-
 @pytest.mark.usefixtures("writer")
 class TestContent:
     """What a reader finds."""
