@@ -42,18 +42,15 @@ class Continuity:
         """Return the offset wanted next. Raises :class:`KeyError` for a partition that has not begun."""
         return self._next[tp]
 
-    def fetched(self, tp: TP, first: int) -> range:
-        """Take note of where a fetch begins, before any of it can be lost. Return the offsets that the log lacks.
+    def fetched(self, tp: TP, first: int) -> None:
+        """Take note of where a fetch begins, before any of it can be lost.
 
         If it begins behind what was asked for again, the log has nothing there: retention has removed it, or those
         are a transaction's marks.
         """
-        if tp not in self._rewound:
-            return range(0)
-        self._rewound.discard(tp)
-        wanted = self._next[tp]
-        self._next[tp] = max(first, wanted)
-        return range(wanted, first)
+        if tp in self._rewound:
+            self._rewound.discard(tp)
+            self._next[tp] = max(first, self._next[tp])
 
     def judge(self, tp: TP, first: int, last: int) -> Step:
         """Say what to do with the messages ``first`` to ``last`` of one fetch."""

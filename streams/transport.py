@@ -85,7 +85,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         records = await super()._getmany(wanted, timeout)
         for tp in records or ():
             if self._is_source(tp) and records[tp]:
-                self._skip(tp, self._continuity.fetched(tp, records[tp][0].offset))
+                self._continuity.fetched(tp, records[tp][0].offset)
             if tp.topic == TRADES:
                 records[tp] = self._bundle(tp, records[tp])
         return records
@@ -114,36 +114,26 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         firsts.update((bundle.offset, first_offset(bundle)) for bundle in bundles)
         return bundles
 
-    def _skip(self, tp: TP, absent: range) -> None:
-        """Commit past offsets that the log does not hold."""
-        if absent:
-            log.warning("the broker has no offsets %d to %d of %s any more", absent[0], absent[-1], tp)
-            self._gap[tp].addi(absent.start, absent.stop)
-
     def _new_offset(self, tp: TP) -> int | None:
-        """Return the offset to commit: a bundle that was acknowledged stands for every message it held.
-
-        None where the first that is not committed yet is still open. Faust goes past that one, and where nothing was
-        committed past any number of them.
-        """
-        acked, index, committed = self._acked[tp], self._acked_index[tp], self._committed_offset[tp]
-        if not acked or committed is None:
-            return None
+        """Return the offset to commit: a bundle that was acknowledged stands for every message it held."""
         firsts = self._firsts.get(tp)
         if firsts:
+            acked, index = self._acked[tp], self._acked_index[tp]
+            committed = self._committed_offset[tp] or 0
             for last in list(acked):
                 held = [at for at in range(max(firsts.pop(last, last), committed), last) if at not in index]
                 index.update(held)
                 acked += held
-        if min(acked) > committed and not self._gap[tp].overlaps(committed):
-            return None
         offset: int | None = super()._new_offset(tp)
         return offset
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Leave gaps of the source topics to :meth:`_skip`: what Faust takes for one may have been dropped here."""
+        """Let Faust commit past offsets that the log does not hold, which it takes those within a bundle for."""
         if not self._is_source(tp):
             await super()._add_gap(tp, offset_from, offset_to)
+        elif offset_from < (first := self._first(tp, offset_to)):
+            log.warning("the broker has no offsets %d to %d of %s any more", offset_from, first - 1, tp)
+            await super()._add_gap(tp, offset_from, first - 1)
 
     async def perform_seek(self) -> None:
         """Go back to the committed offsets of all assigned partitions; to the beginning where there is none.
@@ -169,9 +159,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         fresh = [tp for tp in sources if tp not in begins]
         if fresh:
             await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, fresh))
-            earliest = await self.earliest_offsets(*fresh)
-            begins |= earliest
-            self._committed_offset.update(earliest)
+            begins |= await self.earliest_offsets(*fresh)
         for tp in self._continuity.begin(begins):
             await self._thread.rewind(tp, begins[tp])
 
