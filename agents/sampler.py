@@ -12,6 +12,7 @@ from faust.types import TP
 from agents.window_stats import WindowSample
 from streams import metrics
 from streams.settings import Settings
+from streams.tasks import cancelled
 from tables.chunks import CHUNK_PANES
 from tables.state import Market
 
@@ -89,9 +90,7 @@ class Sampler:
 
     async def stop(self) -> None:
         """Stop the clocks."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancelled(*self._tasks)
 
     async def _every(self, seconds: float, work: Any) -> None:
         while True:

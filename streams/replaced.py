@@ -8,6 +8,7 @@ from typing import Final
 from streams import broker
 from streams.errors import Fatal, Outage
 from streams.settings import Settings
+from streams.tasks import cancelled
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +46,7 @@ class BrokerWatch:
     async def stop(self) -> None:
         """End."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancelled(self._task)
 
     async def _watch(self) -> None:
         cluster = ""

@@ -13,6 +13,7 @@ from streams import keys
 from streams.errors import Outage
 from streams.redis_link import RedisLink, Script
 from streams.settings import Settings
+from streams.tasks import cancelled
 from tables.web.local import LocalMarkets
 from tables.web.rolling import Rolling
 from tables.web.rows import COLUMNS, figure_values
@@ -79,8 +80,7 @@ class LiveWindows:
     async def stop(self) -> None:
         """Stop writing."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancelled(self._task)
         if self._link is not None:
             await self._link.close()
 

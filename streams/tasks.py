@@ -1,0 +1,19 @@
+"""Ending what runs in the background."""
+
+import asyncio
+from typing import Any, Final
+
+AGAIN_SECONDS: Final = 1.0
+
+
+async def cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough for a loop that goes on after errors: a library may take a cancellation for a time that ran out,
+    as ``asyncio.wait_for`` of Python 3.11 does where both come together.
+    """
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)
