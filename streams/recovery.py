@@ -5,7 +5,7 @@ from typing import Any
 from faust.tables import TableManager as FaustTableManager
 from faust.tables.recovery import Recovery as FaustRecovery
 from faust.tables.recovery import ServiceStopped
-from mode.utils.queues import FlowControlEvent
+from mode.utils.queues import FlowControlEvent, FlowControlQueue
 from mode.utils.times import Seconds, want_seconds
 
 from streams.errors import Outage
@@ -22,6 +22,12 @@ class FlowControl(FlowControlEvent):  # type: ignore[misc]
         """Let messages through. What was queued before they were held back belongs to another assignment: drop it."""
         if not self.is_active():
             super().resume()
+
+    def drop(self, keep: FlowControlQueue) -> None:
+        """Empty the queues of streams, which are about to be fetched again, and not ``keep``."""
+        for queue in self._queues:
+            if queue is not keep:
+                queue.clear()
 
 
 class Recovery(FaustRecovery):  # type: ignore[misc]

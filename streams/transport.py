@@ -72,6 +72,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._firsts: dict[TP, dict[int, int]] = {}
         self._continuity = Continuity()
         self._seeking = asyncio.Lock()
+        self._fetching: asyncio.Task[Any] | None = None
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -92,6 +93,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's
         """Yield fetched messages, those of the source topics without a hole."""
+        self._fetching = asyncio.current_task()
         async for tp, message in super().getmany(timeout):
             if not self._is_source(tp) or await self._follows(tp, message.offset):
                 yield tp, message
@@ -138,21 +140,24 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Go back to the committed offsets of all assigned partitions; to the beginning where there is none.
 
-        Faust does this from two tasks at once, the fetcher's and the recovery's. Were one to open the partitions while
-        the other still goes back, what is taken in between would be met again.
+        Faust does this from two tasks at once, the fetcher's and the recovery's. Were one to open the partitions before
+        the other goes back, what is taken in between would be met again: in a rebalance it is the recovery's alone.
         """
+        if self.app.rebalancing and asyncio.current_task() is self._fetching:
+            return
         async with self._seeking:
             try:
                 await self._seek_committed()
             except Exception as error:
-                # The fetcher only logs it, and nothing more would be taken. In a rebalance, where partitions may move
-                # under the fetcher's seek, the recovery seeks again before it ends; it lets the flow on earlier.
+                # The fetcher only logs it, and nothing more would be taken. In a rebalance, which may begin under the
+                # fetcher's seek, the recovery seeks again before it ends; it lets the flow on earlier.
                 if self.flow_active and not self.app.rebalancing and not self.app.should_stop:
                     await self.crash(error)
                 raise
 
     async def _seek_committed(self) -> None:
         self._continuity.forget()
+        self.app.flow_control.drop(keep=self.app.tables.changelog_queue)
         await super().perform_seek()
         sources = [tp for tp in self.assignment() if self._is_source(tp)]
         begins = {tp: offset for tp in sources if (offset := self._read_offset.get(tp))}

@@ -221,7 +221,8 @@ async def test_what_is_taken_between_the_seek_and_the_end_of_a_recovery_is_handl
         await worker.tables.recovery.on_recovery_completed(worker.consumer_generation_id)
     finally:
         may_go_on.set()
-    await until(lambda: counted() == before + 3 and not consumer.unacked)
+    # An alert of the trade before may have come twice, in a recovery without a rebalance.
+    await until(lambda: counted() == before + 3 and TRADES not in {message.topic for message in consumer.unacked})
     await consumer.commit()
     assert (await committed(kafka))[PLACE] == place + 3
 
