@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from streams.topics import TRADES
 from tables.chunks import offset_of
 from tests.faults.exchange import Exchange
-from tests.faults.feed import FUTURES_SYMBOLS, SPOT_SYMBOLS, Feed
+from tests.faults.feed import FUTURES_SYMBOLS, SPOT_SYMBOLS, Player
 from tests.faults.judge import CHANGELOG, Verdict, judge
 from tests.faults.processes import Process, http_get
 from tests.faults.stack import Stack
@@ -34,7 +34,7 @@ class Kill:
     at: float = field(repr=False)
 
 
-async def applied(worker: Process, feed: Feed) -> dict[int, int]:
+async def applied(worker: Process, feed: Player) -> dict[int, int]:
     """Return, by partition, the last source offset that a worker has counted into the feed's markets it serves."""
     return await asyncio.to_thread(_applied, worker, feed.script.venues)
 
@@ -53,7 +53,7 @@ def _applied(worker: Process, venues: tuple[str, str]) -> dict[int, int]:
 
 async def kill(
     stack: Stack,
-    feed: Feed,
+    feed: Player,
     worker: Process,
     random: Random,
     *,
@@ -89,7 +89,7 @@ async def kill(
     return Kill(worker.name, lost, flushing=bool(flushed), sent=sent, at=at)
 
 
-async def just_committed(stack: Stack, feed: Feed, timeout_seconds: float = 30) -> Process:
+async def just_committed(stack: Stack, feed: Player, timeout_seconds: float = 30) -> Process:
     """Return a worker that has just committed work of the feed: its next commit is an interval away."""
     deadline = time.monotonic() + timeout_seconds
     before = await stack.ledger.committed(TRADES, range(stack.settings.topic_partitions))
@@ -105,7 +105,7 @@ async def just_committed(stack: Stack, feed: Feed, timeout_seconds: float = 30) 
     raise TimeoutError(f"no worker committed work of the feed in {timeout_seconds:g} s")
 
 
-async def unfinished(stack: Stack, feed: Feed, worker: Process, timeout_seconds: float = 30) -> dict[int, int]:
+async def unfinished(stack: Stack, feed: Player, worker: Process, timeout_seconds: float = 30) -> dict[int, int]:
     """Wait until a worker has counted what is not committed; return what it has :func:`applied`."""
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:

@@ -57,7 +57,7 @@ class Stack:
         directory: Path,
         *,
         workers: int = 2,
-        producers: int = 0,
+        producers: int = 2,
         seed: int = 0,
         environment: Mapping[str, str] | None = None,
         proxied_kafka: bool = False,
