@@ -7,7 +7,7 @@ Topics, the table and the agents are declared here and nowhere else; what they d
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property, lru_cache
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import faust
 from aiokafka.errors import KafkaError
@@ -24,7 +24,7 @@ from agents.sinks import Sinks
 from streams import broker
 from streams.bundles import unbundled
 from streams.client import mend_aiokafka
-from streams.endings import die, die_of_bug
+from streams.endings import Ending, die, die_of_bug
 from streams.errors import BadSetting, Fatal, MonitorError, Outage
 from streams.outbound import Outbound, Record
 from streams.partitioning import partition_of
@@ -103,6 +103,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             web_stats_enabled=False,
             web_metrics_enabled=False,
         )
+        self.ending = Ending()
         self.outbound = Outbound(self._send)
         self.span = Span(
             window=conf_.window_seconds * 1000 // conf_.pane_ms,
@@ -175,17 +176,43 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             return await work
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing may be acknowledged
             self.cannot_store(error)
+        return await self.ending.over()
 
-    def cannot_store(self, error: Exception) -> NoReturn:
-        """End the process: the table store failed, and nothing may be acknowledged that is not in it."""
+    def cannot_store(self, error: Exception) -> None:
+        """Begin to end: the table store failed, and nothing may be acknowledged, or judged, that is not in it.
+
+        Of a disk that is full others learn by /readyz too; from anything else the process ends at once.
+        """
         if isinstance(error, MonitorError):
             die(error)
         where = self.conf.tabledir if self.settings.table_store.startswith("rocksdb:") else "of TABLE_STORE"
         # RocksDB words what the disk refuses like this.
         if not (isinstance(error, OSError) or str(error).startswith("IO error")):
             die_of_bug(error, "the table store %s cannot be written", where)
-        log.critical("the table store %s cannot be written: %s", where, error)
-        die(Outage("stopping; start again when the table store can be written, to go on from the last commit"))
+        if not self.ending.has_begun:
+            log.critical("the table store %s cannot be written: %s", where, error)
+        self.ending.begin(
+            Outage("stopping; start again when the table store can be written, to go on from the last commit")
+        )
+
+    async def guarded(self, handle: Callable[[Message], Awaitable[T]], message: Message) -> T:
+        """Run a handler that must not raise: Faust acknowledges a message whose agent raised.
+
+        A bug ends the process. In one that is ending no more messages are handled.
+        """
+        if self.ending.has_begun:
+            await self.ending.over()
+        try:
+            return await handle(message)
+        except (Outage, Fatal) as error:
+            die(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the message must not be acknowledged
+            die_of_bug(
+                error,
+                "a message could not be handled (partition %d, offset %d); stopping before it is acknowledged",
+                message.partition,
+                message.offset,
+            )
 
     async def start(self) -> None:
         """Start everything. A broker that goes away meanwhile ends the process where Faust's clients do not wait."""
@@ -262,13 +289,13 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
             partition = event.message.partition
             for item in unbundled(event.message.value):
                 message = Message(item.value, partition, item.offset, item.timestamp_ms / 1000)
-                await guarded(app.market_monitor.handle, message)
+                await app.guarded(app.market_monitor.handle, message)
 
     @app.agent(alerts_topic, name="agents.recorder", concurrency=1)  # type: ignore[untyped-decorator]
     async def recorder(stream: Any) -> None:
         async for event in stream.events():
             message = event.message
-            if not await guarded(
+            if not await app.guarded(
                 app.sinks.record, Message(message.value, message.partition, message.offset, message.timestamp)
             ):
                 app.consumer.withhold(message)
@@ -281,21 +308,6 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     link = live_link(app.settings)
     app.live_windows = LiveWindows(link, add_routes(app, link))
     return app
-
-
-async def guarded(handle: Callable[[Message], Awaitable[T]], message: Message) -> T:
-    """Run a handler that must not raise: Faust acknowledges a message whose agent raised. A bug ends the process."""
-    try:
-        return await handle(message)
-    except (Outage, Fatal) as error:
-        die(error)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the message must not be acknowledged
-        die_of_bug(
-            error,
-            "a message could not be handled (partition %d, offset %d); stopping before it is acknowledged",
-            message.partition,
-            message.offset,
-        )
 
 
 @lru_cache(maxsize=1)

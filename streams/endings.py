@@ -1,8 +1,9 @@
-"""How a worker ends by itself: at once, since nothing that is not durable yet may be acknowledged on the way out.
+"""How a worker ends by itself: without a step further, since nothing that is not durable yet may be acknowledged.
 
 Its exit codes are those of a worker that runs. A command that cannot start, for a wrong setting, ends with 1 too.
 """
 
+import asyncio
 import logging
 import os
 from typing import Final, NoReturn
@@ -13,7 +14,31 @@ MUST_NOT_GO_ON: Final = 70
 BUG: Final = 1
 """Exit code where the program is in error; the log has the traceback. Faust's own crashes end with it too."""
 
+UNREADY_SECONDS: Final = 2.0
+"""How long a worker that must not go on answers that it is not ready: a probe that looks every second sees it."""
+
 log = logging.getLogger(__name__)
+
+
+class Ending:
+    """The end of a worker that others may still ask for a moment: it says that it is not ready, and does nothing more.
+
+    Once it :attr:`has_begun`, whoever acknowledges, counts or judges waits in :meth:`over` instead.
+    """
+
+    def __init__(self) -> None:
+        self.has_begun = False
+
+    def begin(self, error: Exception) -> None:
+        """End the process in a moment, with a line that says why. Only the first call counts; needs a running loop."""
+        if not self.has_begun:
+            self.has_begun = True
+            asyncio.get_running_loop().call_later(UNREADY_SECONDS, die, error)
+
+    async def over(self) -> NoReturn:
+        """Wait for the end."""
+        while True:  # noqa: ASYNC110 - it ends the process, not the loop
+            await asyncio.sleep(UNREADY_SECONDS)
 
 
 def die(error: Exception) -> NoReturn:

@@ -13,7 +13,7 @@ lie behind those of the new owner, which its store lacks. The broker refuses its
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
@@ -69,7 +69,7 @@ class Keeper:
         self._alert_record = alert_record
         self._partitions: dict[int, dict[tuple[str, str], Market]] = {}
         self._touched: dict[int, set[Market]] = {}
-        self._preloaded: set[int] = set()
+        self._loads: dict[int, asyncio.Task[None]] = {}
         # Settled and encoded, and not yet everywhere it belongs: survives a flush that was cancelled half way.
         self._unsent: deque[Alert] = deque()
         self._unwritten: dict[int, dict[bytes, bytes]] = {}
@@ -128,23 +128,32 @@ class Keeper:
         market.restore(head, chunks)
         return market
 
-    async def preload(self, partition: int) -> None:
-        """Load every market of a partition served here, once, so that :meth:`markets` has those that do not trade."""
-        if partition in self._preloaded:
-            return
-        self._preloaded.add(partition)
-        try:
-            await self._load_all(partition)
-        except BaseException:
-            # The store failed, or the page that asked has gone: whoever asks next begins again.
-            self._preloaded.discard(partition)
-            raise
+    async def preload(self, partitions: Collection[int], within_seconds: float) -> None:
+        """Load every market of partitions served here, once, so that :meth:`markets` has those that do not trade.
+
+        Returns when they are there, or after ``within_seconds``: the load goes on for who asks next. Raises what a load
+        ended in; who asks next begins it again.
+        """
+        loads = [self._load_of(partition) for partition in partitions]
+        if loads:
+            await asyncio.wait(loads, timeout=within_seconds)
+        for load in loads:
+            if load.done() and not load.cancelled():
+                load.result()
+
+    def has_all(self, partitions: Iterable[int]) -> bool:
+        """Whether every market of these partitions is in memory."""
+        return all(_succeeded(self._loads.get(partition)) for partition in partitions)
+
+    def _load_of(self, partition: int) -> asyncio.Task[None]:
+        load = self._loads.get(partition)
+        if load is None or (load.done() and not _succeeded(load)):
+            load = self._loads[partition] = asyncio.create_task(self._load_all(partition))
+        return load
 
     async def _load_all(self, partition: int) -> None:
         markets = self._partitions.setdefault(partition, {})
         for venue, symbol in sorted(await self._answered(lambda store: store.markets(partition))):
-            if self._partitions.get(partition) is not markets:
-                return
             if (venue, symbol) not in markets and len(markets) < MAX_MARKETS_PER_PARTITION:
                 market = await self._load(partition, venue, symbol)
                 # A frame may have loaded it meanwhile, and changed it: that one stays.
@@ -163,7 +172,8 @@ class Keeper:
         for partition in partitions:
             dropped += self._partitions.pop(partition, {}).values()
             self._touched.pop(partition, None)
-            self._preloaded.discard(partition)
+            if load := self._loads.pop(partition, None):
+                load.cancel()
             self._unwritten.pop(partition, None)
             self._claims.pop(partition, None)
         return dropped
@@ -272,7 +282,13 @@ class Keeper:
     def close(self) -> None:
         """Wait for a store that does not answer no longer: the process is to end, and goes on from the last commit."""
         self._is_closing = True
+        for load in self._loads.values():
+            load.cancel()
 
 
 async def _reach(partition: int, reached: int, store: StateStore) -> None:
     await store.reach(partition, reached)
+
+
+def _succeeded(load: asyncio.Task[None] | None) -> bool:
+    return load is not None and load.done() and not load.cancelled() and load.exception() is None

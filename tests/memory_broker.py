@@ -69,18 +69,35 @@ class MemoryBroker:
 
 
 class MemoryState:
-    """A table store as :class:`~tables.stores.base.StateStore` says; ``on_save`` may raise."""
+    """A table store as :class:`~tables.stores.base.StateStore` says; ``on_save`` may raise.
+
+    While :meth:`hold` lasts, loads wait; ``held`` counts them.
+    """
 
     def __init__(self) -> None:
         self.items: dict[int, dict[bytes, bytes]] = defaultdict(dict)
         self.offsets: dict[int, int] = {}
         self.loads = 0
+        self.held = 0
+        self._answers = asyncio.Event()
+        self._answers.set()
         self.on_save: Callable[[], None] = lambda: None
+
+    def hold(self) -> None:
+        """Answer no load from now on."""
+        self._answers.clear()
+
+    def release(self) -> None:
+        """Answer those that wait, and all from now on."""
+        self._answers.set()
 
     async def load(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """Return the items of a market."""
         self.loads += 1
         await asyncio.sleep(0)
+        self.held += 1
+        await self._answers.wait()
+        self.held -= 1
         return [item for item in self.items[partition].items() if item[0].startswith(prefix)]
 
     async def peek(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:  # noqa: ARG002

@@ -145,7 +145,7 @@ class Api:
 
     def _unknown(self, request: web.Request) -> web.StreamResponse:
         """Answer that a market is not here: for good, or not yet."""
-        if self._local.is_serving:
+        if self._local.is_whole:
             return problem(request, HTTPStatus.NOT_FOUND, "no such market")
         return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"{self._cluster.here} {TAKING_OVER}")
 

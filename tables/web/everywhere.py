@@ -28,18 +28,21 @@ class Everywhere:
 
     async def own_rows(self, venue: str | None, symbol: str | None) -> tuple[list[WindowRow], list[str]]:
         """Return the rows of this worker, and a note where it has not all of them yet."""
-        is_whole = self._local.is_serving
-        rows = await self._local.window_rows(venue, symbol)
-        return rows, [] if is_whole else [f"{self._cluster.here} {TAKING_OVER}"]
+        rows, _, notes = await self._own(venue, symbol)
+        return rows, notes
+
+    async def _own(self, venue: str | None, symbol: str | None) -> tuple[list[WindowRow], set[int], list[str]]:
+        rows, whole = await self._local.window_rows(venue, symbol)
+        is_whole = whole.issuperset(self._local.served()) and self._local.is_serving
+        return rows, whole, [] if is_whole else [f"{self._cluster.here} {TAKING_OVER}"]
 
     async def rows(self, venue: str | None, symbol: str | None) -> tuple[list[WindowRow], list[str]]:
         """Return the rows of all workers, of one venue or symbol where given; notes say what is old or missing."""
         asked = {name: value for name, value in (("venue", venue), ("symbol", symbol)) if value is not None}
-        (own, notes), answers = await asyncio.gather(
-            self.own_rows(venue, symbol), self._cluster.get_all("/api/windows", {**asked, "scope": "local"})
+        before = self._cluster.partitions()
+        (own, served, notes), answers = await asyncio.gather(
+            self._own(venue, symbol), self._cluster.get_all("/api/windows", {**asked, "scope": "local"})
         )
-        assigned = self._cluster.partitions()
-        served = set() if notes else {*self._local.served()}
         rows = {(row.venue, row.symbol, row.window_seconds): row for row in own}
         for url, answer in answers.items():
             found, note = _read(url, answer)
@@ -48,7 +51,8 @@ class Everywhere:
             if note:
                 notes.append(note)
             else:
-                served.update(assigned.get(url, ()))
+                # Partitions may have moved since it answered: only what was its own before it was asked is in that.
+                served.update(before.get(url, ()))
         missing = {*range(self._local.partition_count)} - served
         if missing:
             ages, problem = await self._add_copies(rows, missing, venue, symbol)

@@ -14,6 +14,9 @@ from tables.web.rows import COLUMNS, Mark, MarketRow, Spark, WindowRow, figure_v
 SLICE_SECONDS: Final = 0.004
 """How long rows are made before the stream's messages have their turn again."""
 
+LOAD_SECONDS: Final = 0.5
+"""How long a view waits for markets from the table store; less than another worker waits for this one's answer."""
+
 
 class Rule(Protocol):
     """What the view needs to know of a market's rule: ``agents.rules`` has the whole of it."""
@@ -53,13 +56,22 @@ class LocalMarkets:
     @property
     def is_serving(self) -> bool:
         """Whether this worker has what is assigned to it: not while partitions move and tables are restored."""
-        return not self._app.rebalancing and bool(self._app.tables.actives_ready)
+        app = self._app
+        return not app.rebalancing and bool(app.tables.actives_ready) and not app.ending.has_begun
 
-    async def load(self) -> None:
-        """Bring markets into memory that have not traded since this worker took their partition over."""
-        if self.is_serving:
-            for partition in self.served():
-                await self._app.keeper.preload(partition)
+    @property
+    def is_whole(self) -> bool:
+        """Whether every market of what is assigned to this worker is in memory."""
+        return self.is_serving and bool(self._app.keeper.has_all(self.served()))
+
+    async def load(self) -> bool:
+        """Bring markets into memory that have not traded since this worker took their partition over.
+
+        Return whether all are there; what takes long goes on, and is waited for by the next who asks.
+        """
+        if self.is_serving and not self.is_whole:
+            await self._app.keeper.preload(self.served(), LOAD_SECONDS)
+        return self.is_whole
 
     def served(self) -> list[int]:
         """Return the partitions that this worker serves now."""
@@ -90,9 +102,10 @@ class LocalMarkets:
                 return partition, market
         return None
 
-    async def window_rows(self, venue: str | None, symbol: str | None) -> list[WindowRow]:
-        """Return every window of every market, or of those asked for."""
-        await self.load()
+    async def window_rows(self, venue: str | None, symbol: str | None) -> tuple[list[WindowRow], set[int]]:
+        """Return every window of every market, or of those asked for, and the partitions of which no market lacks."""
+        is_whole = await self.load()
+        whole = {*self.served()} if is_whole else set()
         rows: list[WindowRow] = []
         began = time.perf_counter()
         for partition, rolling in self.rollings():
@@ -102,7 +115,7 @@ class LocalMarkets:
             if time.perf_counter() - began > SLICE_SECONDS:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
-        return rows
+        return rows, whole
 
     def _windows_of(self, partition: int, rolling: Rolling) -> Iterator[WindowRow]:
         market = rolling.market

@@ -102,6 +102,7 @@ async def readiness(app: Any) -> dict[str, bool]:
         "partitions_settled": not app.rebalancing,
         "tables_recovered": bool(app.tables.actives_ready),
         "table_store_reachable": bool(app.keeper.store_answers),
+        "table_store_writable": not app.ending.has_begun,
         "postgres_reachable": await app.sinks.reachable(),
     }
 

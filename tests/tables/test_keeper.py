@@ -21,6 +21,7 @@ from tests.waiting import until
 SPAN = Span(window=60, retention=600, slack=100)
 CHANGELOG = "panes-changelog"
 ALERTS = "alerts"
+SECONDS = 10
 
 
 class Worker:
@@ -385,36 +386,65 @@ async def test_preloading_brings_markets_that_do_not_trade() -> None:
     again = Worker(state=worker.state)
     again.offset = 10
     live = await again.trade("A/USD", 5)
-    await again.keeper.preload(0)
-    await again.keeper.preload(0)
+    await again.keeper.preload([0], SECONDS)
+    await again.keeper.preload([0], SECONDS)
     assert {market.symbol: market.volume for _, market in again.keeper.markets()} == {"A/USD": 2, "B/USD": 1}
     assert live in [market for _, market in again.keeper.markets()]
     await again.keeper.flush()
     assert {record.key.split(b"|")[1] for record in again.broker.of(CHANGELOG)} == {b"A/USD"}
 
 
-@pytest.mark.parametrize("how", ["failed", "cancelled"])
-async def test_a_preload_cut_short_is_begun_again(how: str) -> None:
+async def test_a_preload_that_failed_is_begun_again() -> None:
     """Else the markets it had not come to would be on no page until they trade."""
     worker = Worker()
     for symbol in ("A/USD", "B/USD", "C/USD"):
         await worker.trade(symbol, 0)
     await worker.keeper.flush()
     again = Worker(state=worker.state)
-    preload = asyncio.create_task(again.keeper.preload(0))
-    for _ in range(3):
-        await asyncio.sleep(0)
-    if how == "failed":
-        kept, again.state.items[0] = again.state.items[0], {b"kraken_spot|B/USD|head": b"broken"}
-        with pytest.raises(CorruptState):
-            await preload
-        again.state.items[0] = kept
-    else:
-        preload.cancel()
-        await asyncio.gather(preload, return_exceptions=True)
-    assert len(list(again.keeper.markets())) < 3
-    await again.keeper.preload(0)
+    kept, again.state.items[0] = again.state.items[0], {b"kraken_spot|B/USD|head": b"broken"}
+    with pytest.raises(CorruptState):
+        await again.keeper.preload([0], SECONDS)
+    again.state.items[0] = kept
+    assert not again.keeper.has_all([0])
+    await again.keeper.preload([0], SECONDS)
+    assert again.keeper.has_all([0])
     assert len(list(again.keeper.markets())) == 3
+
+
+async def test_who_asks_while_markets_are_loaded_waits_for_them() -> None:
+    """A view that took what there is would lack markets, and not say so; one that cannot wait so long does say it."""
+    worker = Worker()
+    for symbol in ("A/USD", "B/USD", "C/USD"):
+        await worker.trade(symbol, 0)
+    await worker.keeper.flush()
+    again = Worker(state=worker.state)
+    again.state.hold()
+    before = again.state.loads
+    asked = [asyncio.create_task(again.keeper.preload([0], seconds)) for seconds in (SECONDS, SECONDS, 0.01)]
+    asked[1].cancel()
+    await asked[2]
+    assert not again.keeper.has_all([0])
+    again.state.release()
+    await asked[0]
+    assert again.keeper.has_all([0])
+    assert len(list(again.keeper.markets())) == 3
+    assert again.state.loads - before == 3
+
+
+async def test_a_partition_that_moves_while_it_is_loaded_is_not_all_there() -> None:
+    """Not when the load would have ended either: its markets are another's."""
+    worker = Worker()
+    await worker.trade("A/USD", 0)
+    await worker.keeper.flush()
+    again = Worker(state=worker.state)
+    again.state.hold()
+    asked = asyncio.create_task(again.keeper.preload([0], SECONDS))
+    await until(lambda: again.state.held)
+    again.keeper.forget([0])
+    again.state.release()
+    await asked
+    assert not again.keeper.has_all([0])
+    assert list(again.keeper.markets()) == []
 
 
 @pytest.mark.parametrize("turns", range(6))
@@ -424,7 +454,7 @@ async def test_a_market_preloaded_while_it_trades_is_one_market(turns: int) -> N
     await worker.trade("A/USD", 0)
     await worker.keeper.flush()
     again = Worker(state=worker.state)
-    preload = asyncio.create_task(again.keeper.preload(0))
+    preload = asyncio.create_task(again.keeper.preload([0], SECONDS))
     for _ in range(turns):
         await asyncio.sleep(0)
     market = await again.trade("A/USD", 1)
