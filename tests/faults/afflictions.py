@@ -32,11 +32,10 @@ LATE_TRADES_A_FRAME = 10
 
 async def the_broker_is_absent_at_the_start(world: World) -> str:
     """Everybody is started before it, waits, and says for what; what producers hear meanwhile is kept."""
-    stack, kafka = world.stack, world.stack.kafka
-    assert kafka is not None
+    stack = world.stack
     everybody = (*stack.workers, *stack.producers)
     async with world.broker_away:
-        kafka.kill()
+        await stack.keep_broker_away()
         for process in everybody:
             process.start()
         # Whoever comes later begins with a snapshot: the topic would not have the trades in their order.

@@ -137,7 +137,10 @@ class Stack:
                 2,
             )
             broker = self._exits.enter_context(EmbeddedBroker(log=self._log("broker")))
-            self.broker_address, direct = broker.address, broker.address
+            direct = broker.address
+            # Clients are told its own address once they have found it: the proxy can keep them from that, no more.
+            self.to_kafka = await self._exits.enter_async_context(Proxy(int(direct.rpartition(":")[2])))
+            self.broker_address = self.to_kafka.address
         else:
             self.kafka = RealKafka(self.directory / "kafka")
             if self._proxied_kafka:
@@ -149,9 +152,18 @@ class Stack:
         self.ledger = Ledger(direct)
         self.topic = TradesTopic(self.ledger)
 
+    async def keep_broker_away(self) -> None:
+        """Let nobody who starts find a broker until :meth:`start_kafka`: a real one is killed, the embedded hidden."""
+        if self.kafka is None:
+            await self.to_kafka.refuse()
+        else:
+            self.kafka.kill()
+
     async def start_kafka(self) -> None:
         """Start Kafka, or start it again, and wait until it serves."""
-        assert self.kafka is not None
+        if self.kafka is None:
+            await self.to_kafka.heal()
+            return
         self.kafka.launch()
         await asyncio.to_thread(self.kafka.wait_ready)
 

@@ -19,7 +19,7 @@ from tests.kafka import RealKafka
 
 log = logging.getLogger(__name__)
 
-pytestmark = fault_run(900, REAL_KAFKA)
+pytestmark = fault_run(900)
 
 ABSENT_SECONDS = 60
 
@@ -32,14 +32,14 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 
 
 def kafka_of(stack: Stack) -> RealKafka:
-    """Return the stack's Kafka, which these tests do not run without."""
+    """Return the stack's Kafka, where a test does not run without."""
     assert stack.kafka is not None
     return stack.kafka
 
 
 async def test_the_broker_is_absent_at_the_start(stack: Stack) -> None:
     """Everybody waits and says for what; the trades heard meanwhile are kept."""
-    kafka_of(stack).kill()
+    await stack.keep_broker_away()
     for process in (*stack.workers, *stack.producers):
         process.start()
     async with Exchange(stack, per_second=50) as exchange:
@@ -57,6 +57,7 @@ async def test_the_broker_is_absent_at_the_start(stack: Stack) -> None:
     log.info("ready %.1f s after the broker; %s", seconds, await judge(stack, stack.sent, stack.script.venues))
 
 
+@REAL_KAFKA
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 async def test_the_broker_is_away_for_a_minute(stack: Stack, how: str) -> None:
     """Producers keep what they hear, workers what they counted; both go on by themselves."""
@@ -85,6 +86,7 @@ async def test_the_broker_is_away_for_a_minute(stack: Stack, how: str) -> None:
     assert sum(ends.values())
 
 
+@REAL_KAFKA
 @pytest.mark.parametrize("workers", ["stopped", "running"])
 async def test_the_broker_is_wiped_and_the_tables_stay(stack: Stack, workers: str) -> None:
     """Windows go on from where they were, in a new changelog; workers that ran on are started again by whoever does."""

@@ -13,14 +13,14 @@ import redis
 from streams.topics import APP_ID
 from tables.stores.base import newer
 from tests.faults import harm
-from tests.faults.feed import Feed, Script
+from tests.faults.exchange import Exchange
 from tests.faults.judge import CHANGELOG, judge
 from tests.faults.marks import REAL_KAFKA, fault_run
 from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
 
-pytestmark = fault_run(900, REAL_KAFKA)
+pytestmark = fault_run(900)
 
 OUTAGE_SECONDS = 5
 # Longer than the session timeout of 10 s: its partitions are another's when it wakes.
@@ -55,23 +55,22 @@ class RedisStack(Stack):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisStack]:
     """Give a stack with two workers that are ready."""
-    async with RedisStack(tmp_path_factory.mktemp("tables"), workers=2, table_store="redis") as running:
+    async with RedisStack(tmp_path_factory.mktemp("tables"), workers=2, table_store="redis", seed=11) as running:
         await running.everybody_ready()
         yield running
 
 
 async def test_exact_through_everything(stack: RedisStack) -> None:
-    """One run, each fault while trades flow: a kill, Redis away, a frozen worker, Redis emptied."""
-    script = Script(11, "redis_tables")
-    async with Feed(stack.settings, script) as feed:
-        await feed.until_sent(600)
-        one = await harm.just_committed(stack, feed)
-        (two,) = [worker for worker in stack.workers if worker is not one]
-        await harm.unfinished(stack, feed, one)
-        kill = await harm.kill(stack, feed, one, Random(11), latest=0.2)
+    """One run, each fault while trades flow: a kill, Redis away, a frozen worker where there are two, Redis emptied."""
+    async with Exchange(stack, per_second=300) as exchange:
+        await exchange.until_sent(600)
+        one = await harm.just_committed(stack, exchange)
+        others = [worker for worker in stack.workers if worker is not one]
+        await harm.unfinished(stack, exchange, one)
+        kill = await harm.kill(stack, exchange, one, Random(11), latest=0.2)
         one.start()
         await stack.ready()
-        await feed.until_sent(300)
+        await exchange.until_sent(300)
 
         await stack.to_redis.refuse()
         committed = await stack.ledger.committed("trades", range(stack.settings.topic_partitions))
@@ -79,25 +78,26 @@ async def test_exact_through_everything(stack: RedisStack) -> None:
         assert not one.ready()
         stuck = await stack.ledger.committed("trades", range(stack.settings.topic_partitions))
         await stack.to_redis.heal()
-        await feed.until_sent(300)
+        await exchange.until_sent(300)
 
-        two.freeze()
-        await asyncio.sleep(FREEZE_SECONDS)
-        two.resume()
-        await stack.rejoined()
-        await feed.until_sent(300)
+        for other in others:
+            other.freeze()
+            await asyncio.sleep(FREEZE_SECONDS)
+            other.resume()
+            await stack.rejoined()
+            await exchange.until_sent(300)
 
         stack.tables.flushall()
-        await asyncio.to_thread(one.wait, 30)
-        await asyncio.to_thread(two.wait, 30)
+        for worker in stack.workers:
+            await asyncio.to_thread(worker.wait, 30)
         for worker in stack.workers:
             assert "start again to restore it from the changelog" in worker.log_text()
             worker.start()
         await stack.ready()
-        await feed.until_sent(300)
-        await feed.finish()
+        await exchange.until_sent(300)
+        await exchange.finish()
         await stack.drained()
-        verdict = await judge(stack, feed.trades, script.venues)
+        verdict = await judge(stack, stack.sent, stack.script.venues)
     log.info("%s; %s; %d values", kill, verdict, await stack.check_redis())
     assert kill.uncommitted
     assert stack.to_redis.struck["refuse"]
@@ -105,23 +105,24 @@ async def test_exact_through_everything(stack: RedisStack) -> None:
     assert sum(stuck.values()) - sum(committed.values()) < 300
 
 
+@REAL_KAFKA
 async def test_a_replaced_broker(stack: RedisStack) -> None:
     """Kafka lost its disk, Redis did not: windows go on where they were, in a new changelog."""
-    script = Script(12, "replaced")
-    async with Feed(stack.settings, script) as feed:
-        await feed.until_sent(900)
-        await feed.finish()
+    await stack.everybody_ready()
+    async with Exchange(stack, per_second=300) as exchange:
+        await exchange.until_sent(900)
+        await exchange.finish()
         await stack.drained()
     for worker in stack.workers:
         await asyncio.to_thread(worker.stop)
     await stack.replace_kafka()
     for worker in stack.workers:
         worker.start()
-    await stack.ready()
-    async with Feed(stack.settings, script) as more:
-        await more.until_sent(600)
-        await more.finish()
+    await stack.ready(*stack.workers, *stack.producers)
+    async with Exchange(stack, per_second=300) as exchange:
+        await exchange.until_sent(600)
+        await exchange.finish()
         await stack.drained()
-        verdict = await judge(stack, feed.trades + more.trades, script.venues)
+        verdict = await judge(stack, stack.sent, stack.script.venues)
     log.info("%s; %d values", verdict, await stack.check_redis())
     assert any("the broker was replaced" in worker.log_text() for worker in stack.workers)
