@@ -10,7 +10,8 @@ from tests.kafka import RealKafka
 def skip_without_kafka(node: pytest.Item | pytest.Module) -> None:
     """Skip what is marked ``real_kafka`` where none can run."""
     if node.get_closest_marker("real_kafka") and (reason := RealKafka.available()):
-        pytest.skip(f"not covered: a real Kafka ({reason}); the embedded broker keeps nothing and serves one worker")
+        name = node.name.partition("[")[0]
+        pytest.skip(f"not covered: {name} on a real Kafka ({reason}); the embedded broker has one worker and no disk")
 
 
 @pytest.fixture(autouse=True, scope="module")
