@@ -1,10 +1,10 @@
-"""Workers are killed, frozen and restarted at work: no trade is lost, none counted twice, every alert is one row."""
+"""Workers are killed and frozen at work: no trade is lost, none counted twice, every alert is one row."""
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
+import warnings
 from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
@@ -14,11 +14,13 @@ import pytest_asyncio
 
 from streams.topics import TRADES
 from tests.faults import harm
+from tests.faults.exchange import Exchange
 from tests.faults.feed import Feed, Script, messages_of
 from tests.faults.judge import CHANGELOG, TERMS, judge
 from tests.faults.marks import REAL_KAFKA, fault_run
 from tests.faults.processes import Process, http_get
 from tests.faults.stack import Stack
+from tests.kafka import NotCovered
 from tests.oracle import Oracle, OracleTrade, is_spot
 from tests.recordings import Tape
 
@@ -28,10 +30,7 @@ SEEDS = 20
 # Detection (session timeout 10 s), take-over, catching up.
 TAKE_OVER_SECONDS = 20
 FREEZE_SECONDS = 70
-RESTART_EVERY_SECONDS = 5
-RESTARTS = 8
-SLOW_SECONDS = 0.05
-LATE_ROUNDS = 3
+PER_SECOND = 300
 # So many records Faust's standby holds in memory before it writes them down, and reads again where it takes over.
 UNWRITTEN = 1000
 # What its partitions get before the kill, far more than that; and from how many markets, to be quick about it.
@@ -42,23 +41,23 @@ RAISED = (
 )
 RESTORED = "liqmon_restored_records_total"
 
-pytestmark = fault_run(900, REAL_KAFKA)
+pytestmark = fault_run(900)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """Give a stack with three workers that are ready."""
-    async with Stack(tmp_path_factory.mktemp("workers"), workers=3, proxied_kafka=True) as running:
+    """Give a stack with two producers and three workers that are ready."""
+    async with Stack(tmp_path_factory.mktemp("workers"), workers=3, seed=1, proxied_kafka=True) as running:
         await running.everybody_ready()
         yield running
 
 
 async def test_twenty_kills_in_the_middle_of_a_batch(stack: Stack) -> None:
     """Each at another moment of the commit interval; half of them on a slow broker: flushes and seeks take long."""
-    script = Script(1, "kills")
     kills = []
-    async with Feed(stack.settings, script, per_second=200) as feed:
-        await feed.until_sent(400)
+    async with Exchange(stack, per_second=200) as exchange:
+        await exchange.heard_by(2)
+        await exchange.until_sent(400)
         for seed in range(SEEDS * 2):
             random = Random(seed)
             victim = random.choice(await stack.any_ready())
@@ -66,62 +65,72 @@ async def test_twenty_kills_in_the_middle_of_a_batch(stack: Stack) -> None:
                 stack.to_kafka.delay(0.04 if seed % 2 else 0.0)
             # Every third time the broker forgets them all, so that live ones work on what others have taken.
             evicted = [victim] if seed % 3 else stack.workers
-            kills.append(await harm.kill(stack, feed, victim, random, evicted=evicted))
+            kills.append(await harm.kill(stack, exchange, victim, random, evicted=evicted))
             log.info("%s", kills[-1])
             victim.start()
             if sum(kill.uncommitted > 0 for kill in kills) >= SEEDS:
                 break
-            await feed.until_sent(200)
+            await exchange.until_sent(200)
         if stack.kafka is not None:
             await stack.to_kafka.heal()
-        await feed.finish()
+        await exchange.finish()
         await stack.drained()
-        verdict = await judge(stack, feed.trades, script.venues)
+        verdict = await judge(stack, stack.sent, stack.script.venues)
     struck = [kill for kill in kills if kill.uncommitted]
     flushing = sum(kill.flushing for kill in kills)
     log.info("%d kills, %d with work not committed, %d of them after its flush", len(kills), len(struck), flushing)
     log.info("%s", verdict)
     assert len(struck) >= SEEDS
-    assert any(kill.flushing for kill in kills)
+    if stack.kafka is None and not flushing:
+        line = "not covered: a kill between a flush and its commit; nothing slows the embedded broker down in between"
+        warnings.warn(line, NotCovered, 2)
+    else:
+        assert flushing
 
 
 async def test_the_judge_would_notice(stack: Stack) -> None:
     """One trade more or fewer in the list, and the verdict is another."""
-    script = Script(2, "noticed")
-    async with Feed(stack.settings, script) as feed:
-        await feed.until_sent(300)
-        await feed.finish()
+    async with Exchange(stack, per_second=PER_SECOND) as exchange:
+        await exchange.heard_by(2)
+        await exchange.until_sent(300)
+        await exchange.finish()
         await stack.drained()
-        await judge(stack, feed.trades, script.venues)
+        await judge(stack, stack.sent, stack.script.venues)
     with pytest.raises(AssertionError, match=r"lacks 0 trades|should be empty|watermark"):
-        await judge(stack, feed.trades[:100] + feed.trades[101:], script.venues)
-    extra = script.act()[0]
+        await judge(stack, stack.sent[:-100] + stack.sent[-99:], stack.script.venues)
+    extra = stack.script.act()[0]
     with pytest.raises(AssertionError):
-        await judge(stack, [*feed.trades, extra], script.venues)
+        await judge(stack, [*stack.sent, extra], stack.script.venues)
 
 
 async def test_a_killed_workers_partitions_are_served_again_within_20_seconds(stack: Stack) -> None:
-    """Nobody tells the broker: it has to notice."""
-    script = Script(3, "takeover")
+    """Nobody tells the broker: it has to notice. By others; a worker that is the only one is started again."""
     await stack.ready()
-    async with Feed(stack.settings, script) as feed:
-        await feed.until_sent(1000)
-        victim = await harm.just_committed(stack, feed)
-        await harm.unfinished(stack, feed, victim)
-        kill = await harm.kill(stack, feed, victim, Random(3), latest=0.2)
+    async with Exchange(stack, per_second=PER_SECOND) as exchange:
+        await exchange.heard_by(2)
+        await exchange.until_sent(1000)
+        victim = await harm.just_committed(stack, exchange)
+        others = [worker for worker in stack.workers if worker is not victim]
+        await harm.unfinished(stack, exchange, victim)
+        kill = await harm.kill(stack, exchange, victim, Random(3), latest=0.2)
+        if not others:
+            victim.start()
         seconds = await harm.served_again(stack, since=kill.at)
-        victim.start()
-        await feed.finish()
+        if others:
+            victim.start()
+        await exchange.finish()
         await stack.drained()
-        verdict = await judge(stack, feed.trades, script.venues)
-    log.info("served again after %.1f s; %s; %s", seconds, kill, verdict)
+        verdict = await judge(stack, stack.sent, stack.script.venues)
+    log.info("served again after %.1f s by %s; %s; %s", seconds, "others" if others else "itself", kill, verdict)
     assert kill.uncommitted
-    assert seconds < TAKE_OVER_SECONDS
+    if others:
+        assert seconds < TAKE_OVER_SECONDS
 
 
+@REAL_KAFKA
 async def test_a_standby_takes_over_within_20_seconds_without_reading_it_all(stack: Stack) -> None:
     """Of two workers one starts without tables: it writes down what the other one changes, until that is killed."""
-    script = Script(10, "standby")
+    crowd = Script(10, "standby")
     await stack.ready()
     victim, heir, third = stack.workers
     for worker in (third, heir):
@@ -134,9 +143,13 @@ async def test_a_standby_takes_over_within_20_seconds_without_reading_it_all(sta
     assert served
     assert partitions(await row_of(heir), "standby") == served
     began, read = await stack.ledger.ends(CHANGELOG), await asyncio.to_thread(heir.metric, RESTORED)
-    tapes = [Tape(number, f"C{number}/USD", venue=script.venues[0]) for number in range(CROWD)]
+    tapes = [Tape(number, f"C{number}/USD", venue=crowd.venues[0]) for number in range(CROWD)]
     written = 0
-    async with Feed(stack.settings, script) as feed:
+    async with (
+        Exchange(stack, per_second=PER_SECOND) as exchange,
+        Feed(stack.settings, crowd, per_second=0) as feed,
+    ):
+        await exchange.heard_by(2)
         while written < WRITTEN:
             trades = [tape.wait(1).trade(50) for tape in tapes]
             feed.trades += trades
@@ -146,17 +159,18 @@ async def test_a_standby_takes_over_within_20_seconds_without_reading_it_all(sta
             ends = await stack.ledger.ends(CHANGELOG)
             written = sum(ends[partition] - began[partition] for partition in served)
         await stack.until(lambda: heir.metric(RESTORED) - read >= written - UNWRITTEN, 30, "the standby to follow")
-        await harm.unfinished(stack, feed, victim)
+        await harm.unfinished(stack, exchange, victim)
         before = await asyncio.to_thread(heir.metric, RESTORED)
-        kill = await harm.kill(stack, feed, victim, Random(10), latest=0.2)
+        kill = await harm.kill(stack, exchange, victim, Random(10), latest=0.2)
         seconds = await harm.served_again(stack, since=kill.at)
         restored = await asyncio.to_thread(heir.metric, RESTORED) - before
         for worker in (victim, third):
             worker.start()
         await stack.ready()
         await feed.finish()
+        await exchange.finish()
         await stack.drained()
-        verdict = await judge(stack, feed.trades, script.venues)
+        verdict = await judge(stack, stack.sent + feed.trades, (*stack.script.venues, *crowd.venues))
     log.info("served again after %.1f s, %d of %d records restored; %s; %s", seconds, restored, written, kill, verdict)
     assert kill.uncommitted
     assert seconds < TAKE_OVER_SECONDS
@@ -165,64 +179,75 @@ async def test_a_standby_takes_over_within_20_seconds_without_reading_it_all(sta
 
 async def test_all_workers_killed_and_their_directories_deleted(stack: Stack) -> None:
     """Everything that counts is on the broker and in Postgres."""
-    script = Script(4, "wiped")
     await stack.ready()
-    async with Feed(stack.settings, script) as feed:
-        await feed.until_sent(3000)
-        kills = [await harm.kill(stack, feed, worker, Random(4), evicted=[worker]) for worker in stack.workers]
-        alerts = await stack.sql(RAISED, list(script.venues))
+    async with Exchange(stack, per_second=PER_SECOND) as exchange:
+        await exchange.heard_by(2)
+        await exchange.until_sent(3000)
+        kills = [await harm.kill(stack, exchange, worker, Random(4), evicted=[worker]) for worker in stack.workers]
+        alerts = await stack.sql(RAISED, list(stack.script.venues))
         for worker in stack.workers:
             stack.delete_data(worker)
             worker.start()
         ready_seconds = await stack.ready()
-        await feed.until_sent(600)
-        await feed.finish()
+        await exchange.until_sent(600)
+        await exchange.finish()
         await stack.drained()
-        verdict = await judge(stack, feed.trades, script.venues)
-    quiet = kept_quiet(feed.trades, kills[-1].sent, alerts)
+        verdict = await judge(stack, stack.sent, stack.script.venues)
+    quiet = kept_quiet(stack.sent, kills[-1].sent, alerts)
     log.info("ready again after %.1f s; alerts open in %s; %s; %s", ready_seconds, quiet, kills, verdict)
     assert sum(kill.uncommitted for kill in kills) > 0
     assert quiet, "nothing asked what the workers remembered of alerts"
 
 
 async def test_a_worker_frozen_for_70_seconds_adds_nothing_when_it_wakes(stack: Stack) -> None:
-    """Its partitions moved long ago. Then it gets all of them back, with what its disk kept from before."""
-    script = Script(5, "frozen")
+    """Its partitions moved long ago, where others are. Then it gets all back, with what its disk kept from before."""
     await stack.ready()
-    async with Feed(stack.settings, script, per_second=100) as feed:
-        await feed.until_sent(500)
-        victim = await harm.just_committed(stack, feed)
-        held = await harm.unfinished(stack, feed, victim)
+    async with Exchange(stack, per_second=100) as exchange:
+        await exchange.heard_by(2)
+        await exchange.until_sent(500)
+        victim = await harm.just_committed(stack, exchange)
+        held = await harm.unfinished(stack, exchange, victim)
         frozen_at = time.monotonic()
         victim.freeze()
         committed = await stack.ledger.committed(TRADES, range(stack.settings.topic_partitions))
         uncommitted = sum(offset + 1 > committed[partition] for partition, offset in held.items())
-        seconds = await harm.served_again(stack, since=frozen_at)
-        await asyncio.sleep(FREEZE_SECONDS - seconds)
-        victim.resume()
-        await stack.rejoined()
-        await feed.until_sent(300)
         others = [worker for worker in stack.workers if worker is not victim]
+        seconds = await harm.served_again(stack, since=frozen_at) if others else 0.0
+        await asyncio.sleep(FREEZE_SECONDS - seconds)
+        woken_at = time.monotonic()
+        victim.resume()
+        if others:
+            await stack.rejoined()
+        back = await harm.served_again(stack, since=woken_at)
+        await exchange.until_sent(300)
         for worker in others:
             worker.kill()
         await stack.ledger.evict(*(worker.port for worker in others))
         await harm.served_again(stack)
-        await feed.until_sent(300)
+        await exchange.until_sent(300)
         for worker in others:
             worker.start()
         await stack.ready()
-        await feed.until_sent(300)
-        await feed.finish()
+        await exchange.until_sent(300)
+        await exchange.finish()
         await stack.drained()
-        verdict = await judge(stack, feed.trades, script.venues)
-    log.info("%s was frozen with work of %d partitions not committed; %s", victim.name, uncommitted, verdict)
+        verdict = await judge(stack, stack.sent, stack.script.venues)
+    moved = f"others served after {seconds:.1f} s" if others else "there were no others"
+    log.info(
+        "%s was frozen with work of %d partitions not committed; %s, all is served %.1f s after it woke; %s",
+        victim.name,
+        uncommitted,
+        moved,
+        back,
+        verdict,
+    )
     assert uncommitted
     assert seconds < TAKE_OVER_SECONDS
 
 
+@REAL_KAFKA
 async def test_a_worker_too_many_stands_by_and_takes_over(stack: Stack) -> None:
     """Six partitions, two for each of three: a fourth is ready without any, says so, and serves when one is killed."""
-    script = Script(9, "spare")
     await stack.settled()
     victim, *others = stack.workers
     spare = stack.processes.worker("spare").start()
@@ -231,103 +256,25 @@ async def test_a_worker_too_many_stands_by_and_takes_over(stack: Stack) -> None:
         await stack.settled()
         row = await row_of(spare)
         assert (row["ready"], row["note"]) == (True, "stands by: no partition is left for it")
-        async with Feed(stack.settings, script) as feed:
-            await feed.until_sent(600)
+        async with Exchange(stack, per_second=PER_SECOND) as exchange:
+            await exchange.heard_by(2)
+            await exchange.until_sent(600)
             victim.kill()
             seconds = await harm.served_again(stack)
             await stack.ready(spare, *others)
             row = await row_of(spare)
             assert row["note"] == ""
             assert any(partition["role"] == "active" for partition in row["partitions"])
-            await feed.until_sent(300)
-            await feed.finish()
+            await exchange.until_sent(300)
+            await exchange.finish()
             await stack.drained()
-            verdict = await judge(stack, feed.trades, script.venues)
+            verdict = await judge(stack, stack.sent, stack.script.venues)
     finally:
         await asyncio.to_thread(spare.stop)
     victim.start()
     await stack.settled()
     log.info("served again after %.1f s, by the spare one too; %s", seconds, verdict)
     assert seconds < TAKE_OVER_SECONDS
-
-
-async def test_a_rebalance_that_members_hear_of_at_different_times_ends_nobody(stack: Stack) -> None:
-    """At rest, on a slow network: partitions move while a worker still seeks those it had."""
-    script, random = Script(8, "late members"), Random(8)
-    await stack.ready()
-    first, second, third = stack.workers
-    async with Feed(stack.settings, script) as feed:
-        await feed.until_sent(1500)
-        await feed.finish()
-    await stack.drained()
-    stack.to_kafka.delay(SLOW_SECONDS)
-    for _ in range(LATE_ROUNDS):
-        await asyncio.to_thread(third.stop)
-        await stack.settled()
-        starts = {worker.name: worker.starts for worker in (first, second)}
-        third.start()
-        second.freeze()
-        await stack.until(lambda: not first.ready(), 15, "the first to hear of it")
-        await asyncio.sleep(random.uniform(0.1, 1.1))
-        second.resume()
-        await stack.settled()
-        assert {worker.name: worker.starts for worker in (first, second) if worker.running} == starts
-    await stack.to_kafka.heal()
-    log.info("%s", await judge(stack, feed.trades, script.venues))
-
-
-async def test_a_graceful_stop_reprocesses_nothing(stack: Stack) -> None:
-    """Whoever has its partitions next goes on where it stopped, and so does everybody when it is back."""
-    script = Script(6, "graceful")
-    for worker in stack.workers:
-        await asyncio.to_thread(worker.stop)
-        worker.start()
-    await stack.settled()
-    async with Feed(stack.settings, script) as feed:
-        await feed.until_sent(600)
-        for worker in stack.workers:
-            code = await asyncio.to_thread(worker.stop)
-            assert code == 0, worker.tail()
-            await feed.until_sent(300)
-            assert await duplicates(stack) == 0, f"after {worker.name} was stopped"
-            worker.start()
-            await stack.settled()
-            await feed.until_sent(300)
-            assert await duplicates(stack) == 0, f"after {worker.name} was back"
-        await feed.finish()
-        await stack.drained()
-        log.info("%s", await judge(stack, feed.trades, script.venues))
-
-
-async def test_rolling_restarts_every_5_seconds_through_alerts(stack: Stack) -> None:
-    """A worker ends in good order every 5 s, whether the last one is back or not; alerts are raised meanwhile.
-
-    No trade is met again, as far as the workers' counters live to tell.
-    """
-    script = Script(7, "rolling")
-    await stack.ready()
-    async with Feed(stack.settings, script) as feed:
-        await feed.until_sent(300)
-        before, again, compared = await rows(stack, script), 0.0, 0
-        for number in range(RESTARTS):
-            worker = stack.workers[number % len(stack.workers)]
-            with contextlib.suppress(OSError):
-                again += await asyncio.to_thread(worker.metric, "liqmon_duplicates_total")
-                compared += 1
-            async with asyncio.TaskGroup() as both:
-                both.create_task(asyncio.sleep(RESTART_EVERY_SECONDS))
-                both.create_task(asyncio.to_thread(worker.stop))
-            worker.start()
-        after = await rows(stack, script)
-        await feed.finish()
-        await stack.drained()
-        await stack.ready()
-        again += await duplicates(stack)
-        verdict = await judge(stack, feed.trades, script.venues)
-    log.info("%d restarts, %d counters read, %d rows written; %s", RESTARTS, compared, after - before, verdict)
-    assert after > before
-    assert compared > RESTARTS / 2
-    assert again == 0
 
 
 async def row_of(worker: Process) -> dict[str, Any]:
@@ -370,15 +317,3 @@ def crosses(oracle: Oracle, venue: str, symbol: str, pane: int) -> bool:
     if is_spot(symbol):
         return bool(window["total_volume_micro_usd"] >= TERMS.volume_threshold_usd * 1_000_000)
     return bool(window["liquidation_volume_micro_usd"] >= TERMS.liquidation_threshold_usd * 1_000_000)
-
-
-async def duplicates(stack: Stack) -> float:
-    """How many trades the running workers have met again."""
-    running = [worker for worker in stack.workers if worker.running]
-    return sum([await asyncio.to_thread(worker.metric, "liqmon_duplicates_total") for worker in running])
-
-
-async def rows(stack: Stack, script: Script) -> int:
-    """How many alerts of a script are in Postgres."""
-    found = await stack.sql("SELECT count(*) FROM liquidation_alerts WHERE venue = ANY($1)", list(script.venues))
-    return int(found[0][0])
