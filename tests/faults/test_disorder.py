@@ -1,4 +1,8 @@
-"""Trades that come twice, in the wrong order, or late, with a worker killed among them."""
+"""Trades that come twice, in the wrong order, or late, with a worker killed among them.
+
+They go straight to the topic, since a producer leaves out what comes twice, and no worker would meet it. Beside them
+two producers bring another exchange's trades in order.
+"""
 
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -8,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from tests.faults import harm
+from tests.faults.exchange import Exchange
 from tests.faults.feed import Feed, Script
 from tests.faults.judge import judge
 from tests.faults.marks import fault_run
@@ -22,12 +27,13 @@ pytestmark = fault_run(900)
 KEPT_SECONDS = 4200
 LATE_SECONDS = 200
 REORDERED_SECONDS = 30
+BESIDE_PER_SECOND = 150
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """Give a stack with two workers that are ready."""
-    async with Stack(tmp_path_factory.mktemp("disorder"), workers=2) as running:
+    """Give a stack with two producers and two workers that are ready."""
+    async with Stack(tmp_path_factory.mktemp("disorder"), workers=2, seed=71) as running:
         await running.everybody_ready()
         yield running
 
@@ -77,14 +83,17 @@ async def test_windows_and_alerts_are_the_oracles(
     seed = 70 + len(spoil.__name__)
     script = Spoiled(seed, spoil.__name__, spoil)
     await stack.ready()
-    async with Feed(stack.settings, script) as feed:
+    async with Exchange(stack, per_second=BESIDE_PER_SECOND) as exchange, Feed(stack.settings, script) as feed:
+        await exchange.heard_by(2)
         await feed.until_sent(1000)
         victim = stack.workers[seed % len(stack.workers)]
         kill = await harm.kill(stack, feed, victim, Random(seed), evicted=[victim])
         victim.start()
         await feed.until_sent(1500)
         await feed.finish()
+        await exchange.finish()
         await stack.drained()
         verdict = await judge(stack, feed.trades, script.venues, disorder_seconds=disorder_seconds)
-    log.info("%s: %s; %s", spoil.__name__, kill, verdict)
+        beside = await judge(stack, stack.sent, stack.script.venues)
+    log.info("%s: %s; %s; in order beside it: %s", spoil.__name__, kill, verdict, beside)
     assert verdict.alerts
