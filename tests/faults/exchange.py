@@ -76,7 +76,7 @@ class Exchange(Player):
             await asyncio.sleep(POLL_SECONDS)
         return time.monotonic() - began
 
-    async def finish(self, timeout_seconds: float = 120) -> None:
+    async def finish(self, timeout_seconds: float = 90) -> None:
         """Send no more; return when everything that was sent is on the topic."""
         self._stop.set()
         await self._task
