@@ -290,6 +290,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
             for item in unbundled(event.message.value):
                 message = Message(item.value, partition, item.offset, item.timestamp_ms / 1000)
                 await app.guarded(app.market_monitor.handle, message)
+            app.consumer.handled(event.message)
 
     @app.agent(alerts_topic, name="agents.recorder", concurrency=1)  # type: ignore[untyped-decorator]
     async def recorder(stream: Any) -> None:

@@ -73,6 +73,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._continuity = Continuity()
         self._seeking = asyncio.Lock()
         self._fetching: asyncio.Task[Any] | None = None
+        # The next offset to be handled, by partition, and the partitions whose end that has been at since they moved.
+        self._next: dict[TP, int] = {}
+        self._caught_up: set[TP] = set()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -165,6 +168,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         if fresh:
             await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, fresh))
             begins |= await self.earliest_offsets(*fresh)
+        self._next |= begins
         for tp in self._continuity.begin(begins):
             await self._thread.rewind(tp, begins[tp])
 
@@ -175,6 +179,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         app that is stopping. An alert that waits for Postgres is let go: the move must not wait too, and nobody serve
         the windows.
         """
+        self._caught_up.clear()
         if assigned := self.assignment():
             self.stop_flow()
             self.app.flow_control.suspend()
@@ -192,6 +197,26 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                 # Someone else who waited for it was; the commit goes on, and sets no other future until it is done.
                 await asyncio.sleep(IDLE_SECONDS)
         await super().commit_and_end_transactions()
+
+    def handled(self, message: Any) -> None:
+        """Take note that all of a message was counted."""
+        self._next[message.tp] = message.offset + 1
+
+    def log_end(self, tp: TP) -> int | None:
+        """Return where a partition ended when it was last fetched; None before that, and while it moves."""
+        try:
+            end: int | None = self.highwater(tp)
+        except Exception:  # noqa: BLE001 - aiokafka's client raises many things while partitions move
+            return None
+        return end
+
+    def has_caught_up(self, tp: TP) -> bool:
+        """Whether a partition was handled up to its end once since it moved here: what its last owner had, is here."""
+        if tp not in self._caught_up:
+            end = self.log_end(tp)
+            if end is not None and self._next.get(tp, -1) >= end:
+                self._caught_up.add(tp)
+        return tp in self._caught_up
 
     def withhold(self, message: Any) -> None:
         """Leave a message to whoever has its partition next: it is over here, and is not committed."""

@@ -14,7 +14,7 @@ from streams.settings import SEVERITIES
 from tables.state import Market
 from tables.web.alerts import AlertHistory
 from tables.web.cluster import NONSENSE, NOTES, Answer, Cluster, PeerDown
-from tables.web.everywhere import COPIES_SECONDS, TAKING_OVER, Everywhere
+from tables.web.everywhere import COPIES_SECONDS, Everywhere
 from tables.web.exports import csv_response, csv_text
 from tables.web.guard import problem
 from tables.web.hub import Hub
@@ -145,9 +145,9 @@ class Api:
 
     def _unknown(self, request: web.Request) -> web.StreamResponse:
         """Answer that a market is not here: for good, or not yet."""
-        if self._local.is_whole:
-            return problem(request, HTTPStatus.NOT_FOUND, "no such market")
-        return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"{self._cluster.here} {TAKING_OVER}")
+        if lacking := self._local.lacking:
+            return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"{self._cluster.here} {lacking}")
+        return problem(request, HTTPStatus.NOT_FOUND, "no such market")
 
     async def alerts(self, request: web.Request) -> web.StreamResponse:
         """Answer the history of alerts from Postgres, newest first."""

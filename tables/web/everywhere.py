@@ -9,13 +9,11 @@ import msgspec
 from streams.errors import Outage
 from tables.web.cluster import NONSENSE, Answer, Cluster, PeerDown
 from tables.web.copies import Copies
-from tables.web.local import LocalMarkets
+from tables.web.local import TAKING_OVER, LocalMarkets
 from tables.web.rows import WindowRow
 
 COPIES_SECONDS: Final = 1.0
 """How long reading copies may take before the rest is left out."""
-
-TAKING_OVER: Final = "is taking over its partitions"
 
 
 class Everywhere:
@@ -33,8 +31,8 @@ class Everywhere:
 
     async def _own(self, venue: str | None, symbol: str | None) -> tuple[list[WindowRow], set[int], list[str]]:
         rows, whole = await self._local.window_rows(venue, symbol)
-        is_whole = whole.issuperset(self._local.served()) and self._local.is_serving
-        return rows, whole, [] if is_whole else [f"{self._cluster.here} {TAKING_OVER}"]
+        lacking = self._local.lacking or ("" if whole.issuperset(self._local.served()) else TAKING_OVER)
+        return rows, whole, [f"{self._cluster.here} {lacking}"] if lacking else []
 
     async def rows(self, venue: str | None, symbol: str | None) -> tuple[list[WindowRow], list[str]]:
         """Return the rows of all workers, of one venue or symbol where given; notes say what is old or missing."""

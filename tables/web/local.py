@@ -5,7 +5,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
+from faust.types import TP
+
 from streams.settings import SEVERITIES
+from streams.topics import TRADES
 from tables.state import Market
 from tables.web.cluster import Cluster
 from tables.web.rolling import SPARK_STEP, Rolling
@@ -13,6 +16,9 @@ from tables.web.rows import COLUMNS, Mark, MarketRow, Spark, WindowRow, figure_v
 
 SLICE_SECONDS: Final = 0.004
 """How long rows are made before the stream's messages have their turn again."""
+
+TAKING_OVER: Final = "is taking over its partitions"
+CATCHING_UP: Final = "is catching up: what its partitions hold is not all counted"
 
 LOAD_SECONDS: Final = 0.5
 """How long a view waits for markets from the table store; less than another worker waits for this one's answer."""
@@ -60,22 +66,32 @@ class LocalMarkets:
         return not app.rebalancing and bool(app.tables.actives_ready) and not app.ending.has_begun
 
     @property
+    def lacking(self) -> str:
+        """What keeps this worker from having every window as its last owner had it, for a note; empty where it has."""
+        served = self.served()
+        if not self.is_serving or not self._app.keeper.has_all(served):
+            return TAKING_OVER
+        if not all(self._app.consumer.has_caught_up(TP(TRADES, partition)) for partition in served):
+            return CATCHING_UP
+        return ""
+
+    @property
     def is_whole(self) -> bool:
-        """Whether every market of what is assigned to this worker is in memory."""
-        return self.is_serving and bool(self._app.keeper.has_all(self.served()))
+        """Whether this worker has every window of what is assigned to it as its last owner had it."""
+        return not self.lacking
 
     async def load(self) -> bool:
         """Bring markets into memory that have not traded since this worker took their partition over.
 
-        Return whether all are there; what takes long goes on, and is waited for by the next who asks.
+        Return whether all is there; what takes long goes on, and is waited for by the next who asks.
         """
-        if self.is_serving and not self.is_whole:
+        if self.is_serving:
             await self._app.keeper.preload(self.served(), LOAD_SECONDS)
         return self.is_whole
 
     def served(self) -> list[int]:
         """Return the partitions that this worker serves now."""
-        return sorted(tp.partition for tp in self._app.assignor.assigned_actives() if tp.topic == "trades")
+        return sorted(tp.partition for tp in self._app.assignor.assigned_actives() if tp.topic == TRADES)
 
     def rollings(self) -> list[tuple[int, Rolling]]:
         """Return (partition, windows) of every market in memory; forgets those that moved away."""

@@ -158,10 +158,7 @@ def _offsets(app: Any, partition: int) -> tuple[int | None, int | None, int | No
     tp = TP(TRADES, partition)
     consumer = app.consumer
     read, committed = consumer._read_offset.get(tp), consumer._committed_offset.get(tp)
-    try:
-        end = consumer.highwater(tp)
-    except Exception:  # noqa: BLE001 - aiokafka's client raises many things while partitions move
-        end = None
+    end = consumer.log_end(tp)
     if end is None and read is not None:
         end = read + 1
     return (None if read is None else read + 1), end, (None if committed is None else committed)
