@@ -83,7 +83,7 @@ async def test_twenty_kills_in_the_middle_of_a_batch(stack: Stack) -> None:
     assert len(struck) >= SEEDS
     if stack.kafka is None and not flushing:
         line = "not covered: a kill between a flush and its commit; nothing slows the embedded broker down in between"
-        warnings.warn(line, NotCovered, 2)
+        warnings.warn(line, NotCovered, 1)
     else:
         assert flushing
 
