@@ -185,18 +185,16 @@ class Publisher:
             batch.close()
             lane.sending_since = time.monotonic()
             try:
-                sending = await link.client.send_batch(batch, lane.topic, partition=lane.partition)
-                await asyncio.wait((sending, link.lost), return_when=asyncio.FIRST_COMPLETED)
-                if not sending.done():
-                    broken = link
-                    continue
-                sent = sending.result()
+                sent = await _outcome(link, batch, lane)
             except (KafkaError, AssertionError) as error:  # a vanished partition is an assertion in the client
                 self._away(type(error).__name__)
                 broken = link
                 continue
             finally:
                 lane.sending_since = None
+            if sent is None:
+                broken = link
+                continue
             if self._pace is not None and lane.topic == TRADES:
                 self._pace.published(lane.partition, sent.offset + count, batch.size())
             self._acknowledged(lane, count)
@@ -273,3 +271,21 @@ class Publisher:
     async def _pause(self) -> None:
         await asyncio.sleep(self._retry_seconds * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
         self._retry_seconds = min(self._retry_seconds * 2, LAST_RETRY_SECONDS)
+
+
+async def _outcome(link: _Link, batch: Any, lane: _Lane) -> Any:
+    """Return where a batch is; None where the link was given up meanwhile: the client never says. Raises its errors.
+
+    That may be before the client has taken the batch: until it knows the topic it asks for that.
+    """
+
+    async def acknowledged() -> Any:
+        # Shielded: the client does not expect that anybody cancels its futures.
+        return await asyncio.shield(await link.client.send_batch(batch, lane.topic, partition=lane.partition))
+
+    sending = asyncio.create_task(acknowledged())
+    try:
+        await asyncio.wait((sending, link.lost), return_when=asyncio.FIRST_COMPLETED)
+        return sending.result() if sending.done() else None
+    finally:
+        sending.cancel()

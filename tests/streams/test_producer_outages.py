@@ -18,7 +18,7 @@ from streams.partitioning import partition_of
 from streams.producer import Producer, ProducerSummary, produce
 from streams.records import Batch
 from streams.settings import Settings
-from streams.topics import TRADES
+from streams.topics import DEAD_LETTERS, TRADES
 from tests.kafka import RealKafka
 from tests.streams.feeds import SYMBOLS, Feed, feed_of, frames, frozen, settings_for, trade
 from tests.waiting import until
@@ -124,6 +124,29 @@ class TestStop:
             await produce(settings_for(fresh_broker.address), [Torn(), Feed()], stop=asyncio.Event())
         (frame,) = await frames(fresh_broker.address, 1)
         assert frame.trade_ids() == [1]
+
+
+class TestALostClient:
+    """One client serves all partitions; where one of them gives it up, none waits for it any more."""
+
+    async def test_a_client_given_up_while_another_partition_asks_for_its_topic(
+        self, fresh_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The client of a frozen broker gives up on the first of two topics before it does on the second."""
+        monkeypatch.setattr(kafka, "REQUEST_TIMEOUT_MS", 1000)
+        sender = publisher.Publisher(settings_for(fresh_broker.address))
+        sender.start()
+        try:
+            await until(lambda: sender.available)
+            with frozen(fresh_broker):
+                for topic in (TRADES, DEAD_LETTERS):
+                    sender.put(publisher.Message(topic, "BTC/USD", b"value", 1))
+                    await asyncio.sleep(0.5)
+                await asyncio.sleep(3)
+            async with asyncio.timeout(20):
+                await sender.drain()
+        finally:
+            await sender.close()
 
 
 class TestOutages:
