@@ -39,6 +39,7 @@ from tables.keeper import Claims, Keeper
 from tables.live import LiveWindows, live_link
 from tables.state import Market, Span
 from tables.stores.base import StateStore
+from tables.stores.rocks import is_of_disk
 from tables.stores.wiped import carry_over
 from tables.web import add_routes
 
@@ -186,8 +187,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         if isinstance(error, MonitorError):
             die(error)
         where = self.conf.tabledir if self.settings.table_store.startswith("rocksdb:") else "of TABLE_STORE"
-        # RocksDB words what the disk refuses like this.
-        if not (isinstance(error, OSError) or str(error).startswith("IO error")):
+        if not is_of_disk(error):
             die_of_bug(error, "the table store %s cannot be written", where)
         if not self.ending.has_begun:
             log.critical("the table store %s cannot be written: %s", where, error)

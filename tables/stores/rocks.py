@@ -9,6 +9,7 @@ from faust.types import TP
 from rocksdict import WriteBatch
 
 from streams import metrics
+from streams.errors import Outage
 from tables.chunks import market_of
 from tables.stores.base import Items, newer
 
@@ -21,11 +22,29 @@ OPTIONS: Final = {
 }
 
 
+def is_of_disk(error: Exception) -> bool:
+    """Whether it is the disk that refuses, and not the program that is wrong. RocksDB words that in two ways."""
+    return isinstance(error, OSError) or str(error).startswith("IO error") or "(os error " in str(error)
+
+
 class Store(rocksdb.Store):  # type: ignore[misc]
     """Faust's RocksDB store, with tuned options, market-wise access and restores that keep the higher offset."""
 
     def __init__(self, url: Any, app: faust.App, table: Any, *, options: Any = None, **kwargs: Any) -> None:
         super().__init__(url, app, table, options={**OPTIONS, **(options or {}), "driver": "rocksdict"}, **kwargs)
+
+    def _open_for_partition(self, partition: int) -> Any:
+        """Open a database. Raises :class:`Outage` for what the disk refuses: for Faust it is a crash like any other."""
+        try:
+            return super()._open_for_partition(partition)
+        except Exception as error:
+            # One that is locked, by the last process on its way out, Faust tries again.
+            if not is_of_disk(error) or "lock" in str(error).lower():
+                raise
+            raise Outage(
+                f"the tables in {self.partition_path(partition)} cannot be opened: {error}; "
+                "start again when they can, to go on from the last commit"
+            ) from None
 
     async def load(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """Return the items of a partition whose keys begin with ``prefix``."""
