@@ -138,11 +138,12 @@ class TestALostClient:
         sender.start()
         try:
             await until(lambda: sender.available)
+            client = sender._link
             with frozen(fresh_broker):
                 for topic in (TRADES, DEAD_LETTERS):
                     sender.put(publisher.Message(topic, "BTC/USD", b"value", 1))
                     await asyncio.sleep(0.5)
-                await asyncio.sleep(3)
+                await until(lambda: sender._link is not client)
             async with asyncio.timeout(20):
                 await sender.drain()
         finally:
