@@ -1,8 +1,9 @@
 """Whether messages follow each other: what was fetched may be dropped on the way, and must then be fetched again.
 
 Faust drops fetched messages around a rebalance (while partitions are sought one after another, when the flow stops, or
-when a fetch ends after the seek that it should have come before), takes the hole for a gap in the log and commits past
-it. Here a message is taken only where the one before it was; where one is missing the position is put back to it.
+when a fetch ends after the seek that it should have come before). It takes the hole for a gap in the log: commits past
+it, or lets a table store claim records that it lacks. Here a message is taken only where the one before it was; where
+one is missing the position is put back to it.
 """
 
 from collections.abc import Mapping
@@ -38,9 +39,12 @@ class Continuity:
         self._next.update(offsets)
         return self._unknown & offsets.keys()
 
-    def next_offset(self, tp: TP) -> int:
-        """Return the offset wanted next. Raises :class:`KeyError` for a partition that has not begun."""
-        return self._next[tp]
+    def dropped(self, tp: TP) -> int | None:
+        """Take note that fetched messages are dropped. Return where to fetch again; None before it is known."""
+        wanted = self._next.get(tp)
+        if wanted is None:
+            self._unknown.add(tp)
+        return wanted
 
     def fetched(self, tp: TP, first: int) -> None:
         """Take note of where a fetch begins, before any of it can be lost.
@@ -57,10 +61,10 @@ class Continuity:
         wanted = self._next.get(tp)
         if wanted is None:
             self._unknown.add(tp)
+        if wanted is None or last < wanted:
             return Step.DROP
-        if last < wanted:
-            return Step.DROP
-        if first > wanted:
+        if first != wanted:
+            # Of what begins before, the first messages were taken already: the rest comes again without them.
             if tp in self._rewound:
                 return Step.DROP
             self._rewound.add(tp)

@@ -1,10 +1,10 @@
-"""Faust's recovery of tables, which ends the worker where it gives up, and loses nothing that was taken meanwhile."""
+"""Faust's recovery of tables, without what loses trades: where it gives up, is overtaken, or empties queues again."""
 
 from typing import Any
 
 from faust.tables import TableManager as FaustTableManager
+from faust.tables.recovery import RebalanceAgain, ServiceStopped
 from faust.tables.recovery import Recovery as FaustRecovery
-from faust.tables.recovery import ServiceStopped
 from mode.utils.queues import FlowControlEvent, FlowControlQueue
 from mode.utils.times import Seconds, want_seconds
 
@@ -31,7 +31,26 @@ class FlowControl(FlowControlEvent):  # type: ignore[misc]
 
 
 class Recovery(FaustRecovery):  # type: ignore[misc]
-    """Raises :class:`Outage` for a step that took too long, which Faust takes for an order to stop."""
+    """Ends where partitions move again, and raises :class:`Outage` for a step that took too long.
+
+    Faust takes the latter for an order to stop. The former it notices only once the partitions have moved: until then
+    it would call the tables ready, those too that the next recovery has yet to restore.
+    """
+
+    # Set in the client's thread.
+    are_partitions_moving = False
+
+    async def on_rebalance(self, *args: Any, **kwargs: Any) -> None:
+        """Let the next recovery begin: partitions have moved."""
+        self.are_partitions_moving = False
+        # The client's thread may have said that they move between a last check and what it was for.
+        self.tables.actives_ready = False
+        await super().on_rebalance(*args, **kwargs)
+
+    def check(self) -> None:
+        """Raise :class:`RebalanceAgain` where partitions move, or have moved, since this recovery began."""
+        if self.are_partitions_moving or self.signal_recovery_start.is_set():
+            raise RebalanceAgain
 
     async def _wait(self, coro: Any, timeout: Seconds | None = None) -> None:  # noqa: ASYNC109 - Faust's signature
         try:
@@ -43,12 +62,23 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
                 f"the broker did not answer: a step of the rebalance took more than {want_seconds(timeout):g} s; "
                 "start again, to go on from the last commit"
             ) from None
+        self.check()
 
 
 class TableManager(FaustTableManager):  # type: ignore[misc]
     """Faust's table manager with the recovery above."""
 
     _recovery: Recovery | None
+
+    def on_rebalance_start(self) -> None:
+        """Overtake a recovery that is under way."""
+        self.recovery.are_partitions_moving = True
+        super().on_rebalance_start()
+
+    def on_actives_ready(self) -> None:
+        """Say so, unless partitions move again. Raises :class:`RebalanceAgain`."""
+        self.recovery.check()
+        super().on_actives_ready()
 
     @property
     def recovery(self) -> Recovery:

@@ -68,9 +68,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # The first offset of each bundle that is not committed yet, by its last.
+        # The first offset of each bundle that is not committed yet, by its last. Of each record of a changelog's last
+        # fetch, by its own offset: the one behind the record before.
         self._firsts: dict[TP, dict[int, int]] = {}
-        self._continuity = Continuity()
+        self._sources = Continuity()
+        self._changelogs = Continuity()
         self._seeking = asyncio.Lock()
         self._fetching: asyncio.Task[Any] | None = None
         # The next offset to be handled, by partition, and the partitions whose end that has been at since they moved.
@@ -86,26 +88,45 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         if not wanted:
             await asyncio.sleep(IDLE_SECONDS)
             return {}
-        records = await super()._getmany(wanted, timeout)
-        for tp in records or ():
-            if self._is_source(tp) and records[tp]:
-                self._continuity.fetched(tp, records[tp][0].offset)
+        records = {tp: found for tp, found in (await super()._getmany(wanted, timeout) or {}).items() if found}
+        # Partitions may have been closed, or moved, since they were asked for: Faust would drop these unnoticed.
+        while closed := [tp for tp in records if not self._is_open(tp)]:
+            for tp in closed:
+                del records[tp]
+                await self._fetch_again(tp)
+        for tp, found in records.items():
+            self._continuity(tp).fetched(tp, found[0].offset)
             if tp.topic == TRADES:
-                records[tp] = self._bundle(tp, records[tp])
+                records[tp] = self._bundle(tp, found)
+            elif not self._is_source(tp):
+                # Compaction leaves gaps everywhere; what is missing within a fetch is not in the log.
+                before = [found[0].offset, *(record.offset + 1 for record in found)]
+                self._firsts[tp] = {record.offset: first for record, first in zip(found, before, strict=False)}
         return records
 
+    def _is_open(self, tp: TP) -> bool:
+        return self.flow_active and (tp in self._get_active_partitions() or tp in self._buffered_partitions)
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's
-        """Yield fetched messages, those of the source topics without a hole."""
+        """Yield fetched messages without a hole."""
         self._fetching = asyncio.current_task()
         async for tp, message in super().getmany(timeout):
-            if not self._is_source(tp) or await self._follows(tp, message.offset):
+            if await self._follows(tp, message.offset):
                 yield tp, message
 
     async def _follows(self, tp: TP, last: int) -> bool:
-        step = self._continuity.judge(tp, self._first(tp, last), last)
+        step = self._continuity(tp).judge(tp, self._first(tp, last), last)
         if step is Step.REWIND:
-            await self._thread.rewind(tp, self._continuity.next_offset(tp))
+            await self._fetch_again(tp)
         return step is Step.TAKE
+
+    async def _fetch_again(self, tp: TP) -> None:
+        offset = self._continuity(tp).dropped(tp)
+        if offset is not None:
+            await self._thread.rewind(tp, offset)
+
+    def _continuity(self, tp: TP) -> Continuity:
+        return self._sources if self._is_source(tp) else self._changelogs
 
     def _first(self, tp: TP, last: int) -> int:
         return self._firsts.get(tp, {}).get(last, last)
@@ -158,8 +179,13 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                     await self.crash(error)
                 raise
 
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Go to these offsets of changelogs: a recovery has the rest."""
+        self._changelogs.begin(partitions)
+        await super().seek_wait(partitions)
+
     async def _seek_committed(self) -> None:
-        self._continuity.forget()
+        self._sources.forget()
         self.app.flow_control.drop(keep=self.app.tables.changelog_queue)
         await super().perform_seek()
         sources = [tp for tp in self.assignment() if self._is_source(tp)]
@@ -169,7 +195,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, fresh))
             begins |= await self.earliest_offsets(*fresh)
         self._next |= begins
-        for tp in self._continuity.begin(begins):
+        for tp in self._sources.begin(begins):
             await self._thread.rewind(tp, begins[tp])
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -180,6 +206,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         the windows.
         """
         self._caught_up.clear()
+        # Until it is said where to begin: what a fetch brings that is under way belongs to neither assignment.
+        self._sources.forget()
+        self._changelogs.forget()
         if assigned := self.assignment():
             self.stop_flow()
             self.app.flow_control.suspend()

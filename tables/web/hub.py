@@ -217,7 +217,7 @@ class Hub:
             notes.append("Postgres does not answer: alerts are missing")
         if self._app.rebalancing:
             notes.append("partitions are moving between workers")
-        return Status(here, self._local.is_whole, self._alerts.available, workers, notes, poll_seconds(self.pages))
+        return Status(here, not self._local.lacking, self._alerts.available, workers, notes, poll_seconds(self.pages))
 
     async def _keep_at(self, pause: float, step: Callable[[], Awaitable[None]]) -> None:
         """Take a step every so many seconds, whatever becomes of it."""
@@ -247,7 +247,7 @@ class Hub:
 
     def _served(self) -> set[int]:
         """Return the partitions whose worker answers and has them."""
-        serving = {*self._peers.serving, *((self._cluster.here,) if self._local.is_whole else ())}
+        serving = {*self._peers.serving, *((self._cluster.here,) if not self._local.lacking else ())}
         return {
             partition
             for url, partitions in self._cluster.partitions().items()

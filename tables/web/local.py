@@ -75,11 +75,6 @@ class LocalMarkets:
             return CATCHING_UP
         return ""
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether this worker has every window of what is assigned to it as its last owner had it."""
-        return not self.lacking
-
     async def load(self) -> bool:
         """Bring markets into memory that have not traded since this worker took their partition over.
 
@@ -87,7 +82,7 @@ class LocalMarkets:
         """
         if self.is_serving:
             await self._app.keeper.preload(self.served(), LOAD_SECONDS)
-        return self.is_whole
+        return not self.lacking
 
     def served(self) -> list[int]:
         """Return the partitions that this worker serves now."""

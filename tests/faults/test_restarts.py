@@ -9,6 +9,7 @@ from random import Random
 import pytest
 import pytest_asyncio
 
+from tests.faults.claims import check_claims
 from tests.faults.exchange import Exchange
 from tests.faults.judge import judge
 from tests.faults.marks import REAL_KAFKA, fault_run
@@ -54,7 +55,8 @@ async def test_a_graceful_stop_reprocesses_nothing(stack: Stack) -> None:
             assert await duplicates(stack) == 0, f"after {worker.name} was back"
         await exchange.finish()
         await stack.drained()
-        log.info("%s", await judge(stack, stack.sent, stack.script.venues))
+        verdict = await judge(stack, stack.sent, stack.script.venues)
+    log.info("%s; %d values of the stores are what they claim", verdict, await check_claims(stack))
 
 
 async def test_rolling_restarts_every_5_seconds_through_alerts(stack: Stack) -> None:
@@ -85,6 +87,7 @@ async def test_rolling_restarts_every_5_seconds_through_alerts(stack: Stack) -> 
         again += await duplicates(stack)
         verdict = await judge(stack, stack.sent, stack.script.venues)
     log.info("%d restarts, %d counters read, %d rows written; %s", RESTARTS, compared, after - before, verdict)
+    log.info("%d values of the stores are what they claim", await check_claims(stack))
     assert after > before
     assert compared > RESTARTS / 2
     assert again == 0

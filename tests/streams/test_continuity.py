@@ -49,6 +49,9 @@ class Consumer:
             # A fetch that began before ends in the middle of it.
             self.deliver(self.fetch(), loss=0)
         if self.continuity.begin({PLACE: self.committed}):
+            if self.random.random() < 0.5:
+                # And another before the position is put back.
+                self.deliver(self.fetch(), loss=0)
             self.position = self.committed
 
     def deliver(self, pieces: list[tuple[int, int, list[int]]], loss: float) -> None:
@@ -60,9 +63,15 @@ class Consumer:
                 continue
             step = self.continuity.judge(PLACE, first, last)
             if step is Step.TAKE:
-                self.taken += [offset for offset in offsets if not self.taken or offset > self.taken[-1]]
+                self.taken += offsets
             elif step is Step.REWIND:
-                self.position = self.continuity.next_offset(PLACE)
+                self.fetch_again()
+
+    def fetch_again(self) -> None:
+        """Put the position back to what is missing, where that is known."""
+        wanted = self.continuity.dropped(PLACE)
+        if wanted is not None:
+            self.position = wanted
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -93,14 +102,27 @@ def test_nothing_is_taken_before_it_is_known_where_to_begin() -> None:
     assert continuity.judge(PLACE, 10, 10) is Step.DROP
 
 
+def test_what_is_dropped_before_it_is_judged_is_fetched_again() -> None:
+    """From where the last piece ended; or, where nobody has said where to begin, once somebody does."""
+    continuity = Continuity()
+    assert continuity.dropped(PLACE) is None
+    assert continuity.begin({PLACE: 7}) == {PLACE}
+    assert continuity.dropped(PLACE) == 7
+    assert continuity.judge(PLACE, 7, 9) is Step.TAKE
+    assert continuity.dropped(PLACE) == 10
+
+
 def test_what_was_taken_is_not_taken_again() -> None:
-    """A piece that begins before what is wanted and ends behind it is taken for its end."""
+    """Nor with what follows it in one piece: that is fetched again without."""
     continuity = Continuity()
     continuity.begin({PLACE: 7})
     assert continuity.judge(PLACE, 7, 9) is Step.TAKE
     assert continuity.judge(PLACE, 8, 9) is Step.DROP
-    assert continuity.judge(PLACE, 8, 12) is Step.TAKE
-    assert continuity.next_offset(PLACE) == 13
+    assert continuity.judge(PLACE, 8, 12) is Step.REWIND
+    assert continuity.judge(PLACE, 13, 14) is Step.DROP
+    assert continuity.dropped(PLACE) == 10
+    continuity.fetched(PLACE, 10)
+    assert continuity.judge(PLACE, 10, 12) is Step.TAKE
 
 
 def test_a_hole_is_believed_when_it_is_fetched_again() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 from pydantic import SecretStr
 
@@ -35,6 +36,7 @@ from tests.waiting import until
 
 PLACE = TP(TRADES, 0)
 ALERTED = TP(ALERTS, 0)
+CHANGELOG = TP(f"{APP_ID}-panes-changelog", 0)
 ROOT = Path(__file__).parents[2]
 VENUE = "kraken_spot"
 # Trades that no test before has published.
@@ -124,7 +126,7 @@ async def test_of_two_seeks_at_once_only_the_last_lets_messages_through(
     await fetcher
     network.hold(Direction.TO_CLIENT)
     assert not recovery.done()
-    assert consumer._continuity.judge(PLACE, begin, begin) is Step.DROP
+    assert consumer._sources.judge(PLACE, begin, begin) is Step.DROP
     await network.heal()
     await recovery
     consumer.resume_flow()
@@ -225,6 +227,62 @@ async def test_what_is_taken_between_the_seek_and_the_end_of_a_recovery_is_handl
     await until(lambda: counted() == before + 3 and TRADES not in {message.topic for message in consumer.unacked})
     await consumer.commit()
     assert (await committed(kafka))[PLACE] == place + 3
+
+
+@pytest.mark.parametrize("place", [PLACE, CHANGELOG], ids=["source", "changelog"])
+async def test_what_is_fetched_of_a_partition_that_was_closed_meanwhile_is_fetched_again(
+    worker: MonitorApp, kafka: RealKafka, monkeypatch: pytest.MonkeyPatch, place: TP
+) -> None:
+    """Faust drops it, and the client goes on behind it: a last message would not come, and a table lack a record."""
+    consumer, thread, asked, closed = worker.consumer, worker.consumer._thread, asyncio.Event(), asyncio.Event()
+    fetch = thread.getmany
+    await until(lambda: not worker.rebalancing)
+    await handle(worker, kafka)
+    await consumer.commit()
+
+    async def closed_meanwhile(*arguments: Any) -> Any:
+        asked.set()
+        found = await fetch(*arguments)
+        if found.get(place) and not closed.is_set():
+            consumer.pause_partitions({place})
+            closed.set()
+        return found
+
+    monkeypatch.setattr(thread, "getmany", closed_meanwhile)
+    await asked.wait()
+    if place is CHANGELOG:
+        await consumer.seek_wait({place: 0})
+        consumer.resume_partitions({place})
+    else:
+        await publish(kafka, frame_of([spot(next(NUMBERS))]))
+    end = (await consumer.log_ends([place], 5))[place]
+    await asyncio.wait_for(closed.wait(), 10)
+    consumer.resume_partitions({place})
+    await until(lambda: consumer._read_offset[place] == end - 1)
+
+
+async def test_a_recovery_that_is_overtaken_does_not_call_the_tables_ready(
+    worker: MonitorApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Partitions begin to move again while it seeks: what the worker is given next has yet to be restored."""
+    consumer, seek = worker.consumer, worker.consumer.perform_seek
+    await until(lambda: not worker.rebalancing)
+
+    async def sought_and_moving() -> None:
+        await seek()
+        worker.on_rebalance_start()
+
+    with monkeypatch.context() as patches:
+        patches.setattr(consumer, "perform_seek", sought_and_moving)
+        with pytest.raises(RebalanceAgain):
+            await worker.tables.recovery.on_recovery_completed(worker.consumer_generation_id)
+    assert worker.rebalancing
+    assert not worker.tables.actives_ready
+    assigned, generation = consumer.assignment(), worker.consumer_generation_id
+    await consumer.on_partitions_revoked(assigned)
+    await consumer.on_partitions_assigned(assigned, generation)
+    await until(lambda: not worker.rebalancing)
+    assert worker.tables.actives_ready
 
 
 async def test_a_record_that_the_broker_will_never_take_is_said_to_be_one(worker: MonitorApp) -> None:

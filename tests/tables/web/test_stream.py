@@ -41,7 +41,7 @@ class Local:
     rule_window = 300
     pane_seconds = 1
     partition_count = 1
-    is_whole = True
+    lacking = ""
 
     def __init__(self) -> None:
         self.fails = 0
