@@ -39,8 +39,8 @@ class Continuity:
         self._next.update(offsets)
         return self._unknown & offsets.keys()
 
-    def dropped(self, tp: TP) -> int | None:
-        """Take note that fetched messages are dropped. Return where to fetch again; None before it is known."""
+    def wanted(self, tp: TP) -> int | None:
+        """Return the offset that must come next; None before :meth:`begin`, which then says to fetch it again."""
         wanted = self._next.get(tp)
         if wanted is None:
             self._unknown.add(tp)
@@ -58,9 +58,7 @@ class Continuity:
 
     def judge(self, tp: TP, first: int, last: int) -> Step:
         """Say what to do with the messages ``first`` to ``last`` of one fetch."""
-        wanted = self._next.get(tp)
-        if wanted is None:
-            self._unknown.add(tp)
+        wanted = self.wanted(tp)
         if wanted is None or last < wanted:
             return Step.DROP
         if first != wanted:

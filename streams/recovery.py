@@ -47,7 +47,7 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
         self.tables.actives_ready = False
         await super().on_rebalance(*args, **kwargs)
 
-    def check(self) -> None:
+    def check_overtaken(self) -> None:
         """Raise :class:`RebalanceAgain` where partitions move, or have moved, since this recovery began."""
         if self.are_partitions_moving or self.signal_recovery_start.is_set():
             raise RebalanceAgain
@@ -62,7 +62,7 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
                 f"the broker did not answer: a step of the rebalance took more than {want_seconds(timeout):g} s; "
                 "start again, to go on from the last commit"
             ) from None
-        self.check()
+        self.check_overtaken()
 
 
 class TableManager(FaustTableManager):  # type: ignore[misc]
@@ -77,7 +77,7 @@ class TableManager(FaustTableManager):  # type: ignore[misc]
 
     def on_actives_ready(self) -> None:
         """Say so, unless partitions move again. Raises :class:`RebalanceAgain`."""
-        self.recovery.check()
+        self.recovery.check_overtaken()
         super().on_actives_ready()
 
     @property

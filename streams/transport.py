@@ -68,8 +68,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # The first offset of each bundle that is not committed yet, by its last. Of each record of a changelog's last
-        # fetch, by its own offset: the one behind the record before.
+        # Where what a message stands for begins, by its offset: a bundle with its first message, until it is committed;
+        # a record of a changelog with the gap that compaction left before it, until the next fetch.
         self._firsts: dict[TP, dict[int, int]] = {}
         self._sources = Continuity()
         self._changelogs = Continuity()
@@ -121,7 +121,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return step is Step.TAKE
 
     async def _fetch_again(self, tp: TP) -> None:
-        offset = self._continuity(tp).dropped(tp)
+        offset = self._continuity(tp).wanted(tp)
         if offset is not None:
             await self._thread.rewind(tp, offset)
 

@@ -69,7 +69,7 @@ class Consumer:
 
     def fetch_again(self) -> None:
         """Put the position back to what is missing, where that is known."""
-        wanted = self.continuity.dropped(PLACE)
+        wanted = self.continuity.wanted(PLACE)
         if wanted is not None:
             self.position = wanted
 
@@ -105,11 +105,11 @@ def test_nothing_is_taken_before_it_is_known_where_to_begin() -> None:
 def test_what_is_dropped_before_it_is_judged_is_fetched_again() -> None:
     """From where the last piece ended; or, where nobody has said where to begin, once somebody does."""
     continuity = Continuity()
-    assert continuity.dropped(PLACE) is None
+    assert continuity.wanted(PLACE) is None
     assert continuity.begin({PLACE: 7}) == {PLACE}
-    assert continuity.dropped(PLACE) == 7
+    assert continuity.wanted(PLACE) == 7
     assert continuity.judge(PLACE, 7, 9) is Step.TAKE
-    assert continuity.dropped(PLACE) == 10
+    assert continuity.wanted(PLACE) == 10
 
 
 def test_what_was_taken_is_not_taken_again() -> None:
@@ -120,7 +120,7 @@ def test_what_was_taken_is_not_taken_again() -> None:
     assert continuity.judge(PLACE, 8, 9) is Step.DROP
     assert continuity.judge(PLACE, 8, 12) is Step.REWIND
     assert continuity.judge(PLACE, 13, 14) is Step.DROP
-    assert continuity.dropped(PLACE) == 10
+    assert continuity.wanted(PLACE) == 10
     continuity.fetched(PLACE, 10)
     assert continuity.judge(PLACE, 10, 12) is Step.TAKE
 

@@ -27,6 +27,7 @@ from streams.metrics import REGISTRY
 from streams.outbound import Record
 from streams.settings import Settings, load_settings
 from streams.topics import ALERTS, APP_ID, DEAD_LETTERS, TRADES
+from tables.chunks import Head, encode, head_key
 from tests.faults.processes import Processes
 from tests.faults.proxy import HOST, Direction, Proxy
 from tests.kafka import RealKafka
@@ -37,6 +38,7 @@ from tests.waiting import until
 PLACE = TP(TRADES, 0)
 ALERTED = TP(ALERTS, 0)
 CHANGELOG = TP(f"{APP_ID}-panes-changelog", 0)
+CLOSINGS = 3
 ROOT = Path(__file__).parents[2]
 VENUE = "kraken_spot"
 # Trades that no test before has published.
@@ -106,6 +108,20 @@ async def committed(kafka: RealKafka) -> dict[TP, int]:
     finally:
         await client.close()
     return {TP(*tp): at.offset for tp, at in offsets.items()}
+
+
+async def append(kafka: RealKafka, place: TP) -> int:
+    """Append a trade, or to the changelog the head of a market, and return where it is."""
+    trade = frame_of([spot(next(NUMBERS))])
+    value = encode(Head(0, 0, {})) if place == CHANGELOG else trade
+    async with AIOKafkaProducer(bootstrap_servers=kafka.direct_address) as producer:
+        where = await producer.send_and_wait(place.topic, value, head_key(VENUE, "SOME/USD"), place.partition)
+    return int(where.offset)
+
+
+async def read(consumer: Any, place: TP, offset: int) -> None:
+    """Wait until the worker has taken this message."""
+    await until(lambda: consumer._read_offset[place] == offset)
 
 
 async def handle(worker: MonitorApp, kafka: RealKafka, count: int = 1) -> None:
@@ -229,53 +245,37 @@ async def test_what_is_taken_between_the_seek_and_the_end_of_a_recovery_is_handl
     assert (await committed(kafka))[PLACE] == place + 3
 
 
-@pytest.mark.parametrize("place", [PLACE, CHANGELOG], ids=["source", "changelog"])
+@pytest.mark.parametrize(("closed", "other"), [(PLACE, CHANGELOG), (CHANGELOG, PLACE)], ids=["source", "changelog"])
 async def test_what_is_fetched_of_a_partition_that_was_closed_meanwhile_is_fetched_again(
-    worker: MonitorApp, kafka: RealKafka, monkeypatch: pytest.MonkeyPatch, place: TP
+    worker: MonitorApp, kafka: RealKafka, closed: TP, other: TP
 ) -> None:
     """Faust drops it, and the client goes on behind it: a last message would not come, and a table lack a record."""
-    consumer, thread, asked, closed = worker.consumer, worker.consumer._thread, asyncio.Event(), asyncio.Event()
-    fetch = thread.getmany
+    consumer = worker.consumer
     await until(lambda: not worker.rebalancing)
-    await handle(worker, kafka)
-    await consumer.commit()
-
-    async def closed_meanwhile(*arguments: Any) -> Any:
-        asked.set()
-        found = await fetch(*arguments)
-        if found.get(place) and not closed.is_set():
-            consumer.pause_partitions({place})
-            closed.set()
-        return found
-
-    monkeypatch.setattr(thread, "getmany", closed_meanwhile)
-    await asked.wait()
-    if place is CHANGELOG:
-        await consumer.seek_wait({place: 0})
-        consumer.resume_partitions({place})
-    else:
-        await publish(kafka, frame_of([spot(next(NUMBERS))]))
-    end = (await consumer.log_ends([place], 5))[place]
-    await asyncio.wait_for(closed.wait(), 10)
-    consumer.resume_partitions({place})
-    await until(lambda: consumer._read_offset[place] == end - 1)
+    await consumer.seek_wait(await consumer.highwaters(CHANGELOG))
+    consumer.resume_partitions({CHANGELOG})
+    for _ in range(CLOSINGS):
+        # The fetch that follows this one is under way, and asks for both.
+        await read(consumer, PLACE, await append(kafka, PLACE))
+        consumer.pause_partitions({closed})
+        missing = await append(kafka, closed)
+        await read(consumer, other, await append(kafka, other))
+        consumer.resume_partitions({closed})
+        await read(consumer, closed, missing)
 
 
-async def test_a_recovery_that_is_overtaken_does_not_call_the_tables_ready(
-    worker: MonitorApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_recovery_that_is_overtaken_does_not_call_the_tables_ready(worker: MonitorApp, network: Proxy) -> None:
     """Partitions begin to move again while it seeks: what the worker is given next has yet to be restored."""
-    consumer, seek = worker.consumer, worker.consumer.perform_seek
+    consumer = worker.consumer
     await until(lambda: not worker.rebalancing)
-
-    async def sought_and_moving() -> None:
-        await seek()
-        worker.on_rebalance_start()
-
-    with monkeypatch.context() as patches:
-        patches.setattr(consumer, "perform_seek", sought_and_moving)
-        with pytest.raises(RebalanceAgain):
-            await worker.tables.recovery.on_recovery_completed(worker.consumer_generation_id)
+    network.hold(Direction.TO_CLIENT)
+    completing = asyncio.create_task(worker.tables.recovery.on_recovery_completed(worker.consumer_generation_id))
+    await until(consumer._seeking.locked)
+    # What the client does first of all when it hears of a rebalance.
+    worker.on_rebalance_start()
+    await network.heal()
+    with pytest.raises(RebalanceAgain):
+        await completing
     assert worker.rebalancing
     assert not worker.tables.actives_ready
     assigned, generation = consumer.assignment(), worker.consumer_generation_id
