@@ -206,6 +206,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         the windows.
         """
         self._caught_up.clear()
+        self._next.clear()
         # Until it is said where to begin: what a fetch brings that is under way belongs to neither assignment.
         self._sources.forget()
         self._changelogs.forget()
@@ -230,6 +231,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def handled(self, message: Any) -> None:
         """Take note that all of a message was counted."""
         self._next[message.tp] = message.offset + 1
+
+    def next_offset(self, tp: TP) -> int | None:
+        """Return the next offset of a partition to be handled; None until it is known where that is to begin."""
+        return self._next.get(tp)
 
     def log_end(self, tp: TP) -> int | None:
         """Return where a partition ended when it was last fetched; None before that, and while it moves."""

@@ -32,7 +32,7 @@ class PartitionRow(msgspec.Struct, frozen=True):
     partition: int
     role: Annotated[str, msgspec.Meta(description="active: served here; standby: a copy kept for a take-over")]
     markets: int
-    offset: Annotated[int | None, msgspec.Meta(description="next message to be read")]
+    offset: Annotated[int | None, msgspec.Meta(description="next message to be counted")]
     end_offset: Annotated[int | None, msgspec.Meta(description="where the partition ended when last heard of")]
     committed_offset: int | None
     lag: Annotated[int | None, msgspec.Meta(description="messages between what is committed and the end")]
@@ -154,14 +154,10 @@ def _partitions(app: Any, local: LocalMarkets, markets: list[tuple[int, Market]]
 
 
 def _offsets(app: Any, partition: int) -> tuple[int | None, int | None, int | None]:
-    """Return the next offset to read, the end, and what is committed (the next one to process after a restart)."""
+    """Return the next offset to count, the end, and what is committed (the next one to process after a restart)."""
     tp = TP(TRADES, partition)
     consumer = app.consumer
-    read, committed = consumer._read_offset.get(tp), consumer._committed_offset.get(tp)
-    end = consumer.log_end(tp)
-    if end is None and read is not None:
-        end = read + 1
-    return (None if read is None else read + 1), end, (None if committed is None else committed)
+    return consumer.next_offset(tp), consumer.log_end(tp), consumer._committed_offset.get(tp)
 
 
 def _feeds(markets: list[Market]) -> list[FeedRow]:
