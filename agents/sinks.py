@@ -8,12 +8,12 @@ from typing import Final
 
 import asyncpg
 
-from agents.monitor import Message
-from agents.notifier import Notifier
-from agents.postgres import open_pool
-from agents.recorder import Recorder, decode_alert, retry_outage
+from agents.alerts.postgres import open_pool
+from agents.alerts.recorder import Recorder, decode_alert, retry_outage
+from agents.counting.monitor import Message
+from agents.delivery.notifier import Notifier
 from agents.retry import stopped_within
-from agents.window_stats import WindowSample, WindowStats
+from agents.stats.window_stats import WindowSample, WindowStats
 from streams.errors import BadRecord, Fatal, Outage
 from streams.settings import Settings
 

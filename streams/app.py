@@ -15,29 +15,29 @@ from faust.exceptions import ProducerSendError
 from faust.types import TP
 from yarl import URL
 
-from agents.alerts_query import AlertHistory
-from agents.evaluation import Evaluator
-from agents.monitor import Message, Monitor, alert_record
-from agents.rules import rule_book
-from agents.sampler import Sampler
+from agents.alerts.history import AlertHistory
+from agents.counting.evaluation import Evaluator
+from agents.counting.monitor import Message, Monitor, alert_record
+from agents.rules.book import rule_book
 from agents.sinks import Sinks
-from streams import broker
-from streams.bundles import unbundled
-from streams.client import mend_aiokafka
-from streams.endings import Ending, die, die_of_bug
+from agents.stats.sampler import Sampler
 from streams.errors import BadSetting, Fatal, MonitorError, Outage
-from streams.outbound import Outbound, Record
-from streams.partitioning import partition_of
+from streams.kafka import admin
+from streams.kafka.broker_watch import BrokerWatch
+from streams.kafka.mends import mend_aiokafka
+from streams.kafka.outbound import Outbound, Record
+from streams.kafka.partitioning import partition_of
+from streams.model.alert import Alert
 from streams.preflight import advertised_host, check_data_dir, check_port
-from streams.records import Alert
-from streams.recovery import FlowControl, TableManager
-from streams.replaced import BrokerWatch
 from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
-from streams.transport import Transport
+from streams.worker.bundles import unbundled
+from streams.worker.ending import Ending, die, die_of_bug
+from streams.worker.recovery import FlowControl, TableManager
+from streams.worker.transport import Transport
 from tables.keeper import Claims, Keeper
 from tables.live import LiveWindows, live_link
-from tables.state import Market, Span
+from tables.market.state import Market, Span
 from tables.stores.base import StateStore
 from tables.stores.rocks import is_of_disk
 from tables.stores.wiped import carry_over
@@ -70,7 +70,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             TableManager=TableManager,
             # Faust reads the environment too, before these arguments, where WEB_HOST and others mean something else.
             env_prefix="FAUST",
-            broker=[URL(f"kafka://{server}") for server in broker.servers(conf_)],
+            broker=[URL(f"kafka://{server}") for server in admin.servers(conf_)],
             # Faust shows this URL; the store takes its password from the settings.
             store=str((store.with_user(None) if store.host else store).with_scheme(STORES[store.scheme])),
             # State in Redis is every replica's: there is nothing to stand by with.
@@ -78,7 +78,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             datadir=str(conf_.data_dir),
             topic_partitions=conf_.topic_partitions,
             topic_replication_factor=conf_.topic_replication_factor,
-            # Topics are created by streams.broker, with the settings that exactness needs; never by Faust's leader.
+            # streams.kafka.admin creates topics, with the settings that exactness needs; never Faust's leader.
             topic_allow_declare=False,
             topic_disable_leader=True,
             processing_guarantee="at_least_once",
@@ -92,7 +92,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             stream_wait_empty=True,
             consumer_auto_offset_reset="earliest",
             producer_acks=-1,
-            producer_max_request_size=broker.MAX_RECORD_BYTES,
+            producer_max_request_size=admin.MAX_RECORD_BYTES,
             web_enabled=True,
             web_bind=conf_.web_host,
             web_host=advertised_host(conf_),
@@ -232,8 +232,8 @@ class MonitorApp(faust.App):  # type: ignore[misc]
     async def on_first_start(self) -> None:
         """Wait for the broker and the database before anything is consumed."""
         try:
-            changelogs = {self.panes.changelog_topic_name: broker.CHANGELOG_CONFIG}
-            await broker.until_served(self.settings, lambda: broker.ensure_topics(self.settings, changelogs))
+            changelogs = {self.panes.changelog_topic_name: admin.CHANGELOG_CONFIG}
+            await admin.until_served(self.settings, lambda: admin.ensure_topics(self.settings, changelogs))
             if self.settings.table_store.startswith("rocksdb:"):
                 await self._carry_over()
         except Fatal as error:
@@ -247,9 +247,9 @@ class MonitorApp(faust.App):  # type: ignore[misc]
 
     async def _carry_over(self) -> None:
         changelog = self.panes.changelog_topic_name
-        cluster = await broker.until_served(self.settings, lambda: broker.cluster_id(self.settings))
-        ends = await broker.until_served(self.settings, lambda: broker.end_offsets(self.settings, changelog))
-        producer = await broker.until_served(self.settings, lambda: broker.open_producer(self.settings))
+        cluster = await admin.until_served(self.settings, lambda: admin.cluster_id(self.settings))
+        ends = await admin.until_served(self.settings, lambda: admin.end_offsets(self.settings, changelog))
+        producer = await admin.until_served(self.settings, lambda: admin.open_producer(self.settings))
         try:
             outbound = Outbound(lambda record: producer.send(record.topic, record.value, record.key, record.partition))
             await self._to_store(
@@ -271,7 +271,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
 
 
 def _end_for_broker(error: BaseException) -> None:
-    found = broker.verdict(error)
+    found = admin.verdict(error)
     if found is not None:
         die(found)
 
@@ -283,7 +283,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     trades_topic = app.topic(TRADES, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     alerts_topic = app.topic(ALERTS, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
-    @app.agent(trades_topic, name="agents.monitor", concurrency=1)  # type: ignore[untyped-decorator]
+    @app.agent(trades_topic, name="agents.counting.monitor", concurrency=1)  # type: ignore[untyped-decorator]
     async def monitor(stream: Any) -> None:
         async for event in stream.events():
             partition = event.message.partition
@@ -292,7 +292,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
                 await app.guarded(app.market_monitor.handle, message)
             app.consumer.handled(event.message)
 
-    @app.agent(alerts_topic, name="agents.recorder", concurrency=1)  # type: ignore[untyped-decorator]
+    @app.agent(alerts_topic, name="agents.alerts.recorder", concurrency=1)  # type: ignore[untyped-decorator]
     async def recorder(stream: Any) -> None:
         async for event in stream.events():
             message = event.message

@@ -14,8 +14,9 @@ from typing import Final
 import uvloop
 
 from streams.errors import MonitorError
+from streams.logs import logging_config
 from streams.settings import Settings, load_settings
-from streams.worker import logging_config, run_worker
+from streams.worker.command import run_worker
 
 EXAMPLES: Final = """examples:
   liqmon run --duration 60                      everything on this machine, on the simulated market
@@ -117,7 +118,7 @@ def _port(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from streams.run import RunOptions, run  # noqa: PLC0415 - the embedded servers are an extra of the installation
+    from streams.local.run import RunOptions, run  # noqa: PLC0415 - the embedded servers are an extra of the installation
 
     return run(
         RunOptions(
@@ -134,7 +135,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _produce(options: argparse.Namespace) -> int:
-    from streams.client import mend_aiokafka  # noqa: PLC0415 - only running commands need the clients
+    from streams.kafka.mends import mend_aiokafka  # noqa: PLC0415 - only running commands need the clients
 
     settings = load_settings()
     logging.config.dictConfig(logging_config(settings.log_level))
@@ -144,11 +145,11 @@ def _produce(options: argparse.Namespace) -> int:
 
 
 async def _produce_until_stopped(settings: Settings, options: argparse.Namespace) -> None:
-    from streams.lag import LagPacer  # noqa: PLC0415 - only this command needs the clients
-    from streams.producer import produce  # noqa: PLC0415
-    from streams.published import published_ids  # noqa: PLC0415
-    from streams.sources.factory import make_sources  # noqa: PLC0415
+    from streams.publish.pacer import LagPacer  # noqa: PLC0415 - only this command needs the clients
+    from streams.publish.producer import produce  # noqa: PLC0415
+    from streams.publish.published_ids import published_ids  # noqa: PLC0415
     from streams.topics import APP_ID  # noqa: PLC0415
+    from streams.venues.registry import make_sources  # noqa: PLC0415
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -173,7 +174,7 @@ def _worker(_: argparse.Namespace) -> int:
 
 
 def _simulate(options: argparse.Namespace) -> int:
-    from streams.sources.simulator import run_simulator  # noqa: PLC0415
+    from streams.venues.simulator import run_simulator  # noqa: PLC0415
 
     settings = load_settings()
     logging.config.dictConfig(logging_config(settings.log_level))
@@ -200,7 +201,7 @@ def _simulate(options: argparse.Namespace) -> int:
 
 
 def _topic(options: argparse.Namespace) -> int:
-    from streams.reading import print_topic  # noqa: PLC0415
+    from streams.kafka.topic_reader import print_topic  # noqa: PLC0415
 
     # The client logs what is also raised.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -17,7 +17,7 @@ class MonitorError(Exception):
 class BadRecord(MonitorError):
     """A record that cannot become a trade.
 
-    ``reason`` is one of :data:`streams.deadletters.REASONS`; the text says what was wrong.
+    ``reason`` is one of :data:`streams.model.deadletters.REASONS`; the text says what was wrong.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

@@ -9,7 +9,7 @@ WINDOW_SECONDS: Final = 60
 
 
 def published_ids(cluster: str, venue: str, symbol: str, chunk: int) -> str:
-    """Return the key of a bitmap of published trade ids, a string (see :mod:`streams.bitmaps`).
+    """Return the key of a bitmap of published trade ids, a string (see :mod:`streams.publish.bitmaps`).
 
     It lives for as long as panes are kept, counted from the last id marked: an older trade enters no window anyhow.
     ``cluster`` is the broker's: what one broker has acknowledged says nothing about another.

@@ -8,7 +8,7 @@ TRADES: Final = "trades"
 """Frames (or one JSON row a message), keyed by symbol."""
 
 ALERTS: Final = "alerts"
-"""Alert rows as JSON (:class:`streams.records.Alert`), keyed by symbol."""
+"""Alert rows as JSON (:class:`streams.model.trade.Alert`), keyed by symbol."""
 
 DEAD_LETTERS: Final = "dead-letters"
-"""Refused records with reason, coordinates and bytes (:class:`streams.deadletters.DeadLetter`), keyed by reason."""
+"""Refused records with their bytes (:class:`streams.model.deadletters.DeadLetter`), keyed by reason."""

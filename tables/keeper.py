@@ -19,10 +19,10 @@ from typing import Final, NamedTuple, TypeVar
 
 from streams import metrics
 from streams.errors import Outage
-from streams.outbound import Outbound, Record
-from streams.records import Alert
-from tables.chunks import HEAD, Chunk, Head, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
-from tables.state import Market, Span
+from streams.kafka.outbound import Outbound, Record
+from streams.model.alert import Alert
+from tables.market.chunks import HEAD, Chunk, Head, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
+from tables.market.state import Market, Span
 from tables.stores.base import StateStore
 from tables.stores.patience import until_answered
 

@@ -14,9 +14,9 @@ from streams.errors import Outage
 from streams.redis_link import RedisLink, Script
 from streams.settings import Settings
 from streams.tasks import cancelled
-from tables.web.local import LocalMarkets
-from tables.web.rolling import Rolling
-from tables.web.rows import COLUMNS, figure_values
+from tables.market.rolling import Rolling
+from tables.web.api.rows import COLUMNS, figure_values
+from tables.web.cluster.local import LocalMarkets
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from streams.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
-from streams.embedded.postgres import binary_directory
+from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
+from streams.local.embedded.postgres import binary_directory
 from streams.settings import Settings
 from tests.alone import Turns
 

@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from streams.outbound import Delivered, Record
-from tables.chunks import market_of
+from streams.kafka.outbound import Delivered, Record
+from tables.market.chunks import market_of
 
 Fault = Callable[[Record], BaseException | None]
 
@@ -16,7 +16,7 @@ def no_fault(_: Record) -> None:
 
 
 class MemoryBroker:
-    """``send`` is what :class:`~streams.outbound.Outbound` wants. Records count once they are acknowledged.
+    """``send`` is what :class:`~streams.kafka.outbound.Outbound` wants. Records count once they are acknowledged.
 
     ``on_send`` and ``on_ack`` may return the error that sending, or acknowledging, a record ends in. While
     :meth:`hold` lasts, records are taken and not acknowledged.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from streams.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
+from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
 from tests.faults.processes import Process, Processes, liqmon, wait_until
 from tests.kafka import real_or_embedded
 from tests.kafka.server import HOST, free_ports

@@ -14,13 +14,13 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from agents.postgres import open_pool
-from agents.recorder import alert_rows
-from streams import deadletters
-from streams.embedded import EmbeddedBroker, EmbeddedPostgres
+from agents.alerts.postgres import open_pool
+from agents.alerts.recorder import alert_rows
+from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres
+from streams.model import deadletters
 from streams.settings import load_settings
-from streams.sources.simulator import KrakenServer
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
+from streams.venues.simulator import KrakenServer
 from tests.discord_server import DiscordServer
 from tests.faults.processes import Process, Processes, wait_until
 from tests.kafka import RealKafka, real_or_embedded

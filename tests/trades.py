@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from agents.runs import Trades
-from streams.frames import decode_frame, encode_frame
-from streams.records import Kind, Side, Trade
+from agents.counting.runs import Trades
+from streams.model.frames import decode_frame, encode_frame
+from streams.model.trade import Kind, Side, Trade
 
 NOON = 1_700_000_000
 """The unix second that tests count from."""

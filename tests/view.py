@@ -17,9 +17,9 @@ from urllib.parse import urlencode
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from streams.embedded.broker import PARTITIONS, EmbeddedBroker
-from streams.frames import encode_frame
-from streams.partitioning import partition_of
+from streams.kafka.partitioning import partition_of
+from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
+from streams.model.frames import encode_frame
 from streams.topics import TRADES
 from tests.faults.processes import Process, Processes, wait_until
 from tests.kafka.server import RealKafka

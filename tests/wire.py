@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from streams.records import Kind, Side, Trade
+from streams.model.trade import Kind, Side, Trade
 from tests.oracle import OracleTrade, id_number
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -3,13 +3,13 @@
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from tables.chunks import offset_of
+from tables.market.chunks import offset_of
 
 Items = Mapping[bytes, bytes]
 
 
 class StateStore(Protocol):
-    """A store of one table's partitions. Keys and values are bytes as :mod:`tables.chunks` makes them.
+    """A store of one table's partitions. Keys and values are bytes as :mod:`tables.market.chunks` makes them.
 
     A store behind a network raises :class:`streams.errors.Outage` while it does not answer: nothing was done, or all
     of it, and doing it again is harmless.

@@ -7,7 +7,7 @@ from faust.stores import memory
 from faust.types import TP
 
 from streams import metrics
-from tables.chunks import market_of
+from tables.market.chunks import market_of
 from tables.stores.base import Items, newer
 
 

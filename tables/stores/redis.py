@@ -20,12 +20,12 @@ from faust.stores import base
 from faust.types import TP
 
 from streams import keys, metrics
-from streams.broker import cluster_and_ends, is_embedded, open_producer
 from streams.errors import Fatal, Outage
-from streams.outbound import Outbound, Record
+from streams.kafka.admin import cluster_and_ends, is_embedded, open_producer
+from streams.kafka.outbound import Outbound, Record
 from streams.redis_link import FAILURES, Script, address_of, connect, evaluate
 from streams.settings import Settings
-from tables.chunks import offset_of, shifted
+from tables.market.chunks import offset_of, shifted
 from tables.stores.base import Items, newer
 from tables.stores.patience import until_answered
 from tables.stores.redis_scripts import LOAD, LOST, MARKETS, SAVE

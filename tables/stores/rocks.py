@@ -10,7 +10,7 @@ from rocksdict import WriteBatch
 
 from streams import metrics
 from streams.errors import Outage
-from tables.chunks import market_of
+from tables.market.chunks import market_of
 from tables.stores.base import Items, newer
 
 # Faust's defaults are a 2 GiB block cache and three 64 MiB buffers for every partition of every table.

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from rocksdict import Options, Rdict
 
-from streams.outbound import Record
-from tables.chunks import shifted
+from streams.kafka.outbound import Record
+from tables.market.chunks import shifted
 
 log = logging.getLogger(__name__)
 

@@ -7,18 +7,18 @@ from aiohttp import web
 
 from streams.redis_link import RedisLink
 from tables.web.access import Access
-from tables.web.api import Api
-from tables.web.cluster import Cluster
-from tables.web.copies import Copies
-from tables.web.everywhere import Everywhere
+from tables.web.api.handlers import Api
+from tables.web.api.openapi import document
+from tables.web.cluster.copies import Copies
+from tables.web.cluster.everywhere import Everywhere
+from tables.web.cluster.local import LocalMarkets
+from tables.web.cluster.replicas import Cluster
 from tables.web.guard import add_headers, guard
 from tables.web.health import Health
-from tables.web.hub import Hub
-from tables.web.local import LocalMarkets
-from tables.web.openapi import document
+from tables.web.http import Runner
 from tables.web.pages import PAGES, Pages
-from tables.web.protocol import Runner
-from tables.web.stream import Stream
+from tables.web.stream.handler import Stream
+from tables.web.stream.hub import Hub
 
 
 def add_routes(app: Any, link: RedisLink | None) -> LocalMarkets:

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from streams.errors import Outage
 from tables.web.access import Access
-from tables.web.params import BadQuery
+from tables.web.api.params import BadQuery
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams import metrics
-from tables.web.workers import readiness
+from tables.web.cluster.workers import readiness
 
 
 class Health:

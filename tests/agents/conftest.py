@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from agents.postgres import open_pool
+from agents.alerts.postgres import open_pool
 from streams.settings import Settings, load_settings
 from tests.discord_server import DiscordServer
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from streams.records import Alert
+from streams.model.alert import Alert
 
 PANE = 1_561_939_564
 

@@ -6,14 +6,15 @@ It can die at any moment, with any part of a flush done, and start again from wh
 from collections.abc import Sequence
 from random import Random
 
-from agents.evaluation import Evaluator
-from agents.monitor import Message, decode
-from agents.rules import rule_book
-from streams.frames import encode_frame
-from streams.records import Alert, Trade
+from agents.counting.evaluation import Evaluator
+from agents.counting.monitor import Message, decode
+from agents.rules.book import rule_book
+from streams.model.alert import Alert
+from streams.model.frames import encode_frame
+from streams.model.trade import Trade
 from streams.settings import Settings, load_settings
-from tables.chunks import HEAD, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
-from tables.state import Market, Span
+from tables.market.chunks import HEAD, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
+from tables.market.state import Market, Span
 from tables.stores.base import newer
 
 FAR_FUTURE_SECONDS = 4e9

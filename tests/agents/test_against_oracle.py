@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.evaluation import Evaluator
-from agents.rules import rule_book
-from agents.runs import Trades
-from streams.frames import decode_frame, encode_frame
-from streams.records import Alert
+from agents.counting.evaluation import Evaluator
+from agents.counting.runs import Trades
+from agents.rules.book import rule_book
+from streams.model.alert import Alert
+from streams.model.frames import decode_frame, encode_frame
 from streams.settings import load_settings
-from tables.identities import TradeId
-from tables.state import Market, Span
+from tables.market.identities import TradeId
+from tables.market.state import Market, Span
 from tests.oracle import Oracle, OracleTrade, Terms
 from tests.real_data import FUTURES_JSONL, REST_JSON, SPOT_CSV, futures_jsonl, real_file, rest_json, spot_csv
 from tests.recordings import IN_ORDER, SCENARIOS

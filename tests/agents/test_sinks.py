@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from agents import sinks as sinks_module
-from agents.monitor import Message
-from agents.notifier import Notifier
+from agents.counting.monitor import Message
+from agents.delivery.notifier import Notifier
 from agents.sinks import Sinks
-from agents.window_stats import WindowSample
+from agents.stats.window_stats import WindowSample
 from streams.errors import BadRecord, Fatal, Outage
 from streams.settings import Settings
 from tests.agents.factories import PANE, an_alert

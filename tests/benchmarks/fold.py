@@ -9,13 +9,13 @@ import time
 from decimal import Decimal
 from random import Random
 
-from agents.evaluation import Evaluator
-from agents.monitor import Message, decode
-from agents.rules import rule_book
-from streams.frames import encode_frame
-from streams.records import Kind, Side, Trade
+from agents.counting.evaluation import Evaluator
+from agents.counting.monitor import Message, decode
+from agents.rules.book import rule_book
+from streams.model.frames import encode_frame
+from streams.model.trade import Kind, Side, Trade
 from streams.settings import load_settings
-from tables.state import Market, Span
+from tables.market.state import Market, Span
 
 START_US = 1_700_000_000_000_000
 

@@ -4,9 +4,9 @@ import sys
 import tracemalloc
 from random import Random
 
-from tables.chunks import encode
-from tables.identities import add_range
-from tables.state import Market, Span
+from tables.market.chunks import encode
+from tables.market.identities import add_range
+from tables.market.state import Market, Span
 
 HOUR = 3600
 FIRST_PANE = 1_700_000_000

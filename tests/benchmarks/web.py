@@ -34,10 +34,10 @@ from pathlib import Path
 from random import Random
 from urllib.parse import urlencode
 
-from streams.broker import ensure_topics
-from streams.embedded import EmbeddedPostgres
+from streams.kafka.admin import ensure_topics
+from streams.local.embedded import EmbeddedPostgres
 from streams.settings import load_settings
-from tables.web.hub import poll_seconds
+from tables.web.stream.hub import poll_seconds
 from tests.benchmarks.worker import MARKETS, publish
 from tests.faults.processes import Process, Processes, wait_until
 from tests.kafka.server import HOST, RealKafka

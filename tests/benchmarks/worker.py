@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from streams.broker import ensure_topics
-from streams.embedded import EmbeddedPostgres
-from streams.frames import decode_frame
+from streams.kafka.admin import ensure_topics
+from streams.local.embedded import EmbeddedPostgres
+from streams.model.frames import decode_frame
 from streams.settings import load_settings
 from streams.topics import TRADES
 from tests.benchmarks.fold import frames

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Page
 
-from streams.embedded import EmbeddedPostgres
-from streams.sources.simulator.server import FUTURES_PATH, SPOT_PATH
+from streams.local.embedded import EmbeddedPostgres
+from streams.venues.simulator.server import FUTURES_PATH, SPOT_PATH
 from tests.browser.conftest import ARTIFACTS, Open
 from tests.conftest import new_database
 from tests.faults.processes import Process, liqmon

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from streams.embedded import EmbeddedPostgres
+from streams.local.embedded import EmbeddedPostgres
 from tests.browser.conftest import ARTIFACTS, Open
 from tests.conftest import new_database
 from tests.faults.processes import Process

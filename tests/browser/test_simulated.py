@@ -11,10 +11,10 @@ from uuid import UUID
 
 import pytest
 
-from streams.embedded import EmbeddedPostgres
-from streams.records import SPOT, Trade
-from streams.sources.simulator import KrakenServer
-from streams.sources.simulator.market import Market
+from streams.local.embedded import EmbeddedPostgres
+from streams.model.trade import SPOT, Trade
+from streams.venues.simulator import KrakenServer
+from streams.venues.simulator.market import Market
 from tests.browser.conftest import Open
 from tests.browser.overview import assert_row
 from tests.browser.prompt import ATTEMPTS, is_in_time, shown_at, watch

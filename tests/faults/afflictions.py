@@ -11,7 +11,7 @@ from itertools import islice
 
 import redis
 
-from streams.publisher import Message
+from streams.publish.publisher import Message
 from tests.discord_server import Behaviour, accepted_then_dropped, rate_limited, webhook_gone
 from tests.faults.feed import messages_of
 from tests.faults.poison import BAD_ROWS

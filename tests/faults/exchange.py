@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from streams.sources.simulator.session import FuturesSession, Session, SpotSession
+from streams.venues.simulator.session import FuturesSession, Session, SpotSession
 from tests.faults.feed import FUTURES_SYMBOLS, SPOT_SYMBOLS, Player
 from tests.faults.ledger import Identity
 from tests.faults.stack import Stack

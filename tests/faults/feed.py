@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, Self
 
-from streams.frames import encode_frame
-from streams.publisher import Message, Publisher
+from streams.model.frames import encode_frame
+from streams.publish.publisher import Message, Publisher
 from streams.settings import Settings
 from streams.topics import TRADES
 from tests.oracle import OracleTrade

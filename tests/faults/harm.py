@@ -10,7 +10,7 @@ from random import Random
 from urllib.parse import urlencode
 
 from streams.topics import TRADES
-from tables.chunks import offset_of
+from tables.market.chunks import offset_of
 from tests.faults.exchange import Exchange
 from tests.faults.feed import FUTURES_SYMBOLS, SPOT_SYMBOLS, Player
 from tests.faults.judge import CHANGELOG, Verdict, judge

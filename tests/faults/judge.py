@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from agents.rows import from_row
-from streams.deadletters import DeadLetter
-from streams.deadletters import decode as decode_letter
-from streams.records import Alert
+from agents.alerts.rows import from_row
+from streams.model.alert import Alert
+from streams.model.deadletters import DeadLetter
+from streams.model.deadletters import decode as decode_letter
 from streams.topics import ALERTS, APP_ID, DEAD_LETTERS
-from tables.chunks import HEAD, decode_chunk, decode_head, market_of
-from tables.state import Market, Span
+from tables.market.chunks import HEAD, decode_chunk, decode_head, market_of
+from tables.market.state import Market, Span
 from tables.stores.base import newer
 from tests.faults.ledger import Entry
 from tests.faults.processes import http_get

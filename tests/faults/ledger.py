@@ -10,7 +10,7 @@ from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from streams.errors import BadRecord
-from streams.frames import decode_frame
+from streams.model.frames import decode_frame
 from streams.topics import APP_ID, TRADES
 from tests.kafka.server import HOST
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from streams.frames import Frame, decode_frame, encode_frame
+from streams.model.frames import Frame, decode_frame, encode_frame
 from streams.topics import ALERTS, TRADES
 from tests.oracle import OracleTrade
 from tests.recordings import Tape

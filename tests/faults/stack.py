@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from streams.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
-from streams.embedded.broker import PARTITIONS
-from streams.endings import MUST_NOT_GO_ON
+from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
+from streams.local.embedded.broker import PARTITIONS
 from streams.settings import Settings, load_settings
-from streams.sources.simulator import KrakenServer
-from streams.sources.simulator.server import FUTURES_PATH, SPOT_PATH
 from streams.topics import ALERTS, TRADES
+from streams.venues.simulator import KrakenServer
+from streams.venues.simulator.server import FUTURES_PATH, SPOT_PATH
+from streams.worker.ending import MUST_NOT_GO_ON
 from tests.discord_server import DiscordServer
 from tests.faults.feed import FUTURES_SYMBOLS, SPOT_SYMBOLS, Script
 from tests.faults.ledger import Ledger, TradesTopic

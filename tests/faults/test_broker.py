@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from streams.endings import MUST_NOT_GO_ON
 from streams.topics import TRADES
+from streams.worker.ending import MUST_NOT_GO_ON
 from tests.faults import harm
 from tests.faults.exchange import Exchange
 from tests.faults.judge import judge

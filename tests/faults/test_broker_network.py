@@ -8,7 +8,7 @@ from random import Random
 import pytest
 import pytest_asyncio
 
-from streams.endings import MUST_NOT_GO_ON
+from streams.worker.ending import MUST_NOT_GO_ON
 from tests.faults import harm
 from tests.faults.exchange import Exchange
 from tests.faults.judge import CHANGELOG, judge

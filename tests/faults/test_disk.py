@@ -11,7 +11,7 @@ from http import HTTPStatus
 import pytest
 import pytest_asyncio
 
-from streams.endings import MUST_NOT_GO_ON
+from streams.worker.ending import MUST_NOT_GO_ON
 from tests.faults import harm
 from tests.faults.disk import Disk, mounted
 from tests.faults.exchange import Exchange

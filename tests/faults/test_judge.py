@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.records import Alert
+from streams.model.alert import Alert
 from tests.agents.factories import an_alert
 from tests.faults.judge import check_quiet
 

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 import pytest_asyncio
 
-from streams.publisher import Message, Publisher
+from streams.publish.publisher import Message, Publisher
 from tests.faults import harm
 from tests.faults.exchange import Exchange
 from tests.faults.judge import judge, letters

@@ -17,8 +17,8 @@ from random import Random
 
 import pytest
 
-from streams.endings import MUST_NOT_GO_ON
-from streams.publisher import Publisher
+from streams.publish.publisher import Publisher
+from streams.worker.ending import MUST_NOT_GO_ON
 from tests.faults.afflictions import (
     APART,
     GROUPS,

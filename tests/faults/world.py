@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-from streams.publisher import Publisher
+from streams.publish.publisher import Publisher
 from tests.faults.disk import Disk
 from tests.faults.exchange import Exchange
 from tests.faults.poison import Poison

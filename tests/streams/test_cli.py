@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from streams import cli
-from streams.embedded import EmbeddedBroker
 from streams.errors import Fatal
+from streams.local.embedded import EmbeddedBroker
 from streams.settings import Settings
 
 COMMANDS = ("run", "produce", "worker", "simulate", "topic")

@@ -18,7 +18,7 @@ from streams import metrics
 from streams.errors import Outage
 from streams.redis_link import RedisLink, Script
 from tests.faults.proxy import Proxy
-from tests.streams.stalls import Stalls
+from tests.streams.worker.stalls import Stalls
 from tests.waiting import until
 
 ECHO = Script("return ARGV[1]")

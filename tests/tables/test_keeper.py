@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from streams.outbound import Outbound, Record
-from streams.records import Alert
+from streams.kafka.outbound import Outbound, Record
+from streams.model.alert import Alert
 from tables import keeper as keeper_module
-from tables.chunks import HEAD, CorruptState, decode_chunk, decode_head, prefix
 from tables.keeper import Keeper, TooManyMarkets
-from tables.state import Market, Span
+from tables.market.chunks import HEAD, CorruptState, decode_chunk, decode_head, prefix
+from tables.market.state import Market, Span
 from tests.agents.factories import an_alert
 from tests.memory_broker import MemoryBroker, MemoryState
 from tests.trades import NOON

@@ -11,20 +11,20 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from streams.embedded import EmbeddedPostgres
-from streams.records import Kind, Side
+from streams.local.embedded import EmbeddedPostgres
+from streams.model.trade import Kind, Side
 from streams.settings import load_settings
 from tables import live
 from tables.live import LiveWindows, live_link
-from tables.state import Market, Span
-from tables.web.rolling import Rolling
-from tables.web.rows import COLUMNS, Mark, figure_values
+from tables.market.rolling import Rolling
+from tables.market.state import Market, Span
+from tables.web.api.rows import COLUMNS, Mark, figure_values
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until
 from tests.faults.proxy import Proxy
 from tests.oracle import Oracle
 from tests.recordings import SCENARIOS
-from tests.tables.web.test_rolling import count
+from tests.tables.market.test_rolling import count
 from tests.view import View, ask, eventually
 from tests.waiting import until
 
@@ -36,7 +36,7 @@ PATIENT_SECONDS = 5.0
 
 
 class Markets:
-    """Markets that a worker serves, as :class:`tables.web.local.LocalMarkets` gives them."""
+    """Markets that a worker serves, as :class:`tables.web.cluster.local.LocalMarkets` gives them."""
 
     pane_seconds = 1
     windows = WINDOWS

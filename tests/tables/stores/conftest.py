@@ -10,9 +10,9 @@ import faust
 import pytest
 from faust.types import TP
 
-from streams.outbound import Record
+from streams.kafka.outbound import Record
 from streams.settings import load_settings
-from tables.chunks import Head, encode, head_key, prefix
+from tables.market.chunks import Head, encode, head_key, prefix
 from tables.stores import redis as redis_store
 from tables.stores.base import StateStore
 
@@ -49,7 +49,7 @@ class Changelog:
         return len(self.records[partition]) - 1
 
     async def ends(self, _settings: Any, topic: str) -> tuple[str, dict[int, int]]:
-        """Answer as :func:`streams.broker.cluster_and_ends`."""
+        """Answer as :func:`streams.kafka.admin.cluster_and_ends`."""
         assert topic == TOPIC
         return self.cluster, {partition: len(self.records[partition]) for partition in range(4)}
 

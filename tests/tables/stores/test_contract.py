@@ -7,8 +7,8 @@ from faust import stores
 from faust.types import TP
 
 from streams.app import STORES
-from tables.chunks import CHUNK_PANES, Chunk, chunk_key, decode_chunk, encode, prefix
-from tables.panes import Pane
+from tables.market.chunks import CHUNK_PANES, Chunk, chunk_key, decode_chunk, encode, prefix
+from tables.market.panes import Pane
 from tests.tables.stores.conftest import KINDS, TOPIC, Changelog, Owner, OwnerFactory, item
 
 PERSISTENT = ("rocksdb", "redis")

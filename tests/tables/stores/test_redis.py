@@ -12,7 +12,7 @@ from faust.types import TP
 
 from streams import redis_link
 from streams.errors import Fatal, Outage
-from tables.chunks import Chunk, chunk_key, encode, prefix
+from tables.market.chunks import Chunk, chunk_key, encode, prefix
 from tables.stores import patience
 from tables.stores import redis as redis_store
 from tables.stores.redis import StoreLost

@@ -6,8 +6,8 @@ import pytest
 from rocksdict import Options, Rdict
 
 from streams.errors import Outage
-from streams.outbound import Record
-from tables.chunks import Chunk, Head, decode_chunk, decode_head, encode, offset_of
+from streams.kafka.outbound import Record
+from tables.market.chunks import Chunk, Head, decode_chunk, decode_head, encode, offset_of
 from tables.stores.base import newer
 from tables.stores.wiped import OFFSET_KEY, carry_over
 

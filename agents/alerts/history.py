@@ -1,0 +1,164 @@
+"""Reading alerts back: the history with filters, and what changed lately, each with the state of its delivery."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import asyncpg
+import msgspec
+
+from agents.alerts.postgres import answering
+from agents.alerts.rows import AMOUNTS, instant, unix_seconds
+from streams.errors import Outage
+
+QUERY_SECONDS: Final = 3.0
+MAX_CHANGES: Final = 500
+# Five thousand rows at once would keep the stream waiting for a tenth of a second.
+ROWS_BETWEEN_TURNS: Final = 100
+
+Iso = Annotated[datetime, msgspec.Meta(description="RFC 3339, UTC")]
+Usd = Annotated[float, msgspec.Meta(description="USD, six decimals")]
+
+
+class AlertRow(msgspec.Struct, frozen=True):
+    """An alert as its row in ``liquidation_alerts`` has it, with the window as it was.
+
+    Its identity is rule, venue, symbol and pane.
+    """
+
+    rule: str
+    venue: str
+    symbol: str
+    pane: Annotated[int, msgspec.Meta(description="start of the pane that crossed, unix seconds")]
+    timestamp: Iso
+    alert_severity: str
+    episode: Annotated[int, msgspec.Meta(description="pane of the episode's first alert, unix seconds")]
+    window_seconds: int
+    window_start: Annotated[int, msgspec.Meta(description="unix seconds, inclusive")]
+    window_end: Annotated[int, msgspec.Meta(description="unix seconds, exclusive")]
+    threshold_usd: Usd
+    count: int
+    total_volume_usd: Usd
+    buy_volume_usd: Usd
+    sell_volume_usd: Usd
+    liquidation_volume_usd: Usd
+    liquidation_long_usd: Usd
+    liquidation_short_usd: Usd
+    largest_trade_usd: Usd
+    vwap: float
+    price_change_pct: float
+    realized_volatility: float
+    first_price: float
+    last_price: float
+    high: float
+    low: float
+    source_partition: int
+    source_offset: int
+    revision: Annotated[int, msgspec.Meta(description="1, and one more each time a fuller window replaced the figures")]
+    recorded_at: Iso
+    updated_at: Iso
+    delivery: Annotated[
+        str | None,
+        msgspec.Meta(description="pending, sending, sent, unknown, dead or disabled (no webhook); null: no message"),
+    ]
+    possible_duplicate: Annotated[bool | None, msgspec.Meta(description="Discord may have the message twice")]
+    delivery_attempts: int | None
+
+
+_IN_OUTBOX: Final = {
+    "delivery": "state",
+    "possible_duplicate": "possible_duplicate",
+    "delivery_attempts": "attempts",
+}
+_STORED: Final = [name for name in AlertRow.__struct_fields__ if name != "pane" and name not in _IN_OUTBOX]
+_SELECT: Final = (
+    "SELECT "  # noqa: S608 - constants
+    + ", ".join(f'alert."{name}"' for name in _STORED)
+    + ", "
+    + ", ".join(f"outbox.{column} AS {name}" for name, column in _IN_OUTBOX.items())
+    + ' FROM liquidation_alerts AS alert LEFT JOIN alert_outbox AS outbox USING (rule, venue, symbol, "timestamp")'
+)
+_NEWEST_FIRST: Final = 'ORDER BY alert."timestamp" DESC, venue, symbol, rule'
+_CHANGED: Final = """
+WHERE (rule, venue, symbol, "timestamp") IN (
+    SELECT rule, venue, symbol, "timestamp" FROM liquidation_alerts WHERE updated_at >= $1
+    UNION SELECT rule, venue, symbol, "timestamp" FROM alert_outbox WHERE updated_at >= $1
+)
+ORDER BY greatest(alert.updated_at, outbox.updated_at) DESC LIMIT $2
+"""
+_UNIX: Final = ("episode", "window_start", "window_end")
+
+
+class AlertHistory:
+    """Reads alerts through the pool that ``pool`` returns; None from it means that Postgres was not reached yet."""
+
+    row_type = AlertRow
+
+    def __init__(self, pool: Callable[[], asyncpg.Pool | None]) -> None:
+        self._pool = pool
+
+    async def find(
+        self,
+        *,
+        venue: str | None = None,
+        symbol: str | None = None,
+        rules: Sequence[str] = (),
+        severities: Sequence[str] = (),
+        since: int | None = None,
+        until: int | None = None,
+        limit: int = 100,
+    ) -> list[AlertRow]:
+        """Return alerts, newest first; what is None or empty takes all.
+
+        ``since`` (inclusive) and ``until`` (exclusive) are unix seconds of panes. Raises :class:`Outage` when
+        Postgres does not answer.
+        """
+        conditions, values = [], []
+        for condition, value in (
+            ("venue = ${}", venue),
+            ("symbol = ${}", symbol),
+            ("rule = ANY(${}::text[])", list(rules) or None),
+            ("alert.alert_severity = ANY(${}::text[])", list(severities) or None),
+            ('alert."timestamp" >= ${}', None if since is None else instant(since)),
+            ('alert."timestamp" < ${}', None if until is None else instant(until)),
+        ):
+            if value is not None:
+                values.append(value)
+                conditions.append(condition.format(len(values)))
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        return await self._fetch(f"{where} {_NEWEST_FIRST} LIMIT {int(limit)}", *values)
+
+    async def latest(self, limit: int) -> list[AlertRow]:
+        """Return the latest alerts, newest first. Raises :class:`Outage` when Postgres does not answer."""
+        return await self.find(limit=limit)
+
+    async def changed_since(self, moment: datetime) -> list[AlertRow]:
+        """Return alerts recorded, brought up to date or delivered since ``moment``, oldest change first.
+
+        Of more than :data:`MAX_CHANGES` the latest are returned. Raises :class:`Outage` when Postgres does not answer.
+        """
+        return (await self._fetch(_CHANGED, moment, MAX_CHANGES))[::-1]
+
+    async def _fetch(self, clauses: str, *values: Any) -> list[AlertRow]:
+        pool = self._pool()
+        if pool is None:
+            raise Outage("reading alerts: Postgres was not reached yet")
+        with answering("reading alerts"):
+            rows = await pool.fetch(f"{_SELECT} {clauses}", *values, timeout=QUERY_SECONDS)
+        found = []
+        for number, row in enumerate(rows, 1):
+            found.append(_row(row))
+            if number % ROWS_BETWEEN_TURNS == 0:
+                await asyncio.sleep(0)
+        return found
+
+
+def _row(row: Any) -> AlertRow:
+    fields = dict(row)
+    fields["pane"] = unix_seconds(fields["timestamp"])
+    for name in _UNIX:
+        fields[name] = unix_seconds(fields[name])
+    for name in AMOUNTS:
+        fields[name] = float(fields[name])
+    return AlertRow(**fields)

@@ -1,0 +1,182 @@
+"""The connection to Postgres: a pool, migrations that run once however many workers start, and what an error means."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+
+from streams.errors import BadRecord, Fatal, MonitorError, Outage
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_SECONDS: Final = 5.0
+# Every statement of the program takes milliseconds; one that takes this long means a server that is gone.
+COMMAND_TIMEOUT_SECONDS: Final = 10.0
+# Another worker may be migrating a large table while this one waits for the lock.
+MIGRATION_TIMEOUT_SECONDS: Final = 600.0
+# The key of the advisory lock; any constant that no other program on the database uses: "liqmon" in ASCII.
+MIGRATION_LOCK: Final = 0x6C69716D6F6E
+POOL_MAX_SIZE: Final = 8
+
+# A wrong user, password or database: waiting does not mend it.
+REFUSALS: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+LOCK: Final = "SELECT pg_advisory_xact_lock($1)"
+
+# Hypertables and the width of their chunks. An alert is rare, a sample is written every few seconds.
+HYPERTABLES: Final = {"liquidation_alerts": ("timestamp", "30 days"), "window_stats": ("sampled_at", "1 day")}
+
+
+class Migration(NamedTuple):
+    """One numbered SQL file. ``checksum`` is the SHA-256 of its text, line ends normalised."""
+
+    version: int
+    name: str
+    sql: str
+    checksum: str
+
+
+@contextmanager
+def answering(what: str) -> Iterator[None]:
+    """Turn asyncpg's errors into the program's.
+
+    Raises :class:`BadRecord` where a value cannot be stored, whoever noticed it, and :class:`Outage` for everything
+    else: a refused or lost connection, a timeout, a full disk, a missing table. Waiting, visibly, loses nothing.
+    """
+    try:
+        yield
+    except MonitorError:
+        raise
+    except (asyncpg.DataError, asyncpg.exceptions._base.DataError, OverflowError) as error:
+        raise BadRecord("magnitude", f"{what}: {error}") from error
+    except (asyncpg.IntegrityConstraintViolationError, ValueError, TypeError) as error:
+        raise BadRecord("wrong_type", f"{what}: {error}") from error
+    except (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+        TimeoutError,
+        EOFError,
+    ) as error:
+        raise Outage(f"{what}: Postgres does not answer: {type(error).__name__}: {error}") from error
+
+
+async def open_pool(settings: Settings) -> asyncpg.Pool:
+    """Connect and migrate, and return the pool.
+
+    Raises :class:`Outage` where the server does not answer (yet), :class:`Fatal` where it refuses the user, the
+    password or the database, or where the migrations do not fit.
+    """
+    address = f"{settings.postgres_host}:{settings.postgres_port}"
+    pool = asyncpg.create_pool(
+        host=settings.postgres_host,
+        port=settings.postgres_port,
+        user=settings.postgres_user,
+        password=settings.postgres_password.get_secret_value() or None,
+        database=settings.postgres_db,
+        # Connections open when they are needed and then stay: an alert should not wait for one. asyncpg would restore a
+        # smaller number by itself, with a traceback in the log for every failure.
+        min_size=0,
+        max_size=POOL_MAX_SIZE,
+        max_inactive_connection_lifetime=0,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        command_timeout=COMMAND_TIMEOUT_SECONDS,
+        server_settings={"application_name": "liqmon", "timezone": "UTC"},
+    )
+    try:
+        with answering(f"connecting to {address}"):
+            await pool
+            await migrate(pool)
+    except BaseException as error:
+        pool.terminate()
+        if isinstance(error.__cause__, REFUSALS):
+            raise Fatal(
+                f"Postgres at {address} refuses the connection: {error.__cause__}; "
+                "check POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB"
+            ) from None
+        if isinstance(error, BadRecord):
+            raise Fatal(f"Postgres at {address} cannot be used: {error.detail}; check POSTGRES_HOST") from None
+        raise
+    return pool
+
+
+def migrations() -> list[Migration]:
+    """Return the migrations shipped with the program, in order."""
+    found = []
+    for entry in resources.files("agents.alerts").joinpath("migrations").iterdir():
+        number, _, rest = entry.name.partition("_")
+        if number.isdigit() and rest.endswith(".sql"):
+            sql = entry.read_text(encoding="utf-8").replace("\r\n", "\n")
+            found.append(Migration(int(number), entry.name, sql, hashlib.sha256(sql.encode()).hexdigest()))
+    return sorted(found)
+
+
+async def migrate(pool: asyncpg.Pool, steps: list[Migration] | None = None) -> list[str]:
+    """Bring the schema up to date and return the names of the migrations that this call applied.
+
+    All of them run in one transaction under an advisory lock: workers that start together wait for one another, and a
+    crash half way leaves nothing. Raises :class:`Fatal` where a migration that ran before has been edited since.
+    """
+    wanted = migrations() if steps is None else steps
+    with answering("migrating the database"):
+        async with pool.acquire(timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+            applied = await _migrate(connection, wanted)
+            await _make_hypertables(connection)
+    for name in applied:
+        log.info("migrated the database: %s", name)
+    return applied
+
+
+async def _migrate(connection: Any, wanted: list[Migration]) -> list[str]:
+    applied: list[str] = []
+    async with connection.transaction():
+        await connection.execute(LOCK, MIGRATION_LOCK, timeout=MIGRATION_TIMEOUT_SECONDS)
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations ("
+            " version integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL,"
+            " applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        rows = await connection.fetch("SELECT version, name, checksum FROM schema_migrations")
+        present = {row["version"]: row for row in rows}
+        for step in wanted:
+            row = present.get(step.version)
+            if row is None:
+                try:
+                    await connection.execute(step.sql, timeout=MIGRATION_TIMEOUT_SECONDS)
+                except (asyncpg.SyntaxOrAccessError, asyncpg.DataError) as error:
+                    raise Fatal(f"migration {step.name} fails on this database: {error}") from error
+                await connection.execute(
+                    "INSERT INTO schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
+                    step.version, step.name, step.checksum,
+                )  # fmt: skip
+                applied.append(step.name)
+            elif row["checksum"] != step.checksum:
+                raise Fatal(
+                    f"migration {step.name} was edited after it ran on this database (as {row['name']}); "
+                    "restore the file as it was and put the change into a new migration"
+                )
+    return applied
+
+
+async def _make_hypertables(connection: Any) -> None:
+    """Turn the time series into hypertables where TimescaleDB is present; a database without it keeps plain tables."""
+    available = await connection.fetchval("SELECT true FROM pg_available_extensions WHERE name = 'timescaledb'")
+    if not available:
+        return
+    try:
+        async with connection.transaction():
+            await connection.execute(LOCK, MIGRATION_LOCK, timeout=MIGRATION_TIMEOUT_SECONDS)
+            await connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+            for table, (column, chunk) in HYPERTABLES.items():
+                await connection.execute(
+                    f"SELECT create_hypertable('{table}', '{column}', chunk_time_interval => interval '{chunk}',"
+                    " if_not_exists => true, migrate_data => true)",
+                    timeout=MIGRATION_TIMEOUT_SECONDS,
+                )
+    except asyncpg.PostgresError as error:
+        log.warning("TimescaleDB is there but cannot be used, plain tables serve: %s", error)

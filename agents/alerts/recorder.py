@@ -1,0 +1,146 @@
+"""Alerts become rows: exactly one an alert, however often and in whatever order its messages arrive."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from agents.alerts.postgres import answering
+from agents.alerts.rows import COLUMNS, IDENTITY, instant, to_row, unix_seconds
+from agents.retry import retry_outage
+from streams import metrics
+from streams.errors import BadRecord
+from streams.model.alert import Alert
+
+__all__ = ["AlertIdentity", "RecordOutcome", "Recorder", "alert_rows", "decode_alert", "retry_outage"]
+
+AlertIdentity = tuple[str, str, str, int]
+"""(rule, venue, symbol, pane): what makes two messages the same alert. ``pane`` is in unix seconds."""
+
+# A replay's trades were received long ago: their age says nothing about this program's speed.
+LATENCY_HORIZON_SECONDS: Final = 3600.0
+
+
+class RecordOutcome(Enum):
+    """What a message did to the rows."""
+
+    INSERTED = "inserted"
+    SUPERSEDED = "superseded"
+    IGNORED = "ignored"
+
+
+def _quoted(columns: Sequence[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+# Parameters: the alert's columns in order, then the outbox state that a new alert starts in.
+_STATE: Final = f"${len(COLUMNS) + 1}"
+_UPDATES: Final = ", ".join(f'"{column}" = EXCLUDED."{column}"' for column in COLUMNS if column not in IDENTITY)
+
+# The outbox follows in the same statement, so that no crash can part a row from its message. A message that Discord
+# has already is wanted again when it should say something else: a higher severity, or that the episode went on.
+RECORD: Final = f"""
+WITH alert AS (
+    INSERT INTO liquidation_alerts AS present ({_quoted(COLUMNS)})
+    VALUES ({", ".join(f"${position}" for position in range(1, len(COLUMNS) + 1))})
+    ON CONFLICT ({_quoted(IDENTITY)}) DO UPDATE
+    SET {_UPDATES}, revision = present.revision + 1, updated_at = now()
+    WHERE present.count < EXCLUDED.count
+    RETURNING {_quoted(IDENTITY)}, episode, alert_severity, revision
+), message AS (
+    INSERT INTO alert_outbox AS present ({_quoted(IDENTITY)}, episode, state, severity)
+    SELECT {_quoted(IDENTITY)}, episode, {_STATE}::text, alert_severity FROM alert
+    ON CONFLICT ({_quoted(IDENTITY)}) DO UPDATE
+    SET severity = EXCLUDED.severity,
+        state = CASE WHEN present.state IN ('sent', 'unknown') THEN 'pending' ELSE present.state END,
+        possible_duplicate = present.possible_duplicate OR present.state = 'unknown',
+        wanted_at = now(),
+        updated_at = now()
+    WHERE severity_rank(present.severity) < severity_rank(EXCLUDED.severity)
+), earlier AS (
+    UPDATE alert_outbox AS present
+    SET escalated_to = alert.alert_severity,
+        state = CASE WHEN present.state = 'sent' THEN 'pending' ELSE present.state END,
+        wanted_at = CASE WHEN present.state = 'sent' THEN now() ELSE present.wanted_at END,
+        updated_at = now()
+    FROM alert
+    WHERE present.rule = alert.rule AND present.venue = alert.venue AND present.symbol = alert.symbol
+        AND present.episode = alert.episode AND present."timestamp" < alert."timestamp"
+        AND severity_rank(coalesce(present.escalated_to, present.severity)) < severity_rank(alert.alert_severity)
+)
+SELECT revision FROM alert
+"""  # noqa: S608 - columns are constants, values are parameters
+
+_READ: Final = f"""
+SELECT {", ".join(f'present."{column}"' for column in COLUMNS)}, present.revision, present.recorded_at,
+    present.updated_at, outbox.state AS delivery
+FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) AS wanted (rule, venue, symbol, "timestamp")
+JOIN liquidation_alerts AS present USING ({_quoted(IDENTITY)})
+LEFT JOIN alert_outbox AS outbox USING ({_quoted(IDENTITY)})
+ORDER BY present."timestamp", present.venue, present.symbol, present.rule
+"""  # noqa: S608 - columns are constants, values are parameters
+
+
+class Recorder:
+    """Writes alerts and, in the same statement, the messages they call for.
+
+    ``deliver`` says whether a webhook is configured: without one a new alert's message is ``disabled`` from the start.
+    ``wake`` is set whenever there may be something new to deliver.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, *, deliver: bool, wake: asyncio.Event | None = None) -> None:
+        self._pool = pool
+        self._first_state = "pending" if deliver else "disabled"
+        self._wake = wake
+
+    async def record(self, alert: Alert) -> RecordOutcome:
+        """Bring the alert's row to these figures, unless the row already counts as many trades or more.
+
+        Raises :class:`Outage` when Postgres does not answer (the row may or may not be there: calling again is
+        harmless) and :class:`BadRecord` for figures that no row can hold.
+        """
+        with answering("recording an alert"):
+            revision = await self._pool.fetchval(RECORD, *to_row(alert), self._first_state)
+        if revision is None:
+            outcome = RecordOutcome.IGNORED
+        elif revision == 1:
+            outcome = RecordOutcome.INSERTED
+            _observe_latency(alert.received_us)
+        else:
+            outcome = RecordOutcome.SUPERSEDED
+        metrics.alert_rows.labels(outcome.value).inc()
+        if self._wake is not None and revision is not None:
+            self._wake.set()
+        return outcome
+
+
+def _observe_latency(received_us: int) -> None:
+    age_seconds = time.time() - received_us / 1e6
+    if 0 <= age_seconds < LATENCY_HORIZON_SECONDS:
+        metrics.event_to_row_seconds.observe(age_seconds)
+
+
+def decode_alert(data: bytes) -> Alert:
+    """Read a message of the topic ``alerts``. Raises :class:`BadRecord` where it is none."""
+    try:
+        return msgspec.json.decode(data, type=Alert)
+    except msgspec.ValidationError as error:
+        raise BadRecord("wrong_type", f"not an alert: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRecord("not_json", f"not an alert: {error}") from error
+
+
+async def alert_rows(pool: asyncpg.Pool, identities: Sequence[AlertIdentity]) -> list[dict[str, Any]]:
+    """Return the rows of these alerts by pane, as far as they exist.
+
+    Keys are the columns of ``liquidation_alerts``, ``pane`` (unix seconds) and ``delivery`` (the outbox state). Amounts
+    are :class:`~decimal.Decimal`, times are aware UTC datetimes. Raises :class:`Outage` when Postgres does not answer.
+    """
+    with answering("reading alerts"):
+        rules, venues, symbols, panes = ([identity[part] for identity in identities] for part in range(4))
+        rows = await pool.fetch(_READ, rules, venues, symbols, [instant(int(pane)) for pane in panes])
+    return [{**row, "pane": unix_seconds(row["timestamp"])} for row in rows]

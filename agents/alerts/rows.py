@@ -1,0 +1,82 @@
+"""An alert and its row in ``liquidation_alerts``: the same figures in the units of each.
+
+An alert counts money in integer micro-USD and time in unix seconds; the row holds exact decimals in USD and timestamps.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from streams.model.alert import Alert
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+TIMES: Final = {
+    "timestamp": "pane",
+    "window_start": "window_start",
+    "window_end": "window_end",
+    "episode": "episode",
+}
+AMOUNTS: Final = {
+    "total_volume_usd": "total_volume_micro_usd",
+    "largest_trade_usd": "largest_trade_micro_usd",
+    "threshold_usd": "threshold_micro_usd",
+    "liquidation_volume_usd": "liquidation_volume_micro_usd",
+    "liquidation_long_usd": "liquidation_long_micro_usd",
+    "liquidation_short_usd": "liquidation_short_micro_usd",
+    "buy_volume_usd": "buy_volume_micro_usd",
+    "sell_volume_usd": "sell_volume_micro_usd",
+}
+PLAIN: Final = {
+    "vwap": "vwap",
+    "price_change_pct": "price_change_pct",
+    "alert_severity": "severity",
+    "rule": "rule",
+    "venue": "venue",
+    "symbol": "symbol",
+    "window_seconds": "window_seconds",
+    "realized_volatility": "realized_volatility",
+    "count": "count",
+    "first_price": "first_price",
+    "last_price": "last_price",
+    "high": "high",
+    "low": "low",
+    "source_partition": "partition",
+    "source_offset": "offset",
+}
+
+IDENTITY: Final = ("rule", "venue", "symbol", "timestamp")
+COLUMNS: Final = (*TIMES, *AMOUNTS, *PLAIN)
+
+
+def usd(micro_usd: int) -> Decimal:
+    """Return an amount in USD, exactly."""
+    return Decimal(micro_usd).scaleb(-6)
+
+
+def instant(unix_seconds: int) -> datetime:
+    """Return a moment as a timestamp. Raises :class:`OverflowError` outside the years 1 to 9999."""
+    return EPOCH + timedelta(seconds=unix_seconds)
+
+
+def unix_seconds(moment: datetime) -> int:
+    """Return the whole unix seconds of a timestamp."""
+    return (moment - EPOCH) // timedelta(seconds=1)
+
+
+def to_row(alert: Alert) -> list[Any]:
+    """Return the values of :data:`COLUMNS`. Raises :class:`OverflowError` for a time that no calendar holds."""
+    return [
+        *(instant(getattr(alert, name)) for name in TIMES.values()),
+        *(usd(getattr(alert, name)) for name in AMOUNTS.values()),
+        *(getattr(alert, name) for name in PLAIN.values()),
+    ]
+
+
+def from_row(row: Mapping[str, Any]) -> Alert:
+    """Return the alert that a row holds. ``received_us`` is not kept in a row: 0."""
+    fields: dict[str, Any] = {name: unix_seconds(row[column]) for column, name in TIMES.items()}
+    fields.update((name, int(row[column].scaleb(6))) for column, name in AMOUNTS.items())
+    fields.update((name, row[column]) for column, name in PLAIN.items())
+    return Alert(received_us=0, **fields)

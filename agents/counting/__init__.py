@@ -1,0 +1,1 @@
+"""From a message to counted trades and raised alerts."""

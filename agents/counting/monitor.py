@@ -1,0 +1,192 @@
+"""The monitor: takes messages of the topic ``trades``, keeps windows, sends alerts, refuses what is malformed.
+
+It only wires: decode, fold and judge (:mod:`agents.counting.evaluation`), send. Nothing it is given may raise out of
+:meth:`Monitor.handle`: Faust acknowledges a message whose handler raised, and it would be lost.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from agents.counting.evaluation import Evaluator, Outcome, Refusal
+from agents.counting.runs import Trades, row_of
+from streams import metrics
+from streams.errors import BadRecord
+from streams.kafka.outbound import Outbound, Record
+from streams.model import deadletters
+from streams.model.alert import Alert
+from streams.model.amounts import amounts_of, check_trade
+from streams.model.deadletters import DeadLetter
+from streams.model.frames import decode_frame
+from streams.topics import ALERTS, DEAD_LETTERS, TRADES
+from streams.venues.kraken.rows import futures_row_to_trade, spot_row_to_trade
+from tables.keeper import Keeper, TooManyMarkets
+
+log = logging.getLogger(__name__)
+
+_encode_alert: Final = msgspec.json.Encoder().encode
+
+_JSON_START: Final = (b"{", b"[", b" ", b"\n", b"\t", b"\r", b'"')
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A Kafka message with its coordinates; ``timestamp`` is unix seconds."""
+
+    value: bytes | None
+    partition: int
+    offset: int
+    timestamp: float
+
+
+def decode(message: Message, spot_venue: str, futures_venue: str) -> Trades:
+    """Read a frame, or one trade as JSON. Raises :class:`BadRecord`."""
+    value = message.value or b""
+    if not value:
+        raise BadRecord("not_a_frame", "the message is empty")
+    if value.startswith(_JSON_START):
+        is_future = b'"uid"' in value
+        trade = futures_row_to_trade(value, futures_venue) if is_future else spot_row_to_trade(value, spot_venue)
+        check_trade(trade)
+        return Trades(trade.venue, trade.symbol, round(message.timestamp * 1e6), [row_of(trade, amounts_of(trade))])
+    frame = decode_frame(value)
+    return Trades(frame.venue, frame.symbol, frame.received_us, frame)
+
+
+def alert_record(alert: Alert) -> Record:
+    """Return the record that carries an alert's row."""
+    return Record(ALERTS, alert.symbol.encode(), _encode_alert(alert))
+
+
+class Monitor:
+    """Handles one message at a time of each partition. ``home`` gives the partition a symbol belongs to."""
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        keeper: Keeper,
+        outbound: Outbound,
+        *,
+        home: Callable[[str], int],
+        venues: tuple[str, str],
+    ) -> None:
+        self._evaluator = evaluator
+        self._keeper = keeper
+        self._outbound = outbound
+        self._home = home
+        self._venues = venues
+
+    async def handle(self, message: Message) -> None:
+        """Do everything a message asks for, up to handing alerts and dead letters to the broker's client."""
+        try:
+            trades = decode(message, *self._venues)
+        except BadRecord as error:
+            await self._refuse(message, error.reason, error.detail, message.value or b"")
+            return
+        except Exception as error:
+            log.exception("a message could not be decoded (partition %d, offset %d)", message.partition, message.offset)
+            await self._refuse(message, "internal_error", repr(error)[:200], message.value or b"")
+            return
+        home = self._home(trades.symbol)
+        if home != message.partition:
+            await self._forward(message, trades, home)
+            return
+        try:
+            market = await self._keeper.market(message.partition, trades.venue, trades.symbol)
+        except TooManyMarkets as error:
+            await self._refuse(message, "too_many_markets", str(error), message.value or b"")
+            return
+        done = 0
+        while done < len(trades):
+            # A flush between two parts of a message has taken what was touched before it.
+            self._keeper.touch(message.partition, market)
+            outcome = self._evaluator.fold(
+                market,
+                trades,
+                message_us=round(message.timestamp * 1e6),
+                partition=message.partition,
+                offset=message.offset,
+                start=done,
+            )
+            await self._emit(message, trades, outcome)
+            done = outcome.done
+            if done < len(trades) or market.must_flush():
+                await self._keeper.flush()
+        venue = metrics.venue_label(trades.venue)
+        metrics.frames.labels(venue).inc()
+        metrics.frame_bytes.labels(venue).inc(len(message.value or b""))
+        metrics.last_trade_seconds.labels(venue, trades.symbol).set(trades.received_us / 1e6)
+
+    async def _emit(self, message: Message, trades: Trades, outcome: Outcome) -> None:
+        for alert in outcome.alerts:
+            await self._outbound.post(alert_record(alert))
+        for rule, severity in outcome.raised:
+            metrics.alerts.labels(rule, severity).inc()
+            metrics.event_to_alert_seconds.observe(max(0.0, time.time() - trades.received_us / 1e6))
+        for refusal in outcome.refused:
+            await self._refuse(
+                message, refusal.reason, refusal.detail, _refused_bytes(message, trades, refusal.at), trades, refusal
+            )
+        venue = metrics.venue_label(trades.venue)
+        if outcome.counted:
+            metrics.trades.labels(venue).inc(outcome.counted)
+        if outcome.duplicates:
+            metrics.duplicates.labels(venue).inc(outcome.duplicates)
+        if outcome.late:
+            metrics.late.labels(venue).inc(outcome.late)
+
+    async def refuse_alert(self, message: Message, error: BadRecord) -> None:
+        """Put aside a message of the topic ``alerts`` that no row can hold."""
+        await self._refuse(message, error.reason, error.detail, message.value or b"", topic=ALERTS)
+
+    async def _refuse(
+        self,
+        message: Message,
+        reason: str,
+        detail: str,
+        payload: bytes,
+        trades: Trades | None = None,
+        refusal: Refusal | None = None,
+        topic: str = TRADES,
+    ) -> None:
+        detail, payload = deadletters.fitted(detail if refusal is None else f"row {refusal.at}: {detail}", payload)
+        letter = DeadLetter(
+            reason=reason,
+            detail=detail,
+            payload=payload,
+            origin="worker",
+            venue=trades.venue if trades else "",
+            symbol=trades.symbol if trades else "",
+            topic=topic,
+            partition=message.partition,
+            offset=message.offset,
+            refused_us=time.time_ns() // 1000,
+        )
+        await self._outbound.post(Record(DEAD_LETTERS, reason.encode(), deadletters.encode(letter)))
+        metrics.dead_letters.labels(reason).inc()
+
+    async def _forward(self, message: Message, trades: Trades, home: int) -> None:
+        # A publisher with another partitioner would split a market over two owners, and both windows would be wrong.
+        record = Record(TRADES, trades.symbol.encode(), message.value or b"", home, message.timestamp)
+        await self._outbound.post(record)
+        metrics.forwarded.labels(metrics.venue_label(trades.venue)).inc()
+
+
+def _refused_bytes(message: Message, trades: Trades, at: int) -> bytes:
+    """Return a refused trade as it came: the message where it was the only one, else its row of the frame as JSON."""
+    if len(trades) == 1:
+        return message.value or b""
+    trade_id, time_us, price, notional, rest, whole, fraction, flags = trades.rows[at]
+    row = {
+        "id": trade_id.hex() if isinstance(trade_id, bytes) else trade_id,
+        "time_us": time_us,
+        "price": repr(price),
+        "notional_micro_usd": notional,
+        "rest": rest,
+        "whole": whole,
+        "fraction": fraction,
+        "flags": flags,
+    }
+    return msgspec.json.encode(row)

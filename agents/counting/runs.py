@@ -1,0 +1,217 @@
+"""A message's trades, cut into runs of one pane, and summed column by column where that is quick and exact.
+
+A large frame costs about a tenth of a microsecond a trade this way. What the columns cannot decide at a glance (ids
+with holes, times out of order, liquidations, blocks, impossible values) is left to be counted row by row.
+"""
+
+from array import array
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from streams.model.amounts import (
+    MAX_NOTIONAL_MICRO_USD,
+    MAX_PRICE,
+    MAX_TIME_US,
+    MIN_PRICE,
+    MIN_TIME_US,
+    UNITS_PER_BASE,
+    Amounts,
+    is_futures,
+)
+from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT, Frame, flags_of
+from streams.model.trade import Kind, Side, Trade
+from tables.market.identities import TradeId
+from tables.market.panes import Pane
+
+Row = tuple[TradeId, int, float, int, int, int, int, int]
+"""One trade: id, time_us, price, notional, rest, whole, fraction, flags."""
+
+# Below this many trades the fixed cost of numpy's calls, about 60 us a frame, exceeds that of a loop.
+LEAST_FOR_COLUMNS: Final = 64
+# The bounds that producers keep to, as doubles.
+_MIN_PRICE: Final = float(MIN_PRICE)
+_MAX_PRICE: Final = float(MAX_PRICE)
+# An enum member costs three times a plain integer, once a trade.
+_SELL: Final = int(Side.SELL)
+_LIQUIDATION: Final = Kind.LIQUIDATION << KIND_SHIFT
+# A column of 5000 such quantities still sums within 63 bits.
+_MAX_COLUMN_QUANTITY: Final = 2**62 // 5000
+
+
+class Run(NamedTuple):
+    """Consecutive trades of one pane. ``summary`` is their pane without ids, or None: count them row by row.
+
+    ``low_id`` to ``high_id`` are then their ids, without a hole; ``live`` says whether any may raise an alert.
+    """
+
+    number: int
+    start: int
+    end: int
+    summary: Pane | None = None
+    low_id: int = 0
+    high_id: int = 0
+    live: bool = True
+
+
+class Trades:
+    """What a message held."""
+
+    def __init__(self, venue: str, symbol: str, received_us: int, source: Frame | list[Row]) -> None:
+        self.venue = venue
+        self.symbol = symbol
+        self.received_us = received_us
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The trades in order of arrival."""
+        return rows_of(self._source) if isinstance(self._source, Frame) else self._source
+
+    def runs(self, pane_us: int, latest_us: int) -> list[Run]:
+        """Return the runs. A trade later than ``latest_us`` leaves its frame to be counted row by row."""
+        source = self._source
+        if isinstance(source, Frame) and len(source) >= LEAST_FOR_COLUMNS and not source.wide_ids:
+            runs = _summed(source, pane_us, latest_us)
+            if runs is not None:
+                return runs
+        runs = []
+        start = 0
+        number = -1
+        for at, row in enumerate(self.rows):
+            pane = row[1] // pane_us
+            if pane != number:
+                if at:
+                    runs.append(Run(number, start, at))
+                number, start = pane, at
+        runs.append(Run(number, start, len(self.rows)))
+        return runs
+
+
+def rows_of(frame: Frame) -> list[Row]:
+    """Return a frame's columns as rows."""
+    ids: Any
+    ids = [frame.ids[at : at + 16] for at in range(0, len(frame.ids), 16)] if frame.wide_ids else _ints(frame.ids)
+    return list(
+        zip(
+            ids,
+            _ints(frame.times_us),
+            array("d", frame.prices),
+            _ints(frame.notionals),
+            array("i", frame.rests),
+            _ints(frame.quantities),
+            _ints(frame.fractions),
+            frame.flags,
+            strict=True,
+        )
+    )
+
+
+def row_of(trade: Trade, amounts: Amounts) -> Row:
+    """Return one trade as a frame would carry it."""
+    whole, fraction = divmod(amounts.quantity_units, UNITS_PER_BASE)
+    trade_id: TradeId = trade.trade_id.to_bytes(16, "big") if is_futures(trade.symbol) else trade.trade_id
+    return (
+        trade_id,
+        trade.time_us,
+        float(trade.price),
+        amounts.notional_micro_usd,
+        amounts.notional_rest,
+        whole,
+        fraction,
+        flags_of(trade),
+    )
+
+
+def _ints(column: bytes) -> "array[int]":
+    return array("q", column)
+
+
+def _summed(frame: Frame, pane_us: int, latest_us: int) -> list[Run] | None:
+    """Return runs with summaries, or None where the columns are not plainly in order and valid."""
+    ids = np.frombuffer(frame.ids, np.int64)
+    times = np.frombuffer(frame.times_us, np.int64)
+    prices = np.frombuffer(frame.prices, np.float64)
+    notionals = np.frombuffer(frame.notionals, np.int64)
+    wholes = np.frombuffer(frame.quantities, np.int64)
+    fractions = np.frombuffer(frame.fractions, np.int64)
+    flags = np.frombuffer(frame.flags, np.uint8)
+    count = len(ids)
+    if not (
+        int(ids[-1]) - int(ids[0]) == count - 1
+        and bool((np.diff(ids) == 1).all())
+        and bool((np.diff(times) >= 0).all())
+        and times[0] >= MIN_TIME_US
+        and times[-1] < MAX_TIME_US
+        and times[-1] <= latest_us
+        and prices.min() >= _MIN_PRICE
+        and prices.max() <= _MAX_PRICE
+        and notionals.min() >= 0
+        and notionals.max() <= MAX_NOTIONAL_MICRO_USD
+        and wholes.min() >= 0
+        and wholes.max() < _MAX_COLUMN_QUANTITY
+        and fractions.min() >= 0
+        and fractions.max() < UNITS_PER_BASE
+        and bool((wholes + fractions > 0).all())
+        and not (flags & ~np.uint8(SIDE_MASK)).any()
+        and flags.max() <= Side.SELL
+    ):
+        return None
+    numbers = times // pane_us
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(numbers)) + 1))
+    buys = np.where(flags == Side.BUY, notionals, 0)
+    sells = np.where(flags == Side.SELL, notionals, 0)
+    start_list = starts.tolist()
+    ends = [*start_list[1:], count]
+    columns = zip(
+        start_list,
+        ends,
+        numbers[starts].tolist(),
+        np.add.reduceat(notionals, starts).tolist(),
+        np.add.reduceat(np.frombuffer(frame.rests, np.int32).astype(np.int64), starts).tolist(),
+        np.add.reduceat(wholes, starts).tolist(),
+        np.add.reduceat(fractions, starts).tolist(),
+        np.add.reduceat(buys, starts).tolist(),
+        np.add.reduceat(sells, starts).tolist(),
+        np.maximum.reduceat(notionals, starts).tolist(),
+        np.maximum.reduceat(prices, starts).tolist(),
+        np.minimum.reduceat(prices, starts).tolist(),
+        strict=True,
+    )
+    first_id = int(ids[0])
+    runs = []
+    for start, end, number, notional, rest, whole, fraction, buy, sell, largest, high, low in columns:
+        carried, fraction_left = divmod(fraction, UNITS_PER_BASE)
+        summary = Pane(
+            [], end - start, notional, rest, whole + carried, fraction_left, buy, sell, 0, 0, largest, high, low,
+            int(times[start]), first_id + start, float(prices[start]),
+            int(times[end - 1]), first_id + end - 1, float(prices[end - 1]),
+        )  # fmt: skip
+        runs.append(Run(number, start, end, summary, first_id + start, first_id + end - 1))
+    return runs
+
+
+def refusal_of(row: Row, latest_us: int) -> tuple[str, str] | None:  # noqa: PLR0911 - one return a finding reads best
+    """Return (reason, detail) where a row is no possible trade."""
+    _, time_us, price, notional, _, whole, fraction, flags = row
+    if not _MIN_PRICE <= price <= _MAX_PRICE:
+        if not 0 < price < float("inf"):
+            return "bad_price", f"price must be a positive number, not {price}"
+        return "magnitude", f"a price of {price} is beyond any market"
+    if whole < 0 or not 0 <= fraction < UNITS_PER_BASE or whole + fraction == 0:
+        return "bad_quantity", f"quantity must be positive, not {whole} and {fraction}e-14"
+    if not 0 <= notional <= MAX_NOTIONAL_MICRO_USD:
+        return "magnitude", f"a notional of {notional} micro-USD in one trade is beyond any market"
+    if not MIN_TIME_US <= time_us < MAX_TIME_US:
+        return "bad_time", f"time {time_us} us is outside 2009 to 2100"
+    if time_us > latest_us:
+        return "future", f"stamped {(time_us - latest_us) / 1_000_000:.3f} s further ahead of its message than allowed"
+    if flags & SIDE_MASK > _SELL or flags & ~(SIDE_MASK | KIND_MASK | SNAPSHOT):
+        return "bad_side", f"flags {flags:#04x} mean nothing"
+    if flags & (SIDE_MASK | KIND_MASK) == _LIQUIDATION:
+        return "bad_side", "a liquidation must say which side the taker was"
+    return None

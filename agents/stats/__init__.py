@@ -1,0 +1,1 @@
+"""What the worker samples by the clock."""

@@ -1,0 +1,1 @@
+"""Kafka without Faust: administration, clients, reading, outbound records."""

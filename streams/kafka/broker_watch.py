@@ -1,0 +1,68 @@
+"""Notices that the broker was replaced by an empty one while the worker runs: its state belongs to another log."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from streams.errors import Fatal, Outage
+from streams.kafka import admin
+from streams.settings import Settings
+from streams.tasks import cancelled
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 5.0
+
+
+class ReplacedBroker(Fatal):
+    """The broker is not the one that the worker's state was made with. Starting again carries the state over."""
+
+
+class BrokerWatch:
+    """Looks every few seconds at the cluster's name and at the end of the changelog.
+
+    ``reached`` returns, by partition, the highest offset of the changelog that the broker has acknowledged: one that
+    ends before has lost it, whatever its name. ``on_replaced`` is called once.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        changelog: str,
+        reached: Callable[[], Mapping[int, int]],
+        on_replaced: Callable[[ReplacedBroker], object],
+    ) -> None:
+        self._settings = settings
+        self._changelog = changelog
+        self._reached = reached
+        self._on_replaced = on_replaced
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin, with the broker that is there now."""
+        self._task = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """End."""
+        if self._task is not None:
+            await cancelled(self._task)
+
+    async def _watch(self) -> None:
+        cluster = ""
+        while True:
+            reached = dict(self._reached())
+            try:
+                found, ends = await admin.known_ends(self._settings, self._changelog)
+            except Outage:
+                pass  # a broker that is away says nothing about what it will be
+            else:
+                cluster = cluster or found
+                lost = [partition for partition, offset in reached.items() if ends.get(partition, 0) <= offset]
+                if found != cluster or lost:
+                    what = f"partitions {lost} of {self._changelog} end before what was written" if lost else found
+                    self._on_replaced(
+                        ReplacedBroker(f"the broker was replaced ({what}); start again to carry the state over to it")
+                    )
+                    return
+            await asyncio.sleep(LOOK_SECONDS)

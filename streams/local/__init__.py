@@ -1,0 +1,1 @@
+"""``liqmon run``: everything on one machine, from wheels."""

@@ -1,0 +1,12 @@
+"""The servers that ``liqmon run`` and the tests start by themselves: broker, Redis and Postgres, all from wheels.
+
+No Docker, no root and no system package: each is a child process on a free loopback port that ends with its parent,
+also when the parent is killed.
+"""
+
+from streams.local.embedded.broker import EmbeddedBroker
+from streams.local.embedded.postgres import EmbeddedPostgres
+from streams.local.embedded.process import Child, lock_directory
+from streams.local.embedded.valkey import EmbeddedRedis
+
+__all__ = ["Child", "EmbeddedBroker", "EmbeddedPostgres", "EmbeddedRedis", "lock_directory"]

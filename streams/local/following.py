@@ -1,0 +1,124 @@
+"""Follows a run from outside, over the broker: alerts as they are raised, and how far the worker is behind."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Final, Self
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from streams.model.alert import Alert
+from streams.settings import SEVERITIES
+from streams.topics import ALERTS, APP_ID, DEAD_LETTERS, TRADES
+
+Identity = tuple[str, str, str, int]
+
+METADATA_MS: Final = 1000
+
+
+class AlertFollower:
+    """Reads the topic ``alerts`` and hands on the first state of each alert and each rise of its severity.
+
+    ``identities`` are the (rule, venue, symbol, pane) of every alert seen. The topic must exist; what it holds before
+    the offsets of ``start`` belongs to an earlier run and is passed over.
+    """
+
+    def __init__(
+        self, bootstrap_servers: str, show: Callable[[Alert], None], start: Mapping[TopicPartition, int]
+    ) -> None:
+        self._consumer = AIOKafkaConsumer(
+            ALERTS,
+            bootstrap_servers=bootstrap_servers,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            metadata_max_age_ms=METADATA_MS,
+        )
+        self._show = show
+        self._start = start
+        self._severities: dict[Identity, int] = {}
+
+    @property
+    def identities(self) -> list[Identity]:
+        """Every alert seen so far."""
+        return list(self._severities)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._consumer.start()
+        except BaseException:
+            await self._consumer.stop()
+            raise
+        for partition, offset in self._start.items():
+            self._consumer.seek(partition, offset)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._consumer.stop()
+
+    async def follow(self) -> None:
+        """Read until cancelled."""
+        async for message in self._consumer:
+            with contextlib.suppress(msgspec.DecodeError):
+                self._take(msgspec.json.decode(message.value or b"", type=Alert))
+
+    async def has_read_all(self) -> bool:
+        """Whether nothing is left to read now."""
+        partitions = self._consumer.assignment()
+        ends = await self._consumer.end_offsets(partitions) if partitions else {}
+        return all([await self._consumer.position(partition) >= end for partition, end in ends.items()])
+
+    def _take(self, alert: Alert) -> None:
+        identity = (alert.rule, alert.venue, alert.symbol, alert.pane)
+        severity = SEVERITIES.index(alert.severity) if alert.severity in SEVERITIES else -1
+        if severity > self._severities.get(identity, -2):
+            self._severities[identity] = severity
+            self._show(alert)
+
+
+class Progress:
+    """How far the worker's consumer group has come, read from the broker."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, metadata_max_age_ms=METADATA_MS)
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap_servers, enable_auto_commit=False, metadata_max_age_ms=METADATA_MS
+        )
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._admin.start()
+            await self._consumer.start()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._consumer.stop()
+        await self._admin.close()
+
+    async def lag(self) -> int:
+        """Messages of ``trades`` and, once those are done, of ``alerts`` that are not committed yet.
+
+        In this order: the last trades may still raise alerts.
+        """
+        return await self._lag_of(TRADES) or await self._lag_of(ALERTS)
+
+    async def dead_letters(self) -> int:
+        """Messages on the topic ``dead-letters`` since it exists."""
+        return sum((await self.ends(DEAD_LETTERS)).values())
+
+    async def _lag_of(self, topic: str) -> int:
+        ends = {partition: end for partition, end in (await self.ends(topic)).items() if end}
+        if not ends:
+            return 0
+        committed = await self._admin.list_consumer_group_offsets(APP_ID, partitions=list(ends))
+        # -1 stands for no commit yet.
+        return sum(end - max(committed[partition].offset, 0) for partition, end in ends.items())
+
+    async def ends(self, topic: str) -> dict[TopicPartition, int]:
+        """Return the offset after the last message of each partition; nothing for a topic that does not exist."""
+        topics = {entry["topic"]: entry["partitions"] for entry in await self._admin.describe_topics()}
+        partitions = [TopicPartition(topic, entry["partition"]) for entry in topics.get(topic, [])]
+        return await self._consumer.end_offsets(partitions) if partitions else {}

@@ -1,0 +1,126 @@
+"""What a run tells people: a line an alert, a summary at the end, and the same as JSON."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from prometheus_client.parser import text_string_to_metric_families
+
+from streams.model.alert import Alert
+from streams.settings import SEVERITIES
+
+COLOURS: Final = {"LOW": "36", "MEDIUM": "33", "HIGH": "31", "CRITICAL": "1;31"}
+MICRO: Final = 1_000_000
+UNITS: Final = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
+
+COUNTED: Final = {
+    "trades": "liqmon_trades_total",
+    "frames": "liqmon_frames_total",
+    "duplicates": "liqmon_duplicates_total",
+    "late": "liqmon_late_total",
+    "markets": "liqmon_markets",
+}
+"""Figures of the summary and the worker's metrics they come from."""
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What a run did. ``windows`` is the number of windows kept: one a market and length; ``seconds`` is its duration.
+
+    ``markets`` is how many markets traded; ``alerts`` counts alerts by severity.
+    """
+
+    trades: int
+    frames: int
+    duplicates: int
+    late: int
+    dead_letters: int
+    markets: int
+    windows: int
+    seconds: float
+    alerts: dict[str, int]
+
+    def __str__(self) -> str:
+        seconds = max(self.seconds, 1e-9)
+        by_severity = ", ".join(f"{self.alerts[name]} {name}" for name in SEVERITIES if self.alerts.get(name))
+        alerts = sum(self.alerts.values())
+        return (
+            f"{self.trades:,} trades in {self.frames:,} frames over {self.seconds:,.1f} s "
+            f"({self.trades / seconds:,.0f} trades/s, {self.frames / seconds:,.0f} frames/s), "
+            f"{self.windows:,} windows of {self.markets:,} market{'' if self.markets == 1 else 's'}\n"
+            f"{alerts:,} alert{'' if alerts == 1 else 's'}{f' ({by_severity})' if by_severity else ''}, "
+            f"{self.duplicates:,} duplicates, {self.late:,} late, {self.dead_letters:,} dead letters"
+        )
+
+
+def totals(metrics: str) -> dict[str, int]:
+    """Sum the figures of the summary over their labels, from a ``/metrics`` page."""
+    names = {metric: figure for figure, metric in COUNTED.items()}
+    sums = dict.fromkeys(COUNTED, 0)
+    for family in text_string_to_metric_families(metrics):
+        for sample in family.samples:
+            if sample.name in names:
+                sums[names[sample.name]] += int(sample.value)
+    return sums
+
+
+def money(micro_usd: int) -> str:
+    """Return an amount as people say it: ``1.01 M USD``."""
+    usd = micro_usd / MICRO
+    for size, unit in UNITS:
+        if usd >= size:
+            return f"{usd / size:,.2f} {unit} USD"
+    return f"{usd:,.2f} USD"
+
+
+def length(seconds: int) -> str:
+    """Return a window's length as people say it: ``5 min``."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def happened(alert: Alert) -> str:
+    """Return what happened in a few words. Volume is never called liquidations: spot trades carry no such label."""
+    if alert.rule == "liquidation":
+        amount = alert.liquidation_volume_micro_usd
+        longs = alert.liquidation_long_micro_usd * 2 >= amount
+        what = f"liquidated, mostly {'longs' if longs else 'shorts'},"
+        if amount in (alert.liquidation_long_micro_usd, alert.liquidation_short_micro_usd):
+            what = f"of {'longs' if longs else 'shorts'} liquidated"
+    else:
+        amount, what = alert.total_volume_micro_usd, "traded"
+    # Rounded down: it never claims a severity that was not reached.
+    tenths = amount * 10 // alert.threshold_micro_usd
+    return (
+        f"{money(amount)} {what} in {length(alert.window_seconds)} ({tenths // 10}.{tenths % 10}x the threshold), "
+        f"price {alert.last_price:,.10g} ({alert.price_change_pct:+.2f} %)"
+    )
+
+
+def alert_line(alert: Alert, *, colour: bool) -> str:
+    """Return an alert as one line: time (UTC), severity, market, what happened."""
+    at = datetime.fromtimestamp(alert.pane, UTC)
+    severity = f"{alert.severity:<8}"
+    if colour:
+        severity = f"\x1b[{COLOURS.get(alert.severity, '0')}m{severity}\x1b[0m"
+    return f"{at:%Y-%m-%d %H:%M:%S} {severity} {alert.venue} {alert.symbol}  {happened(alert)}"
+
+
+def count_severities(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Count alert rows by severity."""
+    return dict(Counter(str(row["alert_severity"]) for row in rows))
+
+
+def write_report(path: Path, summary: Summary, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the summary and every alert row of the run as JSON; amounts keep every digit.
+
+    Raises :class:`OSError` when the file cannot be written.
+    """
+    figures = msgspec.structs.asdict(summary)
+    figures["alerts"] = sorted(rows, key=lambda row: (row["pane"], row["venue"], row["symbol"], row["rule"]))
+    encoded = msgspec.json.Encoder(decimal_format="number").encode(figures)
+    path.write_bytes(msgspec.json.format(encoded, indent=2) + b"\n")

@@ -1,0 +1,281 @@
+"""Watches the processes of a run: readiness, alerts as they fire, the end, the summary."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from aiokafka.errors import KafkaError
+
+from agents.alerts.postgres import open_pool
+from agents.alerts.recorder import alert_rows
+from streams.errors import Fatal, Outage
+from streams.local import report
+from streams.local.embedded import Child
+from streams.local.following import AlertFollower, Identity, Progress
+from streams.local.probing import get_page, listens, reachable_host
+from streams.model.alert import Alert
+from streams.settings import Settings
+from streams.topics import ALERTS
+
+POLL_SECONDS: Final = 0.1
+READY_SECONDS: Final = 90.0
+# How long what was read may take to be processed after the producer ended: by itself, and when someone waits.
+DRAIN_SECONDS: Final = 30.0
+HURRIED_DRAIN_SECONDS: Final = 5.0
+CATCH_UP_SECONDS: Final = 5.0
+# The producer goes on for 30 s to deliver what it has.
+PRODUCER_GRACE_SECONDS: Final = 35.0
+SIMULATOR_GRACE_SECONDS: Final = 5.0
+WORKER_GRACE_SECONDS: Final = 20.0
+POSTGRES_SECONDS: Final = 10.0
+NOTE_SECONDS: Final = 10.0
+ABANDONED: Final = 130
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run: settings as the children see them, their commands, and when to end."""
+
+    settings: Settings
+    environment: Mapping[str, str]
+    logs: Path
+    simulator: Sequence[str] | None
+    producer: Sequence[str]
+    worker: Sequence[str]
+    duration_seconds: float | None = None
+    report: Path | None = None
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether the producer ends by itself."""
+        return self.settings.feed == "recording"
+
+
+class Abandoned(Exception):
+    """Someone asked a second time, or before anything was ready: no summary, no waiting."""
+
+
+class Supervisor:
+    """One run. Every child it starts is killed at the latest when ``exits`` closes."""
+
+    def __init__(self, plan: Plan, exits: ExitStack) -> None:
+        self._plan = plan
+        self._exits = exits
+        self._children: dict[str, Child] = {}
+        self._told_to_stop = asyncio.Event()
+        self._abandoned = False
+        self._ready = False
+
+    async def run(self) -> int:
+        """Run to the end and return the exit code. Raises :class:`Fatal` when a child dies or does not get ready."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal)
+        servers = self._plan.settings.kafka_bootstrap_servers
+        try:
+            async with Progress(servers) as progress:
+                await self._watch(servers, progress)
+        except KafkaError as error:
+            raise Fatal(f"the broker at {servers} does not answer: {error}") from None
+        except Abandoned:
+            say("stopped without waiting")
+            return ABANDONED
+        return 0
+
+    async def _watch(self, servers: str, progress: Progress) -> None:
+        letters, alerts = await progress.dead_letters(), await progress.ends(ALERTS)
+        self._spawn("worker", self._plan.worker)
+        await self._until_ready(lambda: self._is_ready(self._plan.settings.web_port), "the worker")
+        async with AlertFollower(servers, self._show, alerts) as follower:
+            following = asyncio.create_task(follower.follow())
+            try:
+                began = await self._start_feed()
+                await self._until_end(progress, following)
+                await self._drain(progress)
+                seconds = time.monotonic() - began
+                metrics = await self._get(self._plan.settings.web_port, "/metrics") or ""
+                with contextlib.suppress(TimeoutError):
+                    await self._until(follower.has_read_all, CATCH_UP_SECONDS)
+                letters = await progress.dead_letters() - letters
+                await self._conclude(metrics, letters, seconds, follower.identities)
+                await self._end("worker", WORKER_GRACE_SECONDS)
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+
+    async def _start_feed(self) -> float:
+        """Say that the worker is there, start the feed, and return when that began (monotonic seconds)."""
+        plan = self._plan
+        self._ready = True
+        address = (
+            plan.settings.web_public_url or f"http://{reachable_host(plan.settings.web_host)}:{plan.settings.web_port}/"
+        )
+        say(f"ready: web view at {address}, feed {plan.settings.feed}, Ctrl-C stops")
+        if plan.simulator is not None:
+            url = urlsplit(plan.settings.spot_ws_url)
+            self._spawn("simulator", plan.simulator)
+            await self._until_ready(lambda: listens(url.hostname or "", url.port or 0), "the simulator")
+        began = time.monotonic()
+        producer = self._spawn("producer", plan.producer)
+        await self._until_ready(
+            lambda: self._is_ready_or_done(producer, plan.settings.producer_metrics_port), "the producer"
+        )
+        return began
+
+    async def _until_end(self, progress: Progress, following: asyncio.Task[None]) -> None:
+        """Return when someone asks, the duration is over, or a recording is processed."""
+        deadline = time.monotonic() + (self._plan.duration_seconds or float("inf"))
+        note_due = time.monotonic() + NOTE_SECONDS
+        while time.monotonic() < deadline and not self._told_to_stop.is_set():
+            self._check_children()
+            if following.done():
+                following.result()
+            if self._plan.is_recording:
+                if self._children["producer"].exit_code == 0 and await _lag(progress) == 0:
+                    return
+                if time.monotonic() > note_due:
+                    note_due += NOTE_SECONDS
+                    await self._note()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told_to_stop.wait(), POLL_SECONDS)
+
+    async def _drain(self, progress: Progress) -> None:
+        """Stop reading the feed, and let the worker finish what was read."""
+        code = await self._end("producer", PRODUCER_GRACE_SECONDS)
+        if code != 0:
+            say(self._children["producer"].obituary())
+        await self._end("simulator", SIMULATOR_GRACE_SECONDS)
+
+        async def is_done() -> bool:
+            return await _lag(progress) == 0
+
+        try:
+            await self._until(is_done, HURRIED_DRAIN_SECONDS if self._told_to_stop.is_set() else DRAIN_SECONDS)
+        except TimeoutError:
+            say(f"the worker did not finish in time: {await _lag(progress)} messages are not processed")
+
+    async def _conclude(self, metrics: str, letters: int, seconds: float, identities: list[Identity]) -> None:
+        settings = self._plan.settings
+        rows: list[dict[str, Any]] = []
+        try:
+            async with asyncio.timeout(POSTGRES_SECONDS):
+                pool = await open_pool(settings)
+                try:
+                    rows = await alert_rows(pool, identities)
+                finally:
+                    await pool.close()
+        except (Outage, TimeoutError) as error:
+            say(f"the alerts cannot be read: {error or 'Postgres does not answer'}")
+        totals = report.totals(metrics)
+        lengths = {*settings.windows, settings.window_seconds}
+        summary = report.Summary(
+            **totals,
+            dead_letters=letters,
+            windows=totals["markets"] * len(lengths),
+            seconds=round(seconds, 3),
+            alerts=report.count_severities(rows),
+        )
+        say(str(summary))
+        if self._plan.report is not None:
+            try:
+                report.write_report(self._plan.report, summary, rows)
+            except OSError as error:
+                raise Fatal(f"--report {self._plan.report} cannot be written: {error.strerror}") from None
+
+    async def _note(self) -> None:
+        totals = report.totals(await self._get(self._plan.settings.web_port, "/metrics") or "")
+        reading = self._children["producer"].exit_code is None
+        words = self._children["producer"].last_words() if reading else "the recording is read"
+        say(f"{totals['trades']:,} trades processed; {words}")
+
+    def _on_signal(self) -> None:
+        self._abandoned = self._told_to_stop.is_set() or not self._ready
+        if not self._abandoned:
+            say("stopping (Ctrl-C again: at once)")
+        self._told_to_stop.set()
+
+    def _show(self, alert: Alert) -> None:
+        say(report.alert_line(alert, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
+
+    def _spawn(self, name: str, command: Sequence[str]) -> Child:
+        child = Child(f"the {name}", command, environment=self._plan.environment, log=self._plan.logs / f"{name}.log")
+        self._exits.callback(child.kill)
+        self._children[name] = child
+        return child
+
+    def _check_children(self) -> None:
+        for name, child in self._children.items():
+            code = child.exit_code
+            if code is not None and not (code == 0 and name == "producer" and self._plan.is_recording):
+                raise Fatal(child.obituary())
+
+    async def _end(self, name: str, grace_seconds: float) -> int:
+        """Ask the child to end, kill it after its grace; return its exit code."""
+        child = self._children.get(name)
+        if child is None:
+            return 0
+        if child.exit_code is None:
+            child.process.terminate()
+            try:
+                await self._until(lambda: _true(child.exit_code is not None), grace_seconds)
+            except TimeoutError:
+                say(f"{child.name} did not end within {grace_seconds:g} s and is killed")
+        return child.kill()
+
+    async def _until_ready(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
+        async def is_ready() -> bool:
+            self._check_children()
+            return await condition()
+
+        try:
+            await self._until(is_ready, READY_SECONDS)
+        except TimeoutError:
+            raise Fatal(f"{what} was not ready within {READY_SECONDS:g} s (logs: {self._plan.logs})") from None
+
+    async def _until(self, condition: Callable[[], Awaitable[bool]], timeout_seconds: float) -> None:
+        """Wait for a condition. Raises :class:`TimeoutError`, or :class:`Abandoned` when nobody wants to wait."""
+        deadline = time.monotonic() + timeout_seconds
+        while not await condition():
+            if self._abandoned:
+                raise Abandoned
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _is_ready(self, port: int) -> bool:
+        return await self._get(port, "/readyz") is not None
+
+    async def _is_ready_or_done(self, producer: Child, port: int) -> bool:
+        return producer.exit_code == 0 or await self._is_ready(port)
+
+    async def _get(self, port: int, path: str) -> str | None:
+        return await get_page(self._plan.settings.web_host, port, path)
+
+
+def say(text: str) -> None:
+    """Print for the person at the terminal; one who has closed the pipe hears no more, and the run goes on."""
+    try:
+        print(text, flush=True)  # noqa: T201 - the terminal is the interface
+    except BrokenPipeError:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the rest of the process
+
+
+async def _lag(progress: Progress) -> int:
+    """Return the worker's lag; one, that is not none, while the broker does not say."""
+    try:
+        return await progress.lag()
+    except KafkaError:
+        return 1
+
+
+async def _true(value: bool) -> bool:  # noqa: FBT001 - it is the value
+    return value

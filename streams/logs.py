@@ -1,0 +1,55 @@
+"""Keeps what libraries say of one fault to a line a minute: the Kafka client logs 150 lines a second of an outage."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+REPEAT_SECONDS: Final = 60.0
+MAX_TEMPLATES: Final = 200
+LIBRARIES: Final = ("aiokafka", "faust", "mode", "asyncio")
+
+
+class Repeats(logging.Filter):
+    """Lets a library's message pass once a minute for each of its templates; the next one says how many were left out.
+
+    The program's own messages pass. So do all of a library's once it has used more templates than are remembered.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        # By logger and template: when the next one may pass, and how many were left out since the last.
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a record is written."""
+        if record.name.partition(".")[0] not in LIBRARIES or record.levelno < logging.WARNING:
+            return True
+        key = (record.name, str(record.msg))
+        now = self._clock()
+        passes_at, left_out = self._seen.get(key, (now, 0))
+        if now < passes_at:
+            self._seen[key] = (passes_at, left_out + 1)
+            return False
+        if key in self._seen or len(self._seen) < MAX_TEMPLATES:
+            self._seen[key] = (now + REPEAT_SECONDS, 0)
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} ({left_out} more of this kind since the last)", ()
+        return True
+
+
+def logging_config(level: str) -> dict[str, object]:
+    """Return logging to standard error, one line a record; Faust's own tables and banners at warning only."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+        "filters": {"repeats": {"()": Repeats}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["repeats"]}},
+        "root": {"handlers": ["stderr"], "level": level.upper()},
+        "loggers": {
+            name: {"level": "DEBUG" if level == "debug" else logging.getLevelName(logging.WARNING)}
+            for name in ("faust", "mode", "aiokafka", "asyncio")
+        },
+    }

@@ -1,0 +1,167 @@
+"""The frame: the trades of one symbol that travel in one Kafka message, as columns.
+
+Format, version 1: a msgpack array ``[1, venue, symbol, received_us, ids, times_us, prices, notionals, rests,
+quantities, fractions, flags]``. The last eight are byte strings, little endian, one item a trade in the order of
+arrival:
+
+========== ======== =================================================================================
+column     item     meaning
+========== ======== =================================================================================
+ids        i8 / 16B trade id, or the 128-bit ``uid`` (big endian, 16 bytes) of a futures trade
+times_us   i8       event time, microseconds UTC
+prices     f8       price in the quote currency (the double nearest to the venue's decimal)
+notionals  i8       notional in micro-USD
+rests      i4       price x quantity minus the notional, in 1e-15 USD
+quantities i8       base quantity, whole units
+fractions  i8       base quantity, the fraction in 1e-14
+flags      u1       bits 0-1 taker side, bits 2-3 kind, bit 4 snapshot
+========== ======== =================================================================================
+
+A message that begins with ``{`` is no frame but one trade as JSON, see :mod:`streams.rows`.
+"""
+
+import struct
+from array import array
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streams.errors import BadRecord
+from streams.model.amounts import MAX_NAME, UNITS_PER_BASE, amounts_of, check_trade, is_futures, is_market_name
+from streams.model.trade import Trade
+
+VERSION: Final = 1
+MAX_FRAME_TRADES: Final = 5000
+
+SIDE_MASK: Final = 0b11
+KIND_SHIFT: Final = 2
+KIND_MASK: Final = 0b1100
+SNAPSHOT: Final = 0b10000
+
+_WIDE_ID_BYTES: Final = 16
+
+Ints = npt.NDArray[np.int64]
+
+
+class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A frame as it travels; columns are bytes, see the module's docstring."""
+
+    version: int
+    venue: str
+    symbol: str
+    received_us: int
+    ids: bytes
+    times_us: bytes
+    prices: bytes
+    notionals: bytes
+    rests: bytes
+    quantities: bytes
+    fractions: bytes
+    flags: bytes
+
+    def __len__(self) -> int:
+        return len(self.flags)
+
+    @property
+    def wide_ids(self) -> bool:
+        """Whether ids are 128-bit values."""
+        return len(self.ids) == _WIDE_ID_BYTES * len(self)
+
+    def trade_ids(self) -> list[int]:
+        """Return the ids in order of arrival."""
+        if self.wide_ids:
+            step = _WIDE_ID_BYTES
+            return [int.from_bytes(self.ids[at : at + step], "big") for at in range(0, len(self.ids), step)]
+        return array("q", self.ids).tolist()
+
+    def figures(self) -> list[tuple[int, float, int, int, int, int]]:
+        """Return (time_us, price, notional, whole quantity, fraction, flags) of each trade in order of arrival."""
+        return list(
+            zip(
+                array("q", self.times_us).tolist(),
+                array("d", self.prices).tolist(),
+                array("q", self.notionals).tolist(),
+                array("q", self.quantities).tolist(),
+                array("q", self.fractions).tolist(),
+                self.flags,
+                strict=True,
+            )
+        )
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(Frame)
+
+
+def flags_of(trade: Trade) -> int:
+    """Return the trade's side, kind and snapshot mark as one byte."""
+    return trade.side | trade.kind << KIND_SHIFT | (SNAPSHOT if trade.is_snapshot else 0)
+
+
+def encode_frame(venue: str, symbol: str, trades: Sequence[Trade], received_us: int) -> bytes:
+    """Return the frame of these trades, all of one venue and symbol, in order of arrival.
+
+    Raises :class:`BadRecord` where a trade is refused (see :mod:`streams.model.amounts`).
+    """
+    if not 1 <= len(trades) <= MAX_FRAME_TRADES:
+        raise BadRecord("magnitude", f"a frame holds 1 to {MAX_FRAME_TRADES} trades, not {len(trades)}")
+    for trade in trades:
+        check_trade(trade)
+    amounts = [amounts_of(trade) for trade in trades]
+    ids = [trade.trade_id for trade in trades]
+    wide = is_futures(symbol)
+    split = [divmod(amount.quantity_units, UNITS_PER_BASE) for amount in amounts]
+    return _encoder.encode(
+        Frame(
+            version=VERSION,
+            venue=venue,
+            symbol=symbol,
+            received_us=received_us,
+            ids=b"".join(i.to_bytes(_WIDE_ID_BYTES, "big") for i in ids) if wide else _column("<q", ids),
+            times_us=_column("<q", [trade.time_us for trade in trades]),
+            prices=_column("<d", [float(trade.price) for trade in trades]),
+            notionals=_column("<q", [amount.notional_micro_usd for amount in amounts]),
+            rests=_column("<i", [amount.notional_rest for amount in amounts]),
+            quantities=_column("<q", [whole for whole, _ in split]),
+            fractions=_column("<q", [fraction for _, fraction in split]),
+            flags=bytes(flags_of(trade) for trade in trades),
+        )
+    )
+
+
+def _column(item: str, values: Sequence[float]) -> bytes:
+    return struct.pack(f"<{len(values)}{item[1]}", *values)
+
+
+def decode_frame(data: bytes) -> Frame:
+    """Read a frame and check its shape. Raises :class:`BadRecord` (``not_a_frame``) on anything else."""
+    try:
+        frame = _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRecord("not_a_frame", str(error)[:200]) from None
+    count = len(frame)
+    if frame.version != VERSION:
+        raise BadRecord("not_a_frame", f"frame version {frame.version} is not known, only {VERSION} is")
+    if not 1 <= count <= MAX_FRAME_TRADES:
+        raise BadRecord("not_a_frame", f"a frame holds 1 to {MAX_FRAME_TRADES} trades, not {count}")
+    if any(
+        len(column) != width * count
+        for column, width in (
+            (frame.ids, _WIDE_ID_BYTES if is_futures(frame.symbol) else 8),
+            (frame.times_us, 8),
+            (frame.prices, 8),
+            (frame.notionals, 8),
+            (frame.rests, 4),
+            (frame.quantities, 8),
+            (frame.fractions, 8),
+        )
+    ):
+        raise BadRecord(
+            "not_a_frame", "columns of a frame must hold one item a trade, ids of 16 bytes for futures and 8 for spot"
+        )
+    if not (is_market_name(frame.venue) and is_market_name(frame.symbol)):
+        raise BadRecord("not_a_frame", f"venue and symbol must be 1 to {MAX_NAME} printable characters other than '|'")
+    return frame

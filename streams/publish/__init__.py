@@ -1,0 +1,1 @@
+"""How trades reach the topic: the producer and its parts."""

@@ -1,0 +1,93 @@
+"""Groups trades into frames: one venue and symbol each, in order, cut by size and released by age.
+
+Pure: the caller brings the time, in microseconds of any clock that never goes back.
+"""
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Final
+
+import msgspec
+
+from streams.model.trade import Trade
+
+# A frame has one receipt time, that of its first trade. Messages received further apart than this are kept in
+# frames of their own, so that latency and the bound on future times stay true where a recording is replayed fast.
+MAX_RECEIPT_SPREAD_US: Final = 1_000_000
+
+
+class Group(msgspec.Struct):
+    """Trades of one venue and symbol for one frame.
+
+    ``received_us`` is when the first of them arrived, microseconds UTC; ``due_us`` is when the group must go,
+    by the caller's clock.
+    """
+
+    venue: str
+    symbol: str
+    trades: list[Trade]
+    received_us: int
+    due_us: int
+
+
+def _market(trade: Trade) -> tuple[str, str]:
+    return trade.venue, trade.symbol
+
+
+class Coalescer:
+    """Collects trades by (venue, symbol) until a frame is full or has waited ``linger_us``.
+
+    Groups of one market come out in the order in which its trades went in. ``waiting`` counts the trades held.
+    """
+
+    def __init__(self, max_trades: int, linger_us: int) -> None:
+        self._max_trades = max_trades
+        self._linger_us = linger_us
+        # Groups are created with a constant linger, so insertion order is also the order in which they fall due.
+        self._open: dict[tuple[str, str], Group] = {}
+        self.waiting = 0
+
+    def add(self, arrived: Iterable[Trade], received_us: int, now_us: int) -> list[Group]:
+        """Take trades in that were received at ``received_us``, microseconds UTC; return the groups they filled."""
+        done: list[Group] = []
+        for market, run in groupby(arrived, _market):
+            trades = list(run)
+            self.waiting += len(trades)
+            group = self._open.get(market)
+            if group and not -MAX_RECEIPT_SPREAD_US <= received_us - group.received_us <= MAX_RECEIPT_SPREAD_US:
+                done.append(self._close(market))
+                group = None
+            start = 0
+            while start < len(trades):
+                if group is None:
+                    group = Group(*market, [], received_us, now_us + self._linger_us)
+                    self._open[market] = group
+                end = start + self._max_trades - len(group.trades)
+                group.trades += trades[start:end]
+                start = end
+                if len(group.trades) == self._max_trades:
+                    done.append(self._close(market))
+                    group = None
+        return done
+
+    def due(self, now_us: int) -> list[Group]:
+        """Return the groups that have waited long enough."""
+        late = []
+        for market, group in self._open.items():
+            if group.due_us > now_us:
+                break
+            late.append(market)
+        return [self._close(market) for market in late]
+
+    def next_due_us(self) -> int | None:
+        """Return when the oldest open group falls due, None where none is open."""
+        return next((group.due_us for group in self._open.values()), None)
+
+    def flush(self) -> list[Group]:
+        """Return every open group."""
+        return [self._close(market) for market in list(self._open)]
+
+    def _close(self, market: tuple[str, str]) -> Group:
+        group = self._open.pop(market)
+        self.waiting -= len(group.trades)
+        return group

@@ -1,0 +1,78 @@
+"""The step between collecting trades and framing them: leave out what other producers have published already."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from streams import metrics
+from streams.publish.coalescer import Group
+from streams.publish.published_ids import MAX_FRAMES_A_CALL, MAX_TRADES_A_CALL, PublishedIds
+
+
+class Screen:
+    """Holds groups back for as long as Redis takes to say what others have published, then passes them on in order.
+
+    ``waiting`` counts the trades held; ``changed`` is called when it falls. Without ``published`` nothing is held.
+    """
+
+    def __init__(
+        self, published: PublishedIds | None, pass_on: Callable[[Sequence[Group]], None], changed: Callable[[], None]
+    ) -> None:
+        self.waiting = 0
+        self._published = published
+        self._pass_on = pass_on
+        self._changed = changed
+        self._groups: deque[tuple[float, Group]] = deque()
+        self._is_work = asyncio.Event()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+
+    def put(self, groups: Sequence[Group]) -> None:
+        """Take groups of one or more markets."""
+        if not self._groups and (self._published is None or not self._published.available):
+            self._pass_on(groups)
+        elif groups:
+            now = time.monotonic()
+            self._groups.extend((now, group) for group in groups)
+            self.waiting += sum(len(group.trades) for group in groups)
+            self._is_empty.clear()
+            self._is_work.set()
+
+    async def open(self) -> None:
+        """Connect to Redis; without it, go on soon."""
+        if self._published is not None:
+            await self._published.open()
+
+    async def close(self) -> None:
+        """Mark what is acknowledged, and give the connection to Redis up."""
+        if self._published is not None:
+            await self._published.close()
+
+    async def drain(self) -> None:
+        """Return when nothing is held."""
+        await self._is_empty.wait()
+
+    async def run(self) -> None:
+        """Ask and pass on, for ever."""
+        while self._published is not None:
+            await self._is_work.wait()
+            # They stay where they are until they are passed on, so that none that comes meanwhile overtakes them.
+            asked: list[Group] = []
+            trades = 0
+            for _, group in self._groups:
+                if len(asked) == MAX_FRAMES_A_CALL or trades > MAX_TRADES_A_CALL:
+                    break
+                asked.append(group)
+                trades += len(group.trades)
+            left = await self._published.unpublished(asked)
+            now = time.monotonic()
+            for _ in asked:
+                since, _ = self._groups.popleft()
+                metrics.screen_seconds.observe(now - since)
+            self.waiting -= trades
+            self._pass_on(left)
+            if not self._groups:
+                self._is_work.clear()
+                self._is_empty.set()
+            self._changed()

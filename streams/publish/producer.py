@@ -1,0 +1,322 @@
+"""The producer: sources → frames → topic ``trades``, in order, in bounded memory, and through a broker's absence."""
+
+import asyncio
+import logging
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
+from typing import Any, Final, Protocol, cast
+
+import msgspec
+
+from streams import metrics
+from streams.errors import BadRecord, Fatal
+from streams.model import deadletters
+from streams.model.amounts import amounts_of, check_trade
+from streams.model.deadletters import DeadLetter
+from streams.model.frames import encode_frame
+from streams.model.trade import Batch, Reject, Trade
+from streams.progress import Progress, show_progress
+from streams.publish.coalescer import Coalescer, Group
+from streams.publish.deduplicator import Screen
+from streams.publish.pacer import Pacer
+from streams.publish.published_ids import PublishedIds
+from streams.publish.publisher import Message, Publisher
+from streams.publish.status import Facts, StatusServer
+from streams.settings import Settings
+from streams.topics import DEAD_LETTERS, TRADES
+from streams.venues.recording.formats import MICROS, reject
+
+log = logging.getLogger(__name__)
+
+ORIGIN: Final = "producer"
+# How long a producer that was told to stop goes on trying to deliver what it has.
+DRAIN_SECONDS: Final = 30.0
+# Room is taken in steps of at most this, so the buffer's bound holds whatever the size of a source's batches.
+# The least PRODUCER_MAX_BUFFERED_TRADES is as large.
+STEP_TRADES: Final = 1000
+# Kafka drops by the message's timestamp: a replay of old receipt times would be deleted as soon as it is written.
+MAX_TIMESTAMP_AGE_US: Final = 3_600_000_000
+
+
+class Source(Protocol):
+    """Where trades come from. A recording ends; a socket never does.
+
+    A source may also have ``connected`` (whether trades can arrive at present), ``connection()`` (a
+    :class:`streams.publish.status.Connection`) and ``progress``.
+    """
+
+    def batches(self) -> AsyncIterator[Batch]:
+        """Yield what arrives; not read on while the producer has no room."""
+        ...
+
+
+class ProducerSummary(msgspec.Struct, frozen=True):
+    """What a producer has published and the broker has acknowledged, and how long that took."""
+
+    trades: int
+    frames: int
+    rejects: int
+    seconds: float
+
+
+class Producer:
+    """Reads the sources until they end or ``stop`` is set, and publishes everything that was read."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sources: Sequence[Source],
+        *,
+        pace: Pacer | None = None,
+        published: PublishedIds | None = None,
+    ) -> None:
+        self._settings = settings
+        self._sources = sources
+        self._publisher = Publisher(settings, pace=pace, published=published)
+        self._screen = Screen(published, self._frame, self._publisher.nudge)
+        self._coalescer = Coalescer(settings.frame_max_trades, settings.frame_linger_ms * 1000)
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._reasons_said: set[str] = set()
+        self._reading = 0
+
+    @property
+    def buffered_trades(self) -> int:
+        """Trades read and not yet acknowledged by the broker."""
+        return self._coalescer.waiting + self._screen.waiting + self._publisher.waiting
+
+    async def run(self, stop: asyncio.Event, *, drain_seconds: float = DRAIN_SECONDS) -> ProducerSummary:
+        """Publish until done. Raises :class:`Fatal` where trades could not be published, and whatever a source raises.
+
+        After ``stop`` the broker has ``drain_seconds`` to take what is left.
+        """
+        began = time.monotonic()
+        self._publisher.start()
+        self._publisher.spawn(self._screen.run())
+        readers: list[asyncio.Task[None]] = []
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await self._screen.open()
+            readers += [asyncio.create_task(self._read(source)) for source in self._sources]
+            failed = await self._until_read(readers, stopping)
+            self._screen.put(self._coalescer.flush())
+            await self._drain(stopping, drain_seconds, hurry=failed is not None)
+            if failed is not None:
+                raise failed
+        finally:
+            for task in (*readers, stopping):
+                task.cancel()
+            await asyncio.gather(*readers, stopping, return_exceptions=True)
+            if self._timer is not None:
+                self._timer.cancel()
+            await self._publisher.close()
+            await self._screen.close()
+        publisher = self._publisher
+        return ProducerSummary(publisher.trades, publisher.frames, publisher.letters, time.monotonic() - began)
+
+    def facts(self) -> Facts:
+        """Return what is known of the producer's health."""
+        publisher = self._publisher
+        metrics.buffered_trades.set(self.buffered_trades)
+        age = None if publisher.last_ack is None else time.monotonic() - publisher.last_ack
+        connected = sum(1 for source in self._sources if getattr(source, "connected", True))
+        return Facts(
+            ready=publisher.available and bool(connected or not self._reading),
+            details={
+                "broker_available": publisher.available,
+                "seconds_since_acknowledgement": age,
+                "buffered_trades": self.buffered_trades,
+                "sources": len(self._sources),
+                "sources_connected": connected,
+                "sources_reading": self._reading,
+                "published_trades": publisher.trades,
+                "published_frames": publisher.frames,
+                "dead_letters": publisher.letters,
+                "connections": [source.connection() for source in self._sources if hasattr(source, "connection")],
+            },
+        )
+
+    async def _until_read(self, readers: list[asyncio.Task[None]], stopping: asyncio.Task[Any]) -> BaseException | None:
+        """Wait for the sources' end or the order to stop; return what broke a source."""
+        pending: set[asyncio.Future[Any]] = {*readers}
+        failed = None
+        while pending and failed is None and not stopping.done():
+            done, _ = await asyncio.wait(
+                {*pending, stopping, self._publisher.failure}, return_when=asyncio.FIRST_COMPLETED
+            )
+            if self._publisher.failure.done():
+                self._publisher.failure.result()
+            pending -= done
+            failed = next((task.exception() for task in done if task is not stopping and task.exception()), None)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        return failed
+
+    async def _drain(self, stopping: asyncio.Task[Any], seconds: float, *, hurry: bool) -> None:
+        """Wait until everything is acknowledged; with a deadline once the producer was told to stop."""
+        draining = asyncio.create_task(self._drained())
+        try:
+            if not hurry:
+                await asyncio.wait({draining, stopping, self._publisher.failure}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {draining, self._publisher.failure}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if self._publisher.failure.done():
+                self._publisher.failure.result()
+            if not draining.done():
+                raise Fatal(
+                    f"stopped with {self._publisher.waiting} trades not published: "
+                    f"the broker at {self._settings.kafka_bootstrap_servers} did not take them within {seconds:g} s"
+                )
+        finally:
+            draining.cancel()
+
+    async def _drained(self) -> None:
+        await self._screen.drain()
+        await self._publisher.drain()
+
+    async def _read(self, source: Source) -> None:
+        self._reading += 1
+        try:
+            async with aclosing(cast("AsyncGenerator[Batch, None]", source.batches())) as batches:
+                async for batch in batches:
+                    await self._take(batch)
+        finally:
+            self._reading -= 1
+
+    async def _take(self, batch: Batch) -> None:
+        """Put a batch into the buffer as room allows. Told to stop meanwhile, take it whole: it has been read."""
+        steps = self._steps(batch)
+        try:
+            for count in steps:
+                while self.buffered_trades + count > self._settings.producer_max_buffered_trades:
+                    await self._publisher.wait_change()
+                if count == STEP_TRADES:
+                    await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            deque(steps, maxlen=0)
+            raise
+
+    def _steps(self, batch: Batch) -> Iterator[int]:
+        """Put a batch into the buffer in steps, each after yielding how much room it takes."""
+        received_us = batch.received_us or _now_us()
+        for start in range(0, len(batch.rejects), STEP_TRADES):
+            rejects = batch.rejects[start : start + STEP_TRADES]
+            yield len(rejects)
+            self._refuse(rejects, received_us)
+        for start in range(0, len(batch.trades), STEP_TRADES):
+            trades = batch.trades[start : start + STEP_TRADES]
+            yield len(trades)
+            now_us = self._clock_us()
+            self._screen.put(self._coalescer.add(trades, received_us, now_us))
+            self._release()
+
+    def _release(self) -> None:
+        """Publish the groups that have waited long enough, and come back when the next one has."""
+        self._screen.put(self._coalescer.due(self._clock_us()))
+        due_us = self._coalescer.next_due_us()
+        if due_us is None or (self._timer is not None and not self._timer.cancelled()):
+            return
+        self._timer = self._loop.call_at(due_us / MICROS, self._timed_release)
+
+    def _timed_release(self) -> None:
+        self._timer = None
+        self._release()
+
+    def _clock_us(self) -> int:
+        return int(self._loop.time() * MICROS)
+
+    def _frame(self, groups: Sequence[Group]) -> None:
+        for group in groups:
+            trades = group.trades
+            try:
+                frame = encode_frame(group.venue, group.symbol, trades, group.received_us)
+            except BadRecord:
+                trades = self._only_good(group)
+                if not trades:
+                    continue
+                frame = encode_frame(group.venue, group.symbol, trades, group.received_us)
+            self._publisher.put(
+                Message(TRADES, group.symbol, frame, _timestamp_ms(group.received_us), len(trades), group.venue)
+            )
+
+    def _only_good(self, group: Group) -> list[Trade]:
+        good, bad = [], []
+        for trade in group.trades:
+            try:
+                check_trade(trade)
+                amounts_of(trade)
+            except BadRecord as error:
+                bad.append(Reject(error.reason, error.detail, _as_json(trade), trade.venue, trade.symbol))
+            else:
+                good.append(trade)
+        self._refuse(bad, group.received_us)
+        return good
+
+    def _refuse(self, rejects: Sequence[Reject], received_us: int) -> None:
+        for refused in rejects:
+            cut = reject(refused.reason, refused.detail, refused.payload, refused.venue, refused.symbol)
+            if cut.reason not in self._reasons_said:
+                self._reasons_said.add(cut.reason)
+                log.warning(
+                    "refused a record of %s (%s: %s); it is kept in topic %s, more of this kind are only counted",
+                    cut.venue or "a source",
+                    cut.reason,
+                    cut.detail,
+                    DEAD_LETTERS,
+                )
+            letter = DeadLetter(
+                cut.reason, cut.detail, cut.payload, ORIGIN, cut.venue, cut.symbol, refused_us=_now_us()
+            )
+            value = deadletters.encode(letter)
+            timestamp_ms = _timestamp_ms(received_us)
+            self._publisher.put(Message(DEAD_LETTERS, cut.reason, value, timestamp_ms, reason=cut.reason))
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _timestamp_ms(received_us: int) -> int:
+    now_us = _now_us()
+    return (received_us if now_us - received_us < MAX_TIMESTAMP_AGE_US else now_us) // 1000
+
+
+def _as_json(trade: Trade) -> bytes:
+    fields = msgspec.structs.asdict(trade) | {"trade_id": str(trade.trade_id)}
+    return msgspec.json.encode(fields)
+
+
+async def produce(
+    settings: Settings,
+    sources: Sequence[Source],
+    *,
+    stop: asyncio.Event,
+    pace: Pacer | None = None,
+    published: PublishedIds | None = None,
+) -> ProducerSummary:
+    """Run a producer with its status page until its sources end (recordings) or ``stop`` is set.
+
+    With ``published`` it leaves out what other producers have published.
+
+    Raises :class:`Fatal` where trades could not be published, the status port is taken, or a source cannot go on.
+    """
+    if settings.log_level != "debug":
+        # The client logs every attempt of an outage; the publisher says once what is awaited.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    producer = Producer(settings, sources, pace=pace, published=published)
+    server = StatusServer(settings.web_host, settings.producer_metrics_port, producer.facts)
+    await server.start()
+    followed = [progress for source in sources if isinstance(progress := getattr(source, "progress", None), Progress)]
+    shown = [asyncio.create_task(show_progress(progress, sys.stderr)) for progress in followed]
+    try:
+        return await producer.run(stop)
+    finally:
+        for task in shown:
+            task.cancel()
+        await asyncio.gather(*shown, return_exceptions=True)
+        await server.stop()

@@ -1,0 +1,291 @@
+"""Publishes messages in order, through outages: what was put is sent until the broker has acknowledged it.
+
+Each partition has a lane with one batch under way at a time. A batch that fails is sent again before anything that
+follows it, so a market's frames never overtake each other; that a frame may arrive twice is harmless, since trades
+have identities. After a failure the Kafka client is replaced: an idempotent client that gave up on one batch has a
+hole in its sequence numbers, and the broker refuses everything after it.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from typing import Any, Final
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from streams import metrics
+from streams.errors import Outage
+from streams.kafka.admin import cluster_id
+from streams.kafka.clients import connect, discard
+from streams.kafka.partitioning import partition_of
+from streams.publish.pacer import Pacer
+from streams.publish.published_ids import PublishedIds
+from streams.settings import Settings
+from streams.topics import TRADES
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_SECONDS: Final = 0.2
+LAST_RETRY_SECONDS: Final = 5.0
+# An acknowledgement takes milliseconds; after this the broker is taken for away, and that is said once.
+SLOW_SECONDS: Final = 5.0
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One Kafka message and what it stands for: ``trades`` of ``venue``, or a dead letter with its ``reason``."""
+
+    topic: str
+    key: str
+    value: bytes
+    timestamp_ms: int
+    trades: int = 0
+    venue: str = ""
+    reason: str = ""
+
+    @property
+    def weight(self) -> int:
+        """How much room the message takes in the buffer, in trades."""
+        return self.trades or 1
+
+
+class _Lane:
+    """One partition's messages in order, the first of them possibly under way."""
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.messages: deque[Message] = deque()
+        self.filled = asyncio.Event()
+        self.sending_since: float | None = None
+
+
+class _Link:
+    """A connected client. ``lost`` completes when it is given up: batches still under way then have no outcome."""
+
+    def __init__(self, client: AIOKafkaProducer) -> None:
+        self.client = client
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def close(self) -> None:
+        await discard(self.client)
+        self.lost.set_result(None)
+
+
+class Publisher:
+    """Sends messages to the partition of their key. ``waiting`` is what was put and not acknowledged, in trades.
+
+    ``failure`` completes with :class:`Fatal` where going on makes no sense.
+    """
+
+    def __init__(self, settings: Settings, *, pace: Pacer | None = None, published: PublishedIds | None = None) -> None:
+        self._settings = settings
+        self._pace = pace
+        self._published = published
+        self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._link: _Link | None = None
+        self._connecting = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._away_since: float | None = None
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting = 0
+        self.trades = 0
+        self.frames = 0
+        self.letters = 0
+        self.last_ack: float | None = None
+
+    def start(self) -> None:
+        """Begin to connect. Messages may be put at once."""
+        self.spawn(self._first_contact())
+        self.spawn(self._watch())
+        if self._published is not None:
+            self.spawn(self._published.run())
+
+    def put(self, message: Message) -> None:
+        """Take a message. It is sent as soon as those before it in its partition are acknowledged."""
+        partition = partition_of(message.key, self._settings.topic_partitions)
+        lane = self._lanes.get((message.topic, partition))
+        if lane is None:
+            lane = self._lanes[message.topic, partition] = _Lane(message.topic, partition)
+            self.spawn(self._run(lane))
+        lane.messages.append(message)
+        lane.filled.set()
+        self.waiting += message.weight
+
+    async def wait_change(self) -> None:
+        """Return when something was acknowledged, or :meth:`nudge` was called."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    def nudge(self) -> None:
+        """Wake those who wait for a change: room was made elsewhere."""
+        self._changed.set()
+
+    async def drain(self) -> None:
+        """Return when everything put was acknowledged."""
+        while self.waiting:
+            await self.wait_change()
+
+    @property
+    def available(self) -> bool:
+        """Whether the broker is known to take messages."""
+        return self._link is not None and self._away_since is None
+
+    async def close(self) -> None:
+        """Stop at once. What is not acknowledged by now may or may not arrive; :meth:`drain` first."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._link is not None:
+            await self._link.close()
+        if self._pace is not None:
+            await self._pace.close()
+        if not self.failure.done():
+            self.failure.cancel()
+
+    def spawn(self, work: Any) -> None:
+        """Run something beside, until :meth:`close`; should it raise, ``failure`` completes."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) and not self.failure.done():
+            self.failure.set_exception(error)
+
+    async def _first_contact(self) -> None:
+        await self._connected(None)
+
+    async def _run(self, lane: _Lane) -> None:
+        while True:
+            await lane.filled.wait()
+            if self._pace is not None and lane.topic == TRADES:
+                await self._pace.wait(lane.partition)
+            await self._deliver(lane)
+            if not lane.messages:
+                lane.filled.clear()
+
+    async def _deliver(self, lane: _Lane) -> None:
+        """Send the first messages of the lane until they are acknowledged."""
+        broken: _Link | None = None
+        while True:
+            link = await self._connected(broken)
+            batch = link.client.create_batch()
+            count = 0
+            for message in lane.messages:
+                key = message.key.encode()
+                if batch.append(key=key, value=message.value, timestamp=message.timestamp_ms) is None:
+                    break
+                count += 1
+            batch.close()
+            lane.sending_since = time.monotonic()
+            try:
+                sent = await _outcome(link, batch, lane)
+            except (KafkaError, AssertionError) as error:  # a vanished partition is an assertion in the client
+                self._away(type(error).__name__)
+                broken = link
+                continue
+            finally:
+                lane.sending_since = None
+            if sent is None:
+                broken = link
+                continue
+            if self._pace is not None and lane.topic == TRADES:
+                self._pace.published(lane.partition, sent.offset + count, batch.size())
+            self._acknowledged(lane, count)
+            return
+
+    def _acknowledged(self, lane: _Lane, count: int) -> None:
+        if self._published is not None and lane.topic == TRADES:
+            self._published.acknowledged([lane.messages[at].value for at in range(count)])
+        published: dict[str, list[int]] = {}  # metrics are costly a message, so they are added up first
+        for _ in range(count):
+            message = lane.messages.popleft()
+            self.waiting -= message.weight
+            if message.trades:
+                sums = published.setdefault(message.venue, [0, 0, 0])
+                sums[0] += message.trades
+                sums[1] += 1
+                sums[2] += len(message.value)
+            else:
+                self.letters += 1
+                metrics.dead_letters.labels(message.reason).inc()
+        for venue, (trades, frames, size_bytes) in published.items():
+            self.trades += trades
+            self.frames += frames
+            metrics.trades.labels(venue).inc(trades)
+            metrics.frames.labels(venue).inc(frames)
+            metrics.frame_bytes.labels(venue).inc(size_bytes)
+        self.last_ack = time.monotonic()
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        self._back()
+        self._changed.set()
+
+    def _back(self) -> None:
+        if self._away_since is not None:
+            log.info("the broker takes messages again after %.0f s", time.monotonic() - self._away_since)
+            self._away_since = None
+
+    def _away(self, reason: str) -> None:
+        if self._away_since is None:
+            self._away_since = time.monotonic()
+            log.warning(
+                "the broker at %s does not take messages (%s): %d trades wait; trying again until it does",
+                self._settings.kafka_bootstrap_servers,
+                reason,
+                self.waiting,
+            )
+
+    async def _watch(self) -> None:
+        """Notice a broker that answers nothing: the client itself tries again for ever and says so to nobody."""
+        while True:
+            await asyncio.sleep(SLOW_SECONDS / 5)
+            now = time.monotonic()
+            if any(lane.sending_since and now - lane.sending_since > SLOW_SECONDS for lane in self._lanes.values()):
+                self._away("no answer")
+
+    async def _connected(self, broken: _Link | None) -> _Link:
+        """Return a link that is not the broken one. Waits until the broker is there."""
+        async with self._connecting:
+            if self._link is broken and broken is not None:
+                self._link = None
+                await broken.close()
+                await self._pause()
+            while self._link is None:
+                try:
+                    if self._published is not None:
+                        self._published.know(await cluster_id(self._settings))
+                    self._link = _Link(await connect(self._settings))
+                except (Outage, KafkaError, OSError) as error:
+                    self._away(str(error))
+                    await self._pause()
+            if not self.waiting:
+                self._back()
+            return self._link
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(self._retry_seconds * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
+        self._retry_seconds = min(self._retry_seconds * 2, LAST_RETRY_SECONDS)
+
+
+async def _outcome(link: _Link, batch: Any, lane: _Lane) -> Any:
+    """Return where a batch is; None where the link was given up meanwhile: the client never says. Raises its errors.
+
+    That may be before the client has taken the batch: until it knows the topic it asks for that.
+    """
+
+    async def acknowledged() -> Any:
+        # Shielded: the client does not expect that anybody cancels its futures.
+        return await asyncio.shield(await link.client.send_batch(batch, lane.topic, partition=lane.partition))
+
+    sending = asyncio.create_task(acknowledged())
+    try:
+        await asyncio.wait((sending, link.lost), return_when=asyncio.FIRST_COMPLETED)
+        return sending.result() if sending.done() else None
+    finally:
+        sending.cancel()

@@ -1,0 +1,67 @@
+"""``/metrics``, ``/healthz`` and ``/readyz`` of a process that has no other web server: the producer."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from streams import metrics
+from streams.errors import Fatal
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What a process knows of its health: whether it does its work at present, and the facts behind that."""
+
+    ready: bool
+    details: dict[str, Any]
+
+
+class StatusServer:
+    """Serves what ``facts`` returns. ``port`` 0 takes a free one; :attr:`port` then says which."""
+
+    def __init__(self, host: str, port: int, facts: Callable[[], Facts]) -> None:
+        self._host = host
+        self._facts = facts
+        self._runner: web.AppRunner | None = None
+        self.port = port
+
+    async def start(self) -> None:
+        """Listen. Raises :class:`Fatal` where the port is taken or may not be used."""
+        app = web.Application()
+        app.add_routes(
+            [web.get("/metrics", self._metrics), web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
+        )
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self.port)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise Fatal(
+                f"cannot listen on {self._host}:{self.port} for /metrics ({error.strerror or error}): "
+                "set PRODUCER_METRICS_PORT to a free port"
+            ) from None
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        self._facts()
+        return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return _json(200, {"alive": True} | self._facts().details)
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        facts = self._facts()
+        return _json(200 if facts.ready else 503, {"ready": facts.ready} | facts.details)
+
+
+def _json(status: int, body: dict[str, Any]) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")

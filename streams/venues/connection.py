@@ -1,0 +1,300 @@
+"""A Kraken socket that is kept open for ever: what spot and futures have in common."""
+
+import asyncio
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from streams import metrics
+from streams.errors import BadSetting, Outage
+from streams.model.connection import Connection
+from streams.model.trade import Batch, Trade
+from streams.settings import Settings
+from streams.venues.backoff import FAST_TRIES, LEAST_SECONDS, MOST_SECONDS, Backoff, ConnectionLimiter
+from streams.venues.kraken.parsing import Parsed
+from streams.venues.subscriptions import Phase, Subscriptions
+
+log = logging.getLogger(__name__)
+
+# A snapshot of a hundred rows is 25 KB; a frame far above that is no trade message.
+MAX_MESSAGE_BYTES: Final = 16 * 2**20
+TICK_SECONDS: Final = 0.25
+# Time that the reader of the batches took is not the venue's silence.
+SLOW_READER_SECONDS: Final = 0.5
+# While the exchange stays away one line a minute is enough.
+LOG_EVERY_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Deadlines and pauses of a feed, in seconds.
+
+    The venues close a socket that was idle for a minute: ``ping_seconds`` stays well below.
+    """
+
+    heartbeat_timeout_seconds: float = 10.0
+    symbol_stale_seconds: float = 300.0
+    ack_timeout_seconds: float = 10.0
+    ping_seconds: float = 20.0
+    open_timeout_seconds: float = 10.0
+    fast_tries: int = FAST_TRIES
+    least_backoff_seconds: float = LEAST_SECONDS
+    most_backoff_seconds: float = MOST_SECONDS
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Timing":
+        """Return the timing that the settings ask for."""
+        return cls(
+            heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
+            symbol_stale_seconds=settings.symbol_stale_seconds,
+        )
+
+
+class Feed(ABC):
+    """One venue's trades over one socket at a time, reconnecting without limit.
+
+    ``connected`` tells whether the socket is open now; ``reconnects`` counts how often it was opened again.
+    A subclass knows the protocol: how to ask, how to read, and which rows of a snapshot are new. Raises
+    :class:`BadSetting` for an address that is no socket's.
+    """
+
+    def __init__(
+        self, url: str, venue: str, symbols: Sequence[str], *, symbols_per_subscribe: int, timing: Timing
+    ) -> None:
+        if urlsplit(url).scheme not in ("ws", "wss"):
+            raise BadSetting(f"the socket of {venue} must be a ws:// or wss:// address, not {url!r}")
+        self.url = url
+        self.venue = venue
+        self.symbols = tuple(symbols)
+        self.connected = False
+        self.reconnects = 0
+        self.subscriptions = Subscriptions(
+            self.symbols,
+            chunk=symbols_per_subscribe,
+            ack_timeout_seconds=timing.ack_timeout_seconds,
+            stale_seconds=timing.symbol_stale_seconds,
+        )
+        self._timing = timing
+        self._limiter = ConnectionLimiter()
+        self._backoff = Backoff(
+            fast_tries=timing.fast_tries,
+            least_seconds=timing.least_backoff_seconds,
+            most_seconds=timing.most_backoff_seconds,
+        )
+        self._system = "online"
+        self._opened = 0
+        self._changed_at: float | None = None
+        self._heard_at: float | None = None
+        self._quiet_until = 0.0
+        self._last_trade = {symbol: metrics.last_trade_seconds.labels(venue, symbol) for symbol in self.symbols}
+
+    @abstractmethod
+    def _greetings(self) -> list[str]:
+        """Return what to send once on a new socket, before the subscriptions."""
+
+    @abstractmethod
+    def _subscribe_request(self, symbols: list[str]) -> str:
+        """Return the request that subscribes to these symbols' trades."""
+
+    @abstractmethod
+    def _unsubscribe_request(self, symbols: list[str]) -> str:
+        """Return the request that ends these subscriptions."""
+
+    @abstractmethod
+    async def _ping(self, socket: ClientConnection) -> None:
+        """Send what keeps an idle socket open."""
+
+    @abstractmethod
+    def _parse(self, data: bytes) -> Parsed:
+        """Return what a message holds."""
+
+    def _absorb(self, parsed: Parsed) -> list[Trade]:
+        """Return the message's trades, marked as snapshot or live by what was seen before."""
+        return parsed.trades
+
+    @abstractmethod
+    def _resubscribing(self, symbols: list[str] | None) -> None:
+        """Take notice that these symbols (all of them: None) will send a snapshot again."""
+
+    async def batches(self) -> AsyncGenerator[Batch, None]:
+        """Yield a batch for every socket message that holds trades or rejects, for ever.
+
+        A lost or silent connection is opened again; nothing is raised for it. Close the generator, or cancel the
+        task that reads it, to close the socket.
+        """
+        while self.symbols:
+            if (pause := self._limiter.wait_seconds(time.monotonic())) > 0:
+                await asyncio.sleep(pause)
+            started = time.monotonic()
+            self._limiter.attempted(started)
+            pause = 0.0
+            try:
+                async with aclosing(self._session()) as session:
+                    async for batch in session:
+                        yield batch
+            except (OSError, TimeoutError, WebSocketException, Outage) as error:
+                pause = self._backoff.failed(time.monotonic() - started)
+                self._report_loss(error, pause)
+            await asyncio.sleep(pause)
+
+    async def _session(self) -> AsyncGenerator[Batch, None]:
+        # The library's own keepalive would end the connection while a slow reader holds the socket's buffer full.
+        async with connect(
+            self.url,
+            open_timeout=self._timing.open_timeout_seconds,
+            close_timeout=1,
+            ping_interval=None,
+            compression=None,
+            max_size=MAX_MESSAGE_BYTES,
+            proxy=None if _is_loopback(self.url) else True,
+        ) as socket:
+            keepalive = asyncio.create_task(self._keep_alive(socket))
+            try:
+                self._count_opened()
+                for greeting in self._greetings():
+                    await self._send(socket, greeting)
+                async with aclosing(self._read(socket)) as reading:
+                    async for batch in reading:
+                        yield batch
+            finally:
+                keepalive.cancel()
+                if self.connected:
+                    self._set_connected(connected=False)
+
+    async def _read(self, socket: ClientConnection) -> AsyncGenerator[Batch, None]:
+        deadline = time.monotonic() + self._timing.heartbeat_timeout_seconds
+        next_tick = 0.0
+        while True:
+            now = time.monotonic()
+            if now >= next_tick:
+                await self._send_due(socket)
+                next_tick = now + TICK_SECONDS
+            try:
+                async with asyncio.timeout(max(0.0, min(next_tick, deadline) - now)):
+                    data = await socket.recv(decode=False)
+            except TimeoutError:
+                if time.monotonic() >= deadline:
+                    raise Outage(f"silent for {self._timing.heartbeat_timeout_seconds:g} s") from None
+                continue
+            received_us = time.time_ns() // 1000
+            self._heard_at = received_us / 1e6
+            heard = time.monotonic()
+            parsed = self._parse(data)
+            trades = self._take(parsed, heard, received_us)
+            if trades or parsed.rejects:
+                yield Batch(trades, received_us, parsed.rejects)
+            if parsed.acks and self.subscriptions.has_suspects:
+                await self._send_due(socket)
+            resumed = time.monotonic()
+            if resumed - heard > SLOW_READER_SECONDS:
+                self.subscriptions.forgive(resumed - heard)
+            deadline = resumed + self._timing.heartbeat_timeout_seconds
+
+    def _take(self, parsed: Parsed, heard: float, received_us: int) -> list[Trade]:
+        for ack in parsed.acks:
+            for symbol in self.subscriptions.answered(ack, heard):
+                log.warning("%s refuses %s: %s; the other symbols go on", self.venue, symbol, ack.error or "no reason")
+        if parsed.system and parsed.system != self._system:
+            log.info("%s is %s, was %s", self.venue, parsed.system, self._system)
+            self._system = parsed.system
+        if parsed.notice:
+            log.warning("%s says: %s", self.venue, parsed.notice[:200])
+        trades = self._absorb(parsed)
+        seen = self.subscriptions.heard if parsed.is_snapshot else self.subscriptions.traded
+        for symbol in {trade.symbol for trade in trades}:
+            seen(symbol, heard)
+            if not parsed.is_snapshot and (gauge := self._last_trade.get(symbol)):
+                gauge.set(received_us / 1e6)
+        return trades
+
+    async def _send_due(self, socket: ClientConnection) -> None:
+        requests = self.subscriptions.due(time.monotonic(), is_online=self._system == "online")
+        if requests.unanswered:
+            log.warning("%s did not acknowledge %s; asking again", self.venue, _some(requests.unanswered))
+        if requests.newly_stale:
+            log.warning("%s is silent on %s; subscribing again", self.venue, _some(requests.newly_stale))
+        if requests.unsubscribe:
+            metrics.resubscriptions.labels(self.venue).inc(len(requests.unsubscribe))
+            self._resubscribing(requests.unsubscribe)
+            await self._send(socket, self._unsubscribe_request(requests.unsubscribe))
+        for group in requests.subscribe:
+            await self._send(socket, self._subscribe_request(group))
+
+    async def _send(self, socket: ClientConnection, text: str) -> None:
+        async with asyncio.timeout(self._timing.heartbeat_timeout_seconds):
+            await socket.send(text)
+
+    async def _keep_alive(self, socket: ClientConnection) -> None:
+        while True:
+            # Spot sends no heartbeat to a socket without subscriptions: its answers to pings show that it lives.
+            is_subscribed = self.subscriptions.in_phase(Phase.ACTIVE)
+            pause = self._timing.ping_seconds if is_subscribed else self._timing.heartbeat_timeout_seconds / 3
+            await asyncio.sleep(min(pause, self._timing.ping_seconds))
+            try:
+                await self._ping(socket)
+            except WebSocketException:
+                return
+
+    def _count_opened(self) -> None:
+        self._set_connected(connected=True)
+        if self._opened:
+            self.reconnects += 1
+            metrics.reconnects.labels(self.venue).inc()
+        self._opened += 1
+        self._system = "online"
+        if self._opened == 1 or self._backoff.failures <= 1:
+            log.info("%s: connected, %d symbols", self.venue, len(self.symbols))
+        self.subscriptions.connected()
+        self._resubscribing(None)
+
+    def _set_connected(self, *, connected: bool) -> None:
+        self.connected = connected
+        self._changed_at = time.time()
+        metrics.connected.labels(self.venue).set(int(connected))
+
+    def _report_loss(self, error: Exception, pause: float) -> None:
+        if self._backoff.failures > 1 and time.monotonic() < self._quiet_until:
+            return
+        self._quiet_until = time.monotonic() + LOG_EVERY_SECONDS
+        when = f"in {pause:.0f} s" if pause else "at once"
+        log.warning(
+            "%s: connection lost (%s), attempt %d, trying again %s",
+            self.venue,
+            str(error) or type(error).__name__,
+            self._backoff.failures,
+            when,
+        )
+
+    def connection(self) -> Connection:
+        """Return what is known of the socket."""
+        return Connection(
+            venue=self.venue,
+            address=urlsplit(self.url)._replace(netloc=urlsplit(self.url).netloc.rpartition("@")[2], query="").geturl(),
+            connected=self.connected,
+            since=self._changed_at,
+            last_message=self._heard_at,
+            reconnects=self.reconnects,
+            symbols=len(self.symbols),
+            unsettled=len(self.unsettled()),
+        )
+
+    def unsettled(self) -> list[str]:
+        """Return the symbols that are not acknowledged now."""
+        return [symbol for symbol in self.symbols if self.subscriptions.phase(symbol) is not Phase.ACTIVE]
+
+
+def _some(symbols: list[str]) -> str:
+    shown = ", ".join(symbols[:10])
+    return shown if len(symbols) <= 10 else f"{shown} and {len(symbols) - 10} more"
+
+
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")

@@ -1,0 +1,240 @@
+"""What one message of Kraken's sockets holds, without any I/O.
+
+Spot is WebSocket v2, futures is WebSocket v1; recordings of raw frames are read by the same functions. A message is
+decoded in one step where all of its rows are well formed, row by row where one is not, so that a bad row costs
+nothing but itself.
+"""
+
+from collections.abc import Callable, Collection
+
+import msgspec
+
+from streams.errors import BadRecord
+from streams.model.amounts import FUTURES_PREFIXES
+from streams.model.trade import FUTURES, SPOT, Reject, Trade
+from streams.venues.kraken.refusals import BAD_JSON, mark_constants, reject_of, unmark
+from streams.venues.kraken.rows import (
+    USD_QUOTES,
+    check_product,
+    futures_row_to_trade,
+    futures_rows_to_trades,
+    spot_row_to_trade,
+    spot_rows_to_trades,
+    uid_to_id,
+)
+
+__all__ = [
+    "FUTURES_PREFIXES",
+    "USD_QUOTES",
+    "Ack",
+    "Parsed",
+    "check_product",
+    "futures_row_to_trade",
+    "parse_futures_message",
+    "parse_spot_message",
+    "reject_of",
+    "spot_row_to_trade",
+    "uid_to_id",
+]
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """An answer to a subscription. ``symbol`` is empty where the venue did not say which one it means."""
+
+    symbol: str
+    accepted: bool
+    error: str = ""
+
+
+class Parsed(msgspec.Struct, frozen=True):
+    """What one socket message held; a heartbeat or an answer to a ping holds nothing.
+
+    ``acks`` are answers to subscriptions; ``system`` is the exchange's state where the message tells it
+    (``online``, ``cancel_only``, ``maintenance``, ``post_only``); ``notice`` is the text of a venue's alert.
+    """
+
+    trades: list[Trade] = []
+    rejects: list[Reject] = []
+    is_snapshot: bool = False
+    acks: list[Ack] = []
+    system: str = ""
+    notice: str = ""
+
+
+class _SpotEnvelope(msgspec.Struct):
+    channel: str = ""
+    type: str = ""
+    data: msgspec.Raw = msgspec.Raw()
+    method: str = ""
+    success: bool = False
+    error: str = ""
+    result: msgspec.Raw = msgspec.Raw()
+    symbol: str = ""
+
+
+class _SpotResult(msgspec.Struct):
+    channel: str = ""
+    symbol: str = ""
+
+
+class _SpotStatus(msgspec.Struct):
+    system: str = ""
+
+
+class _FuturesEnvelope(msgspec.Struct):
+    event: str = ""
+    feed: str = ""
+    product_id: str = ""
+    product_ids: list[str] = []
+    trades: msgspec.Raw = msgspec.Raw()
+    message: str | None = None
+
+
+_spot_envelope = msgspec.json.Decoder(_SpotEnvelope)
+
+_spot_result = msgspec.json.Decoder(_SpotResult)
+
+_spot_statuses = msgspec.json.Decoder(list[_SpotStatus])
+
+_futures_envelope = msgspec.json.Decoder(_FuturesEnvelope)
+
+_raw_rows = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def parse_spot_message(data: bytes, venue: str = SPOT, *, usd_quotes: Collection[str] = USD_QUOTES) -> Parsed:
+    """Return what a spot v2 message holds. Never raises: what cannot be used comes back as rejects."""
+    try:
+        envelope = _spot_envelope.decode(data)
+    except BAD_JSON as error:
+        return _unreadable(data, venue, error, lambda text: parse_spot_message(text, venue, usd_quotes=usd_quotes))
+    if envelope.channel == "trade":
+        return _spot_trades(data, envelope, venue, usd_quotes)
+    if envelope.channel == "status":
+        return Parsed(system=_system_of(envelope.data))
+    if envelope.method == "subscribe":
+        return Parsed(acks=[_spot_ack(envelope)])
+    if not (envelope.channel or envelope.method or envelope.error):
+        return Parsed(rejects=[Reject("missing_field", "a message without channel or method", data, venue)])
+    return Parsed(notice=envelope.error)
+
+
+def parse_futures_message(data: bytes, venue: str = FUTURES, *, usd_quotes: Collection[str] = USD_QUOTES) -> Parsed:
+    """Return what a futures v1 message holds. Never raises: what cannot be used comes back as rejects.
+
+    Snapshots arrive newest first and are returned in time order.
+    """
+    try:
+        envelope = _futures_envelope.decode(data)
+    except BAD_JSON as error:
+        return _unreadable(data, venue, error, lambda text: parse_futures_message(text, venue, usd_quotes=usd_quotes))
+    if envelope.event:
+        return _futures_event(envelope)
+    if envelope.feed == "trade":
+        return _rows([data], venue, lambda row: futures_row_to_trade(row, venue, usd_quotes=usd_quotes))
+    if envelope.feed == "trade_snapshot":
+        return _futures_snapshot(data, envelope, venue, usd_quotes)
+    if not envelope.feed:
+        return Parsed(rejects=[Reject("missing_field", "a message without event or feed", data, venue)])
+    return Parsed()
+
+
+def _spot_trades(data: bytes, envelope: _SpotEnvelope, venue: str, usd_quotes: Collection[str]) -> Parsed:
+    if not envelope.data:
+        return Parsed(rejects=[Reject("missing_field", "data is missing", data, venue)])
+    is_snapshot = envelope.type == "snapshot"
+    try:
+        trades = spot_rows_to_trades(envelope.data, venue, usd_quotes=usd_quotes, is_snapshot=is_snapshot)
+        parsed = Parsed(trades, is_snapshot=is_snapshot)
+    except BadRecord:
+        parsed = _split(
+            data,
+            envelope.data,
+            venue,
+            lambda row: spot_row_to_trade(row, venue, usd_quotes=usd_quotes, is_snapshot=is_snapshot),
+            is_snapshot=is_snapshot,
+        )
+    return parsed
+
+
+def _futures_snapshot(data: bytes, envelope: _FuturesEnvelope, venue: str, usd_quotes: Collection[str]) -> Parsed:
+    if not envelope.trades:
+        return Parsed(rejects=[Reject("missing_field", "trades is missing", data, venue)])
+    product_id = envelope.product_id
+    try:
+        trades = futures_rows_to_trades(
+            envelope.trades, venue, product_id=product_id, usd_quotes=usd_quotes, is_snapshot=True
+        )
+        parsed = Parsed(trades, is_snapshot=True)
+    except BadRecord:
+        parsed = _split(
+            data,
+            envelope.trades,
+            venue,
+            lambda row: futures_row_to_trade(
+                row, venue, product_id=product_id, usd_quotes=usd_quotes, is_snapshot=True
+            ),
+            is_snapshot=True,
+        )
+    parsed.trades.reverse()
+    parsed.trades.sort(key=lambda trade: trade.time_us)
+    return parsed
+
+
+def _split(
+    data: bytes, array: msgspec.Raw, venue: str, to_trade: Callable[[bytes], Trade], *, is_snapshot: bool
+) -> Parsed:
+    try:
+        raws = _raw_rows.decode(array)
+    except BAD_JSON:
+        return Parsed(rejects=[Reject("wrong_type", "the rows are not a list", data, venue)])
+    return _rows([bytes(raw) for raw in raws], venue, to_trade, is_snapshot=is_snapshot)
+
+
+def _rows(rows: list[bytes], venue: str, to_trade: Callable[[bytes], Trade], *, is_snapshot: bool = False) -> Parsed:
+    trades: list[Trade] = []
+    rejects: list[Reject] = []
+    for row in rows:
+        try:
+            trades.append(to_trade(row))
+        except BadRecord as error:
+            rejects.append(reject_of(error, row, venue))
+    return Parsed(trades, rejects, is_snapshot)
+
+
+def _unreadable(data: bytes, venue: str, error: Exception, again: Callable[[bytes], Parsed]) -> Parsed:
+    if isinstance(error, msgspec.ValidationError):
+        return Parsed(rejects=[Reject("wrong_type", str(error), data, venue)])
+    marked = mark_constants(data)
+    if marked != data:
+        return again(marked)
+    return Parsed(rejects=[Reject("not_json", str(error), unmark(data), venue)])
+
+
+def _system_of(data: msgspec.Raw) -> str:
+    try:
+        statuses = _spot_statuses.decode(data)
+    except BAD_JSON:
+        return ""
+    return statuses[0].system if statuses else ""
+
+
+def _spot_ack(envelope: _SpotEnvelope) -> Ack:
+    try:
+        result = _spot_result.decode(envelope.result) if envelope.result else _SpotResult()
+    except BAD_JSON:
+        result = _SpotResult()
+    return Ack(result.symbol or envelope.symbol, envelope.success, envelope.error)
+
+
+def _futures_event(envelope: _FuturesEnvelope) -> Parsed:
+    message = envelope.message or ""
+    if envelope.event == "subscribed" and envelope.feed == "trade":
+        return Parsed(acks=[Ack(product, accepted=True) for product in envelope.product_ids])
+    if envelope.event == "subscribed_failed":
+        error = message or "subscription refused"
+        return Parsed(acks=[Ack(product, accepted=False, error=error) for product in envelope.product_ids or [""]])
+    if envelope.event == "error":
+        return Parsed(acks=[Ack("", accepted=False, error=message)])
+    if envelope.event == "alert":
+        return Parsed(notice=message)
+    return Parsed()

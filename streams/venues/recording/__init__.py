@@ -1,0 +1,1 @@
+"""Recorded trades, read from a file."""

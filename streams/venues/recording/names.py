@@ -1,0 +1,75 @@
+"""Names that recordings carry in their file names and REST keys, as the v2 symbols and venue names used everywhere."""
+
+import re
+from collections.abc import Collection
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from streams.venues.kraken.rows import USD_QUOTES
+
+# Longest first: XBTUSDT ends in USDT, not in a currency called T.
+QUOTES: Final = (
+    "USDT",
+    "USDC",
+    "USDQ",
+    "USDR",
+    "PYUSD",
+    "RLUSD",
+    "EURQ",
+    "EURR",
+    "USD",
+    "EUR",
+    "GBP",
+    "CAD",
+    "JPY",
+    "CHF",
+    "AUD",
+    "DAI",
+    "XBT",
+    "BTC",
+    "ETH",
+    "DOT",
+)
+_RENAMED: Final = {"XBT": "BTC", "XDG": "DOGE"}
+_PRODUCT: Final = re.compile(r"(?<![A-Za-z])(?:PI|PF|FI|FF)_[A-Z0-9]{4,}(?:_\d{6})?", re.IGNORECASE)
+_LEGACY: Final = re.compile(r"[XZ]([A-Z0-9]{3})[XZ]([A-Z0-9]{3})")
+_VENUE_PREFIX: Final = "recording:"
+_VENUE_LENGTH: Final = 64
+
+
+def symbol_of_pair(pair: str, quotes: Collection[str] = QUOTES) -> str | None:
+    """Return the v2 symbol of a pair name, None where it is none: ``XXBTZUSD``, ``xbtusd`` → ``BTC/USD``."""
+    name = pair.upper()
+    base, slash, quote = name.partition("/")
+    if not slash:
+        legacy = _LEGACY.fullmatch(name)
+        if legacy and legacy[2] in quotes:
+            base, quote = legacy[1], legacy[2]
+        else:
+            quote = next((known for known in sorted(quotes, key=len, reverse=True) if name.endswith(known)), "")
+            base = name.removesuffix(quote)
+    if not quote or not (len(base) > 1 and base.isalnum() and base.isascii()):
+        return None
+    return f"{_RENAMED.get(base, base)}/{_RENAMED.get(quote, quote)}"
+
+
+def symbol_of_file(path: Path) -> str | None:
+    """Guess the market from a file name: ``XBTUSD.csv`` and ``kraken_spot_btcusd_2019-07-01.csv`` → ``BTC/USD``."""
+    if product := _PRODUCT.search(path.stem):
+        return product[0].upper()
+    words = re.split(r"[^A-Za-z0-9]+", path.stem)
+    if len(words) == 1:
+        return symbol_of_pair(words[0])
+    # In a name of several words only a pair in a dollar is believed: "predict" must not become PREDI/CT.
+    return next((symbol for word in words if (symbol := symbol_of_pair(word, (*USD_QUOTES, "EUR", "GBP")))), None)
+
+
+def venue_of_file(path: Path) -> str:
+    """Return the venue of a recording: its file's stem, so that a replay meets its own identities and no live ones."""
+    venue = _VENUE_PREFIX + re.sub(r"[^a-z0-9_.:-]", "-", path.stem.lower())
+    if len(venue) > _VENUE_LENGTH:
+        # Long names often differ in their ends only.
+        digest = blake2b(path.stem.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+        venue = f"{venue[: _VENUE_LENGTH - len(digest) - 1]}-{digest}"
+    return venue

@@ -1,0 +1,54 @@
+"""Kraken on this machine: markets that trade and cascade by a seed, behind the venue's own two protocols."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from streams.errors import Fatal
+from streams.venues.simulator.market import Cascade, Market
+from streams.venues.simulator.server import Faults, KrakenServer
+
+__all__ = ["Cascade", "Faults", "KrakenServer", "Market", "run_simulator"]
+
+log = logging.getLogger(__name__)
+
+# Trades made before anybody connects, so that the first snapshots are full.
+WARM_UP_SECONDS = 30
+
+
+async def run_simulator(
+    *,
+    port: int,
+    seed: int,
+    rate: float,
+    spot_symbols: Sequence[str],
+    futures_symbols: Sequence[str],
+    host: str = "127.0.0.1",
+    ready: Callable[[KrakenServer], None] | None = None,
+) -> None:
+    """Serve simulated markets until cancelled.
+
+    ``rate`` is trades a second over all markets, ``port`` 0 takes a free one; ``ready`` is called with the
+    listening server. Raises :class:`~streams.errors.Fatal` where the port is taken.
+    """
+    market = Market(
+        seed=seed,
+        start_us=time.time_ns() // 1000 - WARM_UP_SECONDS * 1_000_000,
+        spot_symbols=spot_symbols,
+        futures_symbols=futures_symbols,
+        trades_per_second=rate,
+        quiet_seconds=WARM_UP_SECONDS,
+    )
+    server = KrakenServer(market, host=host, port=port)
+    try:
+        await server.start()
+    except OSError as error:
+        raise Fatal(f"the simulator cannot listen on {host}:{port}: {error.strerror}; choose another port") from None
+    try:
+        log.info("simulator: %s and %s, seed %d, %g trades/s", server.spot_url, server.futures_url, seed, rate)
+        if ready is not None:
+            ready(server)
+        await asyncio.Event().wait()
+    finally:
+        await server.stop()

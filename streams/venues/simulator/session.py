@@ -1,0 +1,167 @@
+"""One client's socket on the simulator: what it subscribed to, how its requests are answered."""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Final
+
+from websockets.asyncio.server import ServerConnection
+
+from streams.venues.simulator import messages
+
+if TYPE_CHECKING:
+    from streams.venues.simulator.server import KrakenServer
+
+# A client this far behind is cut off, as the venue does: a slow reader must not fill the server's memory.
+MAX_WAITING: Final = 50_000
+
+
+class Session(ABC):
+    """A connected client. ``symbols`` are the subscriptions that are delivered."""
+
+    def __init__(self, server: "KrakenServer", connection: ServerConnection) -> None:
+        self.symbols: set[str] = set()
+        self._server = server
+        self._connection = connection
+        self._waiting: asyncio.Queue[str | bytes] = asyncio.Queue(MAX_WAITING)
+
+    @abstractmethod
+    def welcome(self) -> None:
+        """Post what the venue sends on a new socket."""
+
+    @abstractmethod
+    def answer(self, request: dict[str, Any]) -> None:
+        """Post the answers to a request."""
+
+    @abstractmethod
+    def malformed(self) -> None:
+        """Post the answer to a request that is not JSON."""
+
+    @abstractmethod
+    def heartbeat(self) -> str:
+        """Return what is sent while nothing else flows; empty for nothing."""
+
+    def post(self, message: str | bytes) -> None:
+        """Queue a message; a client that does not read is cut off."""
+        try:
+            self._waiting.put_nowait(message)
+        except asyncio.QueueFull:
+            self.abort()
+
+    def abort(self) -> None:
+        """Cut the TCP connection."""
+        self._connection.transport.abort()
+
+    async def send(self) -> None:
+        """Send what was posted, and heartbeats in between, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(self._server.heartbeat_seconds):
+                    message: str | bytes = await self._waiting.get()
+            except TimeoutError:
+                message = self.heartbeat()
+            if message and not self._server.faults.is_silent:
+                await self._connection.send(message, text=True)
+
+
+class SpotSession(Session):
+    """A client of WebSocket v2."""
+
+    def welcome(self) -> None:
+        """Post what the venue sends on a new socket."""
+        self.post(messages.spot_status(self._server.system))
+
+    def heartbeat(self) -> str:
+        """Return what is sent while nothing else flows; empty before the first subscription."""
+        return messages.SPOT_HEARTBEAT if self.symbols else ""
+
+    def malformed(self) -> None:
+        """Post the answer to a request that is not JSON."""
+        self.post(messages.to_text({"error": "Malformed request", "method": "error", "success": False}))
+
+    def answer(self, request: dict[str, Any]) -> None:
+        """Post the answers to a request: one a symbol."""
+        method = request.get("method")
+        params = request.get("params")
+        if method == "ping":
+            self.post(
+                messages.to_text({"method": "pong", **({"req_id": request["req_id"]} if "req_id" in request else {})})
+            )
+        elif method in ("subscribe", "unsubscribe") and isinstance(params, dict) and params.get("channel") == "trade":
+            for symbol in params.get("symbol") or []:
+                if method == "subscribe":
+                    self._subscribe(str(symbol), request, has_snapshot=bool(params.get("snapshot")))
+                else:
+                    self.symbols.discard(symbol)
+                    self.post(messages.spot_ack(symbol, request))
+        else:
+            self.post(messages.to_text({"error": "Unsupported request", "method": str(method), "success": False}))
+
+    def _subscribe(self, symbol: str, request: dict[str, Any], *, has_snapshot: bool) -> None:
+        faults = self._server.faults
+        if symbol in faults.unanswered:
+            return
+        if not self._server.knows(symbol, is_spot=True):
+            self.post(messages.spot_ack(symbol, request, error=f"Currency pair not supported {symbol}"))
+            return
+        if symbol in self.symbols:
+            self.post(messages.spot_ack(symbol, request, error="Already subscribed"))
+            return
+        self.post(messages.spot_ack(symbol, request))
+        self.symbols.add(symbol)
+        rows = self._server.spot_snapshot(symbol)
+        if has_snapshot and rows and symbol not in faults.muted:
+            self.post(messages.spot_trades(rows, is_snapshot=True))
+
+
+class FuturesSession(Session):
+    """A client of futures WebSocket v1."""
+
+    def __init__(self, server: "KrakenServer", connection: ServerConnection) -> None:
+        super().__init__(server, connection)
+        self._has_heartbeat = False
+
+    def welcome(self) -> None:
+        """Post what the venue sends on a new socket."""
+        self.post(messages.FUTURES_INFO)
+
+    def heartbeat(self) -> str:
+        """Return what is sent while nothing else flows; empty before the first subscription."""
+        if not self._has_heartbeat:
+            return ""
+        return messages.to_text({"feed": "heartbeat", "time": time.time_ns() // 1_000_000})
+
+    def malformed(self) -> None:
+        """Post the answer to a request that is not JSON."""
+        self.post(messages.futures_event("error", message="Json Error"))
+
+    def answer(self, request: dict[str, Any]) -> None:
+        """Post the answers to a request: one a symbol."""
+        event, feed = request.get("event"), request.get("feed")
+        if event in ("subscribe", "unsubscribe") and feed == "heartbeat":
+            self._has_heartbeat = event == "subscribe"
+            self.post(messages.futures_event(f"{event}d", feed="heartbeat"))
+        elif event == "subscribe" and feed == "trade":
+            self._subscribe([str(product) for product in request.get("product_ids") or []])
+        elif event == "unsubscribe" and feed == "trade":
+            products = [str(product) for product in request.get("product_ids") or []]
+            self.symbols -= set(products)
+            self.post(messages.futures_event("unsubscribed", feed="trade", product_ids=products))
+        else:
+            self.post(messages.futures_event("error", message="Invalid feed"))
+
+    def _subscribe(self, products: list[str]) -> None:
+        faults = self._server.faults
+        unknown = [product for product in products if not self._server.knows(product, is_spot=False)]
+        if unknown and faults.fails_whole_request:
+            products = []
+        for product in products:
+            if product in faults.unanswered or product in unknown:
+                continue
+            self.post(messages.futures_event("subscribed", feed="trade", product_ids=[product]))
+            self.symbols.add(product)
+            if product not in faults.muted:
+                self.post(messages.futures_snapshot(product, self._server.futures_snapshot(product)))
+        # The venue's error does not say which product it means.
+        for _ in unknown[: 1 if faults.fails_whole_request else None]:
+            self.post(messages.futures_event("error", message="Invalid product id"))

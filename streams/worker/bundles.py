@@ -1,0 +1,61 @@
+"""Several Kafka messages in one of Faust's: its cost is a message, about 100 us, whatever the message holds.
+
+The consumer bundles the messages of a partition that one fetch brought, and the monitor takes them apart again. A
+bundle has the offset of its last message, and a header that says its first: once it is acknowledged, they all are
+(:mod:`streams.worker.transport`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+
+# A body runs to its end before anything else of its partition: 64 frames of 20 trades are about 5 ms.
+MAX_MESSAGES: Final = 64
+MAX_BYTES: Final = 256 * 1024
+
+FIRST: Final = "liqmon-first-offset"
+
+
+class Item(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One message of a bundle; ``timestamp_ms`` is Kafka's."""
+
+    offset: int
+    timestamp_ms: int
+    value: bytes | None
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(list[Item]).decode
+
+
+def bundled(records: Sequence[Any]) -> Iterator[Any]:
+    """Yield the records of one partition (aiokafka's) bundled, in order."""
+    items: list[Item] = []
+    last: Any = None
+    size = 0
+    for record in records:
+        length = len(record.value or b"")
+        if items and (len(items) == MAX_MESSAGES or size + length > MAX_BYTES):
+            yield _bundle(last, items)
+            items, size = [], 0
+        items.append(Item(record.offset, record.timestamp, record.value))
+        size += length
+        last = record
+    if items:
+        yield _bundle(last, items)
+
+
+def _bundle(last: Any, items: list[Item]) -> Any:
+    return replace(last, value=_encode(items), headers=((FIRST, str(items[0].offset).encode()),))
+
+
+def first_offset(bundle: Any) -> int:
+    """Return the offset of a bundle's first message."""
+    return int(dict(bundle.headers)[FIRST])
+
+
+def unbundled(value: bytes) -> list[Item]:
+    """Return the messages of a bundle."""
+    return _decode(value)

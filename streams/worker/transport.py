@@ -1,0 +1,281 @@
+"""Faust's Kafka transport with additions: bundles, continuity, a flush before each commit, questions that give up."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from streams.topics import ALERTS, TRADES
+from streams.worker.bundles import bundled, first_offset
+from streams.worker.continuity import Continuity, Step
+
+SOURCES: Final = frozenset({TRADES, ALERTS})
+IDLE_SECONDS: Final = 0.01
+
+# Bundles under way are few; entries of bundles that a rebalance dropped are forgotten beyond this.
+MAX_REMEMBERED: Final = 10_000
+
+log = logging.getLogger(__name__)
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The client in its thread, with what the consumer below asks of it."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust says 1.5 s. Kafka answers as soon as there is a byte, the embedded broker lets the whole wait pass.
+        consumer._fetch_max_wait_ms = self.app.settings.fetch_max_wait_ms
+        return consumer
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        # Partitions may have moved while state was flushed; aiokafka raises where none of them is left.
+        held = {tp: offset for tp, offset in offsets.items() if tp in self.assignment()}
+        return bool(held and await super()._commit(held))
+
+    async def log_ends(self, tps: Collection[TP], timeout_seconds: float) -> Mapping[TP, int]:
+        """Return the end offsets of partitions. Raises :class:`TimeoutError`, and what the client raises.
+
+        It gives up in the client's thread too: calls share two lanes there, and commits and fetches must not wait for
+        a question that nobody waits for any more.
+        """
+        ends: Mapping[TP, int] = await self.call_thread(self._log_ends, tps, timeout_seconds)
+        return ends
+
+    async def _log_ends(self, tps: Collection[TP], timeout_seconds: float) -> Mapping[TP, int]:
+        async with asyncio.timeout(timeout_seconds):
+            return {TP(*tp): end for tp, end in (await self._ensure_consumer().end_offsets(tps)).items()}
+
+    async def rewind(self, tp: TP, offset: int) -> None:
+        """Put the position of a partition back; nothing happens where that has moved to another worker."""
+        await self.call_thread(self._rewind, driver.ensure_aiokafka_TP(tp), offset)
+
+    async def _rewind(self, tp: TopicPartition, offset: int) -> None:
+        with contextlib.suppress(IllegalStateError):
+            self._ensure_consumer().seek(tp, offset)
+
+
+class Consumer(driver.Consumer):  # type: ignore[misc]
+    """Bundles the messages of ``trades``, commits after ``app.before_commit()``, and loses nothing around a rebalance.
+
+    The offsets to commit have been chosen by the time state is flushed, so what is flushed contains all of them.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Where what a message stands for begins, by its offset: a bundle with its first message, until it is committed;
+        # a record of a changelog with the gap that compaction left before it, until the next fetch.
+        self._firsts: dict[TP, dict[int, int]] = {}
+        self._sources = Continuity()
+        self._changelogs = Continuity()
+        self._seeking = asyncio.Lock()
+        self._fetching: asyncio.Task[Any] | None = None
+        # The next offset to be handled, by partition, and the partitions whose end that has been at since they moved.
+        self._next: dict[TP, int] = {}
+        self._caught_up: set[TP] = set()
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's
+        # A copy: the set changes during a rebalance, and aiokafka takes an empty one for all partitions.
+        wanted = set(active_partitions or ())
+        if not wanted:
+            await asyncio.sleep(IDLE_SECONDS)
+            return {}
+        records = {tp: found for tp, found in (await super()._getmany(wanted, timeout) or {}).items() if found}
+        # Partitions may have been closed, or moved, since they were asked for: Faust would drop these unnoticed.
+        while closed := [tp for tp in records if not self._is_open(tp)]:
+            for tp in closed:
+                del records[tp]
+                await self._fetch_again(tp)
+        for tp, found in records.items():
+            self._continuity(tp).fetched(tp, found[0].offset)
+            if tp.topic == TRADES:
+                records[tp] = self._bundle(tp, found)
+            elif not self._is_source(tp):
+                # Compaction leaves gaps everywhere; what is missing within a fetch is not in the log.
+                before = [found[0].offset, *(record.offset + 1 for record in found)]
+                self._firsts[tp] = {record.offset: first for record, first in zip(found, before, strict=False)}
+        return records
+
+    def _is_open(self, tp: TP) -> bool:
+        return self.flow_active and (tp in self._get_active_partitions() or tp in self._buffered_partitions)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's
+        """Yield fetched messages without a hole."""
+        self._fetching = asyncio.current_task()
+        async for tp, message in super().getmany(timeout):
+            if await self._follows(tp, message.offset):
+                yield tp, message
+
+    async def _follows(self, tp: TP, last: int) -> bool:
+        step = self._continuity(tp).judge(tp, self._first(tp, last), last)
+        if step is Step.REWIND:
+            await self._fetch_again(tp)
+        return step is Step.TAKE
+
+    async def _fetch_again(self, tp: TP) -> None:
+        offset = self._continuity(tp).wanted(tp)
+        if offset is not None:
+            await self._thread.rewind(tp, offset)
+
+    def _continuity(self, tp: TP) -> Continuity:
+        return self._sources if self._is_source(tp) else self._changelogs
+
+    def _first(self, tp: TP, last: int) -> int:
+        return self._firsts.get(tp, {}).get(last, last)
+
+    def _bundle(self, tp: TP, records: Sequence[Any]) -> list[Any]:
+        bundles = list(bundled(records))
+        firsts = self._firsts.setdefault(tp, {})
+        if len(firsts) > MAX_REMEMBERED:
+            committed = self._committed_offset[tp] or 0
+            self._firsts[tp] = firsts = {last: first for last, first in firsts.items() if last >= committed}
+        firsts.update((bundle.offset, first_offset(bundle)) for bundle in bundles)
+        return bundles
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """Return the offset to commit: a bundle that was acknowledged stands for every message it held."""
+        firsts = self._firsts.get(tp)
+        if firsts:
+            acked, index = self._acked[tp], self._acked_index[tp]
+            committed = self._committed_offset[tp] or 0
+            for last in list(acked):
+                held = [at for at in range(max(firsts.pop(last, last), committed), last) if at not in index]
+                index.update(held)
+                acked += held
+        offset: int | None = super()._new_offset(tp)
+        return offset
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Let Faust commit past offsets that the log does not hold, which it takes those within a bundle for."""
+        if not self._is_source(tp):
+            await super()._add_gap(tp, offset_from, offset_to)
+        elif offset_from < (first := self._first(tp, offset_to)):
+            log.warning("the broker has no offsets %d to %d of %s any more", offset_from, first - 1, tp)
+            await super()._add_gap(tp, offset_from, first - 1)
+
+    async def perform_seek(self) -> None:
+        """Go back to the committed offsets of all assigned partitions; to the beginning where there is none.
+
+        Faust does this from two tasks at once, the fetcher's and the recovery's. Were one to open the partitions before
+        the other goes back, what is taken in between would be met again: in a rebalance it is the recovery's alone.
+        """
+        if self.app.rebalancing and asyncio.current_task() is self._fetching:
+            return
+        async with self._seeking:
+            try:
+                await self._seek_committed()
+            except Exception as error:
+                # The fetcher only logs it, and nothing more would be taken. In a rebalance, which may begin under the
+                # fetcher's seek, the recovery seeks again before it ends; it lets the flow on earlier.
+                if self.flow_active and not self.app.rebalancing and not self.app.should_stop:
+                    await self.crash(error)
+                raise
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Go to these offsets of changelogs: a recovery has the rest."""
+        self._changelogs.begin(partitions)
+        await super().seek_wait(partitions)
+
+    async def _seek_committed(self) -> None:
+        self._sources.forget()
+        self.app.flow_control.drop(keep=self.app.tables.changelog_queue)
+        await super().perform_seek()
+        sources = [tp for tp in self.assignment() if self._is_source(tp)]
+        begins = {tp: offset for tp in sources if (offset := self._read_offset.get(tp))}
+        fresh = [tp for tp in sources if tp not in begins]
+        if fresh:
+            await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, fresh))
+            begins |= await self.earliest_offsets(*fresh)
+        self._next |= begins
+        for tp in self._sources.begin(begins):
+            await self._thread.rewind(tp, begins[tp])
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Finish and commit what was begun, so that the next owner meets none of it again.
+
+        Faust does this too, but only after it has forgotten what was acknowledged since the last commit, and not in an
+        app that is stopping. An alert that waits for Postgres is let go: the move must not wait too, and nobody serve
+        the windows.
+        """
+        self._caught_up.clear()
+        self._next.clear()
+        # Until it is said where to begin: what a fetch brings that is under way belongs to neither assignment.
+        self._sources.forget()
+        self._changelogs.forget()
+        if assigned := self.assignment():
+            self.stop_flow()
+            self.app.flow_control.suspend()
+            self.pause_partitions(assigned)
+            self.app.flow_control.clear()
+            with self.app.sinks.letting_go():
+                await self.wait_empty()
+        await super().on_partitions_revoked(revoked)
+
+    async def commit_and_end_transactions(self) -> None:
+        """Commit all that is acknowledged by now; Faust leaves that to a commit under way, which may lack the last."""
+        while (running := self._commit_fut) is not None:
+            await asyncio.wait([running])
+            if running.cancelled():
+                # Someone else who waited for it was; the commit goes on, and sets no other future until it is done.
+                await asyncio.sleep(IDLE_SECONDS)
+        await super().commit_and_end_transactions()
+
+    def handled(self, message: Any) -> None:
+        """Take note that all of a message was counted."""
+        self._next[message.tp] = message.offset + 1
+
+    def next_offset(self, tp: TP) -> int | None:
+        """Return the next offset of a partition to be handled; None until it is known where that is to begin."""
+        return self._next.get(tp)
+
+    def log_end(self, tp: TP) -> int | None:
+        """Return where a partition ended when it was last fetched; None before that, and while it moves."""
+        try:
+            end: int | None = self.highwater(tp)
+        except Exception:  # noqa: BLE001 - aiokafka's client raises many things while partitions move
+            return None
+        return end
+
+    def has_caught_up(self, tp: TP) -> bool:
+        """Whether a partition was handled up to its end once since it moved here: what its last owner had, is here."""
+        if tp not in self._caught_up:
+            end = self.log_end(tp)
+            if end is not None and self._next.get(tp, -1) >= end:
+                self._caught_up.add(tp)
+        return tp in self._caught_up
+
+    def withhold(self, message: Any) -> None:
+        """Leave a message to whoever has its partition next: it is over here, and is not committed."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+
+    async def log_ends(self, tps: Collection[TP], timeout_seconds: float) -> Mapping[TP, int]:
+        """Ask the client's thread, and wait no longer than that either where both of its lanes are taken."""
+        async with asyncio.timeout(timeout_seconds):
+            ends: Mapping[TP, int] = await self._thread.log_ends(tps, timeout_seconds)
+        return ends
+
+    @staticmethod
+    def _is_source(tp: TP) -> bool:
+        return tp.topic in SOURCES
+
+    async def _commit_offsets(self, offsets: dict[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002 - Faust's signature
+        claims = await self.app.before_commit()
+        is_done = bool(await super()._commit_offsets(offsets, start_new_transaction))
+        if is_done:
+            await self.app.after_commit(claims)
+        return is_done
+
+
+class Transport(driver.Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with the consumer above."""
+
+    Consumer: Any = Consumer

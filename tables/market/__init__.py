@@ -1,0 +1,1 @@
+"""One market's state: panes, identities, windows, episodes. Pure: no I/O."""

@@ -1,0 +1,242 @@
+"""One market's state in memory: its panes, its clock, the rule window's running sums and its alert marks.
+
+Pure: frames go in, panes touched come out. Loading and storing is :mod:`tables.keeper`'s.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from tables.market.chunks import CHUNK_PANES, Chunk, Head
+from tables.market.episodes import Mark, forget
+from tables.market.panes import Pane
+from tables.market.windows import WindowFigures, figures
+
+
+class Span(msgspec.Struct, frozen=True):
+    """How long things are kept, in panes: the rule window, how far back panes are kept, and the ring of stored chunks.
+
+    The ring is ``slack`` panes longer than what is kept: state is flushed before event time runs ``slack`` panes past
+    the last flush, so that a flush cut short by a crash never overwrites a chunk that a replay still needs.
+    """
+
+    window: int
+    retention: int
+    slack: int = 3600
+
+    @property
+    def slots(self) -> int:
+        """Chunks in the stored ring."""
+        return -(-(self.retention + self.slack) // CHUNK_PANES) + 2
+
+
+class Market:
+    """The state of one (venue, symbol)."""
+
+    __slots__ = (
+        "_dirty",
+        "_lead",
+        "_numbers",
+        "_tail",
+        "chunks",
+        "flushed_watermark",
+        "is_midway",
+        "liquidated",
+        "marks",
+        "offset",
+        "received_us",
+        "span",
+        "stale",
+        "symbol",
+        "venue",
+        "volume",
+        "watermark",
+    )
+
+    def __init__(self, venue: str, symbol: str, span: Span) -> None:
+        self.venue = venue
+        self.symbol = symbol
+        self.span = span
+        self.chunks: dict[int, Chunk] = {}
+        self.watermark = -1
+        self.flushed_watermark = -1
+        self.offset = -1
+        # A message was counted in part: some chunks contain trades that ``offset`` does not tell of.
+        self.is_midway = False
+        self.received_us = 0
+        self.marks: dict[str, list[Mark]] = {}
+        self.volume = 0
+        self.liquidated = 0
+        self._dirty: set[int] = set()
+        # Chunks that changed since the web view looked.
+        self.stale: set[int] = set()
+        self._numbers: list[int] = []
+        self._tail = self._lead = 0
+
+    def restore(self, head: Head | None, chunks: Iterable[Chunk]) -> None:
+        """Take over stored state; chunks that have left what is kept are ignored."""
+        if head is not None:
+            self.watermark = self.flushed_watermark = head.watermark
+            self.marks = head.marks
+        self.chunks = {
+            chunk.number: chunk
+            for chunk in sorted(chunks, key=lambda chunk: chunk.number)
+            if chunk.number >= self.oldest // CHUNK_PANES
+        }
+        if head is not None:
+            # Where the flush was cut short behind its head, what is written next must not claim the chunks it lacked.
+            held = [self.chunks[at].offset if at in self.chunks else -1 for at in head.chunks]
+            self.offset = min([head.offset, *held])
+        self._numbers = [
+            number * CHUNK_PANES + n
+            for number, chunk in self.chunks.items()
+            for n, pane in enumerate(chunk.panes)
+            if pane is not None and pane.count
+        ]
+        self._tail = self._lead = bisect_left(self._numbers, self.watermark - self.span.window + 1)
+        self._lead_to(self.watermark)
+
+    @property
+    def oldest(self) -> int:
+        """The oldest pane kept."""
+        return self.watermark - self.span.retention + 1
+
+    def pane(self, number: int) -> Pane | None:
+        """Return the pane, or None where it is empty or no longer kept."""
+        chunk = self.chunks.get(number // CHUNK_PANES)
+        return chunk.panes[number % CHUNK_PANES] if chunk is not None else None
+
+    def open_pane(self, number: int) -> Pane | None:
+        """Return the pane to count trades into, advancing the clock to it, or None where it is too old to be kept.
+
+        The caller reports what it added through :meth:`counted`.
+        """
+        if number > self.watermark:
+            self._advance(number)
+        elif number < self.oldest:
+            return None
+        at = number // CHUNK_PANES
+        chunk = self.chunks.get(at)
+        if chunk is None:
+            chunk = self.chunks[at] = Chunk(-1, at, [None] * CHUNK_PANES)
+        self._dirty.add(at)
+        self.stale.add(at)
+        pane = chunk.panes[number % CHUNK_PANES]
+        if pane is None:
+            pane = chunk.panes[number % CHUNK_PANES] = Pane([])
+        return pane
+
+    def counted(self, number: int, pane: Pane, notional: int, liquidated: int) -> None:
+        """Bring running sums up to date after a pane gained ``notional`` and ``liquidated`` micro-USD."""
+        if not pane.count:
+            return
+        numbers = self._numbers
+        at = bisect_left(numbers, number) if numbers and number <= numbers[-1] else len(numbers)
+        in_window = number > self.watermark - self.span.window
+        if at == len(numbers) or numbers[at] != number:
+            numbers.insert(at, number)
+            self._lead += 1
+            if not in_window:
+                self._tail += 1
+        if in_window:
+            self.volume += notional
+            self.liquidated += liquidated
+
+    def _advance(self, number: int) -> None:
+        self.watermark = number
+        if self.flushed_watermark < 0:
+            self.flushed_watermark = number
+        self._lead_to(number)
+        first = number - self.span.window + 1
+        while self._tail < self._lead and self._numbers[self._tail] < first:
+            pane = self.pane(self._numbers[self._tail])
+            if pane is not None:
+                self.volume -= pane.notional
+                self.liquidated -= pane.liquidated
+            self._tail += 1
+        self._evict()
+
+    def _lead_to(self, number: int) -> None:
+        # Panes ahead of the clock exist only after a restore whose chunks are newer than its head.
+        while self._lead < len(self._numbers) and self._numbers[self._lead] <= number:
+            pane = self.pane(self._numbers[self._lead])
+            if pane is not None:
+                self.volume += pane.notional
+                self.liquidated += pane.liquidated
+            self._lead += 1
+
+    def _evict(self) -> None:
+        oldest_chunk = self.oldest // CHUNK_PANES
+        if not self.chunks or next(iter(self.chunks)) >= oldest_chunk:
+            return
+        for at in [at for at in self.chunks if at < oldest_chunk]:
+            del self.chunks[at]
+            self._dirty.discard(at)
+            self.stale.discard(at)
+        keep = bisect_left(self._numbers, oldest_chunk * CHUNK_PANES)
+        del self._numbers[:keep]
+        self._tail = max(0, self._tail - keep)
+        self._lead = max(0, self._lead - keep)
+
+    def sums(self, first: int, last: int) -> Iterator[tuple[int, int, int]]:
+        """Yield (pane, volume, liquidated) of the rule window that ends with each non-empty pane ``first..last``."""
+        numbers = self._numbers
+        tail = bisect_left(numbers, first - self.span.window + 1)
+        volume = liquidated = 0
+        for at in range(tail, len(numbers)):
+            number = numbers[at]
+            if number > last:
+                return
+            pane = self.pane(number)
+            if pane is None:
+                continue
+            volume += pane.notional
+            liquidated += pane.liquidated
+            while numbers[tail] <= number - self.span.window:
+                left = self.pane(numbers[tail])
+                if left is not None:
+                    volume -= left.notional
+                    liquidated -= left.liquidated
+                tail += 1
+            if number >= first:
+                yield number, volume, liquidated
+
+    def panes(self, first: int, last: int) -> Iterator[tuple[int, Pane]]:
+        """Yield (number, pane) of the non-empty panes ``first..last`` in time order."""
+        numbers = self._numbers
+        for at in range(bisect_left(numbers, first), len(numbers)):
+            number = numbers[at]
+            if number > last:
+                return
+            pane = self.pane(number)
+            if pane is not None:
+                yield number, pane
+
+    def figures(self, last: int, window: int) -> WindowFigures:
+        """Return the figures of the window of ``window`` panes that ends with pane ``last``."""
+        return figures(pane for _, pane in self.panes(last - window + 1, last))
+
+    def must_flush(self) -> bool:
+        """Whether event time has run so far past the last flush that state must be stored before going on."""
+        return self.watermark - self.flushed_watermark > self.span.slack
+
+    def must_flush_before(self, number: int) -> bool:
+        """Whether what is not flushed must be, before a pane so far ahead takes the place of what a replay needs."""
+        return self.watermark > self.flushed_watermark and number - self.flushed_watermark > self.span.slack
+
+    def take_dirty(self) -> tuple[Head, list[Chunk]]:
+        """Return what changed since the last call, stamped with the offset it contains.
+
+        What is taken in the middle of a message is taken again, with the offset of the whole: until then a worker
+        that was frozen before it may put back, under the same offset, a chunk without its trades.
+        """
+        dirty = self._dirty
+        if not self.is_midway:
+            self._dirty = set()
+        for marks in self.marks.values():
+            forget(marks, self.oldest)
+        changed = [self.chunks[at] for at in sorted(dirty) if at in self.chunks]
+        for chunk in changed:
+            chunk.offset = self.offset
+        return Head(self.offset, self.watermark, self.marks, [chunk.number for chunk in changed]), changed

@@ -1,0 +1,211 @@
+"""The JSON under ``/api/``: windows, panes, alerts, workers."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from streams.errors import Outage
+from streams.settings import SEVERITIES
+from tables.market.state import Market
+from tables.web.api.exports import csv_response, csv_text
+from tables.web.api.params import MAX_UNIX_SECONDS, Query
+from tables.web.api.rows import PaneRow, Panes, pane_rows
+from tables.web.cluster.everywhere import COPIES_SECONDS, Everywhere
+from tables.web.cluster.local import LocalMarkets, age_seconds
+from tables.web.cluster.replicas import NONSENSE, NOTES, Answer, Cluster, PeerDown
+from tables.web.cluster.workers import WorkerRow, Workers, producer_rows, silent_worker, worker_row
+from tables.web.guard import problem
+from tables.web.stream.hub import Hub
+from tables.web.stream.recent_alerts import AlertHistory
+
+SCOPES: Final = ("all", "local")
+FORMATS: Final = ("json", "csv")
+RULES: Final = ("volume", "liquidation")
+MAX_ALERTS: Final = 5000
+DEFAULT_ALERTS: Final = 100
+_ROWS_BETWEEN_TURNS: Final = 200
+
+
+class Api:
+    """The handlers."""
+
+    def __init__(
+        self,
+        app: Any,
+        hub: Hub,
+        local: LocalMarkets,
+        cluster: Cluster,
+        everywhere: Everywhere,
+        history: AlertHistory,
+    ) -> None:
+        self._app = app
+        self._everywhere = everywhere
+        self._hub = hub
+        self._local = local
+        self._cluster = cluster
+        self._history = history
+
+    async def windows(self, request: web.Request) -> web.StreamResponse:
+        """Answer every window of every market of all replicas."""
+        query = Query(request, ("venue", "symbol", "window_seconds", "scope"))
+        venue, symbol = query.name("venue"), query.name("symbol")
+        seconds = query.integer("window_seconds", low=1, high=86_400)
+        is_local = query.choice("scope", SCOPES, "all") == "local"
+        rows, notes = await (self._everywhere.own_rows if is_local else self._everywhere.rows)(venue, symbol)
+        if seconds is not None:
+            rows = [row for row in rows if row.window_seconds == seconds]
+        return _json(sorted(rows, key=lambda row: (row.venue, row.symbol, row.window_seconds)), notes)
+
+    async def panes(self, request: web.Request) -> web.StreamResponse:
+        """Answer the panes of one market, from the worker that serves it.
+
+        While that one does not answer they are as it last stored them, where workers share the table store. A CSV says
+        nothing of where its rows are from, so it waits for the owner.
+        """
+        query = Query(request, ("venue", "symbol", "from", "to", "format", "scope"))
+        venue, symbol = query.required("venue"), query.required("symbol")
+        start, end = query.span()
+        as_csv = query.choice("format", FORMATS, "json") == "csv"
+        is_local = query.choice("scope", SCOPES, "all") == "local"
+        found = self._local.find(venue, symbol)
+        if found is None:
+            await self._local.load()
+            found = self._local.find(venue, symbol)
+        if found is None and not is_local:
+            answer = await self._ask_owner(request, symbol)
+            is_silent = answer.status == HTTPStatus.SERVICE_UNAVAILABLE and not as_csv
+            stored = await self._stored(venue, symbol, start, end) if is_silent else None
+            return answer if stored is None else _json(stored)
+        if found is None:
+            return self._unknown(request)
+        panes = await self._panes(*found, start, end, owner=self._cluster.here, source="memory")
+        if as_csv:
+            return csv_response(f"panes-{_file_name(symbol)}", await csv_text(PaneRow.__struct_fields__, panes.rows))
+        return _json(panes)
+
+    async def _stored(self, venue: str, symbol: str, start: int | None, end: int | None) -> Panes | None:
+        partition = self._app.home(symbol)
+        try:
+            async with asyncio.timeout(COPIES_SECONDS):
+                market = await self._app.keeper.stored(partition, venue, symbol)
+        except (Outage, TimeoutError):
+            return None
+        if market is None:
+            return None
+        owner = self._cluster.owner(partition) or ""
+        return await self._panes(partition, market, start, end, owner=owner, source="store")
+
+    async def _panes(
+        self, partition: int, market: Market, start: int | None, end: int | None, *, owner: str, source: str
+    ) -> Panes:
+        seconds = self._local.pane_seconds
+        first = market.watermark - self._app.span.window + 1 if start is None else start // seconds
+        last = market.watermark if end is None else -(-end // seconds) - 1
+        rows = []
+        for row in pane_rows(market, first, last, seconds):
+            rows.append(row)
+            if len(rows) % _ROWS_BETWEEN_TURNS == 0:
+                await asyncio.sleep(0)
+        return Panes(
+            venue=market.venue,
+            symbol=market.symbol,
+            owner=owner,
+            partition=partition,
+            source=source,
+            offset=market.offset,
+            newest_pane=market.watermark * seconds,
+            oldest_pane=market.oldest * seconds,
+            age_seconds=age_seconds(market),
+            missing_ids=sum(high - low + 1 for row in rows for low, high in row.gaps),
+            rows=rows,
+        )
+
+    async def _ask_owner(self, request: web.Request, symbol: str) -> web.StreamResponse:
+        owner = self._cluster.owner(self._app.home(symbol))
+        if owner is None or owner == self._cluster.here:
+            return self._unknown(request)
+        try:
+            answer = await self._cluster.get(owner, request.path, {**request.query, "scope": "local"})
+            if answer.status == HTTPStatus.OK:
+                return _panes_of_peer(answer, symbol)
+        except PeerDown as error:
+            return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"{error}; it serves this market")
+        except NONSENSE:
+            return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"{owner} answered as no worker of this version")
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return problem(request, HTTPStatus.NOT_FOUND, "no such market")
+        return problem(
+            request, HTTPStatus.SERVICE_UNAVAILABLE, f"{owner} answered {answer.status}; it serves this market"
+        )
+
+    def _unknown(self, request: web.Request) -> web.StreamResponse:
+        """Answer that a market is not here: for good, or not yet."""
+        if lacking := self._local.lacking:
+            return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"{self._cluster.here} {lacking}")
+        return problem(request, HTTPStatus.NOT_FOUND, "no such market")
+
+    async def alerts(self, request: web.Request) -> web.StreamResponse:
+        """Answer the history of alerts from Postgres, newest first."""
+        query = Query(request, ("venue", "symbol", "rule", "severity", "from", "to", "limit", "format"))
+        since, until = query.span()
+        limit = query.integer("limit", low=1, high=MAX_ALERTS)
+        as_csv = query.choice("format", FORMATS, "json") == "csv"
+        rows = await self._history.find(
+            venue=query.name("venue"),
+            symbol=query.name("symbol"),
+            rules=query.choices("rule", RULES),
+            severities=query.choices("severity", SEVERITIES),
+            since=since,
+            until=until if until is not None else MAX_UNIX_SECONDS,
+            limit=limit or DEFAULT_ALERTS,
+        )
+        if as_csv:
+            return csv_response("alerts", await csv_text(self._history.row_type.__struct_fields__, rows))
+        return _json(rows)
+
+    async def workers(self, request: web.Request) -> web.StreamResponse:
+        """Answer all workers of the group and the producers that are configured."""
+        query = Query(request, ("scope",))
+        await self._local.load()
+        own = await worker_row(self._app, self._local, self._hub.watchers)
+        if query.choice("scope", SCOPES, "all") == "local":
+            return _json(Workers(self._cluster.here, [own], [], []))
+        answers, producers = await asyncio.gather(
+            self._cluster.get_all("/api/workers", {"scope": "local"}),
+            producer_rows(self._app.settings.producer_urls),
+        )
+        rows, notes = {own.url: own}, []
+        for url, answer in answers.items():
+            if isinstance(answer, PeerDown) or answer.status != HTTPStatus.OK:
+                notes.append(str(answer) if isinstance(answer, PeerDown) else f"{url} answered {answer.status}")
+                continue
+            try:
+                rows.update((row.url, row) for row in msgspec.json.decode(answer.body, type=Workers).rows)
+            except NONSENSE:
+                notes.append(f"{url} answered as no worker of this version does")
+        for url, partitions in self._cluster.partitions().items():
+            if url not in rows:
+                rows[url] = silent_worker(url, partitions, "does not answer")
+        found: list[WorkerRow] = sorted(rows.values(), key=lambda row: row.url)
+        return _json(Workers(self._cluster.here, found, producers, notes))
+
+
+def _panes_of_peer(answer: Answer, symbol: str) -> web.Response:
+    """Pass on another worker's panes. Raises one of :data:`NONSENSE` where they are none."""
+    if answer.content_type == "text/csv":
+        return csv_response(f"panes-{_file_name(symbol)}", answer.body.decode())
+    return _json(msgspec.structs.replace(msgspec.json.decode(answer.body, type=Panes), source="peer"))
+
+
+def _json(value: Any, notes: Sequence[str] = ()) -> web.Response:
+    headers = {NOTES: "; ".join(notes).encode("ascii", "replace").decode()} if notes else None
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json", headers=headers)
+
+
+def _file_name(symbol: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", symbol).strip("-")[:60] or "market"

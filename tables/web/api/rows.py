@@ -1,0 +1,263 @@
+"""The records of the web view's JSON, and how they are made of the state. Their docstrings describe the API."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Final
+
+import msgspec
+
+from tables.market.identities import TradeId, count_ids
+from tables.market.panes import Pane
+from tables.market.state import Market
+from tables.market.windows import WindowFigures, vwap
+
+MICRO_PER_USD: Final = 10**6
+
+UnixSeconds = Annotated[int, msgspec.Meta(description="unix seconds, UTC, event time")]
+Usd = Annotated[float, msgspec.Meta(description="USD: whole micro-USD, six decimals")]
+Price = Annotated[float, msgspec.Meta(description="in the quote currency; 0 where nothing traded")]
+
+
+class WindowRow(msgspec.Struct, frozen=True):
+    """One window of one market. It ends with the market's newest pane: event time, not the wall clock."""
+
+    venue: str
+    symbol: str
+    window_seconds: int
+    window_start: Annotated[int, msgspec.Meta(description="unix seconds, inclusive")]
+    window_end: Annotated[int, msgspec.Meta(description="unix seconds, exclusive")]
+    count: Annotated[int, msgspec.Meta(description="trades counted: fills and liquidations")]
+    total_volume_usd: Usd
+    buy_volume_usd: Usd
+    sell_volume_usd: Usd
+    liquidation_volume_usd: Usd
+    liquidation_long_usd: Annotated[float, msgspec.Meta(description="USD of longs liquidated: the taker sold")]
+    liquidation_short_usd: Annotated[float, msgspec.Meta(description="USD of shorts liquidated: the taker bought")]
+    largest_trade_usd: Usd
+    vwap: Price
+    price_change_pct: Annotated[float, msgspec.Meta(description="last against first price, per cent")]
+    realized_volatility: Annotated[
+        float, msgspec.Meta(description="root of summed squared log returns, not annualised")
+    ]
+    first_price: Price
+    last_price: Price
+    high: Price
+    low: Price
+    owner: Annotated[str, msgspec.Meta(description="address of the worker that serves the market's partition")]
+    partition: int
+    source: Annotated[
+        str,
+        msgspec.Meta(
+            description="memory: of the worker that answered; peer: asked of its owner; redis: a copy that its owner "
+            "left, which does not answer"
+        ),
+    ]
+    age_seconds: Annotated[
+        float | None, msgspec.Meta(description="since the market's last trade was received; null where unknown")
+    ]
+    copy_age_seconds: Annotated[
+        float | None, msgspec.Meta(description="since the copy in Redis was written; null for other sources")
+    ] = None
+
+
+COLUMNS: Final = WindowRow.__struct_fields__[5:20]
+"""A window's figures, by the names that alerts and dashboards use, in the order in which the stream sends them."""
+
+
+class PaneRow(msgspec.Struct, frozen=True):
+    """One second of one market, and the ids of the trades counted in it."""
+
+    pane: UnixSeconds
+    count: int
+    total_volume_usd: Usd
+    buy_volume_usd: Usd
+    sell_volume_usd: Usd
+    liquidation_long_usd: Usd
+    liquidation_short_usd: Usd
+    largest_trade_usd: Usd
+    vwap: Price
+    first_price: Price
+    last_price: Price
+    high: Price
+    low: Price
+    first_us: Annotated[int, msgspec.Meta(description="event time of the first trade, microseconds UTC")]
+    last_us: Annotated[int, msgspec.Meta(description="event time of the last trade, microseconds UTC")]
+    id_count: Annotated[int, msgspec.Meta(description="ids counted, blocks and terminations included")]
+    ids: Annotated[
+        list[list[int] | str],
+        msgspec.Meta(description="spot: inclusive ranges [low, high]; futures: uids"),
+    ]
+    gaps: Annotated[
+        list[list[int]],
+        msgspec.Meta(description="ids missing before this pane's, inclusive ranges; spot only, inside what was asked"),
+    ]
+
+
+class Panes(msgspec.Struct, frozen=True):
+    """The panes of one market in time order; empty ones are left out."""
+
+    venue: str
+    symbol: str
+    owner: str
+    partition: int
+    source: Annotated[
+        str,
+        msgspec.Meta(
+            description="memory: of the worker that answered; peer: asked of its owner; store: as its owner, which "
+            "does not answer, last wrote it to the Redis of TABLE_STORE"
+        ),
+    ]
+    offset: Annotated[int, msgspec.Meta(description="offset in the topic trades that this state contains")]
+    newest_pane: UnixSeconds
+    oldest_pane: Annotated[int, msgspec.Meta(description="panes before this one are not kept; unix seconds")]
+    age_seconds: float | None
+    missing_ids: Annotated[int, msgspec.Meta(description="ids in the gaps of all rows")]
+    rows: list[PaneRow]
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """An alert as the market's state remembers it. ``open``: a later one of this severity would be quiet."""
+
+    rule: str
+    pane: UnixSeconds
+    severity: str
+    episode: UnixSeconds
+    open: bool
+
+
+class MarketRow(msgspec.Struct, frozen=True):
+    """One market with all its windows, as the stream sends it.
+
+    ``windows`` has a list a window, shortest first, in the order of ``hello``'s columns.
+    """
+
+    venue: str
+    symbol: str
+    owner: str
+    partition: int
+    offset: int
+    received: Annotated[float | None, msgspec.Meta(description="when its last trade was received, unix seconds")]
+    pane: UnixSeconds
+    rule: str
+    threshold_usd: Usd
+    amount_usd: Annotated[float, msgspec.Meta(description="what the rule compares with its threshold")]
+    mark: Mark | None
+    windows: list[list[float]]
+    copied: Annotated[
+        float | None, msgspec.Meta(description="of a copy from Redis: when it was written, unix seconds; else null")
+    ] = None
+
+
+class Spark(msgspec.Struct, frozen=True):
+    """A market's last price every so many seconds, oldest first; null where nothing traded."""
+
+    venue: str
+    symbol: str
+    end: Annotated[int, msgspec.Meta(description="unix seconds at which the newest point ends")]
+    step_seconds: int
+    points: list[float | None]
+
+
+def usd(micro_usd: int) -> float:
+    """Return an amount in USD: the double nearest to it."""
+    return micro_usd / MICRO_PER_USD
+
+
+def figure_values(figures: WindowFigures) -> list[float]:
+    """Return a window's figures in the order of :data:`COLUMNS`."""
+    return [
+        figures.count,
+        usd(figures.total_volume_micro_usd),
+        usd(figures.buy_volume_micro_usd),
+        usd(figures.sell_volume_micro_usd),
+        usd(figures.liquidation_volume_micro_usd),
+        usd(figures.liquidation_long_micro_usd),
+        usd(figures.liquidation_short_micro_usd),
+        usd(figures.largest_trade_micro_usd),
+        figures.vwap,
+        figures.price_change_pct,
+        figures.realized_volatility,
+        figures.first_price,
+        figures.last_price,
+        figures.high,
+        figures.low,
+    ]
+
+
+def pane_rows(market: Market, first: int, last: int, pane_seconds: int) -> Iterator[PaneRow]:
+    """Yield the non-empty panes ``first..last`` in time order; ids that are missing between them are in ``gaps``."""
+    kept = [
+        (number, pane)
+        for number in range(max(first, market.oldest), min(last, market.watermark) + 1)
+        if (pane := market.pane(number)) is not None and pane.ids
+    ]
+    gaps = _gaps(kept)
+    for number, pane in kept:
+        yield PaneRow(
+            pane=number * pane_seconds,
+            count=pane.count,
+            total_volume_usd=usd(pane.notional),
+            buy_volume_usd=usd(pane.buy),
+            sell_volume_usd=usd(pane.sell),
+            liquidation_long_usd=usd(pane.long_liquidated),
+            liquidation_short_usd=usd(pane.short_liquidated),
+            largest_trade_usd=usd(pane.largest),
+            vwap=vwap(pane),
+            first_price=pane.first_price,
+            last_price=pane.last_price,
+            high=pane.high,
+            low=pane.low,
+            first_us=pane.first_us,
+            last_us=pane.last_us,
+            id_count=count_ids(pane.ids),
+            ids=shown_ids(pane.ids),
+            gaps=gaps.get(number, []),
+        )
+
+
+def shown_ids(ids: list[TradeId]) -> list[list[int] | str]:
+    """Return a pane's ids for people: ranges of integers, or uids written as the venue writes them."""
+    if ids and isinstance(ids[0], bytes):
+        return [_uid(uid) for uid in ids if isinstance(uid, bytes)]
+    return [list(pair) for pair in _ranges(ids)]
+
+
+def _ranges(ids: list[TradeId]) -> Iterator[tuple[int, int]]:
+    numbers = [number for number in ids if isinstance(number, int)]
+    return zip(numbers[::2], numbers[1::2], strict=True)
+
+
+def _uid(uid: bytes) -> str:
+    text = uid.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _gaps(panes: Iterable[tuple[int, Pane]]) -> dict[int, list[list[int]]]:
+    """Return the integer ids that none of the panes has, by the pane that has the first id after them."""
+    ranges = sorted((low, high, number) for number, pane in panes for low, high in _ranges(pane.ids))
+    gaps: dict[int, list[list[int]]] = {}
+    reached: int | None = None
+    for low, high, number in ranges:
+        if reached is not None and low > reached + 1:
+            gaps.setdefault(number, []).append([reached + 1, low - 1])
+        reached = high if reached is None else max(reached, high)
+    return gaps
+
+
+def mark_of(market: Market, rule: str, severities: tuple[str, ...], cooldown: int, pane_seconds: int) -> Mark | None:
+    """Return the rule's latest alert, with the highest severity of its episode; None where there was none."""
+    marks = market.marks.get(rule)
+    if not marks:
+        return None
+    at = bisect_right(marks, market.watermark, key=lambda mark: mark.pane)
+    if not at:
+        return None
+    last = marks[at - 1]
+    severity = max(mark.severity for mark in marks[:at] if mark.episode == last.episode)
+    return Mark(
+        rule=rule,
+        pane=last.pane * pane_seconds,
+        severity=severities[severity - 1],
+        episode=last.episode * pane_seconds,
+        open=market.watermark < last.pane + cooldown,
+    )

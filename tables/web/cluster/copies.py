@@ -1,0 +1,178 @@
+"""Markets whose owner does not answer, from the live windows that it left in Redis (see docs/redis.md)."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from streams import keys
+from streams.redis_link import RedisLink, Script
+from tables.web.api.rows import COLUMNS, Mark, MarketRow, WindowRow, usd
+from tables.web.cluster.local import LocalMarkets
+from tables.web.cluster.replicas import NONSENSE
+
+log = logging.getLogger(__name__)
+
+MAX_MARKETS: Final = 20_000
+"""Of one partition; more are not read."""
+
+# One answer is then 75 KB, read in about half a millisecond.
+MARKETS_A_CALL: Final = 25
+
+# Both answer JSON, which is read many times faster than Redis's own replies.
+LIST: Final = Script("return cjson.encode(redis.call('ZRANGE', KEYS[1], 0, ARGV[1]))")
+READ: Final = Script("""
+local found = {}
+for _, key in ipairs(KEYS) do
+  local hash = redis.call('HGETALL', key)
+  if #hash > 0 then table.insert(found, cjson.encode(hash)) end
+end
+return found
+""")
+
+
+class Copy(msgspec.Struct, frozen=True):
+    """A market as its owner last wrote it to Redis. Times are unix seconds; ``windows`` are as in a market's row."""
+
+    venue: str
+    symbol: str
+    owner: str
+    partition: int
+    offset: int
+    watermark: int
+    updated_at: float
+    received_at: float | None
+    mark: Mark | None
+    windows: list[list[float]]
+
+    @property
+    def age_seconds(self) -> float:
+        """Time since it was written."""
+        return max(0.0, round(time.time() - self.updated_at, 3))
+
+
+class Copies:
+    """Reads the copies and makes rows of them. Without a Redis there are none."""
+
+    def __init__(self, link: RedisLink | None, local: LocalMarkets) -> None:
+        self._link = link
+        self._local = local
+        self._is_refused_said = False
+        # Calls that come at once would take the link's connections from each other and from the writer.
+        self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether there is a Redis to read from."""
+        return self._link is not None
+
+    @property
+    def available(self) -> bool:
+        """Whether it answered fast the last time it was asked."""
+        return self._link is not None and self._link.available
+
+    async def read(self, partition: int) -> AsyncIterator[list[Copy]]:
+        """Yield the markets of a partition, some at a time; those that cannot be read are left out.
+
+        Raises :class:`Outage` when Redis does not answer within its deadline, at once while it is left alone.
+        """
+        if self._link is None:
+            return
+        async with self._one_at_a_time:
+            found = _decoded(await self._link.call(LIST, [keys.windows_of(partition)], [MAX_MARKETS - 1]))
+        for start in range(0, len(found), MARKETS_A_CALL):
+            async with self._one_at_a_time:
+                answer = await self._link.call(READ, found[start : start + MARKETS_A_CALL], [])
+            copies = [self._copy(_decoded(one)) for one in answer]
+            yield [copy for copy in copies if copy is not None and copy.partition == partition]
+
+    def _copy(self, pairs: list[str]) -> Copy | None:
+        fields = dict(zip(pairs[::2], pairs[1::2], strict=False))
+        try:
+            return Copy(
+                venue=fields["venue"],
+                symbol=fields["symbol"],
+                owner=fields["owner"],
+                partition=int(fields["partition"]),
+                offset=int(fields["offset"]),
+                watermark=int(fields["watermark"]),
+                updated_at=_finite(fields["updated_at"]),
+                received_at=_finite(fields["received_at"]) if "received_at" in fields else None,
+                mark=_mark(fields) if "alert_pane" in fields else None,
+                windows=[
+                    [int(fields[f"{seconds}.count"]), *(_finite(fields[f"{seconds}.{name}"]) for name in COLUMNS[1:])]
+                    for seconds in self._local.windows
+                ],
+            )
+        except (KeyError, ValueError) as error:
+            if not self._is_refused_said:
+                self._is_refused_said = True
+                log.warning("a live window in Redis cannot be read (%r); such markets are left out", error)
+            return None
+
+    def window_rows(self, copy: Copy) -> Iterator[WindowRow]:
+        """Yield every window of a market."""
+        end = copy.watermark + self._local.pane_seconds
+        received = copy.received_at
+        for seconds, figures in zip(self._local.windows, copy.windows, strict=True):
+            yield WindowRow(
+                venue=copy.venue,
+                symbol=copy.symbol,
+                window_seconds=seconds,
+                window_start=end - seconds,
+                window_end=end,
+                owner=copy.owner,
+                partition=copy.partition,
+                source="redis",
+                age_seconds=None if received is None else max(0.0, round(time.time() - received, 3)),
+                copy_age_seconds=copy.age_seconds,
+                **dict(zip(COLUMNS, figures, strict=True)),  # type: ignore[arg-type]
+            )
+
+    def market_row(self, copy: Copy) -> MarketRow:
+        """Return a market with all its windows."""
+        rule = self._local.rule(copy.symbol)
+        return MarketRow(
+            venue=copy.venue,
+            symbol=copy.symbol,
+            owner=copy.owner,
+            partition=copy.partition,
+            offset=copy.offset,
+            received=copy.received_at,
+            pane=copy.watermark,
+            rule=rule.name,
+            threshold_usd=usd(rule.threshold_micro_usd),
+            amount_usd=self._local.judged(rule, copy.windows),
+            mark=copy.mark,
+            windows=copy.windows,
+            copied=copy.updated_at,
+        )
+
+
+def _mark(fields: dict[str, str]) -> Mark:
+    return Mark(
+        rule=fields["alert_rule"],
+        pane=int(fields["alert_pane"]),
+        severity=fields["alert_severity"],
+        episode=int(fields["alert_episode"]),
+        open=fields["alert_open"] == "1",
+    )
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _decoded(answer: Any) -> list[str]:
+    """Return the strings of a JSON list; none where it is no such list (an empty table in Lua is ``{}``)."""
+    try:
+        return msgspec.json.decode(answer, type=list[str])
+    except (*NONSENSE, TypeError):
+        return []

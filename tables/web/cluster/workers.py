@@ -1,0 +1,218 @@
+"""What a worker says of itself: partitions, lag, sizes, versions; and what producers say of theirs."""
+
+import asyncio
+import os
+import platform
+import time
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import aiohttp
+import msgspec
+from faust.types import TP
+from yarl import URL
+
+from streams.model.connection import Connection
+from streams.topics import TRADES
+from tables.market.state import Market
+from tables.web.cluster.local import LocalMarkets, age_seconds
+from tables.web.cluster.replicas import NONSENSE, PEER_SECONDS
+
+MAX_STATUS_BYTES: Final = 256 * 1024
+STARTED: Final = time.time()
+STANDING_BY: Final = "stands by: no partition is left for it"
+PACKAGES: Final = ("liquidation-monitor", "faust-streaming", "aiokafka", "aiohttp", "asyncpg", "msgspec")
+
+
+class PartitionRow(msgspec.Struct, frozen=True):
+    """One partition of the topic ``trades`` on the worker that serves it."""
+
+    partition: int
+    role: Annotated[str, msgspec.Meta(description="active: served here; standby: a copy kept for a take-over")]
+    markets: int
+    offset: Annotated[int | None, msgspec.Meta(description="next message to be counted")]
+    end_offset: Annotated[int | None, msgspec.Meta(description="where the partition ended when last heard of")]
+    committed_offset: int | None
+    lag: Annotated[int | None, msgspec.Meta(description="messages between what is committed and the end")]
+    age_seconds: Annotated[float | None, msgspec.Meta(description="since its last trade was received")]
+
+
+class FeedRow(msgspec.Struct, frozen=True):
+    """One venue as this worker sees it through the topic."""
+
+    venue: str
+    markets: int
+    age_seconds: float | None
+
+
+class WorkerRow(msgspec.Struct, frozen=True):
+    """One worker."""
+
+    url: str
+    answering: bool
+    ready: bool
+    note: Annotated[str, msgspec.Meta(description="why it is not ready, or that it has no partition and stands by")]
+    started: Annotated[float, msgspec.Meta(description="unix seconds")]
+    table_store: Annotated[str, msgspec.Meta(description="scheme of TABLE_STORE")]
+    markets: int
+    panes: int
+    memory_bytes: int
+    watchers: Annotated[int, msgspec.Meta(description="open streams")]
+    partitions: list[PartitionRow]
+    feeds: list[FeedRow]
+    versions: dict[str, str]
+
+
+class ProducerRow(msgspec.Struct, frozen=True):
+    """One producer, as its own status page tells; ``url`` is from PRODUCER_URLS."""
+
+    url: str
+    answering: bool
+    ready: bool
+    connections: Annotated[list[Connection], msgspec.Meta(description="its sockets to the venues")]
+    details: dict[str, Any]
+
+
+class Workers(msgspec.Struct, frozen=True):
+    """All workers of the group, the producers that are configured, and who answered."""
+
+    here: str
+    rows: list[WorkerRow]
+    producers: list[ProducerRow]
+    notes: list[str]
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of the program and of what it runs on. Reading them takes milliseconds, once."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+async def readiness(app: Any) -> dict[str, bool]:
+    """Return what must hold for this worker to be of use. One that got no partition is: it stands by."""
+    return {
+        "partitions_settled": not app.rebalancing,
+        "tables_recovered": bool(app.tables.actives_ready),
+        "table_store_reachable": bool(app.keeper.store_answers),
+        "table_store_writable": not app.ending.has_begun,
+        "postgres_reachable": await app.sinks.reachable(),
+    }
+
+
+async def worker_row(app: Any, local: LocalMarkets, watchers: int) -> WorkerRow:
+    """Describe this worker."""
+    facts = await readiness(app)
+    note = ", ".join(f"not {name.replace('_', ' ')}" for name, holds in facts.items() if not holds)
+    markets = [(partition, rolling.market) for partition, rolling in local.rollings()]
+    return WorkerRow(
+        url=local.here,
+        answering=True,
+        ready=all(facts.values()),
+        note=note or (STANDING_BY if app.unassigned else ""),
+        started=STARTED,
+        table_store=URL(app.settings.table_store).scheme,
+        markets=len(markets),
+        panes=sum(
+            len(chunk.panes) - chunk.panes.count(None) for _, market in markets for chunk in market.chunks.values()
+        ),
+        memory_bytes=_memory_bytes(),
+        watchers=watchers,
+        partitions=[*_partitions(app, local, markets)],
+        feeds=_feeds([market for _, market in markets]),
+        versions=versions(),
+    )
+
+
+def _partitions(app: Any, local: LocalMarkets, markets: list[tuple[int, Market]]) -> list[PartitionRow]:
+    rows = []
+    for partition in local.served():
+        ages = [age for at, market in markets if at == partition and (age := age_seconds(market)) is not None]
+        read, end, committed = _offsets(app, partition)
+        rows.append(
+            PartitionRow(
+                partition=partition,
+                role="active",
+                markets=sum(at == partition for at, _ in markets),
+                offset=read,
+                end_offset=end,
+                committed_offset=committed,
+                lag=max(0, end - committed) if end is not None and committed is not None else None,
+                age_seconds=min(ages, default=None),
+            )
+        )
+    standbys = sorted({tp.partition for tp in app.assignor.assigned_standbys()})
+    rows += [PartitionRow(partition, "standby", 0, None, None, None, None, None) for partition in standbys]
+    return rows
+
+
+def _offsets(app: Any, partition: int) -> tuple[int | None, int | None, int | None]:
+    """Return the next offset to count, the end, and what is committed (the next one to process after a restart)."""
+    tp = TP(TRADES, partition)
+    consumer = app.consumer
+    return consumer.next_offset(tp), consumer.log_end(tp), consumer._committed_offset.get(tp)
+
+
+def _feeds(markets: list[Market]) -> list[FeedRow]:
+    rows = []
+    for venue in sorted({market.venue for market in markets}):
+        ages = [age_seconds(market) for market in markets if market.venue == venue]
+        rows.append(FeedRow(venue, len(ages), min((age for age in ages if age is not None), default=None)))
+    return rows
+
+
+def _memory_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
+
+
+def silent_worker(url: str, partitions: list[int], note: str) -> WorkerRow:
+    """Describe a worker that did not answer by what the assignment says of it."""
+    return WorkerRow(
+        url=url,
+        answering=False,
+        ready=False,
+        note=note,
+        started=0.0,
+        table_store="",
+        markets=0,
+        panes=0,
+        memory_bytes=0,
+        watchers=0,
+        partitions=[PartitionRow(partition, "active", 0, None, None, None, None, None) for partition in partitions],
+        feeds=[],
+        versions={},
+    )
+
+
+async def producer_rows(urls: tuple[str, ...]) -> list[ProducerRow]:
+    """Ask the producers for their health, all at once."""
+    return list(await asyncio.gather(*(_producer(url.rstrip("/")) for url in urls)))
+
+
+async def _producer(url: str) -> ProducerRow:
+    try:
+        # Without the workers' token: a producer asks for none.
+        async with (
+            asyncio.timeout(PEER_SECONDS),
+            aiohttp.ClientSession() as session,
+            session.get(f"{url}/readyz", allow_redirects=False) as got,
+        ):
+            body = await got.content.read(MAX_STATUS_BYTES + 1)
+            while len(body) <= MAX_STATUS_BYTES and (more := await got.content.read(MAX_STATUS_BYTES)):
+                body += more
+            details = msgspec.json.decode(body[:MAX_STATUS_BYTES], type=dict[str, Any])
+        connections = msgspec.convert(details.pop("connections", []), type=list[Connection])
+        is_ready = msgspec.convert(details.pop("ready", False), type=bool)
+    except (aiohttp.ClientError, OSError, TimeoutError, *NONSENSE):
+        return ProducerRow(url, answering=False, ready=False, connections=[], details={})
+    return ProducerRow(url, answering=True, ready=is_ready, connections=connections, details=details)

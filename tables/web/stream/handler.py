@@ -1,0 +1,111 @@
+"""``/api/stream``: changes of the board as server-sent events."""
+
+import asyncio
+import time
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from aiohttp import hdrs, web
+
+from streams.settings import SEVERITIES, Settings
+from tables.web.api.params import Query
+from tables.web.api.rows import COLUMNS
+from tables.web.cluster.local import LocalMarkets
+from tables.web.cluster.workers import versions
+from tables.web.guard import add_headers, problem
+from tables.web.stream.board import event
+from tables.web.stream.hub import Hub
+
+MAX_WATCHERS: Final = 1000
+"""Of pages, and as many of other workers: pages do not keep workers from each other."""
+
+QUIET_SECONDS: Final = 4.0
+"""An event is sent at least this often, so that a reader notices a connection that is dead."""
+
+# A reader that takes nothing for so long is gone, whatever its socket says.
+STALLED_SECONDS: Final = 30.0
+PIECE_BYTES: Final = 64 * 1024
+RECONNECT_MS: Final = 1000
+
+
+class Hello(msgspec.Struct):
+    """What a reader needs to understand the rows that follow; the first event of every stream."""
+
+    at: float
+    here: str
+    columns: tuple[str, ...]
+    windows: tuple[int, ...]
+    rule_window: int
+    pane_seconds: int
+    cooldown_seconds: int
+    severities: tuple[str, ...]
+    multiples: tuple[float, ...]
+    retention_seconds: int
+    has_token: bool
+    version: str
+
+
+class Stream:
+    """The handler of the stream."""
+
+    def __init__(self, hub: Hub, local: LocalMarkets, settings: Settings) -> None:
+        self._hub = hub
+        self._local = local
+        self._settings = settings
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Send changes until the reader goes away; ``scope=local`` sends only what this worker serves."""
+        query = Query(request, ("scope",))
+        is_local = query.choice("scope", ("all", "local"), "all") == "local"
+        if (self._hub.followers if is_local else self._hub.pages) >= MAX_WATCHERS:
+            return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, "too many streams are open")
+        response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: "text/event-stream", "X-Accel-Buffering": "no"})
+        await add_headers(request, response)
+        self._hub.open(follower=is_local)
+        try:
+            await response.prepare(request)
+            await self._send(response, self._local.here if is_local else None)
+        finally:
+            self._hub.close(follower=is_local)
+        return response
+
+    async def _send(self, response: web.StreamResponse, owner: str | None) -> None:
+        board = self._hub.board
+        with suppress(ConnectionResetError, TimeoutError):
+            await response.write(
+                b"retry: %d\n\n%b" % (RECONNECT_MS, event("hello", msgspec.json.encode(self._hello())))
+            )
+            seen = -1
+            while not board.is_closed:
+                events, seen = board.since(seen, owner), board.revision
+                await _write(response, events or event("beat", b'{"at":%.3f}' % time.time()))
+                await board.wait(seen, QUIET_SECONDS)
+
+    def _hello(self) -> Hello:
+        settings = self._settings
+        return Hello(
+            at=time.time(),
+            here=self._local.here,
+            columns=COLUMNS,
+            windows=self._local.windows,
+            rule_window=self._local.rule_window,
+            pane_seconds=self._local.pane_seconds,
+            cooldown_seconds=settings.alert_cooldown_sec,
+            severities=SEVERITIES,
+            multiples=settings.severity_multiples,
+            retention_seconds=settings.retention_seconds,
+            has_token=settings.web_token is not None,
+            version=versions()["liquidation-monitor"],
+        )
+
+
+async def _write(response: web.StreamResponse, events: bytes) -> None:
+    """Send events a piece at a time, so that a slow reader's buffer holds one piece and not all of it.
+
+    Raises :class:`TimeoutError` for a reader that takes no piece for long.
+    """
+    for start in range(0, len(events), PIECE_BYTES):
+        async with asyncio.timeout(STALLED_SECONDS):
+            await response.write(events[start : start + PIECE_BYTES])

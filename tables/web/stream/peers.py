@@ -1,0 +1,121 @@
+"""The other workers' own rows, as each streams them, taken over to the board."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from tables.web.cluster.replicas import NONSENSE, PEER_SECONDS, Cluster
+from tables.web.stream.board import Board, Key
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS: Final = 1.0
+SILENCE_SECONDS: Final = 12.0
+MAX_EVENT_BYTES: Final = 32 * 1024**2
+ROWS_BETWEEN_TURNS: Final = 200
+
+
+class _Ready(msgspec.Struct):
+    ready: bool
+
+
+class Peers:
+    """Follows every other worker for as long as it is in the group.
+
+    ``answering`` are those whose stream is open, ``serving`` those of them that have what is assigned to them.
+    """
+
+    def __init__(self, cluster: Cluster, board: Board) -> None:
+        self.answering: set[str] = set()
+        self.serving: set[str] = set()
+        self._cluster = cluster
+        self._board = board
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def follow(self) -> None:
+        """Begin with workers that are new, end with those that have left."""
+        peers = set(self._cluster.peers())
+        for url in [url for url in self._tasks if url not in peers]:
+            self._tasks.pop(url).cancel()
+            self._silent(url)
+        for url in peers - self._tasks.keys():
+            self.answering.add(url)
+            self.serving.add(url)
+            self._tasks[url] = asyncio.create_task(self._follow(url))
+
+    async def stop(self) -> None:
+        """End with all."""
+        tasks, self._tasks = list(self._tasks.values()), {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.answering.clear()
+        self.serving.clear()
+
+    def is_alive(self, url: str) -> bool:
+        """Whether a worker is this one, or one that answers."""
+        return url == self._cluster.here or url in self.answering
+
+    def is_silent(self, url: str) -> bool:
+        """Whether a worker is followed and does not answer."""
+        return url in self._tasks and url not in self.answering
+
+    def _silent(self, url: str) -> None:
+        self.answering.discard(url)
+        self.serving.discard(url)
+
+    async def _follow(self, url: str) -> None:
+        async def take(name: str, data: bytes) -> None:
+            await self._take(url, name, data)
+
+        while True:
+            try:
+                timeout = aiohttp.ClientTimeout(total=None, sock_connect=PEER_SECONDS, sock_read=SILENCE_SECONDS)
+                answering = self._cluster.session().get(
+                    f"{url}/api/stream", params={"scope": "local"}, timeout=timeout, allow_redirects=False
+                )
+                async with answering as response:
+                    if response.status == 200:
+                        self.answering.add(url)
+                        await read_events(response.content, take)
+            except (aiohttp.ClientError, OSError, TimeoutError, *NONSENSE) as error:
+                log.debug("the stream of %s ended: %r", url, error)
+            self._silent(url)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _take(self, url: str, name: str, data: bytes) -> None:
+        if name == "rows":
+            for number, raw in enumerate(msgspec.json.decode(data, type=list[msgspec.Raw])):
+                if number % ROWS_BETWEEN_TURNS == ROWS_BETWEEN_TURNS - 1:
+                    await asyncio.sleep(0)
+                self._board.put_peer_row(msgspec.json.decode(raw, type=Key), bytes(raw), self.is_alive)
+        elif name == "sparks":
+            for raw in msgspec.json.decode(data, type=list[msgspec.Raw]):
+                self._board.put_spark(msgspec.json.decode(raw, type=Key), bytes(raw))
+        elif name == "status":
+            is_ready = msgspec.json.decode(data, type=_Ready).ready
+            (self.serving.add if is_ready else self.serving.discard)(url)
+
+
+async def read_events(content: aiohttp.StreamReader, take: Callable[[str, bytes], Awaitable[None]]) -> None:
+    """Call ``take`` with the name and data of each server-sent event, until the stream ends.
+
+    Raises :class:`ValueError` for an event that is longer than any this program sends.
+    """
+    buffer, searched = bytearray(), 0
+    async for chunk in content.iter_any():
+        buffer += chunk
+        while (end := buffer.find(b"\n\n", searched)) >= 0:
+            lines = bytes(buffer[:end]).split(b"\n")
+            del buffer[: end + 2]
+            searched = 0
+            fields = dict(line.partition(b": ")[::2] for line in lines if not line.startswith(b":"))
+            if b"event" in fields:
+                await take(fields[b"event"].decode(), fields.get(b"data", b""))
+        searched = max(0, len(buffer) - 1)
+        if len(buffer) > MAX_EVENT_BYTES:
+            raise ValueError("an event without an end")

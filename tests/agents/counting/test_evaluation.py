@@ -1,0 +1,229 @@
+"""Folding and judging survive crashes anywhere: what is durable afterwards equals the brute-force oracle."""
+
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from streams.model.alert import Alert
+from tables.market.chunks import CHUNK_PANES
+from tests.agents.replica import Replica, frames_of
+from tests.oracle import Oracle
+from tests.real_data import real_file, spot_csv
+from tests.recordings import IN_ORDER, SCENARIOS, Tape
+from tests.wire import records
+
+SEEDS = (1, 2)
+NOT_THE_ORACLES = {"received_us", "partition", "offset"}
+
+
+def as_row(alert: Alert) -> dict[str, Any]:
+    """Return what the oracle says of an alert too."""
+    return {k: v for k, v in msgspec.structs.asdict(alert).items() if k not in NOT_THE_ORACLES}
+
+
+def rows(replica: Replica) -> list[dict[str, Any]]:
+    return [as_row(replica.rows[key]) for key in sorted(replica.rows, key=lambda key: (key[1], key[2], key[3]))]
+
+
+def windows(replica: Replica, oracle: Oracle) -> tuple[list[Any], list[Any]]:
+    """Return every kept pane's window, by the program and by the oracle."""
+    ours: list[Any] = []
+    theirs: list[Any] = []
+    for venue, symbol in oracle.markets():
+        market = replica.market(venue, symbol)
+        panes = oracle.panes(venue, symbol)
+        for number, pane in market.panes(market.oldest, market.watermark):
+            expected = panes[number]
+            ours.append((number, pane.count, pane.notional, pane.high, pane.last_price, pane.largest))
+            theirs.append(
+                (
+                    number,
+                    *(expected[name] for name in ("count", "total_volume_micro_usd", "high", "last_price")),
+                    expected["largest_trade_micro_usd"],
+                )
+            )
+        for window in replica.settings.windows:
+            ours.append(msgspec.structs.asdict(market.figures(market.watermark, window)))
+            theirs.append(oracle.window(venue, symbol, market.watermark, window))
+    return ours, theirs
+
+
+@pytest.mark.parametrize("name", IN_ORDER)
+@pytest.mark.parametrize("slack", [200, 3600])
+def test_a_replica_that_dies_anywhere_ends_with_the_same_panes_and_alerts(name: str, slack: int) -> None:
+    """Kills between messages and in the middle of flushes; what is durable is any part of the flush under way."""
+    for seed in SEEDS:
+        trades = SCENARIOS[name](seed)
+        oracle = Oracle(trades)
+        random = Random(seed)
+        replica = Replica(frames_of(records(trades), random.choice((1, 5, 40))), slack=slack)
+        deaths = 0
+        while replica.position < len(replica.log):
+            replica.step(dies=random if random.random() < 0.2 and deaths < 40 else None)
+            fate = random.random()
+            if fate < 0.05:
+                replica.flush()
+                replica.committed = replica.position
+            elif fate < 0.08 and deaths < 40:
+                if random.random() < 0.7:
+                    replica.flush(dies=random)
+                replica.start()
+                deaths += 1
+        replica.run()
+        assert rows(replica) == oracle.alerts(), f"seed {seed}, {deaths} deaths"
+        ours, theirs = windows(replica, oracle)
+        assert ours == [w for w in theirs if w is not None], f"seed {seed}, {deaths} deaths"
+
+
+class WrittenInOrder(Random):
+    """Deaths in flushes whose records reach the changelog in the order they were sent."""
+
+    def shuffle(self, x: Any) -> None:
+        pass
+
+
+class Owners:
+    """Owners of a partition, one after the other, with the same changelog and rows. They die, or freeze and wake."""
+
+    def __init__(self, log: list[bytes], seed: int) -> None:
+        self.random = WrittenInOrder(seed)
+        self.current = Replica(log)
+        self._log = log
+        self._frozen: list[Replica] = []
+
+    def _succeed(self) -> None:
+        heir = Replica(self._log)
+        heir.durable, heir.rows, heir.committed = self.current.durable, self.current.rows, self.current.committed
+        heir.start()
+        self.current = heir
+
+    def run(self) -> "Owners":
+        """Process the log, whatever happens on the way; what was frozen wakes at last, and somebody takes over."""
+        while self.current.position < len(self._log):
+            self.current.step()
+            fate = self.random.random()
+            if fate < 0.06:
+                self.current.flush()
+                self.current.committed = self.current.position
+            elif fate < 0.12:
+                if fate < 0.08:
+                    self.current.flush(dies=self.random)
+                elif fate > 0.09:
+                    self._frozen.append(self.current)
+                self._succeed()
+            if self._frozen and self.random.random() < 0.05:
+                self._frozen.pop().flush(dies=self.random if self.random.random() < 0.4 else None)
+        self.current.run()
+        for frozen in self._frozen:
+            frozen.flush()
+        self._succeed()
+        return self
+
+
+@pytest.mark.parametrize("name", sorted(set(SCENARIOS) - set(IN_ORDER)))
+def test_owners_that_die_or_freeze_leave_what_an_untroubled_one_does_where_trades_are_late(name: str) -> None:
+    """Whether a late trade alerts depends on what was raised before it: a replay has to know that."""
+    for seed in range(3):
+        log = frames_of(records(SCENARIOS[name](seed)), (5, 1, 40)[seed])
+        troubled, untroubled = Owners(log, seed).run().current, Replica(log).run()
+        assert rows(troubled) == rows(untroubled), f"seed {seed}"
+        for place, market in untroubled.markets.items():
+            found = troubled.market(*place)
+            kept = list(market.panes(market.oldest, market.watermark))
+            assert list(found.panes(market.oldest, market.watermark)) == kept, f"seed {seed}"
+
+
+class OnlyTheNewestChunk(Random):
+    """A death in a flush that leaves the newest chunk behind, and neither the head nor any other chunk."""
+
+    def random(self) -> float:
+        return 1.0
+
+    def shuffle(self, x: Any) -> None:
+        x[:] = x[-1:]
+
+    def randrange(self, start: int, *_: Any, **__: Any) -> int:
+        return start - 1
+
+
+def test_a_silence_as_long_as_the_ring_takes_nothing_from_what_came_before() -> None:
+    """The chunk after it takes the place of one that a replay still needs, unless that was judged and flushed first."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    tape.trade(600_000)
+    tape.wait(10).trade(500_000)
+    tape.wait(2).trade(600_000)
+    replica = Replica(frames_of(records(tape.trades), 1))
+    ring_seconds = replica.span.slots * CHUNK_PANES
+    tape.wait(ring_seconds - 12).trade(1000)
+    replica.log = frames_of(records(tape.trades), 1)
+    replica.run(until=1).flush()
+    replica.committed = 1
+    replica.run(until=3).step(dies=OnlyTheNewestChunk())
+    replica.run()
+    assert rows(replica) == Oracle(tape.trades).alerts()
+    assert len(rows(replica)) == 1
+
+
+def test_an_owner_that_was_frozen_takes_nothing_from_a_message_flushed_in_its_middle() -> None:
+    """It wakes with the message before that one, and writes behind all that its successor has written."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    for seconds in (0, 1, 1, 400):
+        tape.wait(seconds).trade(600_000)
+    trades = records(tape.trades)
+    log = [frame for part in (trades[:1], trades[1:2], trades[2:]) for frame in frames_of(part, 2)]
+    first = Replica(log, slack=200).run(until=1)
+    first.flush()
+
+    def owner() -> Replica:
+        replica = Replica(log, slack=200)
+        replica.durable, replica.committed = first.durable, 1
+        replica.start()
+        return replica
+
+    frozen = owner().run(until=2)
+    owner().run()
+    frozen.flush()
+    ours, theirs = windows(owner(), Oracle(tape.trades))
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_late_trade_is_judged_only_in_windows_that_are_kept_whole(*, whole: bool) -> None:
+    """The rest lack trades that counted: their figures would be wrong, and whether they cross a guess."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    replica = Replica([])
+    span = replica.span
+    late_at = span.window + 50 if whole else span.window + 49
+    tape.trade(500_000)
+    tape.wait(late_at).trade(1_100_000)
+    tape.wait(span.retention + 50 - late_at).trade(1)
+    early, late, newest = records(tape.trades)
+    replica.log = frames_of([early, newest, late], 1)
+    replica.run()
+    assert replica.late == 0
+    assert rows(replica) == (Oracle(tape.trades).alerts() if whole else [])
+    assert len(rows(replica)) == whole
+
+
+def test_sending_a_recording_twice_changes_nothing() -> None:
+    trades = SCENARIOS["burst"](1)
+    once = Replica(frames_of(records(trades), 7)).run()
+    twice = Replica(frames_of(records(trades) * 2, 7)).run()
+    assert rows(twice) == rows(once)
+    assert twice.duplicates == once.counted
+
+
+@pytest.mark.parametrize("size", [1, 7, 500])
+def test_forty_real_minutes_give_exactly_the_known_alerts(size: int) -> None:
+    trades = spot_csv(real_file("kraken_spot_btcusd_2019-07-01T0000_40min.csv"))
+    replica = Replica(frames_of(records(trades), size)).run()
+    found = [(r["pane"], r["severity"], r["count"], r["vwap"], r["largest_trade_micro_usd"]) for r in rows(replica)]
+    assert found == [
+        (1561939420, "LOW", 229, 10757.167556973907, 107_250_000_000),
+        (1561939564, "MEDIUM", 469, 10705.537729348083, 107_250_000_000),
+        (1561939865, "LOW", 342, 10703.689871388435, 106_247_663_594),
+        (1561940096, "MEDIUM", 482, 10872.838640323649, 108_250_000_000),
+    ]
+    assert rows(replica) == Oracle(trades).alerts()

@@ -1,0 +1,428 @@
+"""The monitor: every message is counted, forwarded or put aside with its bytes; none is lost and none stops it."""
+
+import logging
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from agents.alerts.recorder import decode_alert
+from agents.counting import monitor as monitor_module
+from agents.counting.evaluation import Evaluator
+from agents.counting.monitor import Message, Monitor, alert_record, decode
+from agents.rules.book import rule_book
+from streams import metrics
+from streams.errors import BadRecord
+from streams.kafka.outbound import Outbound
+from streams.kafka.partitioning import partition_of
+from streams.model import deadletters
+from streams.model.alert import Alert
+from streams.model.deadletters import MAX_PAYLOAD_BYTES, DeadLetter
+from streams.model.frames import decode_frame
+from streams.model.trade import Kind, Side, Trade
+from streams.settings import load_settings
+from streams.topics import ALERTS, DEAD_LETTERS, TRADES
+from tables import keeper as keeper_module
+from tables.keeper import Keeper
+from tables.market.state import Market, Span
+from tests.agents.factories import an_alert
+from tests.memory_broker import MemoryBroker, MemoryState
+from tests.tables.test_keeper import volumes_in
+from tests.trades import BTC, NOON, PERPETUAL, frame_of, future, spot, worth
+
+PARTITIONS = 4
+HOME = partition_of(BTC, PARTITIONS)
+SPOT_ROW = {
+    "symbol": BTC, "side": "buy", "price": 100.5, "qty": 2, "ord_type": "market", "trade_id": 1,
+    "timestamp": "2023-11-14T22:13:20.250000Z",
+}  # fmt: skip
+FUTURES_ROW = {
+    "feed": "trade", "product_id": PERPETUAL, "uid": "05af78ac-a774-478c-a50c-8b9c234e071e", "side": "sell",
+    "type": "liquidation", "seq": 1, "time": NOON * 1000, "qty": 2.5, "price": 100_000,
+}  # fmt: skip
+
+
+class Worker:
+    """A monitor over a broker and a store in memory; its messages come from one log a partition."""
+
+    def __init__(
+        self, state: MemoryState | None = None, broker: MemoryBroker | None = None, *, slack: int = 3600
+    ) -> None:
+        settings = load_settings()
+        self.state = state or MemoryState()
+        self.broker = broker or MemoryBroker()
+        outbound = Outbound(self.broker.send)
+        span = Span(settings.window_seconds, settings.retention_seconds, slack)
+        self.evaluator = Evaluator(
+            rule_book(settings), window=span.window, cooldown=settings.alert_cooldown_sec, max_future_us=60_000_000
+        )
+        self.keeper = Keeper(lambda: self.state, "changelog", span, outbound, self.evaluator.settle_all, alert_record)
+        self.monitor = Monitor(
+            self.evaluator,
+            self.keeper,
+            outbound,
+            home=lambda symbol: partition_of(symbol, PARTITIONS),
+            venues=("kraken_spot", "kraken_futures"),
+        )
+        self.outbound = outbound
+        self.offset = 0
+
+    async def take(self, *values: bytes | None, partition: int = HOME, timestamp: float = NOON + 60) -> None:
+        """Handle messages, then wait for what they caused to be delivered."""
+        for value in values:
+            await self.monitor.handle(Message(value, partition, self.offset, timestamp))
+            self.offset += 1
+        await self.outbound.settle()
+
+    def letters(self) -> list[DeadLetter]:
+        return [deadletters.decode(record.value) for record in self.broker.of(DEAD_LETTERS)]
+
+    def alerts(self) -> list[Alert]:
+        return [decode_alert(record.value) for record in self.broker.of(ALERTS)]
+
+    async def market(self, symbol: str = BTC, venue: str = "kraken_spot") -> Market:
+        return await self.keeper.market(partition_of(symbol, PARTITIONS), venue, symbol)
+
+    async def ids(self, symbol: str = BTC, venue: str = "kraken_spot") -> list[Any]:
+        """Return the ids counted, as the panes hold them."""
+        market = await self.market(symbol, venue)
+        return [held for _, pane in market.panes(market.oldest, market.watermark) for held in pane.ids]
+
+
+def json_row(**changes: Any) -> bytes:
+    """Return a spot row as other tools publish it."""
+    return msgspec.json.encode(SPOT_ROW | changes)
+
+
+def value_of(metric: Any, *labels: str) -> float:
+    return float(metric.labels(*labels)._value.get())
+
+
+async def test_a_frame_is_counted() -> None:
+    """Under its venue and symbol, with its metrics."""
+    worker = Worker()
+    before = [value_of(metric, "kraken_spot") for metric in (metrics.trades, metrics.frames, metrics.duplicates)]
+    value = frame_of([spot(1), spot(2, 1), spot(2, 1)], received_us=NOON * 10**6)
+    await worker.take(value)
+    after = [value_of(metric, "kraken_spot") for metric in (metrics.trades, metrics.frames, metrics.duplicates)]
+    assert [new - old for new, old in zip(after, before, strict=True)] == [2, 1, 1]
+    market = await worker.market()
+    assert (market.watermark, market.volume) == (NOON + 1, 200_000_000)
+    assert value_of(metrics.last_trade_seconds, "kraken_spot", BTC) == NOON
+    assert worker.broker.records == []
+
+
+@pytest.mark.parametrize("shape", [json_row(), b" \n\t" + json_row()])
+async def test_a_spot_row_as_json_is_counted(shape: bytes) -> None:
+    """As other tools publish it, one trade a message."""
+    worker = Worker()
+    await worker.take(shape)
+    market = await worker.market()
+    assert (market.watermark, market.volume) == (NOON, 201_000_000)
+    assert await worker.ids() == [1, 1]
+
+
+async def test_a_futures_row_as_json_is_counted() -> None:
+    """A taker who sells closes a long: 2.5 contracts of one coin at 100 000 USD are liquidated and alert."""
+    worker = Worker()
+    await worker.take(msgspec.json.encode(FUTURES_ROW), partition=partition_of(PERPETUAL, PARTITIONS))
+    (alert,) = worker.alerts()
+    assert (alert.rule, alert.venue, alert.symbol, alert.severity) == (
+        "liquidation",
+        "kraken_futures",
+        PERPETUAL,
+        "LOW",
+    )
+    assert (alert.liquidation_long_micro_usd, alert.liquidation_short_micro_usd) == (250_000_000_000, 0)
+
+
+def test_json_and_frames_give_the_same_rows() -> None:
+    """One trade, two ways in."""
+    trade = spot(1, 0.25, price=Decimal("100.5"), quantity=Decimal(2))
+    as_json = decode(Message(json_row(), HOME, 0, 1.5), "kraken_spot", "kraken_futures")
+    as_frame = decode(Message(frame_of([trade], 1_500_000), HOME, 0, 9), "kraken_spot", "kraken_futures")
+    assert as_json.rows == as_frame.rows
+    assert as_json.received_us == as_frame.received_us == 1_500_000
+
+
+async def test_an_alert_goes_out_before_the_flush_and_again_when_its_row_has_grown() -> None:
+    """Keyed by symbol, identified by its pane; the flush brings it to the end of the pane."""
+    worker = Worker()
+    await worker.take(frame_of([worth(1_000_000, 1)], received_us=5))
+    (alert,) = worker.alerts()
+    assert worker.broker.of(ALERTS)[0].key == BTC.encode()
+    assert (alert.rule, alert.pane, alert.severity, alert.count) == ("volume", NOON, "LOW", 1)
+    assert (alert.partition, alert.offset, alert.received_us) == (HOME, 0, 5)
+    await worker.take(frame_of([worth(10, 2, 0.5)]))
+    assert len(worker.alerts()) == 1
+    await worker.keeper.flush()
+    last = worker.alerts()[-1]
+    assert (last.pane, last.count, last.total_volume_micro_usd) == (NOON, 2, 1_000_010_000_000)
+    assert worker.broker.records[-1].topic == "changelog"
+
+
+# Each with the reason that its letter carries.
+POISON: list[tuple[bytes | None, str]] = [
+    (None, "not_a_frame"),
+    (b"", "not_a_frame"),
+    (b"\x00\xff\xfe", "not_a_frame"),
+    (b"hello", "not_a_frame"),
+    (frame_of([spot(9)])[:-1], "not_a_frame"),
+    (msgspec.msgpack.encode([2, "v", "s"]), "not_a_frame"),
+    (b"{", "not_json"),
+    (b'{"symbol": "BTC/USD"', "not_json"),
+    (b"\xff{}", "not_a_frame"),
+    (b'{"symbol": "\xff"}', "not_json"),
+    (b"{}", "missing_field"),
+    (msgspec.json.encode({k: v for k, v in SPOT_ROW.items() if k != "price"}), "missing_field"),
+    (b"[]", "wrong_type"),
+    (b'"text"', "wrong_type"),
+    (json_row(price="100"), "wrong_type"),
+    (json_row(price=None), "wrong_type"),
+    (json_row(trade_id="1"), "wrong_type"),
+    (json_row(trade_id=2**70), "magnitude"),
+    (json_row(trade_id=2**63), "magnitude"),
+    (json_row(trade_id=-1), "magnitude"),
+    (json_row(symbol="BTC|/USD"), "wrong_type"),
+    (json_row().replace(b"100.5", b"NaN"), "bad_price"),
+    (json_row().replace(b"100.5", b"Infinity"), "bad_price"),
+    (json_row().replace(b"100.5", b"-Infinity"), "bad_price"),
+    (json_row(price=0), "bad_price"),
+    (json_row(price=-1), "bad_price"),
+    (json_row(qty=0), "bad_quantity"),
+    (json_row(qty=-2), "bad_quantity"),
+    (json_row().replace(b":2,", b":NaN,"), "bad_quantity"),
+    (json_row(price=1e300), "magnitude"),
+    (json_row(price=1e15), "magnitude"),
+    (json_row().replace(b"100.5", b"1e-999999999"), "magnitude"),
+    (json_row(qty=1e17), "magnitude"),
+    (json_row(side="hold"), "bad_side"),
+    (json_row(symbol="BTC/EUR"), "unknown_quote"),
+    (json_row(symbol="BTCUSD"), "unknown_quote"),
+    (json_row(timestamp="yesterday"), "bad_time"),
+    (json_row(timestamp="1999-01-01T00:00:00Z"), "bad_time"),
+    (json_row(timestamp="2200-01-01T00:00:00Z"), "bad_time"),
+    (msgspec.json.encode(FUTURES_ROW | {"uid": ""}), "missing_field"),
+    (msgspec.json.encode(FUTURES_ROW | {"product_id": "BTC/USD"}), "unknown_quote"),
+    (msgspec.json.encode(FUTURES_ROW | {"type": "gift"}), "wrong_type"),
+    (b"[" * 100_000, "wrong_type"),
+]
+
+
+@pytest.mark.parametrize(("poison", "reason"), POISON, ids=[f"{n}-{reason}" for n, (_, reason) in enumerate(POISON)])
+async def test_poison_is_put_aside_and_nothing_else_is_lost(poison: bytes | None, reason: str) -> None:
+    """With its reason, its coordinates and its bytes; the messages around it count."""
+    worker = Worker()
+    refused_before = value_of(metrics.dead_letters, reason)
+    await worker.take(frame_of([spot(1)]), poison, frame_of([spot(2)]))
+    (letter,) = worker.letters()
+    assert letter.reason == reason
+    assert letter.payload == (poison or b"")
+    assert (letter.origin, letter.topic, letter.partition, letter.offset) == ("worker", TRADES, HOME, 1)
+    assert letter.detail
+    assert letter.refused_us > NOON * 10**6
+    assert worker.broker.records[0].key == reason.encode()
+    assert value_of(metrics.dead_letters, reason) == refused_before + 1
+    assert await worker.ids() == [1, 2]
+
+
+def spoilt(trades: Sequence[Trade], column: str, at: int, item: bytes) -> bytes:
+    """Return a frame with one item of one column replaced."""
+    frame = decode_frame(frame_of(trades))
+    held = getattr(frame, column)
+    start = at * len(item)
+    changed = held[:start] + item + held[start + len(item) :]
+    return msgspec.msgpack.encode(msgspec.structs.replace(frame, **{column: changed}))
+
+
+NAN = b"\x00\x00\x00\x00\x00\x00\xf8\x7f"
+MINUS_ONE = b"\xff" * 8
+
+
+@pytest.mark.parametrize("count", [3, 200])
+@pytest.mark.parametrize(
+    ("column", "item", "reason"),
+    [
+        ("prices", NAN, "bad_price"),
+        ("prices", bytes(8), "bad_price"),
+        ("quantities", MINUS_ONE, "bad_quantity"),
+        ("quantities", bytes(8), "bad_quantity"),
+        ("notionals", MINUS_ONE, "magnitude"),
+        ("notionals", b"\xff" * 7 + b"\x7f", "magnitude"),
+        ("times_us", bytes(8), "bad_time"),
+        ("times_us", ((NOON + 121) * 10**6).to_bytes(8, "little"), "future"),
+        ("flags", b"\x03", "bad_side"),
+        ("flags", b"\xff", "bad_side"),
+    ],
+)
+async def test_one_bad_trade_of_a_frame_costs_only_itself(count: int, column: str, item: bytes, reason: str) -> None:
+    """Small frames and large ones, which are summed by column; the letter says which row it was."""
+    worker = Worker()
+    trades = [spot(number, number / 1000) for number in range(count)]
+    await worker.take(spoilt(trades, column, 1, item))
+    (letter,) = worker.letters()
+    assert (letter.reason, letter.venue, letter.symbol) == (reason, "kraken_spot", BTC)
+    assert letter.detail.startswith("row 1: ")
+    assert msgspec.json.decode(letter.payload)["id"] == 1
+    assert (await worker.market()).figures(NOON, 300).count == count - 1
+    assert await worker.ids() == [0, 0, 2, count - 1]
+
+
+async def test_a_trade_from_the_future_moves_no_clock() -> None:
+    """Stamped further ahead of its message than is allowed; a moment earlier it counts."""
+    worker = Worker()
+    await worker.take(frame_of([spot(1)]))
+    await worker.take(frame_of([spot(2, 120.000001)]), timestamp=NOON + 60)
+    assert [letter.reason for letter in worker.letters()] == ["future"]
+    assert (await worker.market()).watermark == NOON
+    await worker.take(frame_of([spot(3, 120)]), timestamp=NOON + 60)
+    assert (await worker.market()).watermark == NOON + 120
+
+
+async def test_a_record_too_large_for_a_letter_is_cut() -> None:
+    """A letter that the broker refuses would stop the worker for good."""
+    worker = Worker()
+    await worker.take(b"{" + b"x" * 900_000)
+    (letter,) = worker.letters()
+    assert len(letter.payload) == MAX_PAYLOAD_BYTES
+    assert "of 900001 bytes kept" in letter.detail
+    assert len(worker.broker.records[0].value) < 1_000_000
+
+
+async def test_a_fault_of_the_program_is_a_letter_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Logged with its traceback; the message is not lost."""
+
+    def fail(_: bytes) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(monitor_module, "decode_frame", fail)
+    worker = Worker()
+    value = frame_of([spot(1)])
+    with caplog.at_level(logging.ERROR):
+        await worker.take(value)
+    (letter,) = worker.letters()
+    assert (letter.reason, letter.payload, letter.detail) == ("internal_error", value, "ZeroDivisionError('a bug')")
+    assert caplog.records[0].exc_info
+
+
+async def test_invented_markets_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded; the markets that are known go on."""
+    monkeypatch.setattr(keeper_module, "MAX_MARKETS_PER_PARTITION", 1)
+    worker = Worker()
+    other = next(f"N{n}/USD" for n in range(99) if partition_of(f"N{n}/USD", PARTITIONS) == HOME)
+    value = frame_of([spot(1, symbol=other)])
+    await worker.take(frame_of([spot(1)]), value, frame_of([spot(2)]))
+    assert [(letter.reason, letter.payload) for letter in worker.letters()] == [("too_many_markets", value)]
+    assert await worker.ids() == [1, 2]
+
+
+@pytest.mark.parametrize("value", [frame_of([spot(1), spot(2)]), json_row()])
+async def test_a_message_on_another_partition_is_sent_home(value: bytes) -> None:
+    """As it is, with its time; only there it counts, so that one market has one window."""
+    worker = Worker()
+    stray = (HOME + 1) % PARTITIONS
+    await worker.take(value, partition=stray, timestamp=NOON + 1.25)
+    (record,) = worker.broker.of(TRADES)
+    assert (record.value, record.key, record.partition, record.timestamp) == (value, BTC.encode(), HOME, NOON + 1.25)
+    assert list(worker.keeper.markets()) == []
+    await worker.take(record.value, partition=HOME, timestamp=NOON + 1.25)
+    assert len(worker.broker.of(TRADES)) == 1
+    assert (await worker.market()).watermark == NOON
+
+
+async def test_poison_on_another_partition_is_not_forwarded() -> None:
+    """It has no home."""
+    worker = Worker()
+    await worker.take(b"\xff", partition=(HOME + 1) % PARTITIONS)
+    assert [record.topic for record in worker.broker.records] == [DEAD_LETTERS]
+
+
+async def test_a_message_handled_again_sends_its_alert_again() -> None:
+    """A kill may have come between the state and the alert: the sink ignores what it has."""
+    worker = Worker()
+    value = frame_of([worth(2_000_000, 1)])
+    await worker.take(value)
+    await worker.keeper.flush()
+    again = Worker(worker.state)
+    await again.take(value)
+    await again.keeper.flush()
+    assert [(alert.pane, alert.count, alert.severity) for alert in again.alerts()] == [(NOON, 1, "MEDIUM")]
+    assert volumes_in({r.key: r.value for r in again.broker.of("changelog")}) == {BTC: 2_000_000_000_000}
+
+
+async def test_a_long_message_is_flushed_in_its_middle_and_at_its_end() -> None:
+    """Event time may not run far past what is stored; what follows the flush is part of the next."""
+    worker = Worker(slack=100)
+    trades = [spot(number, number * 60) for number in range(10)]
+    await worker.take(frame_of(trades), timestamp=NOON + 600)
+    assert worker.broker.of("changelog")
+    await worker.keeper.flush()
+    assert volumes_in(worker.state.items[HOME]) == {BTC: 1_000_000_000}
+    assert (await Worker(worker.state).market()).watermark == NOON + 540
+
+
+@given(st.binary(max_size=120))
+@example(b'{"uid"}')
+@example(b'{"uid": 1}')
+async def test_any_bytes_are_counted_or_put_aside(value: bytes) -> None:
+    """Nothing raises, nothing vanishes."""
+    worker = Worker()
+    await worker.take(value)
+    assert [letter.payload for letter in worker.letters()] == [value]
+
+
+@given(at=st.integers(0, 10**6), byte=st.integers(0, 255))
+async def test_a_damaged_frame_is_counted_or_put_aside(at: int, byte: int) -> None:
+    """Trade by trade: counted, late, a duplicate, or in a letter; or the whole message in one or sent on."""
+    worker = Worker()
+    data = bytearray(frame_of([spot(number, number) for number in range(4)]))
+    data[at % len(data)] = byte
+    await worker.take(bytes(data))
+    letters = worker.letters()
+    if [letter.payload for letter in letters] == [bytes(data)] or worker.broker.of(TRADES):
+        return
+    counted = sum(pane.count for _, market in worker.keeper.markets() for _, pane in market.panes(0, market.watermark))
+    assert counted + len(letters) <= 4
+    assert counted + len(letters) >= 1
+    await worker.keeper.flush()
+
+
+@pytest.mark.parametrize("make", [spot, future])
+async def test_blocks_and_snapshots(make: Callable[..., Trade]) -> None:
+    """Blocks are remembered by id and enter no figure; a snapshot fills the window and raises nothing by itself."""
+    worker = Worker()
+    symbol, venue = make().symbol, make().venue
+    partition = partition_of(symbol, PARTITIONS)
+    big: dict[str, Any] = {"quantity": Decimal(100_000), "side": Side.SELL}
+    kind = Kind.LIQUIDATION if symbol == PERPETUAL else Kind.FILL
+    await worker.take(
+        frame_of([make(1, kind=Kind.BLOCK, **big), make(2, kind=Kind.TERMINATION, **big)]),
+        frame_of([make(3, kind=kind, is_snapshot=True, **big)]),
+        partition=partition,
+    )
+    assert (await worker.market(symbol, venue)).figures(NOON, 300).count == 1
+    assert worker.alerts() == []
+    await worker.take(frame_of([make(4, 1)]), partition=partition)
+    assert [alert.pane for alert in worker.alerts()] == [NOON + 1]
+
+
+async def test_an_alert_that_no_row_can_hold_is_put_aside() -> None:
+    """By the recorder, through the monitor: with the topic it came from."""
+    worker = Worker()
+    await worker.monitor.refuse_alert(Message(b"nonsense", 2, 17, 0), BadRecord("wrong_type", "not an alert"))
+    await worker.outbound.settle()
+    (letter,) = worker.letters()
+    assert (letter.topic, letter.partition, letter.offset, letter.payload) == (ALERTS, 2, 17, b"nonsense")
+
+
+def test_an_alert_reads_back() -> None:
+    """What the monitor sends is what the recorder reads."""
+    alert = an_alert(symbol="ETH/USD")
+    record = alert_record(alert)
+    assert (record.topic, record.key, decode_alert(record.value)) == (ALERTS, b"ETH/USD", alert)

@@ -1,0 +1,268 @@
+"""Discord's client: v10, paced by headers, and each failure named by what it means for the message."""
+
+import asyncio
+import logging
+import socket
+import traceback
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from pydantic import SecretStr
+
+from agents.delivery import message as embeds
+from agents.delivery.discord import (
+    Ambiguous,
+    Discord,
+    MessageGone,
+    MessageRefused,
+    NotDelivered,
+    WebhookDead,
+    webhook_url,
+)
+from streams.errors import BadSetting
+from tests.agents.factories import an_alert
+from tests.discord_server import (
+    TOKEN,
+    WEBHOOK_ID,
+    Behaviour,
+    DiscordServer,
+    accepted_then_dropped,
+    rate_limited,
+    webhook_gone,
+)
+
+MESSAGE = embeds.message(an_alert(), web_url="http://127.0.0.1:6066")
+BASE = "https://discord.com"
+
+
+@pytest.fixture
+async def client(discord: DiscordServer) -> AsyncIterator[Discord]:
+    """Give a client of the local Discord."""
+    client = Discord(discord.webhook, api_base=discord.base, request_timeout_seconds=5)
+    yield client
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        f"https://discord.com/api/webhooks/1/{TOKEN}",
+        f"https://discord.com/api/v6/webhooks/1/{TOKEN}",
+        f"https://discord.com/api/v10/webhooks/1/{TOKEN}/",
+        f"https://discordapp.com/api/webhooks/1/{TOKEN}?wait=false",
+        f" https://canary.discord.com/api/v9/webhooks/1/{TOKEN}\n",
+    ],
+)
+def test_any_version_of_the_address_becomes_v10(given: str) -> None:
+    """Unversioned addresses mean v6, where times are in milliseconds: v10 is pinned."""
+    assert webhook_url(SecretStr(given), BASE) == (f"{BASE}/api/v10/webhooks/1/{TOKEN}", {})
+
+
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        (f"https://discord.com/api/webhooks/1/{TOKEN}", "https://discord.com"),
+        (f"https://ptb.discord.com/api/webhooks/1/{TOKEN}", "https://discord.com"),
+        (f"http://127.0.0.1:8080/api/webhooks/1/{TOKEN}", "http://127.0.0.1:8080"),
+    ],
+)
+def test_without_a_base_the_webhooks_own_host_is_asked(given: str, base: str) -> None:
+    """A server that speaks Discord's protocol is reached by its webhook's address alone."""
+    assert webhook_url(SecretStr(given), "") == (f"{base}/api/v10/webhooks/1/{TOKEN}", {})
+
+
+def test_a_thread_is_kept() -> None:
+    """A webhook's address may name a thread to post to."""
+    address = SecretStr(f"https://discord.com/api/webhooks/1/{TOKEN}?wait=true&thread_id=42")
+    assert webhook_url(address, BASE)[1] == {"thread_id": "42"}
+
+
+@pytest.mark.parametrize(
+    "given", ["nonsense", f"https://a.example/{TOKEN}", f"https://discord.com/api/webhooks/{TOKEN}"]
+)
+def test_a_wrong_address_stops_the_start_without_being_shown(given: str) -> None:
+    """The error names the variable and the form, not the value."""
+    with pytest.raises(BadSetting, match="DISCORD_WEBHOOK_URL") as raised:
+        Discord(SecretStr(given), api_base=BASE)
+    assert TOKEN not in str(raised.value)
+
+
+def test_a_wrong_base_stops_the_start() -> None:
+    """DISCORD_API_BASE must be an address without a path."""
+    with pytest.raises(BadSetting, match="DISCORD_API_BASE"):
+        Discord(SecretStr(f"https://discord.com/api/webhooks/1/{TOKEN}"), api_base="discord.com/api")
+
+
+async def test_a_post_waits_for_the_message_and_returns_its_id(client: Discord, discord: DiscordServer) -> None:
+    """wait=true, a valid User-Agent, no mentions."""
+    message_id = await client.post(MESSAGE)
+    (message,) = discord.messages
+    (request,) = discord.requests
+    assert message_id == message.message_id
+    assert message.body == MESSAGE
+    assert request.path == f"/api/v10/webhooks/{WEBHOOK_ID}/{TOKEN}"
+    assert request.query == {"wait": "true"}
+    assert request.user_agent.startswith("DiscordBot (")
+
+
+async def test_an_edit_replaces_the_message(client: Discord, discord: DiscordServer) -> None:
+    """The posted message is patched; no second one appears."""
+    message_id = await client.post(MESSAGE)
+    await client.edit(message_id, {"content": "new"})
+    (message,) = discord.messages
+    assert message.versions == [MESSAGE, {"content": "new"}]
+
+
+async def test_a_deleted_message_is_told_apart_from_a_dead_webhook(client: Discord, discord: DiscordServer) -> None:
+    """404 with Discord's code for an unknown message concerns this message only."""
+    message_id = await client.post(MESSAGE)
+    discord.messages[0].deleted = True
+    with pytest.raises(MessageGone):
+        await client.edit(message_id, MESSAGE)
+
+
+async def test_the_rate_limit_is_waited_out_by_its_headers(discord: DiscordServer, client: Discord) -> None:
+    """When no request is left, the client asks to wait until the limit's reset; then all went through without 429."""
+    discord.limit, discord._left, discord.per_seconds = 2, 2, 0.2
+    for _ in range(6):
+        await asyncio.sleep(client.wait_seconds())
+        await client.post(MESSAGE)
+    assert discord.limited == 0
+    assert len(discord.messages) == 6
+
+
+async def test_429_is_not_delivered_and_says_how_long_to_wait(client: Discord, discord: DiscordServer) -> None:
+    """retry_after is in seconds, and the client keeps to it."""
+    discord.script.append(rate_limited(1.5))
+    with pytest.raises(NotDelivered) as raised:
+        await client.post(MESSAGE)
+    assert raised.value.retry_after_seconds == 1.5
+    assert 1.0 < client.wait_seconds() <= 1.5
+    assert discord.messages == []
+
+
+async def test_a_refused_connection_is_certainly_not_delivered(client: Discord, discord: DiscordServer) -> None:
+    """Nothing listens: trying again is safe."""
+    await discord.stop()
+    with pytest.raises(NotDelivered):
+        await client.post(MESSAGE)
+
+
+async def test_an_unknown_host_is_certainly_not_delivered() -> None:
+    """A name that does not resolve is an outage."""
+    client = Discord(SecretStr(f"https://discord.com/api/webhooks/1/{TOKEN}"), api_base="http://discord.invalid")
+    try:
+        with pytest.raises(NotDelivered):
+            await client.post(MESSAGE)
+    finally:
+        await client.close()
+
+
+async def test_a_name_server_that_does_not_answer_is_certainly_not_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request's own time must not run out first, or a message that was never sent is in doubt."""
+
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", never)
+    monkeypatch.setattr("agents.delivery.discord.CONNECT_TIMEOUT_SECONDS", 0.1)
+    client = Discord(
+        SecretStr(f"https://discord.com/api/webhooks/1/{TOKEN}"),
+        api_base="http://discord.invalid",
+        request_timeout_seconds=5,
+    )
+    try:
+        with pytest.raises(NotDelivered):
+            await client.post(MESSAGE)
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "kept"),
+    [
+        (Behaviour(status=500), 0),
+        (Behaviour(status=503), 0),
+        (accepted_then_dropped(), 1),
+    ],
+    ids=["500", "503", "accepted then dropped"],
+)
+async def test_an_answer_that_says_nothing_is_ambiguous(
+    client: Discord, discord: DiscordServer, behaviour: Behaviour, kept: int
+) -> None:
+    """The request was written and no usable answer came: the message may be there or not."""
+    discord.script.append(behaviour)
+    with pytest.raises(Ambiguous):
+        await client.post(MESSAGE)
+    assert len(discord.messages) == kept
+
+
+async def test_an_answer_that_does_not_come_in_time_is_ambiguous(discord: DiscordServer) -> None:
+    """The request is given up, and Discord may still take the message."""
+    discord.script.append(Behaviour(until=asyncio.Event()))
+    client = Discord(discord.webhook, api_base=discord.base, request_timeout_seconds=0.5)
+    try:
+        with pytest.raises(Ambiguous):
+            await asyncio.wait_for(client.post(MESSAGE), 5)
+    finally:
+        await client.close()
+    assert discord.messages == []
+
+
+async def test_a_message_without_an_id_is_ambiguous(client: Discord, discord: DiscordServer) -> None:
+    """A success that names no message (a proxy's page) cannot be edited later, and may not be Discord's."""
+    discord.script.append(Behaviour(status=200))
+    with pytest.raises(Ambiguous):
+        await client.post(MESSAGE)
+
+
+@pytest.mark.parametrize("status", [401, 404])
+async def test_a_webhook_that_is_gone_is_dead(client: Discord, discord: DiscordServer, status: int) -> None:
+    """401 and 404 mean that the webhook will never work again."""
+    discord.script.append(webhook_gone(status))
+    with pytest.raises(WebhookDead):
+        await client.post(MESSAGE)
+
+
+async def test_a_message_that_discord_refuses_is_told(client: Discord) -> None:
+    """400: the same bytes will be refused again."""
+    with pytest.raises(MessageRefused, match="Invalid Form Body"):
+        await client.post({"content": ""})
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [Behaviour(status=500), webhook_gone(), rate_limited(0.0), accepted_then_dropped(), Behaviour(status=400)],
+)
+async def test_no_failure_shows_the_token(
+    client: Discord, discord: DiscordServer, behaviour: Behaviour, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither texts, tracebacks, logs nor representations hold the webhook's token."""
+    caplog.set_level(logging.DEBUG)
+    discord.script.append(behaviour)
+    with pytest.raises(Exception, match="Discord") as raised:
+        await client.post(MESSAGE)
+    shown = "".join(traceback.format_exception(raised.value)) + caplog.text + repr(client)
+    assert TOKEN not in shown
+
+
+async def test_a_server_that_speaks_no_http_is_ambiguous() -> None:
+    """Garbage instead of an answer, after the request was written."""
+    server = await asyncio.start_server(_garbage, "127.0.0.1", 0, family=socket.AF_INET)
+    address = server.sockets[0].getsockname()
+    client = Discord(
+        SecretStr(f"https://discord.com/api/webhooks/1/{TOKEN}"), api_base=f"http://{address[0]}:{address[1]}"
+    )
+    try:
+        with pytest.raises(Ambiguous):
+            await client.post(MESSAGE)
+    finally:
+        await client.close()
+        server.close()
+
+
+async def _garbage(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"\x00\x01\x02 nonsense\r\n\r\n")
+    await writer.drain()
+    writer.close()

@@ -1,0 +1,73 @@
+"""Samples of windows for dashboards: many at once, the same one twice is one row, old ones go."""
+
+import time
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+import pytest
+
+from agents.stats.window_stats import WindowSample, WindowStats
+from streams.errors import BadRecord, Outage
+
+NOW = int(time.time()) // 10 * 10
+
+
+def a_sample(**changes: Any) -> WindowSample:
+    """Return a sample with these fields."""
+    fields: dict[str, Any] = dict.fromkeys(WindowSample.__struct_fields__, 0)
+    fields |= {"sampled_at": NOW, "venue": "kraken_spot", "symbol": "BTC/USD", "window_seconds": 300}
+    fields |= {"window_end": NOW, "count": 3, "total_volume_micro_usd": 1_234_567, "vwap": 10.5, "high": 11.0}
+    return WindowSample(**{**fields, **changes})
+
+
+@pytest.fixture
+def stats(pool: asyncpg.Pool) -> WindowStats:
+    """Give a writer that keeps thirty days."""
+    return WindowStats(pool, keep_days=30)
+
+
+async def test_many_samples_are_written_at_once(pool: asyncpg.Pool, stats: WindowStats) -> None:
+    """A thousand windows are a thousand rows, exact to the micro-USD."""
+    samples = [a_sample(symbol=f"S{n}/USD", total_volume_micro_usd=n) for n in range(1000)]
+    assert await stats.write(samples) == 1000
+    row = await pool.fetchrow("SELECT * FROM window_stats WHERE symbol = 'S7/USD'")
+    assert (row["total_volume_usd"], row["vwap"], row["count"]) == (Decimal("0.000007"), 10.5, 3)
+    assert row["sampled_at"].timestamp() == NOW
+
+
+async def test_a_sample_taken_twice_is_one_row(pool: asyncpg.Pool, stats: WindowStats) -> None:
+    """Two workers that sample the same market at the same moment, in a rebalance, leave one row."""
+    assert await stats.write([a_sample()]) == 1
+    assert await stats.write([a_sample(), a_sample(window_seconds=60), a_sample(window_seconds=60)]) == 1
+    assert await pool.fetchval("SELECT count(*) FROM window_stats") == 2
+
+
+async def test_an_empty_window_has_no_prices(pool: asyncpg.Pool, stats: WindowStats) -> None:
+    """Without trades there is no price: null, never 0."""
+    nothing = dict.fromkeys(("vwap", "price_change_pct", "realized_volatility", "first_price", "last_price"))
+    await stats.write([a_sample(count=0, high=None, low=None, **nothing)])
+    row = await pool.fetchrow("SELECT vwap, first_price, high FROM window_stats")
+    assert tuple(row) == (None, None, None)
+
+
+async def test_nothing_to_write_is_nothing(stats: WindowStats) -> None:
+    """An empty list asks Postgres nothing."""
+    assert await stats.write([]) == 0
+
+
+async def test_old_samples_are_pruned(pool: asyncpg.Pool, stats: WindowStats) -> None:
+    """What is older than is kept goes, the rest stays."""
+    await stats.write([a_sample()])
+    await stats.write([a_sample(sampled_at=NOW - 31 * 86_400), a_sample(sampled_at=NOW - 29 * 86_400)])
+    await stats.prune()
+    assert await pool.fetchval("SELECT count(*) FROM window_stats") == 2
+
+
+async def test_failures_are_typed(pool: asyncpg.Pool, stats: WindowStats) -> None:
+    """A figure that no row can hold is a bad record, a closed pool an outage."""
+    with pytest.raises(BadRecord):
+        await stats.write([a_sample(count=2**63)])
+    await pool.close()
+    with pytest.raises(Outage):
+        await stats.write([a_sample()])

@@ -1,0 +1,175 @@
+"""The frame: what goes in comes out, and anything else is refused in one way."""
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from streams.errors import BadRecord
+from streams.model.amounts import UNITS_PER_BASE, amounts_of
+from streams.model.frames import (
+    KIND_MASK,
+    KIND_SHIFT,
+    MAX_FRAME_TRADES,
+    SIDE_MASK,
+    SNAPSHOT,
+    VERSION,
+    decode_frame,
+    encode_frame,
+)
+from streams.model.trade import Kind, Side, Trade
+from tests.trades import BTC, INVERSE, PERPETUAL, frame_of, future, spot
+
+SYMBOLS = st.sampled_from([BTC, PERPETUAL, INVERSE])
+
+
+@st.composite
+def trades_of_one_market(draw: st.DrawFn) -> list[Trade]:
+    """Up to a dozen trades of one market, in any order of time and id."""
+    symbol = draw(SYMBOLS)
+    trade = st.builds(
+        Trade,
+        st.just("kraken"),
+        st.just(symbol),
+        st.integers(0, 2**63 - 1 if symbol == BTC else 2**128 - 1),
+        st.sampled_from(Side),
+        st.sampled_from(Kind),
+        st.decimals(Decimal("0.01"), Decimal(90_000), places=4),
+        st.decimals(Decimal("0.01"), Decimal(9_000), places=8),
+        st.integers(1_300_000_000_000_000, 4_000_000_000_000_000),
+        st.booleans(),
+    )
+    return draw(st.lists(trade, min_size=1, max_size=12))
+
+
+@given(trades=trades_of_one_market(), received_us=st.integers(0, 2**62))
+def test_what_goes_in_comes_out(trades: list[Trade], received_us: int) -> None:
+    """Every figure of every trade, in the order of arrival."""
+    frame = decode_frame(encode_frame(trades[0].venue, trades[0].symbol, trades, received_us))
+    assert (frame.version, frame.venue, frame.symbol) == (VERSION, trades[0].venue, trades[0].symbol)
+    assert frame.received_us == received_us
+    assert len(frame) == len(trades)
+    assert frame.wide_ids == (trades[0].symbol != BTC)
+    assert frame.trade_ids() == [trade.trade_id for trade in trades]
+    for trade, figures in zip(trades, frame.figures(), strict=True):
+        time_us, price, notional, whole, fraction, flags = figures
+        amounts = amounts_of(trade)
+        assert (time_us, price, notional) == (trade.time_us, float(trade.price), amounts.notional_micro_usd)
+        assert whole * UNITS_PER_BASE + fraction == amounts.quantity_units
+        assert Side(flags & SIDE_MASK) is trade.side
+        assert Kind((flags & KIND_MASK) >> KIND_SHIFT) is trade.kind
+        assert bool(flags & SNAPSHOT) == trade.is_snapshot
+
+
+def test_columns_are_what_the_documentation_says() -> None:
+    """A program in another language reads them by the module's table: little endian, one item a trade."""
+    trade = spot(258, price=Decimal("0.5"), quantity=Decimal("2.25"), side=Side.SELL, is_snapshot=True)
+    fields = msgspec.msgpack.decode(frame_of([trade], received_us=7))
+    assert fields[:4] == [1, "kraken_spot", BTC, 7]
+    ids, times, prices, notionals, rests, quantities, fractions, flags = fields[4:]
+    assert ids == bytes([2, 1, 0, 0, 0, 0, 0, 0])
+    assert int.from_bytes(times, "little") == trade.time_us
+    assert prices == bytes([0, 0, 0, 0, 0, 0, 0xE0, 0x3F])
+    assert int.from_bytes(notionals, "little") == 1_125_000
+    assert rests == bytes(4)
+    assert (int.from_bytes(quantities, "little"), int.from_bytes(fractions, "little")) == (2, 25 * 10**12)
+    assert flags == bytes([0b10010])
+
+
+def test_wide_ids_are_the_bytes_of_the_uid() -> None:
+    """Big endian, as a UUID prints."""
+    fields = msgspec.msgpack.decode(frame_of([future(0x05AF78ACA774478CA50C8B9C234E071E)]))
+    assert fields[4].hex() == "05af78aca774478ca50c8b9c234e071e"
+
+
+@pytest.mark.parametrize("count", [0, MAX_FRAME_TRADES + 1])
+def test_frames_hold_between_one_and_five_thousand(count: int) -> None:
+    """A producer cannot make another one."""
+    with pytest.raises(BadRecord, match="1 to 5000"):
+        encode_frame("kraken_spot", BTC, [spot(number) for number in range(count)], 0)
+
+
+def test_one_bad_trade_refuses_the_frame() -> None:
+    """The producer sifts trades before; a frame never carries what a worker would refuse."""
+    with pytest.raises(BadRecord, match="bad_price"):
+        frame_of([spot(1), spot(2, price=Decimal("NaN"))])
+
+
+def altered(**changes: object) -> bytes:
+    """Return the frame of two trades with some fields replaced."""
+    return msgspec.msgpack.encode(msgspec.structs.replace(decode_frame(frame_of([spot(1), spot(2)])), **changes))
+
+
+WIDE = decode_frame(frame_of([future(1), future(2)])).ids
+NARROW = decode_frame(frame_of([spot(1), spot(2)])).ids
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"version": 0},
+        {"version": 2},
+        {"flags": b""},
+        {"flags": b"\x01"},
+        {"ids": NARROW[:-1]},
+        {"ids": NARROW + NARROW[:8]},
+        {"times_us": b""},
+        {"prices": bytes(17)},
+        {"notionals": bytes(8)},
+        {"rests": bytes(16)},
+        {"quantities": bytes(24)},
+        {"fractions": bytes(1)},
+        {"venue": ""},
+        {"venue": "v" * 65},
+        {"symbol": ""},
+        {"symbol": "S" * 65},
+        {"ids": WIDE},
+        {"symbol": PERPETUAL},
+        {"symbol": "BTC|USD"},
+        {"venue": "kraken|spot"},
+        {"symbol": "BTC\x00/USD"},
+    ],
+    ids=repr,
+)
+def test_ill_formed_frames_are_refused(changes: dict[str, object]) -> None:
+    """Another version, ragged columns, names that no key or column holds, ids of the other kind of market."""
+    with pytest.raises(BadRecord) as refused:
+        decode_frame(altered(**changes))
+    assert refused.value.reason == "not_a_frame"
+
+
+def reason_for(data: bytes) -> str | None:
+    """Return why the bytes are refused, None for a frame."""
+    try:
+        decode_frame(data)
+    except BadRecord as error:
+        return error.reason
+    return None
+
+
+@given(st.binary(max_size=200))
+@example(b"")
+@example(b"\xc1")
+@example(msgspec.msgpack.encode([1, 2, 3]))
+@example(msgspec.msgpack.encode(["1"] + [b""] * 11))
+@example(msgspec.msgpack.encode({"version": 1}))
+@example(b"\x9c\x01\xa1\xff")
+def test_any_bytes_are_a_frame_or_refused(data: bytes) -> None:
+    """No other exception, whatever arrives."""
+    assert reason_for(data) in (None, "not_a_frame")
+
+
+@given(at=st.integers(0, 300), value=st.integers(0, 255), cut=st.integers(0, 300))
+def test_a_damaged_frame_is_a_frame_or_refused(at: int, value: int, cut: int) -> None:
+    """A byte changed anywhere, an end cut off."""
+    data = bytearray(frame_of([spot(number) for number in range(1, 6)]))
+    data[at % len(data)] = value
+    for damaged in (bytes(data), bytes(data[: cut % len(data)])):
+        assert reason_for(damaged) in (None, "not_a_frame")
+
+
+def test_no_frame_begins_like_json() -> None:
+    """The worker tells the two apart by the first byte."""
+    assert frame_of([spot()])[:1] not in (b"{", b"[", b'"', b" ", b"\n")

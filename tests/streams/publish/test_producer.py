@@ -1,0 +1,205 @@
+"""What the producer publishes, what it refuses, and when it is ready."""
+
+import asyncio
+import logging
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.errors import Fatal
+from streams.kafka.partitioning import partition_of
+from streams.local.embedded import EmbeddedBroker
+from streams.model import deadletters
+from streams.model.frames import decode_frame
+from streams.model.trade import Reject
+from streams.publish import publisher
+from streams.publish.producer import Producer, produce
+from streams.topics import DEAD_LETTERS, TRADES
+from streams.venues.recording.source import RecordingSource
+from tests.streams.publish.feeds import NOON_US, SYMBOLS, Feed, consume, feed_of, frames, frozen, settings_for, trade
+from tests.waiting import until
+
+
+class TestPublication:
+    """What arrives on the topics."""
+
+    async def test_frames_of_each_market_arrive_in_order(self, fresh_broker: EmbeddedBroker) -> None:
+        """A message is one market's frame, keyed by the symbol and in its partition."""
+        batches = [[trade(3 * step + at, symbol) for at, symbol in enumerate(SYMBOLS)] for step in range(50)]
+        settings = settings_for(fresh_broker.address, frame_max_trades=7)
+        summary = await produce(settings, [feed_of(*batches)], stop=asyncio.Event())
+        assert (summary.trades, summary.frames, summary.rejects) == (150, 24, 0)
+        seen: dict[str, list[int]] = {symbol: [] for symbol in SYMBOLS}
+        for message in await consume(fresh_broker.address, TRADES, 24):
+            frame = decode_frame(message.value or b"")
+            assert message.key == frame.symbol.encode()
+            assert message.partition == partition_of(frame.symbol, 4)
+            assert len(frame) <= 7
+            seen[frame.symbol] += frame.trade_ids()
+        assert seen == {symbol: list(range(at, 150, 3)) for at, symbol in enumerate(SYMBOLS)}
+
+    @pytest.mark.parametrize(("max_trades", "count"), [(1, 30), (7, 5), (500, 1)])
+    async def test_frames_hold_as_many_trades_as_asked_for(
+        self, fresh_broker: EmbeddedBroker, max_trades: int, count: int
+    ) -> None:
+        """One trade a frame really is one."""
+        settings = settings_for(fresh_broker.address, frame_max_trades=max_trades)
+        summary = await produce(settings, [feed_of([trade(at) for at in range(30)])], stop=asyncio.Event())
+        assert summary.frames == count
+        sizes = [len(frame) for frame in await frames(fresh_broker.address, count)]
+        assert sizes[:-1] == [max_trades] * (count - 1)
+        assert sum(sizes) == 30
+
+    async def test_a_frame_waits_for_company_as_long_as_set(self, fresh_broker: EmbeddedBroker) -> None:
+        """A lone trade goes out after FRAME_LINGER_MS; trades that come meanwhile share its frame."""
+        feed = Feed()
+        stop = asyncio.Event()
+        producer = Producer(settings_for(fresh_broker.address, frame_linger_ms=300), [feed])
+        running = asyncio.create_task(producer.run(stop))
+        began = time.monotonic()
+        feed.give([trade(1)])
+        feed.give([trade(2)])
+        await until(lambda: producer.facts().details["published_frames"])
+        assert time.monotonic() - began >= 0.3
+        assert producer.facts().details["published_trades"] == 2
+        stop.set()
+        await running
+
+    async def test_the_message_is_stamped_with_the_receipt_time(self, fresh_broker: EmbeddedBroker) -> None:
+        """Frame and Kafka's timestamp say when the trade came; an old receipt only in the frame, see retention."""
+        now_us = time.time_ns() // 1000
+        feed = Feed()
+        feed.give([trade(1)], received_us=now_us - 2_000_000)
+        feed.give([trade(2, "ETH/USD")], received_us=NOON_US)
+        feed.end()
+        await produce(settings_for(fresh_broker.address), [feed], stop=asyncio.Event())
+        stamps = {
+            decode_frame(message.value or b"").received_us: message.timestamp
+            for message in await consume(fresh_broker.address, TRADES, 2)
+        }
+        assert stamps[now_us - 2_000_000] == (now_us - 2_000_000) // 1000
+        assert stamps[NOON_US] >= now_us // 1000
+
+    async def test_a_recording_arrives_whole_and_ends_the_producer(
+        self, fresh_broker: EmbeddedBroker, tmp_path: Path
+    ) -> None:
+        """All rows of a file, in order, acknowledged when it returns."""
+        path = tmp_path / "XBTUSD.csv"
+        path.write_text("".join(f"{1_700_000_000 + at // 9},100.5,0.25\n" for at in range(20_000)))
+        summary = await produce(settings_for(fresh_broker.address), [RecordingSource(path)], stop=asyncio.Event())
+        assert summary.trades == 20_000
+        ids = [one for frame in await frames(fresh_broker.address, summary.frames) for one in frame.trade_ids()]
+        assert ids == list(range(1, 20_001))
+
+
+class TestRefused:
+    """What cannot be used goes to the dead letters, and nothing else does."""
+
+    async def test_rejects_of_a_source_are_kept_with_their_bytes(self, fresh_broker: EmbeddedBroker) -> None:
+        """The letter says why, from where, and holds the record as it came."""
+        feed = Feed()
+        feed.give([trade(1)], [Reject("bad_price", "price is NaN", b"1,NaN,1", "test", "BTC/USD")])
+        feed.end()
+        summary = await produce(settings_for(fresh_broker.address), [feed], stop=asyncio.Event())
+        assert (summary.trades, summary.rejects) == (1, 1)
+        (message,) = await consume(fresh_broker.address, DEAD_LETTERS, 1)
+        letter = deadletters.decode(message.value or b"")
+        assert message.key == b"bad_price"
+        assert (letter.reason, letter.detail, letter.payload) == ("bad_price", "price is NaN", b"1,NaN,1")
+        assert (letter.origin, letter.venue, letter.symbol) == ("producer", "test", "BTC/USD")
+        assert letter.refused_us > NOON_US
+
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"price": Decimal("1e30")}, "magnitude"),
+            ({"price": Decimal("1e8"), "quantity": Decimal("1e12")}, "magnitude"),
+            ({"quantity": Decimal("NaN")}, "bad_quantity"),
+            ({"time_us": 5}, "bad_time"),
+        ],
+    )
+    async def test_a_trade_that_no_market_makes_costs_only_itself(
+        self, fresh_broker: EmbeddedBroker, changes: dict[str, Any], reason: str
+    ) -> None:
+        """The other trades of its frame are published."""
+        trades = [trade(1), trade(2, **changes), trade(3)]
+        summary = await produce(settings_for(fresh_broker.address), [feed_of(trades)], stop=asyncio.Event())
+        assert (summary.trades, summary.rejects) == (2, 1)
+        (frame,) = await frames(fresh_broker.address, 1)
+        assert frame.trade_ids() == [1, 3]
+        (message,) = await consume(fresh_broker.address, DEAD_LETTERS, 1)
+        letter = deadletters.decode(message.value or b"")
+        assert letter.reason == reason
+        assert b'"trade_id":"2"' in letter.payload
+
+    async def test_a_huge_record_is_cut_and_that_is_said(self, fresh_broker: EmbeddedBroker) -> None:
+        """A dead letter fits into a message, or it would stop the producer for ever."""
+        feed = Feed()
+        feed.give([], [Reject("not_json", "no object", b"x" * 3_000_000)])
+        feed.end()
+        await produce(settings_for(fresh_broker.address), [feed], stop=asyncio.Event())
+        (message,) = await consume(fresh_broker.address, DEAD_LETTERS, 1)
+        letter = deadletters.decode(message.value or b"")
+        assert len(letter.payload) == 262_144
+        assert "of 3000000 bytes" in letter.detail
+
+    async def test_each_kind_is_logged_once(
+        self, fresh_broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A thousand bad rows are one line and a count."""
+        feed = Feed()
+        feed.give([], [Reject("bad_price", "price is NaN", b"x")] * 1000)
+        feed.end()
+        summary = await produce(settings_for(fresh_broker.address), [feed], stop=asyncio.Event())
+        assert summary.rejects == 1000
+        assert sum("refused a record" in line for line in caplog.messages) == 1
+
+
+class TestHealth:
+    """Readiness is the truth."""
+
+    async def test_ready_needs_a_broker_and_a_connected_source(self, fresh_broker: EmbeddedBroker) -> None:
+        """With a socket closed or a broker gone the producer does not do its work."""
+        feed = Feed()
+        feed.connected = False
+        stop = asyncio.Event()
+        producer = Producer(settings_for(fresh_broker.address), [feed])
+        assert not producer.facts().ready
+        running = asyncio.create_task(producer.run(stop))
+        await until(lambda: producer.facts().details["broker_available"])
+        assert not producer.facts().ready
+        feed.connected = True
+        assert producer.facts().ready
+        stop.set()
+        await running
+
+    async def test_a_broker_that_stops_answering_is_noticed_and_said_once(
+        self, fresh_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Not ready while it is frozen, ready again after; one line each way."""
+        monkeypatch.setattr(publisher, "SLOW_SECONDS", 0.1)
+        caplog.set_level(logging.INFO, "streams")
+        feed = Feed()
+        stop = asyncio.Event()
+        producer = Producer(settings_for(fresh_broker.address), [feed])
+        running = asyncio.create_task(producer.run(stop))
+        await until(lambda: producer.facts().ready)
+        with frozen(fresh_broker):
+            feed.give([trade(1)])
+            await until(lambda: not producer.facts().ready)
+        await until(lambda: producer.facts().ready)
+        assert producer.facts().details["published_trades"] == 1
+        stop.set()
+        await running
+        said = [line for line in caplog.messages if "the broker" in line]
+        assert len(said) == 2
+        assert "does not take messages" in said[0]
+        assert "takes messages again" in said[1]
+
+    async def test_a_topic_of_another_shape_stops_the_start(self, fresh_broker: EmbeddedBroker) -> None:
+        """Producers and workers would not agree on where a market is."""
+        with pytest.raises(Fatal, match="has 4 partitions, TOPIC_PARTITIONS says 3"):
+            await produce(settings_for(fresh_broker.address, topic_partitions=3), [Feed()], stop=asyncio.Event())

@@ -1,0 +1,77 @@
+"""The web view's shortcut to a market's windows gives what the windows themselves give."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.model.trade import Kind, Side
+from tables.market.identities import add_id
+from tables.market.rolling import SPARK_STEP, Rolling
+from tables.market.state import Market, Span
+
+WINDOWS = (1, 10, 32, 64, 300)
+SPAN = Span(window=64, retention=400)
+
+# Ids per trade, time moves forward in steps of every length and now and then back.
+steps = st.lists(
+    st.tuples(
+        st.integers(-90, 120) | st.integers(0, 3),
+        st.sampled_from([Side.UNKNOWN, Side.BUY, Side.SELL]),
+        st.sampled_from([Kind.FILL, Kind.FILL, Kind.LIQUIDATION, Kind.BLOCK]),
+        st.integers(1, 10**6).map(lambda ticks: ticks / 100),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=80,
+)
+
+
+def count(market: Market, number: int, trade_id: int, side: Side, kind: Kind, price: float) -> None:
+    """Count one trade of 1 unit into a pane, as the monitor does."""
+    pane = market.open_pane(number)
+    if pane is None:
+        return
+    notional = round(price * 1e6)
+    add_id(pane.ids, trade_id)
+    if kind in (Kind.FILL, Kind.LIQUIDATION):
+        is_liquidation = kind == Kind.LIQUIDATION
+        pane.add_trade(trade_id, number * 1_000_000, price, notional, 0, 1, 0, side, is_liquidation)
+        market.counted(number, pane, notional, notional if is_liquidation else 0)
+
+
+@given(steps)
+@settings(max_examples=150, deadline=None)
+def test_windows_are_equal_in_every_bit(trades: list[tuple[int, Side, Kind, float, bool]]) -> None:
+    """Whenever one looks, however late trades came: the same figures as summing every pane of each window."""
+    market = Market("venue", "BTC/USD", SPAN)
+    count(market, 1000, 1, Side.BUY, Kind.FILL, 100.0)
+    rolling = Rolling(market, WINDOWS)
+    number = 1000
+    for trade_id, (step, side, kind, price, look) in enumerate(trades, start=2):
+        number = max(0, number + step)
+        count(market, number, trade_id, side, kind, price)
+        if look:
+            assert rolling.figures() == [market.figures(market.watermark, window) for window in WINDOWS]
+    assert rolling.figures() == [market.figures(market.watermark, window) for window in WINDOWS]
+
+
+def test_version_rises_with_each_change() -> None:
+    """Who remembers the version knows whether anything has changed."""
+    market = Market("venue", "BTC/USD", SPAN)
+    count(market, 1000, 1, Side.BUY, Kind.FILL, 100.0)
+    rolling = Rolling(market, WINDOWS)
+    assert rolling.poll()
+    assert not rolling.poll()
+    before = rolling.version
+    count(market, 999, 2, Side.BUY, Kind.FILL, 101.0)
+    assert rolling.poll()
+    assert rolling.version == before + 1
+
+
+def test_sparkline_has_the_last_price_of_each_step() -> None:
+    """One point a step of panes, none where nothing traded, from the first price on."""
+    market = Market("venue", "BTC/USD", SPAN)
+    for number, price in ((960, 10.0), (963, 11.0), (968, 12.0), (984, 13.0), (1000, 14.0)):
+        count(market, number, number, Side.BUY, Kind.FILL, price)
+    end, points = Rolling(market, WINDOWS).spark()
+    assert end == 1000 // SPARK_STEP * SPARK_STEP
+    assert points == [11.0, 12.0, None, 13.0, None]

@@ -1,0 +1,325 @@
+"""A market's state against a naive model: running sums, eviction, restores, flushes of which only a part arrived."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tables.market.chunks import CHUNK_PANES, Chunk, Head, decode_chunk, decode_head, encode
+from tables.market.episodes import Mark
+from tables.market.identities import add_id
+from tables.market.state import Market, Span
+
+SPAN = Span(window=20, retention=80, slack=50)
+START = 1000
+
+# (how far from the newest pane, notional, whether a liquidation): mostly on, sometimes back, sometimes far ahead.
+MOVES = st.lists(
+    st.tuples(
+        st.integers(-3, 3) | st.integers(-100, 10) | st.integers(0, 400),
+        st.integers(1, 1000),
+        st.booleans(),
+    ),
+    max_size=40,
+)
+Move = tuple[int, int, bool]
+
+
+def a_market() -> Market:
+    """Return an empty market."""
+    return Market("v", "S", SPAN)
+
+
+def add(market: Market, number: int, trade_id: int, notional: int, *, liquidation: bool = False) -> bool:
+    """Count a trade, as the evaluator does; return whether its pane is kept."""
+    pane = market.open_pane(number)
+    if pane is None:
+        return False
+    if add_id(pane.ids, trade_id):
+        pane.add_trade(trade_id, number * 10**6, 1.0, notional, 0, 1, 0, 2, liquidation)
+        market.counted(number, pane, notional, notional if liquidation else 0)
+    else:
+        market.counted(number, pane, 0, 0)
+    market.offset += 1
+    return True
+
+
+class Model:
+    """A list of trades, and sums taken over it."""
+
+    def __init__(self) -> None:
+        self.trades: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self.watermark = -1
+
+    def add(self, number: int, notional: int, *, liquidation: bool) -> bool:
+        if number <= self.watermark - SPAN.retention:
+            return False
+        self.watermark = max(self.watermark, number)
+        self.trades[number].append((notional, notional if liquidation else 0))
+        return True
+
+    def window(self, last: int, length: int = SPAN.window) -> tuple[int, int]:
+        rows = [row for number in range(last - length + 1, last + 1) for row in self.trades.get(number, [])]
+        return sum(row[0] for row in rows), sum(row[1] for row in rows)
+
+    def kept(self) -> list[int]:
+        return sorted(number for number in self.trades if number > self.watermark - SPAN.retention)
+
+
+def numbers_of(moves: Iterable[Move]) -> list[tuple[int, int, bool]]:
+    """Return the moves with the panes they lead to."""
+    newest = START
+    found = []
+    for step, notional, liquidation in moves:
+        number = newest + step
+        newest = max(newest, number)
+        found.append((number, notional, liquidation))
+    return found
+
+
+def assert_as(model: Model, market: Market) -> None:
+    """All that can be asked of a market is what the model says."""
+    assert market.watermark == model.watermark
+    assert (market.volume, market.liquidated) == model.window(model.watermark)
+    kept = model.kept()
+    found = dict(market.panes(market.oldest, market.watermark))
+    assert list(found) == kept
+    for number, pane in found.items():
+        assert (pane.notional, pane.liquidated) == model.window(number, 1)
+        assert pane.count == len(model.trades[number])
+    judged = [number for number in kept if number >= market.oldest + SPAN.window - 1]
+    if judged:
+        assert list(market.sums(judged[0], judged[-1])) == [(number, *model.window(number)) for number in judged]
+        middle = judged[len(judged) // 2]
+        assert list(market.sums(middle, middle)) == [(middle, *model.window(middle))]
+    for length in (1, SPAN.window, SPAN.retention):
+        assert (
+            market.figures(model.watermark, length).total_volume_micro_usd == model.window(model.watermark, length)[0]
+        )
+
+
+@given(MOVES)
+def test_sums_panes_and_windows_are_the_models(moves: list[Move]) -> None:
+    """After every trade, whatever the order; a trade too old for its pane is told."""
+    market, model = a_market(), Model()
+    for trade_id, (number, notional, liquidation) in enumerate(numbers_of(moves)):
+        kept = model.add(number, notional, liquidation=liquidation)
+        assert add(market, number, trade_id, notional, liquidation=liquidation) == kept
+        assert_as(model, market)
+
+
+class Table:
+    """The stored ring: what a partial flush leaves is any part of what it would have written."""
+
+    def __init__(self) -> None:
+        self.items: dict[int | str, bytes] = {}
+
+    def flush(self, market: Market, keep: Iterable[bool] | None = None) -> None:
+        head, chunks = market.take_dirty()
+        writes: list[tuple[int | str, bytes]] = [(chunk.number % SPAN.slots, encode(chunk)) for chunk in chunks]
+        writes.append(("head", encode(head)))
+        self.items.update(write for write, kept in zip(writes, keep or [True] * len(writes), strict=False) if kept)
+        if keep is None:
+            market.flushed_watermark = market.watermark
+
+    def load(self) -> Market:
+        market = a_market()
+        head = decode_head(b"", self.items["head"]) if "head" in self.items else None
+        market.restore(head, [decode_chunk(b"", value) for slot, value in self.items.items() if slot != "head"])
+        return market
+
+
+@given(MOVES, st.sets(st.integers(0, 39)))
+def test_a_restored_market_is_the_one_that_was_stored(moves: list[Move], flushes: set[int]) -> None:
+    """However the changes were spread over flushes; and it goes on as the other would have."""
+    market, model, table = a_market(), Model(), Table()
+    for trade_id, (number, notional, liquidation) in enumerate(numbers_of(moves)):
+        model.add(number, notional, liquidation=liquidation)
+        add(market, number, trade_id, notional, liquidation=liquidation)
+        if trade_id in flushes or market.must_flush():
+            table.flush(market)
+            market = table.load()
+            assert_as(model, market)
+    assert_as(model, market)
+
+
+@given(MOVES, st.integers(0, 40), st.lists(st.booleans(), max_size=12))
+def test_after_a_flush_cut_short_a_replay_ends_the_same(moves: list[Move], flushed: int, keep: list[bool]) -> None:
+    """The last whole flush, any part of the next, and the trades since the first once more."""
+    steps = numbers_of(moves)
+    market, model, table = a_market(), Model(), Table()
+    safe = 0
+    for trade_id, (number, notional, liquidation) in enumerate(steps):
+        model.add(number, notional, liquidation=liquidation)
+        add(market, number, trade_id, notional, liquidation=liquidation)
+        if trade_id == flushed or market.must_flush():
+            table.flush(market)
+            safe = trade_id + 1
+    table.flush(market, keep)
+    again = table.load()
+    for trade_id, (number, notional, liquidation) in list(enumerate(steps))[safe:]:
+        add(again, number, trade_id, notional, liquidation=liquidation)
+    if steps:
+        assert_as(model, again)
+
+
+@given(MOVES)
+def test_counting_everything_twice_changes_nothing(moves: list[Move]) -> None:
+    """The ids are in the panes: what is still kept is counted once."""
+    market, model = a_market(), Model()
+    steps = numbers_of(moves)
+    for trade_id, (number, notional, liquidation) in enumerate(steps):
+        model.add(number, notional, liquidation=liquidation)
+        add(market, number, trade_id, notional, liquidation=liquidation)
+    for trade_id, (number, notional, liquidation) in enumerate(steps):
+        add(market, number, trade_id, notional, liquidation=liquidation)
+    late = {trade_id for trade_id, (number, _, _) in enumerate(steps) if number not in model.kept()}
+    if not late:
+        assert_as(model, market)
+
+
+def test_the_edges_of_what_is_kept() -> None:
+    """The oldest pane kept counts, the one before it is late; the window loses a pane when the next begins."""
+    market = a_market()
+    add(market, START, 1, 5)
+    assert add(market, START - SPAN.retention + 1, 2, 7)
+    assert not add(market, START - SPAN.retention, 3, 7)
+    add(market, START + SPAN.window - 1, 4, 11)
+    assert market.volume == 16
+    add(market, START + SPAN.window, 5, 13)
+    assert market.volume == 24
+
+
+def test_what_has_left_is_forgotten() -> None:
+    """Memory holds what is kept and at most a chunk more, however long a market trades."""
+    market = a_market()
+    for number in range(START, START + 2000):
+        add(market, number, number, 1)
+    assert len(market.chunks) <= SPAN.retention // CHUNK_PANES + 2
+    assert market.pane(START) is None
+    assert len(market._numbers) <= SPAN.retention + CHUNK_PANES
+
+
+@given(MOVES)
+def test_the_ring_never_grows_and_never_mixes(moves: list[Move]) -> None:
+    """A market has no more keys than slots, and no two kept chunks share one."""
+    market, table = a_market(), Table()
+    for trade_id, (number, notional, _) in enumerate(numbers_of(moves)):
+        add(market, number, trade_id, notional)
+        kept = [chunk for chunk in market.chunks if chunk >= market.oldest // CHUNK_PANES]
+        assert len({chunk % SPAN.slots for chunk in kept}) == len(kept)
+        table.flush(market)
+        assert len(table.items) <= SPAN.slots + 1
+        written = {decode_chunk(b"", value).number for slot, value in table.items.items() if slot != "head"}
+        assert {chunk for chunk in kept if any(market.chunks[chunk].panes)} <= written
+
+
+@pytest.mark.parametrize(("window", "retention", "slack"), [(1, 1, 0), (300, 4200, 3600), (86_400, 90_000, 3600)])
+def test_the_ring_has_room_for_what_is_kept_and_the_slack(window: int, retention: int, slack: int) -> None:
+    """Wherever the panes begin in their chunks."""
+    span = Span(window, retention, slack)
+    for oldest in range(CHUNK_PANES):
+        newest = oldest + retention + slack - 1
+        assert newest // CHUNK_PANES - oldest // CHUNK_PANES + 1 <= span.slots
+
+
+def test_only_what_changed_is_written() -> None:
+    """A late trade writes its chunk, not the newest; a second flush has nothing but the head."""
+    market = a_market()
+    for number in (START, START + CHUNK_PANES, START + 2 * CHUNK_PANES):
+        add(market, number, number, 1)
+    assert len(market.take_dirty()[1]) == 3
+    add(market, START + 1, 1, 1)
+    head, chunks = market.take_dirty()
+    assert [chunk.number for chunk in chunks] == [START // CHUNK_PANES]
+    assert chunks[0].offset == head.offset == market.offset
+    assert market.take_dirty()[1] == []
+
+
+def test_what_is_flushed_in_the_middle_of_a_message_is_written_again_with_its_offset() -> None:
+    """Until then it has the offset of the message before, as a chunk without these trades has too."""
+    market = a_market()
+    add(market, START, 1, 1)
+    market.is_midway = True
+    assert [chunk.offset for chunk in market.take_dirty()[1]] == [0]
+    add(market, START + CHUNK_PANES, 2, 1)
+    market.is_midway = False
+    assert [chunk.offset for chunk in market.take_dirty()[1]] == [1, 1]
+    assert market.take_dirty()[1] == []
+
+
+def test_processing_a_trade_again_writes_its_pane_again() -> None:
+    """Local state can be ahead of the changelog: a replay must bring the changelog up to it."""
+    market = a_market()
+    add(market, START, 1, 5)
+    market.take_dirty()
+    add(market, START, 1, 5)
+    assert [chunk.number for chunk in market.take_dirty()[1]] == [START // CHUNK_PANES]
+    assert market.volume == 5
+
+
+@pytest.mark.parametrize(("ahead", "must"), [(SPAN.slack, False), (SPAN.slack + 1, True)])
+def test_event_time_may_not_run_far_past_the_last_flush(ahead: int, must: bool) -> None:
+    """Else a chunk that a replay needs could be overwritten."""
+    market = a_market()
+    add(market, START, 1, 1)
+    assert not market.must_flush()
+    add(market, START + ahead, 2, 1)
+    assert market.must_flush() is must
+
+
+def test_chunks_without_a_head_are_taken_over_by_the_next_trade() -> None:
+    """A first flush may have died before its head."""
+    first = a_market()
+    numbers = count()
+    for number in range(START, START + 10):
+        add(first, number, next(numbers), 3)
+    market = a_market()
+    market.restore(None, first.take_dirty()[1])
+    assert (market.watermark, market.volume) == (-1, 0)
+    add(market, START + 4, 99, 1)
+    assert market.volume == 5 * 3 + 1
+    add(market, START + 12, 100, 1)
+    assert market.volume == 10 * 3 + 2
+
+
+@pytest.mark.parametrize(("stored", "offset"), [("none", -1), ("an old and a new", 0), ("both", 1)])
+def test_a_flush_cut_short_behind_its_head_claims_only_what_its_chunks_contain(stored: str, offset: int) -> None:
+    """Else a replay's chunks would get the head's offset before they contain it."""
+    market = a_market()
+    add(market, START, 1, 5)
+    (old,) = [decode_chunk(b"", encode(chunk)) for chunk in market.take_dirty()[1]]
+    add(market, START, 2, 5)
+    add(market, START + CHUNK_PANES, 3, 5)
+    market.offset = 1
+    head, (one, two) = market.take_dirty()
+    again = a_market()
+    again.restore(
+        decode_head(b"", encode(head)), {"none": [], "an old and a new": [old, two], "both": [one, two]}[stored]
+    )
+    assert (again.offset, again.watermark) == (offset, START + CHUNK_PANES)
+
+
+def test_stale_chunks_of_the_ring_are_ignored() -> None:
+    """A slot that was not overwritten yet holds panes that have long left."""
+    market = a_market()
+    old = a_market()
+    add(old, START, 1, 5)
+    market.restore(Head(9, START + 10 * SPAN.retention, {}), old.take_dirty()[1])
+    assert market.chunks == {}
+    assert market.volume == 0
+
+
+def test_marks_are_stored_and_forgotten_with_their_panes() -> None:
+    """Those of the latest episode stay."""
+    market = a_market()
+    add(market, START, 1, 1)
+    market.marks = {"volume": [Mark(START - 500, 1, START - 500), Mark(START, 1, START)]}
+    head, _ = market.take_dirty()
+    assert head == Head(0, START, {"volume": [Mark(START, 1, START)]}, [START // CHUNK_PANES])
+    again = a_market()
+    again.restore(decode_head(b"", encode(head)), [Chunk(0, 0, [None] * CHUNK_PANES)])
+    assert again.marks == market.marks

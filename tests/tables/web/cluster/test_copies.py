@@ -1,0 +1,205 @@
+"""Copies in Redis stand in for workers that do not answer, and nothing that is in there breaks the view."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+import redis
+
+from agents.rules.book import make_rule
+from streams import keys
+from streams.errors import Outage
+from streams.redis_link import RedisLink
+from streams.settings import load_settings
+from tables import live
+from tables.live import LiveWindows, live_link
+from tables.web.api.rows import COLUMNS, Mark, MarketRow, figure_values
+from tables.web.cluster.copies import MARKETS_A_CALL, Copies, Copy
+from tables.web.stream.board import Board, Key
+from tests.faults.proxy import Proxy
+from tests.tables.test_live import NOON, PATIENT_SECONDS, WINDOWS, Markets
+
+RULE = make_rule("volume", 1000.0, (1, 2, 5, 10))
+
+
+class Worker(Markets):
+    """Markets with the rule that judges them."""
+
+    def rule(self, _: str) -> object:
+        """Return the rule of every market."""
+        return RULE
+
+    def judged(self, _: object, windows: list[list[float]]) -> float:
+        """Return the volume of the longer window."""
+        return windows[1][COLUMNS.index("total_volume_usd")]
+
+
+@pytest.fixture
+def worker() -> Worker:
+    """Give the markets of a worker that writes them, and is then asked for no more."""
+    return Worker()
+
+
+@pytest.fixture
+async def link(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RedisLink]:
+    """Give a link to the Redis."""
+    monkeypatch.setattr(live, "DEADLINE_SECONDS", PATIENT_SECONDS)
+    link = live_link(load_settings(redis_url=redis_url))
+    assert link is not None
+    await link.open(wait_seconds=PATIENT_SECONDS)
+    yield link
+    await link.close()
+
+
+@pytest.fixture
+async def copies(link: RedisLink, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Copies]:
+    """Give the reader, beside a writer that writes every 10 ms."""
+    monkeypatch.setattr(live, "WRITE_SECONDS", 0.01)
+    writer = LiveWindows(link, worker)  # type: ignore[arg-type]
+    await writer.start()
+    yield Copies(link, worker)  # type: ignore[arg-type]
+    await writer.stop()
+
+
+async def read(copies: Copies, partition: int = 0) -> dict[str, Copy]:
+    """Return the copies of a partition by symbol."""
+    return {copy.symbol: copy async for some in copies.read(partition) for copy in some}
+
+
+async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: Worker) -> None:
+    """Every figure in every bit, the latest alert, and where it comes from with its age."""
+    mark = worker.marks["BTC/USD"] = Mark("volume", NOON + 5, "HIGH", NOON, True)
+    for second, price in enumerate((100.1, 99.7, 103.3)):
+        market = worker.trade("BTC/USD", second * 50, price, partition=2)
+    await written(copies, worker)
+    found = await read(copies, 2)
+    copy = found["BTC/USD"]
+    for row, seconds in zip(copies.window_rows(copy), WINDOWS, strict=True):
+        figures = dict(zip(COLUMNS, figure_values(market.figures(market.watermark, seconds)), strict=True))
+        assert {name: getattr(row, name) for name in COLUMNS} == figures
+        assert (row.window_start, row.window_end) == (NOON + 101 - seconds, NOON + 101)
+        assert (row.source, row.owner, row.partition) == ("redis", Markets.here, 2)
+        assert row.copy_age_seconds is not None
+        assert 0 <= row.copy_age_seconds < 30
+        assert row.age_seconds is not None
+    whole = copies.market_row(copy)
+    assert (whole.offset, whole.pane, whole.mark, whole.copied) == (3, NOON + 100, mark, copy.updated_at)
+    assert whole.amount_usd == market.figures(market.watermark, 300).total_volume_micro_usd / 1e6
+    assert await read(copies, 0) == {}
+
+
+async def written(copies: Copies, worker: Worker) -> None:
+    """Wait until Redis has every market of the worker as it is now."""
+    rollings = worker.rollings()
+    async with asyncio.timeout(20):
+        while True:
+            found: dict[str, Copy] = {}
+            for partition in {partition for partition, _ in rollings}:
+                found |= await read(copies, partition)
+            if {one.market.symbol: one.market.offset for _, one in rollings} == {
+                symbol: copy.offset for symbol, copy in found.items()
+            }:
+                return
+            await asyncio.sleep(0.005)
+
+
+async def test_there_may_be_many(copies: Copies, worker: Worker) -> None:
+    """More than one call carries: each market comes once."""
+    for number in range(3 * MARKETS_A_CALL + 1):
+        worker.trade(f"S{number}/USD")
+    await written(copies, worker)
+    assert len([copy async for some in copies.read(0) for copy in some]) == 3 * MARKETS_A_CALL + 1
+
+
+async def test_what_expired_is_not_there(copies: Copies, worker: Worker, redis_url: str) -> None:
+    """A hash that is gone is no market, and its key leaves the list with a later writing."""
+    server = redis.Redis.from_url(redis_url)
+    gone = keys.window("kraken_spot", "GONE/USD")
+    server.zadd(keys.windows_of(0), {gone: 1.0})
+    assert await read(copies) == {}
+    worker.trade("BTC/USD")
+    await written(copies, worker)
+    assert server.zrange(keys.windows_of(0), 0, -1) == [keys.window("kraken_spot", "BTC/USD").encode()]
+    assert 50 < server.ttl(keys.windows_of(0)) <= 60
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("offset", "x"), ("300.vwap", "nan"), ("300.vwap", "inf"), ("300.count", "1.5"), ("60.high", ""), ("symbol", None),
+     ("300.low", None), ("partition", "1"), ("alert_pane", "x"), ("updated_at", b"\xff\xfe")],
+)  # fmt: skip
+async def test_what_makes_no_sense_is_left_out(
+    copies: Copies, worker: Worker, redis_url: str, field: str, value: str | None
+) -> None:
+    """Whoever wrote it: the other markets are read."""
+    worker.trade("BTC/USD")
+    worker.trade("ETH/USD")
+    await written(copies, worker)
+    server = redis.Redis.from_url(redis_url)
+    if value is None:
+        server.hdel(keys.window("kraken_spot", "BTC/USD"), field)
+    else:
+        server.hset(keys.window("kraken_spot", "BTC/USD"), field, value)
+    assert list(await read(copies)) == ["ETH/USD"]
+
+
+async def test_a_redis_that_hangs_is_given_up_at_once(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline once; after that nobody waits until it answers again."""
+    # Long enough for the answer before it hangs, on a busy machine too.
+    monkeypatch.setattr(live, "DEADLINE_SECONDS", 1)
+    async with Proxy(urlsplit(redis_url).port or 0) as network:
+        link = live_link(load_settings(redis_url=f"redis://{network.address}/0"))
+        assert link is not None
+        await link.open(wait_seconds=PATIENT_SECONDS)
+        copies = Copies(link, Worker())  # type: ignore[arg-type]
+        assert await read(copies) == {}
+        network.hold()
+        with pytest.raises(Outage):
+            await read(copies)
+        assert not copies.available
+        await link.close()
+
+
+async def test_without_redis_there_are_none() -> None:
+    """Nothing is read, and it is known that nothing could be."""
+    copies = Copies(None, Worker())  # type: ignore[arg-type]
+    assert not copies.is_configured
+    assert await read(copies) == {}
+
+
+class TestOnTheBoard:
+    """What a copy may replace."""
+
+    def row(self, offset: int, copied: float | None, owner: str = "http://a") -> MarketRow:
+        return MarketRow("venue", "A", owner, 0, offset, None, 0, "volume", 1.0, 0.5, None, [], copied)
+
+    def shown(self, board: Board) -> tuple[int, float | None]:
+        board.publish()
+        data = next(part for part in board.since(-1).split(b"\n") if part.startswith(b"data: "))
+        (row,) = json.loads(data.removeprefix(b"data: "))
+        return row["offset"], row["copied"]
+
+    def test_it_fills_a_gap_and_follows_later_copies(self) -> None:
+        """A later copy of the same state says that its owner lived longer."""
+        board = Board()
+        board.put_copy(self.row(5, 100.0))
+        assert self.shown(board) == (5, 100.0)
+        board.put_copy(self.row(5, 120.0))
+        assert self.shown(board) == (5, 120.0)
+        board.put_copy(self.row(4, 130.0))
+        assert self.shown(board) == (5, 120.0)
+
+    def test_a_workers_word_counts_more(self) -> None:
+        """What a worker said stays until a copy knows more; what a worker says replaces any copy."""
+        board = Board()
+        board.put_row(self.row(5, None))
+        board.put_copy(self.row(5, 100.0))
+        assert self.shown(board) == (5, None)
+        board.put_copy(self.row(6, 100.0))
+        assert self.shown(board) == (6, 100.0)
+        raw = msgspec.json.encode(self.row(5, None, "http://b"))
+        board.put_peer_row(msgspec.json.decode(raw, type=Key), raw, lambda url: url == "http://b")
+        assert self.shown(board) == (5, None)

@@ -1,0 +1,303 @@
+"""The stream under readers that are slow or gone, and under parts that fail."""
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import BaseTestServer, TestServer
+
+from agents.alerts.history import AlertRow
+from streams.settings import load_settings
+from tables.market.rolling import Rolling
+from tables.market.state import Market, Span
+from tables.web.api.rows import MarketRow, Spark
+from tables.web.cluster.copies import Copies
+from tables.web.cluster.workers import versions
+from tables.web.stream import handler as stream_module
+from tables.web.stream import hub as hub_module
+from tables.web.stream.handler import Stream
+from tables.web.stream.hub import Hub
+from tables.web.stream.peers import read_events
+from tests.waiting import until
+
+HERE = "http://127.0.0.1:6066"
+MARKETS = 300
+
+
+class Local:
+    """The markets of a worker, large ones, as LocalMarkets gives them; ``fails`` makes the next look fail."""
+
+    here = HERE
+    windows = (300,)
+    rule_window = 300
+    pane_seconds = 1
+    partition_count = 1
+    lacking = ""
+
+    def __init__(self) -> None:
+        self.fails = 0
+        self._rollings = [(0, Rolling(Market("venue", f"M{n}", Span(300, 900)), [300])) for n in range(MARKETS)]
+
+    async def load(self) -> None:
+        if self.fails:
+            self.fails -= 1
+            raise RuntimeError("the store is closed")
+
+    def rollings(self) -> list[tuple[int, Rolling]]:
+        return self._rollings
+
+    def touch(self) -> None:
+        """Change every market."""
+        for _, rolling in self._rollings:
+            rolling.market.stale.add(0)
+
+    def change(self, times: int) -> None:
+        """Change every market so many times, unseen."""
+        for _, rolling in self._rollings:
+            for _ in range(times):
+                rolling.market.stale.add(0)
+                rolling.poll()
+
+    def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
+        windows = [[float(rolling.version)] * 400]
+        return MarketRow("venue", rolling.market.symbol, HERE, partition, 0, None, 0, "volume", 1.0, 0.5, None, windows)
+
+    def spark(self, rolling: Rolling) -> Spark:
+        return Spark("venue", rolling.market.symbol, 0, 8, [])
+
+    def forget(self) -> None:
+        """Keep what there is."""
+
+
+class Alert(msgspec.Struct):
+    """As much of an alert's row as the view looks at."""
+
+    rule: str
+    venue: str
+    symbol: str
+    pane: int
+    alert_severity: str
+    revision: int
+    delivery: str
+
+
+ALERT = Alert("volume", "venue", "M1", 1000, "LOW", 1, "sent")
+
+
+class History:
+    """No alerts; ``fails`` makes the next question fail in a way that nobody expects."""
+
+    row_type = AlertRow
+
+    def __init__(self) -> None:
+        self.fails = 0
+        self.asked = 0
+        self.hangs = False
+        self.is_ending = False
+        self.alerts: list[Any] = []
+
+    async def latest(self, _: int) -> list[Any]:
+        self.asked += 1
+        while self.hangs:
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                # As a connection does that is given back while a question is open.
+                self.is_ending = True
+                await asyncio.sleep(0.3)
+        if self.fails:
+            self.fails -= 1
+            raise ValueError("a column is missing")
+        return self.alerts
+
+    async def changed_since(self, _: datetime) -> list[Any]:
+        return await self.latest(0)
+
+
+@pytest.fixture
+def local() -> Local:
+    """Give the markets."""
+    return Local()
+
+
+@pytest.fixture
+def history() -> History:
+    """Give the alerts."""
+    return History()
+
+
+@pytest.fixture
+async def hub(local: Local, history: History, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
+    """Give a hub that is quick to look."""
+    monkeypatch.setattr(hub_module, "SLOWEST_SECONDS", 0.05)
+    cluster = SimpleNamespace(here=HERE, partitions=lambda: {HERE: [0]}, peers=list)
+    hub = Hub(SimpleNamespace(rebalancing=False), local, cluster, Copies(None, local), history)  # type: ignore[arg-type]
+    yield hub
+    await hub.stop()
+
+
+@pytest.fixture
+async def server(hub: Hub, local: Local) -> AsyncIterator[BaseTestServer]:
+    """Give a server of the stream."""
+    app = web.Application()
+    app.router.add_get("/api/stream", Stream(hub, local, load_settings()).handle, allow_head=False)  # type: ignore[arg-type]
+    async with TestServer(app) as server:
+        yield server
+
+
+async def version_seen(server: BaseTestServer, local: Local) -> int:
+    """Return the newest version of a market that a new reader gets."""
+    versions: list[int] = []
+
+    async def take(name: str, data: bytes) -> None:
+        if name == "rows":
+            versions.extend(int(row["windows"][0][0]) for row in json.loads(data))
+            raise ConnectionResetError
+
+    async with asyncio.timeout(10), ClientSession() as session, session.get(server.make_url("/api/stream")) as response:
+        local.touch()
+        with suppress(ConnectionResetError):
+            await read_events(response.content, take)
+    return max(versions)
+
+
+async def test_open_pages_go_on_when_a_look_fails(
+    server: BaseTestServer, local: Local, hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a look at the markets raises is logged, and the next one brings the same readers up to date."""
+    async with ClientSession() as session, session.get(server.make_url("/api/stream")):
+        await until(lambda: len(hub.board) == MARKETS)
+        before = hub.board.revision
+        local.fails = 1
+        await until(lambda: not local.fails)
+        local.touch()
+        await until(lambda: hub.board.revision > before)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "the store is closed" in caplog.text
+
+
+async def test_alerts_go_on_when_reading_them_fails(server: BaseTestServer, history: History) -> None:
+    """An error that is no outage is no reason to stop asking."""
+    history.fails = 1
+    async with ClientSession() as session, session.get(server.make_url("/api/stream")):
+        await until(lambda: history.asked >= 2)
+
+
+async def test_an_alert_does_not_wait_for_rows(
+    server: BaseTestServer, history: History, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However seldom rows are sent because of the many pages, an alert is sent as soon as it is read."""
+    monkeypatch.setattr(hub_module, "FASTEST_SECONDS", 60)
+    monkeypatch.setattr(hub_module, "SLOWEST_SECONDS", 60)
+    seen: list[Any] = []
+
+    async def take(name: str, data: bytes) -> None:
+        if name == "alerts":
+            seen.extend(json.loads(data))
+            raise ConnectionResetError
+
+    async with ClientSession() as session, session.get(server.make_url("/api/stream")) as response:
+        reading = asyncio.create_task(read_events(response.content, take))
+        await until(lambda: len(hub.board) == MARKETS and history.asked)
+        history.alerts = [ALERT]
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(reading, 10)
+    assert [alert["symbol"] for alert in seen] == [ALERT.symbol]
+
+
+async def test_who_comes_late_gets_no_old_rows(
+    server: BaseTestServer, local: Local, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What changed while nobody looked is in the first rows that the next reader gets."""
+    monkeypatch.setattr(hub_module, "IDLE_SECONDS", 0.1)
+    before = await version_seen(server, local)
+    await until(lambda: hub._task is not None and hub._task.done())
+    local.change(5)
+    assert await version_seen(server, local) >= before + 5
+
+
+async def test_who_comes_while_the_view_goes_to_rest_is_served(
+    server: BaseTestServer, local: Local, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ending what ran for the last reader takes a moment, in which the next one may come."""
+    monkeypatch.setattr(hub_module, "IDLE_SECONDS", 0.1)
+    history.hangs = True
+    before = await version_seen(server, local)
+    await until(lambda: history.is_ending)
+    history.hangs = False
+    local.change(5)
+    assert await version_seen(server, local) >= before + 5
+
+
+async def test_a_reader_that_takes_nothing_is_let_go(
+    server: BaseTestServer, hub: Hub, local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its buffer holds a piece of what it is to be sent, and after a while it is gone; others are served."""
+    monkeypatch.setattr(stream_module, "STALLED_SECONDS", 0.5)
+    assert server.port is not None
+    with socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect(("127.0.0.1", server.port))
+        reader.sendall(b"GET /api/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        await until(lambda: hub.pages == 1)
+        await until(lambda: len(hub.board) == MARKETS)
+        assert len(hub.board.since(-1)) > 4 * stream_module.PIECE_BYTES
+        # Sockets take some of it by themselves.
+        changes = asyncio.create_task(keep_changing(local))
+        try:
+            await until(lambda: buffered(server) > 0)
+            most = 0
+            while hub.pages:
+                most = max(most, buffered(server))
+                await asyncio.sleep(0.01)
+        finally:
+            changes.cancel()
+    assert most <= 3 * stream_module.PIECE_BYTES
+    assert await version_seen(server, local) > 0
+
+
+async def keep_changing(local: Local) -> None:
+    """Change all markets again and again."""
+    while True:
+        local.touch()
+        await asyncio.sleep(0.05)
+
+
+def buffered(server: BaseTestServer) -> int:
+    """Return the bytes that wait for readers in this process."""
+    assert server.handler is not None
+    transports = [connection.transport for connection in server.handler.connections]
+    return sum(transport.get_write_buffer_size() for transport in transports if transport is not None)
+
+
+def test_opening_a_page_reads_no_files() -> None:
+    """Every page is told the version; to look it up takes milliseconds, in which the stream stands still."""
+    assert versions() is versions()
+
+
+async def test_there_is_a_limit_for_pages_and_one_for_workers(
+    server: BaseTestServer, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One page too many gets 503; other workers are let in all the same."""
+    monkeypatch.setattr(stream_module, "MAX_WATCHERS", 2)
+    async with ClientSession() as session:
+        url = server.make_url("/api/stream")
+        first, second = await session.get(url), await session.get(url)
+        assert (first.status, second.status) == (200, 200)
+        assert (await session.get(url)).status == 503
+        async with session.get(url, params={"scope": "local"}) as worker:
+            assert worker.status == 200
+            assert (hub.pages, hub.followers) == (2, 1)
+        first.close()
+        await until(lambda: hub.pages == 1)
+        async with session.get(url) as third:
+            assert third.status == 200
