@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from faust.types import TP
 
+from streams.model.kinds import AnyMarket
 from streams.settings import SEVERITIES
 from streams.topics import TRADES
 from tables.market.rolling import SPARK_STEP, Rolling
@@ -148,7 +149,7 @@ class LocalMarkets:
     def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
         """Return a market with all its windows."""
         market = rolling.market
-        rule = self.rule(market.symbol)
+        rule = self.rule(market)
         windows = [figure_values(figures) for figures in rolling.figures()]
         return MarketRow(
             venue=market.venue,
@@ -165,9 +166,9 @@ class LocalMarkets:
             windows=windows,
         )
 
-    def rule(self, symbol: str) -> Rule:
+    def rule(self, market: AnyMarket) -> Rule:
         """Return the rule that judges a market."""
-        rule: Rule = self._app.evaluator.rules.rule_for(symbol)
+        rule: Rule = self._app.evaluator.rules.rule_for(market)
         return rule
 
     def judged(self, rule: Rule, windows: Sequence[Sequence[float]]) -> float:
@@ -177,7 +178,7 @@ class LocalMarkets:
 
     def mark(self, market: Market) -> Mark | None:
         """Return the latest alert of a market's rule, if there was one."""
-        return mark_of(market, self.rule(market.symbol).name, SEVERITIES, self._cooldown, self.pane_seconds)
+        return mark_of(market, self.rule(market).name, SEVERITIES, self._cooldown, self.pane_seconds)
 
     def spark(self, rolling: Rolling) -> Spark:
         """Return a market's sparkline."""
