@@ -31,6 +31,8 @@ from streams.model.alert import Alert
 from streams.preflight import advertised_host, check_data_dir, check_port
 from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
+from streams.venues.json_rows import RowReader
+from streams.venues.registry import make_venues
 from streams.worker.bundles import unbundled
 from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.recovery import FlowControl, TableManager
@@ -131,7 +133,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             self.keeper,
             self.outbound,
             home=self.home,
-            venues=(conf_.spot_venue, conf_.futures_venue),
+            rows=RowReader(make_venues(conf_)),
         )
         self.sinks = Sinks(conf_, on_fatal=die, refuse=self.market_monitor.refuse_alert)
         self.alert_history = AlertHistory(lambda: self.sinks.pool)

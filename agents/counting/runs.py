@@ -10,18 +10,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from streams.model.amounts import (
-    MAX_NOTIONAL_MICRO_USD,
-    MAX_PRICE,
-    MAX_TIME_US,
-    MIN_PRICE,
-    MIN_TIME_US,
-    UNITS_PER_BASE,
-    Amounts,
-)
+from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, UNITS_PER_BASE, Amounts
 from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT, Frame, flags_of
-from streams.model.kinds import MarketKind, kind_before_frames_told
-from streams.model.trade import Kind, Side, Trade
+from streams.model.kinds import MarketKind
+from streams.model.trade import MAX_PRICE, MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Kind, Side, Trade
 from tables.market.identities import TradeId
 from tables.market.panes import Pane
 
@@ -115,9 +107,7 @@ def rows_of(frame: Frame) -> list[Row]:
 def row_of(trade: Trade, amounts: Amounts) -> Row:
     """Return one trade as a frame would carry it."""
     whole, fraction = divmod(amounts.quantity_units, UNITS_PER_BASE)
-    trade_id: TradeId = (
-        trade.trade_id.to_bytes(16, "big") if kind_before_frames_told(trade.symbol).has_wide_ids else trade.trade_id
-    )
+    trade_id: TradeId = trade.trade_id.to_bytes(16, "big") if trade.product.kind.has_wide_ids else trade.trade_id
     return (
         trade_id,
         trade.time_us,

@@ -33,9 +33,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.errors import BadRecord
-from streams.model.amounts import MAX_NAME, UNITS_PER_BASE, amounts_of, check_trade, is_market_name
+from streams.model.amounts import UNITS_PER_BASE, amounts_of
 from streams.model.kinds import WIDE_ID_BYTES, MarketKind, kind_before_frames_told, told_kind
-from streams.model.trade import Trade
+from streams.model.trade import MAX_NAME, Trade, is_market_name
 
 VERSION: Final = 1
 MAX_FRAME_TRADES: Final = 5000
@@ -110,18 +110,16 @@ def flags_of(trade: Trade) -> int:
 
 
 def encode_frame(venue: str, symbol: str, trades: Sequence[Trade], received_us: int) -> bytes:
-    """Return the frame of these trades, all of one venue and symbol, in order of arrival.
+    """Return the frame of these trades, all of one venue, symbol and kind of market, in order of arrival.
 
-    Raises :class:`BadRecord` where a trade is refused (see :mod:`streams.model.amounts`).
+    Raises :class:`BadRecord` where a trade's amounts are absurd (see :mod:`streams.model.amounts`).
     """
     if not 1 <= len(trades) <= MAX_FRAME_TRADES:
         raise BadRecord("magnitude", f"a frame holds 1 to {MAX_FRAME_TRADES} trades, not {len(trades)}")
-    for trade in trades:
-        check_trade(trade)
     amounts = [amounts_of(trade) for trade in trades]
     ids = [trade.trade_id for trade in trades]
     split = [divmod(amount.quantity_units, UNITS_PER_BASE) for amount in amounts]
-    kind = kind_before_frames_told(symbol)
+    kind = trades[0].product.kind
     told = told_kind(symbol, kind)
     # In the order of Frame's fields.
     items = (

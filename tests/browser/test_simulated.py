@@ -12,7 +12,8 @@ from uuid import UUID
 import pytest
 
 from streams.local.embedded import EmbeddedPostgres
-from streams.model.trade import SPOT, Trade
+from streams.model.trade import Trade
+from streams.venues.kraken.products import SPOT
 from streams.venues.simulator import KrakenServer
 from streams.venues.simulator.market import Market
 from tests.browser.conftest import Open

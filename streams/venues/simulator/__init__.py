@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from streams.errors import Fatal
+from streams.venues.simulator.faults import Faults
 from streams.venues.simulator.market import Cascade, Market
-from streams.venues.simulator.server import Faults, KrakenServer
+from streams.venues.simulator.server import KrakenServer
 
 __all__ = ["Cascade", "Faults", "KrakenServer", "Market", "run_simulator"]
 

@@ -9,7 +9,6 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,8 +17,10 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from streams.model.trade import SPOT, Trade
+from streams.model.trade import Trade
+from streams.venues.kraken.products import SPOT
 from streams.venues.simulator import messages
+from streams.venues.simulator.faults import Faults
 from streams.venues.simulator.market import Market
 from streams.venues.simulator.session import FuturesSession, Session, SpotSession
 
@@ -30,28 +31,6 @@ FUTURES_PATH: Final = "/ws/v1"
 SPOT_SNAPSHOT: Final = 50
 FUTURES_SNAPSHOT: Final = 100
 STEP_SECONDS: Final = 0.05
-
-
-@dataclass(slots=True)
-class Faults:
-    """What goes wrong, changed at any time by whoever holds the server.
-
-    ``refused`` symbols are answered with an error; ``unanswered`` ones are neither acknowledged nor delivered;
-    ``muted`` ones are acknowledged and never deliver (a snapshot neither). ``is_silent`` sends nothing at all on
-    open sockets; ``refuse_connections`` answers 503. ``ack_delay_seconds`` delays every answer;
-    ``fails_whole_request`` makes a futures request with one refused product fail as a whole, unnamed.
-    ``duplicates`` sends each trade message twice; ``reorders`` sends the rows of a message backwards.
-    """
-
-    refused: set[str] = field(default_factory=set)
-    unanswered: set[str] = field(default_factory=set)
-    muted: set[str] = field(default_factory=set)
-    is_silent: bool = False
-    refuse_connections: bool = False
-    ack_delay_seconds: float = 0.0
-    fails_whole_request: bool = False
-    duplicates: bool = False
-    reorders: bool = False
 
 
 class KrakenServer:

@@ -3,23 +3,54 @@
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, Protocol
 
 from websockets.asyncio.server import ServerConnection
 
+from streams.model.trade import Trade
 from streams.venues.simulator import messages
-
-if TYPE_CHECKING:
-    from streams.venues.simulator.server import KrakenServer
+from streams.venues.simulator.faults import Faults
 
 # A client this far behind is cut off, as the venue does: a slow reader must not fill the server's memory.
 MAX_WAITING: Final = 50_000
 
 
+class Exchange(Protocol):
+    """What a session asks of the server that it belongs to."""
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong at present."""
+        ...
+
+    @property
+    def system(self) -> str:
+        """The exchange's state."""
+        ...
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Silence after which a heartbeat is sent."""
+        ...
+
+    def knows(self, symbol: str, *, is_spot: bool) -> bool:
+        """Return whether the symbol can be subscribed to."""
+        ...
+
+    def spot_snapshot(self, symbol: str) -> list[Trade]:
+        """Return the last trades of a market, oldest first."""
+        ...
+
+    def futures_snapshot(self, product_id: str) -> Iterable[dict[str, Any]]:
+        """Return the last rows of a product, newest first."""
+        ...
+
+
 class Session(ABC):
     """A connected client. ``symbols`` are the subscriptions that are delivered."""
 
-    def __init__(self, server: "KrakenServer", connection: ServerConnection) -> None:
+    def __init__(self, server: Exchange, connection: ServerConnection) -> None:
         self.symbols: set[str] = set()
         self._server = server
         self._connection = connection
@@ -117,7 +148,7 @@ class SpotSession(Session):
 class FuturesSession(Session):
     """A client of futures WebSocket v1."""
 
-    def __init__(self, server: "KrakenServer", connection: ServerConnection) -> None:
+    def __init__(self, server: Exchange, connection: ServerConnection) -> None:
         super().__init__(server, connection)
         self._has_heartbeat = False
 

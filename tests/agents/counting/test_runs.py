@@ -14,9 +14,9 @@ from agents.counting import runs as runs_module
 from agents.counting.evaluation import Evaluator, Outcome
 from agents.counting.runs import LEAST_FOR_COLUMNS, Row, Trades, refusal_of, row_of, rows_of
 from agents.rules.book import RuleBook, make_rule
-from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, MAX_TIME_US, MIN_TIME_US, UNITS_PER_BASE, amounts_of
+from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, UNITS_PER_BASE, amounts_of
 from streams.model.frames import VERSION, Frame, decode_frame
-from streams.model.trade import Kind, Side
+from streams.model.trade import MAX_TIME_US, MIN_TIME_US, Kind, Side
 from tables.market.state import Market, Span
 from tests.trades import BTC, NOON, PERPETUAL, frame_of, future, message_of, spot, worth
 

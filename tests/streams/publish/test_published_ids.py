@@ -62,7 +62,8 @@ class Peer:
 
 def group_of(*trades: Trade) -> Group:
     """Return trades of one market as the coalescer would."""
-    return Group(trades[0].venue, trades[0].symbol, list(trades), NOON_US, 0)
+    first = trades[0]
+    return Group(first.venue, first.symbol, first.product.kind, list(trades), NOON_US, 0)
 
 
 def uid(number: int, **changes: Any) -> Trade:
@@ -118,13 +119,6 @@ class TestMarks:
         close = trade(1, "PF_XBTUSD", trade_id=1 << 64 | 0xABCE)
         asked = group_of(close, uid(1), uid(2, time_us=NOON_US + minute_us), uid(3, time_us=NOON_US - 5 * minute_us))
         assert await second.left(asked, group_of(uid(4))) == [[close.trade_id], [uid(4).trade_id]]
-
-    async def test_an_impossible_id_is_not_in_the_way(self, second: Peer) -> None:
-        """It is refused where frames are made, as without Redis."""
-        for number in (-1, 1 << 128, 1 << 200):
-            for symbol in ("BTC/USD", "PF_XBTUSD"):
-                odd = trade(1, symbol, trade_id=number)
-                assert await second.left(group_of(odd)) == [[number]]
 
     async def test_what_was_skipped_is_counted(self, first: Peer, second: Peer) -> None:
         """By venue, in liqmon_skipped_total."""

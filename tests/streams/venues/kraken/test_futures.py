@@ -8,13 +8,13 @@ import pytest
 from streams.errors import BadSetting
 from streams.model.trade import Kind, Side
 from streams.settings import Settings
-from streams.venues.connection import Timing
+from streams.venues.connection import SocketTiming
 from streams.venues.kraken.futures import FuturesSource
 from streams.venues.simulator import KrakenServer
 from tests.streams.venues.feeds import CALM, PATIENT, WATCHFUL, Reader, future, until
 
 
-def source(kraken: KrakenServer, symbols: Sequence[str] = ("PF_XBTUSD",), timing: Timing = CALM) -> FuturesSource:
+def source(kraken: KrakenServer, symbols: Sequence[str] = ("PF_XBTUSD",), timing: SocketTiming = CALM) -> FuturesSource:
     """Return a source that reads the server."""
     return FuturesSource(kraken.futures_url, symbols, timing=timing)
 

@@ -10,15 +10,15 @@ import pytest
 
 from streams.errors import BadSetting
 from streams.metrics import REGISTRY
-from streams.model.trade import SPOT
 from streams.settings import Settings
-from streams.venues.connection import Timing
+from streams.venues.connection import SocketTiming
+from streams.venues.kraken.products import SPOT
 from streams.venues.kraken.spot import SpotSource
 from streams.venues.simulator import KrakenServer
 from tests.streams.venues.feeds import CALM, FAST, PATIENT, STEADY, WATCHFUL, Reader, spot, until
 
 
-def source(kraken: KrakenServer, symbols: Sequence[str] = ("BTC/USD",), timing: Timing = CALM) -> SpotSource:
+def source(kraken: KrakenServer, symbols: Sequence[str] = ("BTC/USD",), timing: SocketTiming = CALM) -> SpotSource:
     """Return a source that reads the server."""
     return SpotSource(kraken.spot_url, symbols, timing=timing, symbols_per_subscribe=2)
 
@@ -181,7 +181,7 @@ async def test_a_silent_socket_is_opened_again(kraken: KrakenServer) -> None:
 
 async def test_heartbeats_alone_keep_a_quiet_socket(kraken: KrakenServer) -> None:
     """A market without trades is no fault of the connection."""
-    timing = Timing(heartbeat_timeout_seconds=1, ping_seconds=60)
+    timing = SocketTiming(heartbeat_timeout_seconds=1, ping_seconds=60)
     async with Reader(source(kraken, timing=timing)) as reader:
         await reader.settled()
         await asyncio.sleep(3 * timing.heartbeat_timeout_seconds)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import BadRecord
-from streams.model.trade import FUTURES, SPOT, Kind, Side, Trade
+from streams.model.trade import Kind, Side, Trade
+from streams.venues.kraken.products import FUTURES, SPOT
 from streams.venues.simulator import Market
 
 START_US = 1_760_000_000_000_000
