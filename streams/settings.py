@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     liquidation_rule_threshold_usd: float = Field(
         250_000, gt=0, description="liquidation rule (futures): liquidated notional in a window that alerts"
     )
+    price_move_pct: float | None = Field(
+        None, gt=0, le=1000, description="price move rule (all markets): percent that alerts; empty: off"
+    )
     alert_cooldown_sec: int = Field(300, ge=1, le=86_400, description="quiet time after an alert")
     severity_multiples: Annotated[tuple[float, ...], NoDecode] = Field(
         (1, 2, 5, 10), description="multiples of the threshold for LOW, MEDIUM, HIGH, CRITICAL"
@@ -138,7 +141,9 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("redis_url", "web_token", "discord_webhook_url", "discord_webhook_url_2", mode="before")
+    @field_validator(
+        "redis_url", "web_token", "discord_webhook_url", "discord_webhook_url_2", "price_move_pct", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if value == "" else value

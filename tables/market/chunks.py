@@ -6,7 +6,7 @@ they contain: owners of a partition apply the same log in the same order, so of 
 offset contains the other.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -39,6 +39,8 @@ class Head(msgspec.Struct, array_like=True):
     watermark: int
     marks: dict[str, list[Mark]]
     chunks: list[int] = []
+    format: int = 1
+    more: dict[str, Any] = {}
 
 
 class CorruptState(MonitorError):
@@ -74,6 +76,8 @@ def market_of(key: bytes) -> tuple[str, str]:
 
 def encode(value: Chunk | Head) -> bytes:
     """Return a value as stored and as sent to the changelog."""
+    if isinstance(value, Head) and not value.more:
+        return _encoder.encode(msgspec.structs.astuple(value)[:-2])
     return _encoder.encode(value)
 
 

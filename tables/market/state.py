@@ -3,8 +3,9 @@
 Pure: frames go in, panes touched come out. Loading and storing is :mod:`tables.keeper`'s.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 import msgspec
 
@@ -12,6 +13,10 @@ from tables.market.chunks import CHUNK_PANES, Chunk, Head
 from tables.market.episodes import Mark, forget
 from tables.market.panes import Pane
 from tables.market.windows import WindowFigures, figures
+
+CLOSING: Final = "closing"
+"""What the head of a market that has rules for closed panes adds: whether its newest pane is live, and how far from the
+head's offset panes were judged (messages, rows of the next one)."""
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -36,12 +41,15 @@ class Market:
 
     __slots__ = (
         "_dirty",
+        "_judged",
         "_lead",
         "_numbers",
         "_tail",
         "chunks",
         "flushed_watermark",
+        "is_live",
         "is_midway",
+        "judges_closed_panes",
         "liquidated",
         "marks",
         "offset",
@@ -64,6 +72,12 @@ class Market:
         self.offset = -1
         # A message was counted in part: some chunks contain trades that ``offset`` does not tell of.
         self.is_midway = False
+        # Whether the newest pane holds a trade that may raise an alert.
+        self.is_live = False
+        # Whether a rule of this market waits for panes to be over: only then is the line above kept with the state.
+        self.judges_closed_panes = False
+        # What comes before this message and row was judged by such rules, and its alerts are on their topic.
+        self._judged = (-1, 0)
         self.received_us = 0
         self.marks: dict[str, list[Mark]] = {}
         self.volume = 0
@@ -88,6 +102,9 @@ class Market:
             # Where the flush was cut short behind its head, what is written next must not claim the chunks it lacked.
             held = [self.chunks[at].offset if at in self.chunks else -1 for at in head.chunks]
             self.offset = min([head.offset, *held])
+            if (closing := head.more.get(CLOSING)) is not None:
+                self.is_live, ahead, row = closing
+                self._judged = (head.offset + ahead, row)
         self._numbers = [
             number * CHUNK_PANES + n
             for number, chunk in self.chunks.items()
@@ -213,6 +230,13 @@ class Market:
             if pane is not None:
                 yield number, pane
 
+    def ends(self, last: int, window: int) -> tuple[Pane, Pane]:
+        """Return the first and the last non-empty pane of a window. Raises :class:`StopIteration` for an empty one."""
+        first = next(pane for _, pane in self.panes(last - window + 1, last))
+        at = bisect_right(self._numbers, last)
+        final = self.pane(self._numbers[at - 1])
+        return first, final or first
+
     def figures(self, last: int, window: int) -> WindowFigures:
         """Return the figures of the window of ``window`` panes that ends with pane ``last``."""
         return figures(pane for _, pane in self.panes(last - window + 1, last))
@@ -224,6 +248,24 @@ class Market:
     def must_flush_before(self, number: int) -> bool:
         """Whether what is not flushed must be, before a pane so far ahead takes the place of what a replay needs."""
         return self.watermark > self.flushed_watermark and number - self.flushed_watermark > self.span.slack
+
+    def took(self, offset: int, done: int, total: int) -> None:
+        """Take note that ``done`` of a message's ``total`` trades are counted and judged."""
+        self.is_midway = done < total
+        if not self.is_midway:
+            self.offset = max(self.offset, offset)
+        self._judged = max(self._judged, (offset, done) if self.is_midway else (offset + 1, 0))
+
+    def is_judged(self, offset: int, row: int) -> bool:
+        """Whether a message's row was judged before this state was stored: what comes now is a replay of it."""
+        return (offset, row) < self._judged
+
+    def _more(self) -> dict[str, Any]:
+        if not self.judges_closed_panes:
+            return {}
+        offset, row = self._judged
+        # By its distance from the head's offset, which is shifted when the broker is replaced.
+        return {CLOSING: (self.is_live, offset - self.offset, row)}
 
     def take_dirty(self) -> tuple[Head, list[Chunk]]:
         """Return what changed since the last call, stamped with the offset it contains.
@@ -239,4 +281,5 @@ class Market:
         changed = [self.chunks[at] for at in sorted(dirty) if at in self.chunks]
         for chunk in changed:
             chunk.offset = self.offset
-        return Head(self.offset, self.watermark, self.marks, [chunk.number for chunk in changed]), changed
+        numbers = [chunk.number for chunk in changed]
+        return Head(self.offset, self.watermark, self.marks, numbers, more=self._more()), changed

@@ -145,7 +145,7 @@ class Copies:
             received=copy.received_at,
             pane=copy.watermark,
             rule=rule.name,
-            threshold_usd=usd(rule.threshold_micro_usd),
+            threshold_usd=usd(rule.threshold),
             amount_usd=self._local.judged(rule, copy.windows),
             mark=copy.mark,
             windows=copy.windows,

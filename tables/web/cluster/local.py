@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from faust.types import TP
 
@@ -33,9 +33,14 @@ class Rule(Protocol):
         ...
 
     @property
-    def threshold_micro_usd(self) -> int:
+    def threshold(self) -> int:
         """What alerts begin with."""
         ...
+
+
+class _Named(NamedTuple):
+    symbol: str
+    venue: str = ""
 
 
 class LocalMarkets:
@@ -159,7 +164,7 @@ class LocalMarkets:
             received=market.received_us / 1e6 if market.received_us else None,
             pane=market.watermark * self.pane_seconds,
             rule=rule.name,
-            threshold_usd=usd(rule.threshold_micro_usd),
+            threshold_usd=usd(rule.threshold),
             amount_usd=self.judged(rule, windows),
             mark=self.mark(market),
             windows=windows,
@@ -167,8 +172,9 @@ class LocalMarkets:
 
     def rule(self, symbol: str) -> Rule:
         """Return the rule that judges a market."""
-        rule: Rule = self._app.evaluator.rules.rule_for(symbol)
-        return rule
+        rules = self._app.evaluator.rules.rules
+        found: Rule = next(rule for rule in rules if rule.applies_to(_Named(symbol)) and rule.unit.name == "usd")
+        return found
 
     def judged(self, rule: Rule, windows: Sequence[Sequence[float]]) -> float:
         """Return what a rule compares with its threshold, in USD, of figures in the order of the windows."""
