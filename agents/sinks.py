@@ -10,7 +10,7 @@ import asyncpg
 
 from agents.alerts.postgres import open_pool
 from agents.alerts.recorder import Recorder, decode_alert, retry_outage
-from agents.counting.monitor import Message
+from agents.counting.monitor import SourceMessage
 from agents.delivery.notifier import Notifier
 from agents.retry import stopped_within
 from agents.stats.window_stats import WindowSample, WindowStats
@@ -36,7 +36,7 @@ class Sinks:
         settings: Settings,
         *,
         on_fatal: Callable[[Fatal], None],
-        refuse: Callable[[Message, BadRecord], Awaitable[None]],
+        refuse: Callable[[SourceMessage, BadRecord], Awaitable[None]],
     ) -> None:
         self._settings = settings
         self._on_fatal = on_fatal
@@ -109,7 +109,7 @@ class Sinks:
         if self._pool is not None:
             await self._pool.close()
 
-    async def record(self, message: Message) -> bool:
+    async def record(self, message: SourceMessage) -> bool:
         """Write the alert of a message; waits for Postgres as long as it takes.
 
         Return false where :meth:`letting_go` ended the waiting: the message must not be acknowledged then. Raises

@@ -9,8 +9,8 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
+from agents.alerts.columns import COLUMNS, IDENTITY, instant, to_row, unix_seconds
 from agents.alerts.postgres import answering
-from agents.alerts.rows import COLUMNS, IDENTITY, instant, to_row, unix_seconds
 from agents.retry import retry_outage
 from streams import metrics
 from streams.errors import BadRecord

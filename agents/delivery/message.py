@@ -6,7 +6,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from agents.alerts.rows import instant, usd
+from agents.alerts.columns import instant, usd
 from streams.model.alert import Alert
 from streams.settings import Settings
 

@@ -14,7 +14,7 @@ import asyncpg
 from agents.delivery.discord import Ambiguous, Discord, MessageGone, MessageRefused, NotDelivered, WebhookDead
 from agents.delivery.message import identity, web_address
 from agents.delivery.message import message as message_of
-from agents.delivery.outbox import Claim, Outbox
+from agents.delivery.outbox import Delivery, Outbox
 from agents.retry import jittered, retry_outage, stopped_within
 from streams import metrics
 from streams.errors import Outage
@@ -93,63 +93,63 @@ class Notifier:
             return
         self._wake.clear()
         asked_at = time.monotonic()
-        claim = await retry_outage(self._outbox.claim, sink="postgres", stop=stop)
-        if claim is None:
+        delivery = await retry_outage(self._outbox.claim, sink="postgres", stop=stop)
+        if delivery is None:
             await self._idle(stop, self._poll_seconds)
         elif time.monotonic() - asked_at > CLAIM_FRESH_SECONDS:
-            await self._end(self._outbox.release, claim, "claimed too long ago", stop)
+            await self._end(self._outbox.release, delivery, "claimed too long ago", stop)
         else:
-            await self._deliver(discord, claim, stop)
+            await self._deliver(discord, delivery, stop)
 
-    async def _deliver(self, discord: Discord, claim: Claim, stop: asyncio.Event) -> None:
-        name = identity(claim.alert)
+    async def _deliver(self, discord: Discord, delivery: Delivery, stop: asyncio.Event) -> None:
+        name = identity(delivery.alert)
         message = message_of(
-            claim.alert,
+            delivery.alert,
             web_url=self._web_url,
-            possible_duplicate=claim.possible_duplicate,
-            escalated_to=claim.escalated_to,
+            possible_duplicate=delivery.possible_duplicate,
+            escalated_to=delivery.escalated_to,
         )
         try:
-            if claim.message_id is None:
+            if delivery.message_id is None:
                 message_id = await discord.post(message)
                 outcome = "sent"
             else:
-                message_id = claim.message_id
+                message_id = delivery.message_id
                 await discord.edit(message_id, message)
                 outcome = "edited"
         except NotDelivered as error:
             metrics.deliveries.labels("not_delivered").inc()
             self._back_off(error)
-            await self._end(self._outbox.release, claim, str(error), stop)
+            await self._end(self._outbox.release, delivery, str(error), stop)
         except Ambiguous as error:
             metrics.deliveries.labels("ambiguous").inc()
             self._back_off(error)
-            state = await self._end(self._outbox.doubt, claim, str(error), stop)
+            state = await self._end(self._outbox.doubt, delivery, str(error), stop)
             if state == "unknown":
                 metrics.deliveries.labels("unknown").inc()
                 log.warning("alert %s may or may not be on Discord: %s", name, error)
         except MessageGone:
             self._recover()
-            await self._end(self._outbox.sent, claim, str(claim.message_id), stop)
+            await self._end(self._outbox.sent, delivery, str(delivery.message_id), stop)
             log.info("alert %s: its message was deleted on Discord, nothing to edit", name)
         except MessageRefused as error:
             self._recover()
             metrics.deliveries.labels("dead").inc()
             log.error("alert %s cannot be shown on Discord, its row is in Postgres: %s", name, error)  # noqa: TRY400 - no bug
-            await self._end(self._outbox.fail, claim, str(error), stop)
+            await self._end(self._outbox.fail, delivery, str(error), stop)
         except WebhookDead as error:
-            await self._disable(claim, str(error), stop)
+            await self._disable(delivery, str(error), stop)
         else:
             self._recover()
             metrics.deliveries.labels(outcome).inc()
-            state = await retry_outage(lambda: self._outbox.sent(claim, message_id), sink="postgres", stop=stop)
+            state = await retry_outage(lambda: self._outbox.sent(delivery, message_id), sink="postgres", stop=stop)
             if state is None:
                 metrics.deliveries.labels("claim_lost").inc()
                 log.warning("alert %s: another worker took it over while it was sent, it may be there twice", name)
             else:
                 log.info("alert %s %s on Discord", name, outcome)
 
-    async def _disable(self, claim: Claim, error: str, stop: asyncio.Event) -> None:
+    async def _disable(self, delivery: Delivery, error: str, stop: asyncio.Event) -> None:
         self.webhook_dead = error
         metrics.deliveries.labels("dead").inc()
         log.error(
@@ -157,7 +157,7 @@ class Notifier:
             "Put a working address into DISCORD_WEBHOOK_URL_2 or DISCORD_WEBHOOK_URL and restart",
             error,
         )
-        await self._end(self._outbox.fail, claim, error, stop)
+        await self._end(self._outbox.fail, delivery, error, stop)
         await self._bury(stop)
 
     async def _bury(self, stop: asyncio.Event) -> None:
@@ -168,12 +168,12 @@ class Notifier:
 
     async def _end(
         self,
-        step: Callable[[Claim, str], Awaitable[str | None]],
-        claim: Claim,
+        step: Callable[[Delivery, str], Awaitable[str | None]],
+        delivery: Delivery,
         text: str,
         stop: asyncio.Event,
     ) -> str | None:
-        return await retry_outage(lambda: step(claim, text), sink="postgres", stop=stop)
+        return await retry_outage(lambda: step(delivery, text), sink="postgres", stop=stop)
 
     async def _upkeep(self) -> None:
         for state in await self._outbox.take_orphans(self._orphaned_after_seconds):

@@ -35,7 +35,7 @@ LAST_RETRY_SECONDS: Final = 5.0
 SLOW_SECONDS: Final = 5.0
 
 
-class Message(msgspec.Struct, frozen=True):
+class Outgoing(msgspec.Struct, frozen=True):
     """One Kafka message and what it stands for: ``trades`` of ``venue``, or a dead letter with its ``reason``."""
 
     topic: str
@@ -58,7 +58,7 @@ class _Lane:
     def __init__(self, topic: str, partition: int) -> None:
         self.topic = topic
         self.partition = partition
-        self.messages: deque[Message] = deque()
+        self.messages: deque[Outgoing] = deque()
         self.filled = asyncio.Event()
         self.sending_since: float | None = None
 
@@ -81,10 +81,12 @@ class Publisher:
     ``failure`` completes with :class:`Fatal` where going on makes no sense.
     """
 
-    def __init__(self, settings: Settings, *, pace: Pacer | None = None, published: PublishedIds | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, pace: Pacer | None = None, published_ids: PublishedIds | None = None
+    ) -> None:
         self._settings = settings
         self._pace = pace
-        self._published = published
+        self._published_ids = published_ids
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._link: _Link | None = None
         self._connecting = asyncio.Lock()
@@ -103,10 +105,10 @@ class Publisher:
         """Begin to connect. Messages may be put at once."""
         self.spawn(self._first_contact())
         self.spawn(self._watch())
-        if self._published is not None:
-            self.spawn(self._published.run())
+        if self._published_ids is not None:
+            self.spawn(self._published_ids.run())
 
-    def put(self, message: Message) -> None:
+    def put(self, message: Outgoing) -> None:
         """Take a message. It is sent as soon as those before it in its partition are acknowledged."""
         partition = partition_of(message.key, self._settings.topic_partitions)
         lane = self._lanes.get((message.topic, partition))
@@ -201,8 +203,8 @@ class Publisher:
             return
 
     def _acknowledged(self, lane: _Lane, count: int) -> None:
-        if self._published is not None and lane.topic == TRADES:
-            self._published.acknowledged([lane.messages[at].value for at in range(count)])
+        if self._published_ids is not None and lane.topic == TRADES:
+            self._published_ids.acknowledged([lane.messages[at].value for at in range(count)])
         published: dict[str, list[int]] = {}  # metrics are costly a message, so they are added up first
         for _ in range(count):
             message = lane.messages.popleft()
@@ -258,8 +260,8 @@ class Publisher:
                 await self._pause()
             while self._link is None:
                 try:
-                    if self._published is not None:
-                        self._published.know(await cluster_id(self._settings))
+                    if self._published_ids is not None:
+                        self._published_ids.know(await cluster_id(self._settings))
                     self._link = _Link(await connect(self._settings))
                 except (Outage, KafkaError, OSError) as error:
                     self._away(str(error))

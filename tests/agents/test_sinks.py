@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from agents import sinks as sinks_module
-from agents.counting.monitor import Message
+from agents.counting.monitor import SourceMessage
 from agents.delivery.notifier import Notifier
 from agents.sinks import Sinks
 from agents.stats.window_stats import WindowSample
@@ -27,11 +27,11 @@ class Way:
     """Sinks with what they report."""
 
     def __init__(self, settings: Settings) -> None:
-        self.refused: list[tuple[Message, BadRecord]] = []
+        self.refused: list[tuple[SourceMessage, BadRecord]] = []
         self.fatal: list[Fatal] = []
         self.sinks = Sinks(settings, on_fatal=self.fatal.append, refuse=self._refuse)
 
-    async def _refuse(self, message: Message, error: BadRecord) -> None:
+    async def _refuse(self, message: SourceMessage, error: BadRecord) -> None:
         self.refused.append((message, error))
 
 
@@ -50,9 +50,9 @@ async def way_for() -> AsyncIterator[Callable[[Settings], Way]]:
         await way.sinks.stop()
 
 
-def message(value: bytes | None = None) -> Message:
+def message(value: bytes | None = None) -> SourceMessage:
     """Return a message of the topic ``alerts``."""
-    return Message(msgspec.json.encode(an_alert()) if value is None else value, 1, 5, PANE)
+    return SourceMessage(msgspec.json.encode(an_alert()) if value is None else value, 1, 5, PANE)
 
 
 def a_sample() -> WindowSample:

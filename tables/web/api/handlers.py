@@ -21,7 +21,7 @@ from tables.web.cluster.replicas import NONSENSE, NOTES, Answer, Cluster, PeerDo
 from tables.web.cluster.workers import WorkerRow, Workers, producer_rows, silent_worker, worker_row
 from tables.web.guard import problem
 from tables.web.stream.hub import Hub
-from tables.web.stream.recent_alerts import AlertHistory
+from tables.web.stream.recent_alerts import AlertSource
 
 SCOPES: Final = ("all", "local")
 FORMATS: Final = ("json", "csv")
@@ -41,7 +41,7 @@ class Api:
         local: LocalMarkets,
         cluster: Cluster,
         everywhere: Everywhere,
-        history: AlertHistory,
+        history: AlertSource,
     ) -> None:
         self._app = app
         self._everywhere = everywhere

@@ -115,7 +115,7 @@ class Panes(msgspec.Struct, frozen=True):
     rows: list[PaneRow]
 
 
-class Mark(msgspec.Struct, frozen=True):
+class LatestAlert(msgspec.Struct, frozen=True):
     """An alert as the market's state remembers it. ``open``: a later one of this severity would be quiet."""
 
     rule: str
@@ -141,7 +141,7 @@ class MarketRow(msgspec.Struct, frozen=True):
     rule: str
     threshold_usd: Usd
     amount_usd: Annotated[float, msgspec.Meta(description="what the rule compares with its threshold")]
-    mark: Mark | None
+    mark: LatestAlert | None
     windows: list[list[float]]
     copied: Annotated[
         float | None, msgspec.Meta(description="of a copy from Redis: when it was written, unix seconds; else null")
@@ -244,7 +244,9 @@ def _gaps(panes: Iterable[tuple[int, Pane]]) -> dict[int, list[list[int]]]:
     return gaps
 
 
-def mark_of(market: Market, rule: str, severities: tuple[str, ...], cooldown: int, pane_seconds: int) -> Mark | None:
+def latest_alert_of(
+    market: Market, rule: str, severities: tuple[str, ...], cooldown: int, pane_seconds: int
+) -> LatestAlert | None:
     """Return the rule's latest alert, with the highest severity of its episode; None where there was none."""
     marks = market.marks.get(rule)
     if not marks:
@@ -254,7 +256,7 @@ def mark_of(market: Market, rule: str, severities: tuple[str, ...], cooldown: in
         return None
     last = marks[at - 1]
     severity = max(mark.severity for mark in marks[:at] if mark.episode == last.episode)
-    return Mark(
+    return LatestAlert(
         rule=rule,
         pane=last.pane * pane_seconds,
         severity=severities[severity - 1],

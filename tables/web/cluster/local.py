@@ -11,7 +11,7 @@ from streams.settings import SEVERITIES
 from streams.topics import TRADES
 from tables.market.rolling import SPARK_STEP, Rolling
 from tables.market.state import Market
-from tables.web.api.rows import COLUMNS, Mark, MarketRow, Spark, WindowRow, figure_values, mark_of, usd
+from tables.web.api.rows import COLUMNS, LatestAlert, MarketRow, Spark, WindowRow, figure_values, latest_alert_of, usd
 from tables.web.cluster.replicas import Cluster
 
 SLICE_SECONDS: Final = 0.004
@@ -24,7 +24,7 @@ LOAD_SECONDS: Final = 0.5
 """How long a view waits for markets from the table store; less than another worker waits for this one's answer."""
 
 
-class Rule(Protocol):
+class ShownRule(Protocol):
     """What the view needs to know of a market's rule: ``agents.rules.book`` has the whole of it."""
 
     @property
@@ -161,23 +161,23 @@ class LocalMarkets:
             rule=rule.name,
             threshold_usd=usd(rule.threshold_micro_usd),
             amount_usd=self.judged(rule, windows),
-            mark=self.mark(market),
+            mark=self.latest_alert(market),
             windows=windows,
         )
 
-    def rule(self, symbol: str) -> Rule:
+    def rule(self, symbol: str) -> ShownRule:
         """Return the rule that judges a market."""
-        rule: Rule = self._app.evaluator.rules.rule_for(symbol)
+        rule: ShownRule = self._app.evaluator.rules.rule_for(symbol)
         return rule
 
-    def judged(self, rule: Rule, windows: Sequence[Sequence[float]]) -> float:
+    def judged(self, rule: ShownRule, windows: Sequence[Sequence[float]]) -> float:
         """Return what a rule compares with its threshold, in USD, of figures in the order of the windows."""
         name = "liquidation_volume_usd" if rule.name == "liquidation" else "total_volume_usd"
         return windows[self.windows.index(self.rule_window)][COLUMNS.index(name)]
 
-    def mark(self, market: Market) -> Mark | None:
+    def latest_alert(self, market: Market) -> LatestAlert | None:
         """Return the latest alert of a market's rule, if there was one."""
-        return mark_of(market, self.rule(market.symbol).name, SEVERITIES, self._cooldown, self.pane_seconds)
+        return latest_alert_of(market, self.rule(market.symbol).name, SEVERITIES, self._cooldown, self.pane_seconds)
 
     def spark(self, rolling: Rolling) -> Spark:
         """Return a market's sparkline."""
