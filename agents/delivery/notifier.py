@@ -15,8 +15,9 @@ from agents.delivery.discord import Ambiguous, Discord, MessageGone, MessageRefu
 from agents.delivery.message import identity, web_address
 from agents.delivery.message import message as message_of
 from agents.delivery.outbox import Delivery, Outbox
-from agents.retry import jittered, retry_outage, stopped_within
+from agents.retry import JITTER, retry_outage, stopped_within
 from streams import metrics
+from streams.backoff import Delays, doubling
 from streams.errors import Outage
 from streams.settings import Settings
 
@@ -29,6 +30,7 @@ UPKEEP_SECONDS: Final = 5.0
 ORPHANED_AFTER_SECONDS: Final = 30.0
 # A worker that was frozen between claim and request must not send: another may have done so meanwhile.
 CLAIM_FRESH_SECONDS: Final = 5.0
+# Discord is a stranger's service: after a minute of failures it is asked once a minute, and alerts wait in the outbox.
 FIRST_DELAY_SECONDS: Final = 1.0
 MAX_DELAY_SECONDS: Final = 60.0
 
@@ -58,8 +60,7 @@ class Notifier:
         self._poll_seconds = poll_seconds
         self._upkeep_seconds = upkeep_seconds
         self._orphaned_after_seconds = orphaned_after_seconds
-        self._first_delay_seconds = first_delay_seconds
-        self._delay_seconds = 0.0
+        self._delays = Delays(doubling(first_delay_seconds, MAX_DELAY_SECONDS), jitter=JITTER)
         self._resume_at = 0.0
         self._upkeep_at = 0.0
         self.webhook_dead: str | None = None
@@ -187,15 +188,14 @@ class Notifier:
         metrics.sink_retries.labels("discord").inc()
         if isinstance(error, NotDelivered) and error.retry_after_seconds:
             return  # the client keeps to what Discord asked for
-        if not self._delay_seconds:
+        if not self._delays.taken:
             log.warning("Discord does not take messages, trying again until it does: %s", error)
-        self._delay_seconds = min(self._delay_seconds * 2 or self._first_delay_seconds, MAX_DELAY_SECONDS)
-        self._resume_at = time.monotonic() + jittered(self._delay_seconds)
+        self._resume_at = time.monotonic() + self._delays.next_seconds()
 
     def _recover(self) -> None:
-        if self._delay_seconds:
+        if self._delays.taken:
             log.info("Discord takes messages again")
-        self._delay_seconds = 0.0
+        self._delays.reset()
 
     async def _idle(self, stop: asyncio.Event, seconds: float) -> None:
         waits = [asyncio.ensure_future(event.wait()) for event in (stop, self._wake)]

@@ -8,7 +8,6 @@ hole in its sequence numbers, and the broker refuses everything after it.
 
 import asyncio
 import logging
-import random
 import time
 from collections import deque
 from typing import Any, Final
@@ -18,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from streams import metrics
+from streams.backoff import Delays, doubling, scaled
 from streams.errors import Outage
 from streams.kafka.admin import cluster_id
 from streams.kafka.clients import connect, discard
@@ -29,6 +29,7 @@ from streams.topics import TRADES
 
 log = logging.getLogger(__name__)
 
+# A broker that is back is used within seconds; a producer that waits for it long must not load what starts.
 FIRST_RETRY_SECONDS: Final = 0.2
 LAST_RETRY_SECONDS: Final = 5.0
 # An acknowledgement takes milliseconds; after this the broker is taken for away, and that is said once.
@@ -93,7 +94,8 @@ class Publisher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._away_since: float | None = None
-        self._retry_seconds = FIRST_RETRY_SECONDS
+        # Jitter, because all producers lose a broker in the same moment.
+        self._delays = Delays(doubling(FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS), jitter=scaled(0.75, 1.25))
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waiting = 0
         self.trades = 0
@@ -224,7 +226,7 @@ class Publisher:
             metrics.frames.labels(venue).inc(frames)
             metrics.frame_bytes.labels(venue).inc(size_bytes)
         self.last_ack = time.monotonic()
-        self._retry_seconds = FIRST_RETRY_SECONDS
+        self._delays.reset()
         self._back()
         self._changed.set()
 
@@ -257,7 +259,7 @@ class Publisher:
             if self._link is broken and broken is not None:
                 self._link = None
                 await broken.close()
-                await self._pause()
+                await asyncio.sleep(self._delays.next_seconds())
             while self._link is None:
                 try:
                     if self._published_ids is not None:
@@ -265,14 +267,10 @@ class Publisher:
                     self._link = _Link(await connect(self._settings))
                 except (Outage, KafkaError, OSError) as error:
                     self._away(str(error))
-                    await self._pause()
+                    await asyncio.sleep(self._delays.next_seconds())
             if not self.waiting:
                 self._back()
             return self._link
-
-    async def _pause(self) -> None:
-        await asyncio.sleep(self._retry_seconds * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
-        self._retry_seconds = min(self._retry_seconds * 2, LAST_RETRY_SECONDS)
 
 
 async def _outcome(link: _Link, batch: Any, lane: _Lane) -> Any:
