@@ -154,7 +154,7 @@ class Notifier:
         self.webhook_dead = error
         metrics.deliveries.labels("dead").inc()
         log.error(
-            "the Discord webhook is gone and is not tried again: %s; alerts go to Postgres and the log only. "
+            "the Discord webhook is gone and is not tried again: %s; alerts go to Postgres and to this log only. "
             "Put a working address into DISCORD_WEBHOOK_URL_2 or DISCORD_WEBHOOK_URL and restart",
             error,
         )

@@ -92,6 +92,26 @@ async def test_an_alert_becomes_a_row(
     assert await rows(pool) == 1
 
 
+@pytest.mark.usefixtures("pool")
+async def test_each_alert_is_logged_once(
+    settings: Settings, way_for: Callable[[Settings], Way], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line names the alert and says what happened; what comes again, or with fuller figures, adds none."""
+    caplog.set_level(logging.INFO, "agents")
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    fuller = msgspec.json.encode(an_alert(count=500, severity="HIGH"))
+    another = msgspec.json.encode(an_alert(pane=PANE + 600))
+    for value in (None, None, fuller, another):
+        assert await sinks.record(message(value))
+    what = "2.02 M USD traded in 5 min, 2.0\N{MULTIPLICATION SIGN} the threshold"
+    assert [line for line in caplog.messages if line.startswith("alert ")] == [
+        f"alert volume · kraken_spot · BTC/USD · {PANE}: MEDIUM at 2019-07-01 00:06:04 UTC, {what}",
+        f"alert volume · kraken_spot · BTC/USD · {PANE + 600}: MEDIUM at 2019-07-01 00:16:04 UTC, {what}",
+    ]
+    assert "no Discord webhook is set: alerts go to Postgres and to this log" in caplog.messages
+
+
 async def test_alerts_wait_for_a_postgres_that_is_away(
     away: tuple[Proxy, Settings], pool: asyncpg.Pool, way_for: Callable[[Settings], Way]
 ) -> None:
