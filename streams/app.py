@@ -106,16 +106,12 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         )
         self.ending = Ending()
         self.outbound = Outbound(self._send)
-        self.span = Span(
-            window=conf_.window_seconds * 1000 // conf_.pane_ms,
-            retention=conf_.retention_seconds * 1000 // conf_.pane_ms,
-        )
+        self.span = Span(window=conf_.window_seconds, retention=conf_.retention_seconds)
         self.evaluator = Evaluator(
             rule_book(conf_),
             window=self.span.window,
-            cooldown=conf_.alert_cooldown_sec * 1000 // conf_.pane_ms,
+            cooldown=conf_.alert_cooldown_sec,
             max_future_us=conf_.max_future_seconds * 1_000_000,
-            pane_us=conf_.pane_ms * 1000,
         )
         self.panes = self.Table("panes", key_type=bytes, value_type=bytes, partitions=conf_.topic_partitions)
         self.keeper = Keeper(

@@ -135,7 +135,7 @@ class LiveWindows:
         """Return fields and values in turn, as docs/redis.md describes them."""
         market, local = rolling.market, self._local
         fields: list[Any] = ["venue", market.venue, "symbol", market.symbol, "owner", local.here]
-        fields += ("updated_at", f"{time.time():.3f}", "watermark", market.watermark * local.pane_seconds)
+        fields += ("updated_at", f"{time.time():.3f}", "watermark", market.watermark)
         if market.received_us:
             fields += ("received_at", f"{market.received_us / 1e6:.3f}")
         figures = rolling.figures()

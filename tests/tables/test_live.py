@@ -38,7 +38,6 @@ PATIENT_SECONDS = 5.0
 class Markets:
     """Markets that a worker serves, as :class:`tables.web.cluster.local.LocalMarkets` gives them."""
 
-    pane_seconds = 1
     windows = WINDOWS
     here = "http://127.0.0.1:6066"
 

@@ -11,6 +11,7 @@ import msgspec
 
 from streams import keys
 from streams.redis_link import RedisLink, Script
+from tables.market.panes import PANE_SECONDS
 from tables.web.api.rows import COLUMNS, LatestAlert, MarketRow, WindowRow, usd
 from tables.web.cluster.local import LocalMarkets
 from tables.web.cluster.replicas import NONSENSE
@@ -116,7 +117,7 @@ class Copies:
 
     def window_rows(self, copy: Copy) -> Iterator[WindowRow]:
         """Yield every window of a market."""
-        end = copy.watermark + self._local.pane_seconds
+        end = copy.watermark + PANE_SECONDS
         received = copy.received_at
         for seconds, figures in zip(self._local.windows, copy.windows, strict=True):
             yield WindowRow(
