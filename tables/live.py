@@ -14,6 +14,7 @@ from streams.errors import Outage
 from streams.redis_link import RedisLink, Script
 from streams.settings import Settings
 from streams.tasks import cancelled
+from streams.unexpected import say_once
 from tables.market.rolling import Rolling
 from tables.web.api.rows import COLUMNS, figure_values
 from tables.web.cluster.local import LocalMarkets
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 WRITE_SECONDS: Final = 0.25
 TOUCH_SECONDS: Final = 20.0
 """How often a market is written that has not changed, so that it outlives :data:`streams.keys.WINDOW_SECONDS`."""
+
+RETRY_SECONDS: Final = 3.0
+"""How long after an error that is no outage: it may come again with each write."""
 
 # Of each quarter of a second; what does not fit has its turn in the next. The stream comes first.
 BUDGET_SECONDS: Final = 0.005
@@ -94,9 +98,9 @@ class LiveWindows:
                 await self._write(link)
             except Outage:
                 continue
-            except Exception:
-                log.exception("live windows are not written any more; everything else goes on")
-                return
+            except Exception as error:  # noqa: BLE001 - a copy is no reason to end, or to stop trying
+                say_once(log, "live windows", error)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _write(self, link: RedisLink) -> None:
         """Write the markets whose turn it is. Raises :class:`Outage`; they are written again when it is over."""

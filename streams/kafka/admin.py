@@ -20,10 +20,13 @@ from streams.backoff import Delays
 from streams.errors import Fatal, Outage
 from streams.settings import Settings
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
+from streams.unexpected import Library
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+KAFKA: Final = Library("the Kafka client", KafkaError, OSError, TimeoutError)
 
 # A broker that starts is used within a second; one that is away for long costs an attempt in five seconds.
 RETRY_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -116,16 +119,15 @@ async def known_ends(settings: Settings, topic: str) -> tuple[str, dict[int, int
 
     Raises :class:`Outage` while the broker does not answer.
     """
-    client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=5000)
-    try:
-        await client.start()
-        cluster = str((await client.describe_cluster())["cluster_id"])
-        # The client would wait for a topic that is missing, until it times out.
-        return cluster, await end_offsets(settings, topic) if topic in await client.list_topics() else {}
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise Outage(f"the broker does not answer ({type(error).__name__})") from None
-    finally:
-        await client.close()
+    with KAFKA.asked("the broker"):
+        client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=5000)
+        try:
+            await client.start()
+            cluster = str((await client.describe_cluster())["cluster_id"])
+            # The client would wait for a topic that is missing, until it times out.
+            return cluster, await end_offsets(settings, topic) if topic in await client.list_topics() else {}
+        finally:
+            await client.close()
 
 
 async def cluster_and_ends(settings: Settings, topic: str) -> tuple[str, dict[int, int]]:
@@ -133,10 +135,8 @@ async def cluster_and_ends(settings: Settings, topic: str) -> tuple[str, dict[in
 
     Raises :class:`Outage` while the broker does not answer.
     """
-    try:
+    with KAFKA.asked("the broker"):
         return await cluster_id(settings), await end_offsets(settings, topic)
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise Outage(f"the broker does not answer ({type(error).__name__})") from None
 
 
 async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str, str]] | None = None) -> None:

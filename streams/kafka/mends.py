@@ -23,8 +23,9 @@ ELSEWHERE: Final = (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupErr
 def _with_lost_connections(send: Callable[..., T]) -> Callable[..., T]:
     """Let a write to a connection that is gone be a lost connection, whatever the loop calls it.
 
-    uvloop raises RuntimeError where asyncio only counts, and aiokafka expects OSError: its task that keeps the
-    metadata ends, everything that waits for metadata waits for ever (aio-libs/aiokafka issue 1038).
+    uvloop raises RuntimeError where asyncio only counts, or from CPython 3.12 on may raise TypeError; aiokafka expects
+    OSError: its task that keeps the metadata ends, everything that waits for metadata waits for ever
+    (aio-libs/aiokafka issue 1038).
     """
 
     @functools.wraps(send)
@@ -33,7 +34,7 @@ def _with_lost_connections(send: Callable[..., T]) -> Callable[..., T]:
             return send(connection, *args, **kwargs)
         except KafkaError:
             raise
-        except RuntimeError as error:
+        except Exception as error:
             writer = connection._writer
             if writer is None or not writer.transport.is_closing():
                 raise

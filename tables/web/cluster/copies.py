@@ -88,7 +88,7 @@ class Copies:
         for start in range(0, len(found), MARKETS_A_CALL):
             async with self._one_at_a_time:
                 answer = await self._link.call(READ, found[start : start + MARKETS_A_CALL], [])
-            copies = [self._copy(_decoded(one)) for one in answer]
+            copies = [self._copy(_decoded(one)) for one in answer] if isinstance(answer, list) else []
             yield [copy for copy in copies if copy is not None and copy.partition == partition]
 
     def _copy(self, pairs: list[str]) -> Copy | None:
