@@ -21,6 +21,7 @@ from streams import metrics
 from streams.errors import Outage
 from streams.kafka.outbound import Outbound, Record
 from streams.model.alert import Alert
+from streams.model.kinds import MarketKind
 from tables.market.chunks import HEAD, Chunk, Head, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
 from tables.market.state import Market, Span
 from tables.stores.base import StateStore
@@ -81,17 +82,18 @@ class Keeper:
         self._is_closing = False
         self.store_answers = True
 
-    async def market(self, partition: int, venue: str, symbol: str) -> Market:
+    async def market(self, partition: int, venue: str, symbol: str, kind: MarketKind | None = None) -> Market:
         """Return a market, loaded from the store on first use. Raises :class:`TooManyMarkets`.
 
-        The caller is about to change it: it will be part of the next flush.
+        ``kind`` is that of a market of which nothing is stored yet; the symbol says it where it is None. The caller
+        is about to change the market: it will be part of the next flush.
         """
         markets = self._partitions.setdefault(partition, {})
         market = markets.get((venue, symbol))
         if market is None:
             if len(markets) >= MAX_MARKETS_PER_PARTITION:
                 raise TooManyMarkets(f"partition {partition} holds {MAX_MARKETS_PER_PARTITION} markets already")
-            market = markets.setdefault((venue, symbol), await self._load(partition, venue, symbol))
+            market = markets.setdefault((venue, symbol), await self._load(partition, venue, symbol, kind))
         self.touch(partition, market)
         return market
 
@@ -103,10 +105,9 @@ class Keeper:
             # Nothing here flushes it any more: it must not wait for that.
             market.flushed_watermark = market.watermark
 
-    async def _load(self, partition: int, venue: str, symbol: str) -> Market:
-        return self._restored(
-            venue, symbol, await self._answered(lambda store: store.load(partition, prefix(venue, symbol)))
-        )
+    async def _load(self, partition: int, venue: str, symbol: str, kind: MarketKind | None = None) -> Market:
+        items = await self._answered(lambda store: store.load(partition, prefix(venue, symbol)))
+        return self._restored(venue, symbol, items, kind)
 
     async def stored(self, partition: int, venue: str, symbol: str) -> Market | None:
         """Return a market that another worker serves, as it last stored it; None where stores are apart, or without it.
@@ -116,8 +117,10 @@ class Keeper:
         items = await self._store().peek(partition, prefix(venue, symbol))
         return self._restored(venue, symbol, items) if items else None
 
-    def _restored(self, venue: str, symbol: str, items: Iterable[tuple[bytes, bytes]]) -> Market:
-        market = Market(venue, symbol, self._span)
+    def _restored(
+        self, venue: str, symbol: str, items: Iterable[tuple[bytes, bytes]], kind: MarketKind | None = None
+    ) -> Market:
+        market = Market(venue, symbol, self._span, kind)
         head: Head | None = None
         chunks: list[Chunk] = []
         for key, value in items:

@@ -9,8 +9,11 @@ import time
 from collections.abc import Iterable
 from typing import Any, Final
 
+import msgspec
+
 from streams import keys
 from streams.errors import Outage
+from streams.model.kinds import told_kind
 from streams.redis_link import RedisLink, Script
 from streams.settings import Settings
 from streams.tasks import cancelled
@@ -140,6 +143,8 @@ class LiveWindows:
         market, local = rolling.market, self._local
         fields: list[Any] = ["venue", market.venue, "symbol", market.symbol, "owner", local.here]
         fields += ("updated_at", f"{time.time():.3f}", "watermark", market.watermark)
+        if (kind := told_kind(market.symbol, market.kind)) is not None:
+            fields += ("kind", msgspec.json.encode(kind).decode())
         if market.received_us:
             fields += ("received_at", f"{market.received_us / 1e6:.3f}")
         figures = rolling.figures()

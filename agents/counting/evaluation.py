@@ -82,7 +82,7 @@ class Evaluator:
         return outcome
 
     def _judge(self, market: Market, number: int, *, live: bool, outcome: Outcome, partition: int, offset: int) -> None:
-        rule = self.rules.rule_for(market.symbol)
+        rule = self.rules.rule_for(market)
         marks = market.marks.setdefault(rule.name, [])
         if live:
             if number == market.watermark:
@@ -107,7 +107,7 @@ class Evaluator:
     def _settle_leaving(self, market: Market, number: int, outcome: Outcome, partition: int, offset: int) -> None:
         """Send rows whose window loses panes when event time advances to ``number``."""
         unsettled = self._unsettled[market]
-        rule = self.rules.rule_for(market.symbol)
+        rule = self.rules.rule_for(market)
         for pane in sorted(unsettled):
             if pane - self.window <= number - market.span.retention:
                 outcome.alerts.append(self._alert(market, rule, unsettled.pop(pane), partition, offset))
@@ -120,7 +120,7 @@ class Evaluator:
         for market in markets:
             unsettled = self._unsettled.pop(market, None)
             if unsettled:
-                rule = self.rules.rule_for(market.symbol)
+                rule = self.rules.rule_for(market)
                 alerts += [
                     self._alert(market, rule, unsettled[pane], partition, market.offset) for pane in sorted(unsettled)
                 ]

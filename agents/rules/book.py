@@ -5,7 +5,8 @@ from typing import Final
 
 import msgspec
 
-from streams.model.amounts import MICRO_PER_USD, is_futures
+from streams.model.amounts import MICRO_PER_USD
+from streams.model.kinds import AnyMarket
 from streams.settings import SEVERITIES, Settings
 
 VOLUME: Final = "volume"
@@ -44,9 +45,9 @@ class RuleBook(msgspec.Struct, frozen=True):
     spot: Rule
     futures: Rule
 
-    def rule_for(self, symbol: str) -> Rule:
-        """Return the rule that applies to a symbol."""
-        return self.futures if is_futures(symbol) else self.spot
+    def rule_for(self, market: AnyMarket) -> Rule:
+        """Return the rule that applies to a market."""
+        return self.futures if market.kind.has_liquidations else self.spot
 
 
 def rule_book(settings: Settings) -> RuleBook:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from tables.market.chunks import CHUNK_PANES, Chunk, Head
+from streams.model.kinds import MarketKind, kind_before_frames_told, told_kind
+from tables.market.chunks import CHUNK_PANES, Chunk, Head, named_kind, naming
 from tables.market.episodes import Mark, forget
 from tables.market.panes import Pane
 from tables.market.windows import WindowFigures, figures
@@ -32,16 +33,18 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class Market:
-    """The state of one (venue, symbol)."""
+    """The state of one (venue, symbol). ``kind`` is what its frames say, or what its stored head says."""
 
     __slots__ = (
         "_dirty",
         "_lead",
+        "_more",
         "_numbers",
         "_tail",
         "chunks",
         "flushed_watermark",
         "is_midway",
+        "kind",
         "liquidated",
         "marks",
         "offset",
@@ -54,9 +57,10 @@ class Market:
         "watermark",
     )
 
-    def __init__(self, venue: str, symbol: str, span: Span) -> None:
+    def __init__(self, venue: str, symbol: str, span: Span, kind: MarketKind | None = None) -> None:
         self.venue = venue
         self.symbol = symbol
+        self.kind = kind or kind_before_frames_told(symbol)
         self.span = span
         self.chunks: dict[int, Chunk] = {}
         self.watermark = -1
@@ -73,12 +77,16 @@ class Market:
         self.stale: set[int] = set()
         self._numbers: list[int] = []
         self._tail = self._lead = 0
+        # The head's named additions, those unknown here among them: written back as they were read.
+        self._more: dict[str, msgspec.Raw] = {}
 
     def restore(self, head: Head | None, chunks: Iterable[Chunk]) -> None:
         """Take over stored state; chunks that have left what is kept are ignored."""
         if head is not None:
             self.watermark = self.flushed_watermark = head.watermark
             self.marks = head.marks
+            self.kind = named_kind(head) or kind_before_frames_told(self.symbol)
+            self._more = head.more
         self.chunks = {
             chunk.number: chunk
             for chunk in sorted(chunks, key=lambda chunk: chunk.number)
@@ -239,4 +247,7 @@ class Market:
         changed = [self.chunks[at] for at in sorted(dirty) if at in self.chunks]
         for chunk in changed:
             chunk.offset = self.offset
-        return Head(self.offset, self.watermark, self.marks, [chunk.number for chunk in changed]), changed
+        told = told_kind(self.symbol, self.kind)
+        more = self._more if told is None else naming(self._more, told)
+        head = Head(self.offset, self.watermark, self.marks, [chunk.number for chunk in changed], more=more)
+        return head, changed

@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from faust.types import TP
 
+from streams.model.kinds import AnyMarket
 from streams.settings import SEVERITIES
 from streams.topics import TRADES
 from tables.market.panes import PANE_SECONDS
@@ -146,7 +147,7 @@ class LocalMarkets:
     def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
         """Return a market with all its windows."""
         market = rolling.market
-        rule = self.rule(market.symbol)
+        rule = self.rule(market)
         windows = [figure_values(figures) for figures in rolling.figures()]
         return MarketRow(
             venue=market.venue,
@@ -163,9 +164,9 @@ class LocalMarkets:
             windows=windows,
         )
 
-    def rule(self, symbol: str) -> ShownRule:
+    def rule(self, market: AnyMarket) -> ShownRule:
         """Return the rule that judges a market."""
-        rule: ShownRule = self._app.evaluator.rules.rule_for(symbol)
+        rule: ShownRule = self._app.evaluator.rules.rule_for(market)
         return rule
 
     def judged(self, rule: ShownRule, windows: Sequence[Sequence[float]]) -> float:
@@ -175,7 +176,7 @@ class LocalMarkets:
 
     def latest_alert(self, market: Market) -> LatestAlert | None:
         """Return the latest alert of a market's rule, if there was one."""
-        return latest_alert_of(market, self.rule(market.symbol).name, SEVERITIES, self._cooldown)
+        return latest_alert_of(market, self.rule(market).name, SEVERITIES, self._cooldown)
 
     def spark(self, rolling: Rolling) -> Spark:
         """Return a market's sparkline."""

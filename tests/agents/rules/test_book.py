@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from agents.rules.book import LIQUIDATION, VOLUME, make_rule, rule_book, severity_name
 from streams.settings import load_settings
+from tables.market.state import Market, Span
 
 MICRO = 10**6
 
@@ -61,7 +62,7 @@ def test_more_is_never_less_severe(threshold: float, multiples: list[float], amo
 )
 def test_spot_is_judged_by_volume_and_futures_by_what_is_labelled(symbol: str, name: str, threshold_usd: int) -> None:
     """Only futures trades carry the label."""
-    rule = rule_book(load_settings()).rule_for(symbol)
+    rule = rule_book(load_settings()).rule_for(Market("v", symbol, Span(300, 900)))
     assert (rule.name, rule.threshold_micro_usd) == (name, threshold_usd * MICRO)
 
 

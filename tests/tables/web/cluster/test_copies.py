@@ -28,7 +28,7 @@ RULE = make_rule("volume", 1000.0, (1, 2, 5, 10))
 class Worker(Markets):
     """Markets with the rule that judges them."""
 
-    def rule(self, _: str) -> object:
+    def rule(self, _: object) -> object:
         """Return the rule of every market."""
         return RULE
 
