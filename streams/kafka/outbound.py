@@ -99,7 +99,7 @@ class Outbound:
 async def _pause(attempt: int, topic: str, error: Exception) -> int:
     if isinstance(error, MessageSizeTooLargeError):
         raise Fatal(
-            f"the broker takes no record as large as one for {topic} ({error}): raise max.message.bytes of that topic"
+            f"a record for {topic} is too large for the broker ({error}): raise max.message.bytes of that topic"
         ) from None
     if attempt == 0:
         log.warning("the broker did not take a record for %s (%s); sending it again until it does", topic, error)
