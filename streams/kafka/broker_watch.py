@@ -12,6 +12,7 @@ from streams.tasks import cancelled
 
 log = logging.getLogger(__name__)
 
+# docs/faults.md promises that a worker notices a replaced broker within 10 s.
 LOOK_SECONDS: Final = 5.0
 
 
