@@ -11,7 +11,8 @@ import msgspec
 
 from streams import keys
 from streams.redis_link import RedisLink, Script
-from tables.web.api.rows import COLUMNS, Mark, MarketRow, WindowRow, usd
+from tables.market.panes import PANE_SECONDS
+from tables.web.api.rows import COLUMNS, LatestAlert, MarketRow, WindowRow, usd
 from tables.web.cluster.local import LocalMarkets
 from tables.web.cluster.replicas import NONSENSE
 
@@ -46,7 +47,7 @@ class Copy(msgspec.Struct, frozen=True):
     watermark: int
     updated_at: float
     received_at: float | None
-    mark: Mark | None
+    mark: LatestAlert | None
     windows: list[list[float]]
 
     @property
@@ -102,7 +103,7 @@ class Copies:
                 watermark=int(fields["watermark"]),
                 updated_at=_finite(fields["updated_at"]),
                 received_at=_finite(fields["received_at"]) if "received_at" in fields else None,
-                mark=_mark(fields) if "alert_pane" in fields else None,
+                mark=_latest_alert(fields) if "alert_pane" in fields else None,
                 windows=[
                     [int(fields[f"{seconds}.count"]), *(_finite(fields[f"{seconds}.{name}"]) for name in COLUMNS[1:])]
                     for seconds in self._local.windows
@@ -116,7 +117,7 @@ class Copies:
 
     def window_rows(self, copy: Copy) -> Iterator[WindowRow]:
         """Yield every window of a market."""
-        end = copy.watermark + self._local.pane_seconds
+        end = copy.watermark + PANE_SECONDS
         received = copy.received_at
         for seconds, figures in zip(self._local.windows, copy.windows, strict=True):
             yield WindowRow(
@@ -153,8 +154,8 @@ class Copies:
         )
 
 
-def _mark(fields: dict[str, str]) -> Mark:
-    return Mark(
+def _latest_alert(fields: dict[str, str]) -> LatestAlert:
+    return LatestAlert(
         rule=fields["alert_rule"],
         pane=int(fields["alert_pane"]),
         severity=fields["alert_severity"],
