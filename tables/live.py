@@ -36,9 +36,9 @@ BUDGET_SECONDS: Final = 0.005
 MAX_MARKETS_A_WRITE: Final = 200
 DEADLINE_SECONDS: Final = 0.25
 
-# KEYS: one a market. ARGV: lifetime in seconds, the time, what the keys of the partitions' lists begin with; for each
-# market its partition, its offset, the number of arguments that follow, and those: fields and values. An owner that was
-# frozen while its partition moved knows less than what is there, and its offset says so.
+# KEYS: one per market. ARGV: lifetime in seconds, the time, what the keys of the partitions' lists begin with. Then for
+# each market: its partition, its offset, the number of arguments that follow, and those: fields and values. An owner
+# that was frozen while its partition moved knows less than what is there, and its offset says so.
 WRITE: Final = Script("""
 local at = 4
 local lists = {}

@@ -187,4 +187,4 @@ async def _make_hypertables(connection: Any) -> None:
                     timeout=MIGRATION_TIMEOUT_SECONDS,
                 )
     except asyncpg.PostgresError as error:
-        log.warning("TimescaleDB is there but cannot be used, plain tables serve: %s", error)
+        log.warning("TimescaleDB is installed but cannot be used; plain tables are used instead: %s", error)

@@ -106,8 +106,8 @@ class Discord:
 
     async def _request(self, method: str, url: str, query: dict[str, str], message: dict[str, Any]) -> dict[str, Any]:
         if self._session is None:
-            # A fresh connection each time: on a kept one, the server's closing it is told apart from a lost message
-            # by nothing.
+            # A fresh connection each time: on a kept one, nobody can tell whether the server closed it before or after
+            # it took the message.
             connector = aiohttp.TCPConnector(force_close=True)
             self._session = aiohttp.ClientSession(
                 connector=connector, timeout=self._timeout, headers={"User-Agent": USER_AGENT}

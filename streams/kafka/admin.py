@@ -32,14 +32,18 @@ KAFKA: Final = Library("the Kafka client", KafkaError, OSError, TimeoutError)
 RETRY_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 MAX_RECORD_BYTES: Final = 8 * 1024**2
-"""Most that a record of the changelog may hold: 32 seconds of one market with 14 000 futures trades a second. Kafka's
-own limit of 1 MB would be met by 1800, and a record that the broker refuses stops the worker."""
+"""Most that a record of the changelog may hold: 32 seconds of one market with 14 000 futures trades a second.
+
+Kafka's own limit of 1 MB would be reached by 1800 trades a second, and a record that the broker refuses stops the
+worker.
+"""
 
 CHANGELOG_CONFIG: Final = {
     "cleanup.policy": "compact",
     "max.message.bytes": str(MAX_RECORD_BYTES + 64 * 1024),
-    # A worker that was frozen flushes old state behind its successor's: compaction must not drop the newer value
-    # while a restore could still meet the two, so records stay for longer than panes are kept.
+    # A worker that was frozen flushes old state behind its successor's. Compaction must not drop the newer value while
+    # a restore could still meet the two. 48 h is as long as the settings let panes be kept: a day's window and a day
+    # late.
     "min.compaction.lag.ms": str(48 * 3600 * 1000),
 }
 
@@ -143,8 +147,8 @@ async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str
     """Create the topics that are missing, and see that each has the partitions it must have.
 
     With ``CREATE_TOPICS=false`` they are only asked for, which makes them appear on the embedded broker. Raises
-    :class:`Fatal` where a topic is missing or has another number of partitions than the settings say: producers and
-    workers would not agree on where a market is.
+    :class:`Fatal` if a topic is missing, or has another number of partitions than the settings say. Producers and
+    workers would then not agree on where a market is.
     """
     wanted: dict[str, Mapping[str, str]] = {TRADES: {}, ALERTS: {}, DEAD_LETTERS: {}, **(changelogs or {})}
     if settings.create_topics:

@@ -13,6 +13,7 @@ from streams.unexpected import say_once
 
 log = logging.getLogger(__name__)
 
+# docs/faults.md promises that a worker notices a replaced broker within 10 s.
 LOOK_SECONDS: Final = 5.0
 
 

@@ -18,8 +18,8 @@ from tables.market.windows import WindowFigures, figures
 class Span(msgspec.Struct, frozen=True):
     """How long things are kept, in panes: the rule window, how far back panes are kept, and the ring of stored chunks.
 
-    The ring is ``slack`` panes longer than what is kept: state is flushed before event time runs ``slack`` panes past
-    the last flush, so that a flush cut short by a crash never overwrites a chunk that a replay still needs.
+    The ring is ``slack`` panes longer than what is kept, and state is flushed before event time runs ``slack`` panes
+    past the last flush. So a flush cut short by a crash never overwrites a chunk that a replay still needs.
     """
 
     window: int
@@ -66,7 +66,7 @@ class Market:
         self.watermark = -1
         self.flushed_watermark = -1
         self.offset = -1
-        # A message was counted in part: some chunks contain trades that ``offset`` does not tell of.
+        # A message was counted in part: some chunks contain trades that ``offset`` does not cover yet.
         self.is_midway = False
         self.received_us = 0
         self.marks: dict[str, list[Mark]] = {}
@@ -93,7 +93,7 @@ class Market:
             if chunk.number >= self.oldest // CHUNK_PANES
         }
         if head is not None:
-            # Where the flush was cut short behind its head, what is written next must not claim the chunks it lacked.
+            # If a flush was cut short after the head, what is written next must not claim the chunks that are missing.
             held = [self.chunks[at].offset if at in self.chunks else -1 for at in head.chunks]
             self.offset = min([head.offset, *held])
         self._numbers = [
@@ -236,8 +236,8 @@ class Market:
     def take_dirty(self) -> tuple[Head, list[Chunk]]:
         """Return what changed since the last call, stamped with the offset it contains.
 
-        What is taken in the middle of a message is taken again, with the offset of the whole: until then a worker
-        that was frozen before it may put back, under the same offset, a chunk without its trades.
+        What is taken in the middle of a message is taken again at its end, with its own offset. Until then a worker
+        that was frozen before the message may put back a chunk with the same offset and without its trades.
         """
         dirty = self._dirty
         if not self.is_midway:

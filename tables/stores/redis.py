@@ -1,8 +1,8 @@
 """Market state in Redis, which every replica can read: a hash a market, written in one round trip a flush.
 
-A partition's state comes with the changelog offset it stands for, so an owner reads no more of the changelog than
-what its predecessor had not written, usually nothing, and standbys have nothing to do. Everything that waits for
-Redis waits asynchronously: what Faust calls synchronously works on memory.
+A partition's state comes with the changelog offset that it stands for. So an owner reads only what its predecessor had
+not written, usually nothing, and standbys have nothing to do. Everything that waits for Redis waits asynchronously.
+What Faust calls synchronously works on memory.
 """
 
 import asyncio
@@ -50,8 +50,8 @@ class StoreLost(Fatal):
 class _Restore(msgspec.Struct):
     """What was read of a partition's changelog since the last rebalance, and is not yet written.
 
-    ``reached`` is the changelog offset that stands for, together with what Redis has. Where Redis has nothing there
-    is a ``token``.
+    ``reached`` is the changelog offset that it stands for, together with what Redis has. If Redis has nothing, there is
+    a ``token``.
     """
 
     reached: int
