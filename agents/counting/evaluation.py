@@ -19,6 +19,7 @@ from streams.model.trade import Kind
 from streams.model.units import USD
 from tables.market.episodes import Mark, Verdict, judge
 from tables.market.identities import add_id, add_range
+from tables.market.panes import PANE_US
 from tables.market.state import Market
 from tables.market.windows import WindowFigures, price_change_pct
 
@@ -100,14 +101,11 @@ class _Rules(msgspec.Struct, frozen=True):
 class Evaluator:
     """Folds frames of any market under one set of rules. Holds no state but what it has yet to send of each alert."""
 
-    def __init__(
-        self, rules: RuleBook, *, window: int, cooldown: int, max_future_us: int, pane_us: int = 1_000_000
-    ) -> None:
+    def __init__(self, rules: RuleBook, *, window: int, cooldown: int, max_future_us: int) -> None:
         self.rules = rules
         self.window = window
         self.cooldown = cooldown
         self.max_future_us = max_future_us
-        self.pane_us = pane_us
         self._window = Window(window)
         self._rules: dict[Market, _Rules] = {}
         # Alerts, by rule and pane, whose row may have changed since it was sent: sent again at the next flush.
@@ -125,7 +123,7 @@ class Evaluator:
         source = _Source(partition, offset)
         latest_us = message_us + self.max_future_us
         rules = self._rules_of(market)
-        for run in trades.runs(self.pane_us, latest_us):
+        for run in trades.runs(PANE_US, latest_us):
             if run.start < start:
                 continue
             if market.must_flush_before(run.number):
@@ -250,18 +248,17 @@ class Evaluator:
         window = Window(self.window)
         window.at(market, mark.pane, figures.total_volume_micro_usd, figures.liquidation_volume_micro_usd)
         measured = rule.measure(window)
-        seconds = self.pane_us // 1_000_000
         return Alert(
             rule=rule.name,
             venue=market.venue,
             symbol=market.symbol,
-            pane=mark.pane * seconds,
+            pane=mark.pane,
             severity=severity_name(mark.severity),
             threshold_micro_usd=rule.threshold if rule.unit is USD else 0,
-            episode=mark.episode * seconds,
-            window_seconds=self.window * seconds,
-            window_start=(mark.pane - self.window + 1) * seconds,
-            window_end=(mark.pane + 1) * seconds,
+            episode=mark.episode,
+            window_seconds=self.window,
+            window_start=mark.pane - self.window + 1,
+            window_end=mark.pane + 1,
             received_us=market.received_us,
             partition=source.partition,
             offset=source.offset,
@@ -269,7 +266,7 @@ class Evaluator:
             threshold=rule.threshold,
             measured=measured,
             severity_step=rule.steps[mark.severity - 1],
-            cooldown_seconds=self.cooldown * seconds,
+            cooldown_seconds=self.cooldown,
             raised_offset=raised_offset,
             retracted=rule.timing is Timing.CLOSED and rule.severity(measured) == 0,
             **msgspec.structs.asdict(figures),

@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol, Self
 import msgspec
 
 from streams.model.alert import Alert
+from streams.model.kinds import AnyMarket
 from streams.model.units import Unit
 from streams.settings import SEVERITIES, Settings
 from tables.market.windows import WindowFigures
@@ -26,20 +27,6 @@ class Timing(Enum):
 
     GROWING = "growing"
     CLOSED = "closed"
-
-
-class JudgedMarket(Protocol):
-    """What a rule may ask of a market to know whether it applies."""
-
-    @property
-    def venue(self) -> str:
-        """The venue's name."""
-        ...
-
-    @property
-    def symbol(self) -> str:
-        """The venue's name of the market."""
-        ...
 
 
 class RuleWindow(Protocol):
@@ -98,7 +85,7 @@ class Rule(ABC):
         """Return the rule that the settings ask for; None where they switch it off."""
 
     @abstractmethod
-    def applies_to(self, market: JudgedMarket) -> bool:
+    def applies_to(self, market: AnyMarket) -> bool:
         """Whether this market is judged by the rule."""
 
     @abstractmethod

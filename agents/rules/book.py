@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 
 from agents import rules
-from agents.rules.base import Description, JudgedMarket, Rule
+from agents.rules.base import Description, Rule
 from streams.model.alert import Alert
+from streams.model.kinds import AnyMarket
 from streams.model.units import UNITS
 from streams.settings import Settings
 
@@ -28,7 +29,7 @@ class RuleBook(msgspec.Struct, frozen=True):
 
     rules: tuple[Rule, ...]
 
-    def of(self, market: JudgedMarket) -> tuple[Rule, ...]:
+    def of(self, market: AnyMarket) -> tuple[Rule, ...]:
         """Return the rules that judge a market."""
         return tuple(rule for rule in self.rules if rule.applies_to(market))
 

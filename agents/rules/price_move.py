@@ -3,8 +3,9 @@
 from fractions import Fraction
 from typing import Self
 
-from agents.rules.base import Description, JudgedMarket, Rule, RuleWindow, Timing
+from agents.rules.base import Description, Rule, RuleWindow, Timing
 from streams.model.alert import Alert
+from streams.model.kinds import AnyMarket
 from streams.model.units import PERCENT
 from streams.settings import Settings
 
@@ -25,7 +26,7 @@ class PriceMove(Rule):
         """Return the rule where PRICE_MOVE_PCT is set."""
         return None if settings.price_move_pct is None else cls(settings.price_move_pct, settings.severity_multiples)
 
-    def applies_to(self, market: JudgedMarket) -> bool:  # noqa: ARG002 - every market has a price
+    def applies_to(self, market: AnyMarket) -> bool:  # noqa: ARG002 - every market has a price
         """Return true: every market has a price."""
         return True
 

@@ -2,9 +2,9 @@
 
 from typing import Self
 
-from agents.rules.base import Description, JudgedMarket, Rule, RuleWindow
+from agents.rules.base import Description, Rule, RuleWindow
 from streams.model.alert import Alert
-from streams.model.amounts import is_futures
+from streams.model.kinds import AnyMarket
 from streams.model.money import short_usd
 from streams.model.units import USD
 from streams.settings import Settings
@@ -23,9 +23,9 @@ class Volume(Rule):
         """Return the rule with the settings' threshold."""
         return cls(settings.liquidation_threshold_usd, settings.severity_multiples)
 
-    def applies_to(self, market: JudgedMarket) -> bool:
+    def applies_to(self, market: AnyMarket) -> bool:
         """Whether no liquidation label exists there."""
-        return not is_futures(market.symbol)
+        return not market.kind.has_liquidations
 
     def measure(self, window: RuleWindow) -> int:
         """Return the notional traded, micro-USD."""

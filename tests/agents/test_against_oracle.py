@@ -65,7 +65,8 @@ class Program:
         for trade in batch:
             by_market[trade.venue, trade.symbol].append(trade)
         for (venue, symbol), trades in by_market.items():
-            frame = Trades(venue, symbol, 0, decode_frame(encode_frame(venue, symbol, records(trades), 0)))
+            decoded = decode_frame(encode_frame(venue, symbol, records(trades), 0))
+            frame = Trades(venue, symbol, decoded.kind, 0, decoded)
             market = self.markets.setdefault(
                 (venue, symbol), Market(venue, symbol, Span(TERMS.window_seconds, TERMS.retention_seconds))
             )

@@ -10,8 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from streams import keys
+from streams.model.kinds import MarketKind, kind_before_frames_told
 from streams.redis_link import RedisLink, Script
-from tables.web.api.rows import COLUMNS, Mark, MarketRow, WindowRow, usd
+from tables.market.panes import PANE_SECONDS
+from tables.web.api.rows import COLUMNS, LatestAlert, MarketRow, WindowRow, usd
 from tables.web.cluster.local import LocalMarkets
 from tables.web.cluster.replicas import NONSENSE
 
@@ -46,8 +48,9 @@ class Copy(msgspec.Struct, frozen=True):
     watermark: int
     updated_at: float
     received_at: float | None
-    mark: Mark | None
+    mark: LatestAlert | None
     windows: list[list[float]]
+    kind: MarketKind
 
     @property
     def age_seconds(self) -> float:
@@ -87,7 +90,7 @@ class Copies:
         for start in range(0, len(found), MARKETS_A_CALL):
             async with self._one_at_a_time:
                 answer = await self._link.call(READ, found[start : start + MARKETS_A_CALL], [])
-            copies = [self._copy(_decoded(one)) for one in answer]
+            copies = [self._copy(_decoded(one)) for one in answer] if isinstance(answer, list) else []
             yield [copy for copy in copies if copy is not None and copy.partition == partition]
 
     def _copy(self, pairs: list[str]) -> Copy | None:
@@ -102,13 +105,14 @@ class Copies:
                 watermark=int(fields["watermark"]),
                 updated_at=_finite(fields["updated_at"]),
                 received_at=_finite(fields["received_at"]) if "received_at" in fields else None,
-                mark=_mark(fields) if "alert_pane" in fields else None,
+                mark=_latest_alert(fields) if "alert_pane" in fields else None,
                 windows=[
                     [int(fields[f"{seconds}.count"]), *(_finite(fields[f"{seconds}.{name}"]) for name in COLUMNS[1:])]
                     for seconds in self._local.windows
                 ],
+                kind=_kind(fields),
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, msgspec.DecodeError) as error:
             if not self._is_refused_said:
                 self._is_refused_said = True
                 log.warning("a live window in Redis cannot be read (%r); such markets are left out", error)
@@ -116,7 +120,7 @@ class Copies:
 
     def window_rows(self, copy: Copy) -> Iterator[WindowRow]:
         """Yield every window of a market."""
-        end = copy.watermark + self._local.pane_seconds
+        end = copy.watermark + PANE_SECONDS
         received = copy.received_at
         for seconds, figures in zip(self._local.windows, copy.windows, strict=True):
             yield WindowRow(
@@ -135,7 +139,7 @@ class Copies:
 
     def market_row(self, copy: Copy) -> MarketRow:
         """Return a market with all its windows."""
-        rule = self._local.rule(copy.symbol)
+        rule = self._local.rule(copy)
         return MarketRow(
             venue=copy.venue,
             symbol=copy.symbol,
@@ -153,8 +157,14 @@ class Copies:
         )
 
 
-def _mark(fields: dict[str, str]) -> Mark:
-    return Mark(
+def _kind(fields: dict[str, str]) -> MarketKind:
+    if "kind" not in fields:
+        return kind_before_frames_told(fields["symbol"])
+    return msgspec.json.decode(fields["kind"], type=MarketKind)
+
+
+def _latest_alert(fields: dict[str, str]) -> LatestAlert:
+    return LatestAlert(
         rule=fields["alert_rule"],
         pane=int(fields["alert_pane"]),
         severity=fields["alert_severity"],
