@@ -7,7 +7,7 @@ from streams.errors import BadRecord
 from streams.model.connection import Connection
 from streams.model.products import Product
 from streams.model.trade import Batch, Trade
-from streams.progress import Progress
+from streams.progress import ReadProgress
 
 
 class Feed(ABC):
@@ -17,7 +17,7 @@ class Feed(ABC):
     """
 
     connected: bool = True
-    progress: Progress | None = None
+    progress: ReadProgress | None = None
 
     @abstractmethod
     def batches(self) -> AsyncGenerator[Batch, None]:

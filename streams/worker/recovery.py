@@ -1,4 +1,7 @@
-"""Faust's recovery of tables, without what loses trades: where it gives up, is overtaken, or empties queues again."""
+"""Faust's recovery of tables, without its three ways of losing trades.
+
+It gave up at a step that took too long, went on after another rebalance had overtaken it, and emptied queues again.
+"""
 
 from typing import Any
 
@@ -14,8 +17,8 @@ from streams.errors import Outage
 class FlowControl(FlowControlEvent):  # type: ignore[misc]
     """Faust's flow of messages to its queues, which empties them only where it was suspended before it goes on.
 
-    A recovery lets the flow go on up to three times, the last time after the partitions were sought. What has been
-    taken of them by then is not fetched again, and no more are the records that a standby is to apply.
+    A recovery lets the flow go on up to three times, the last time after the partitions were sought. What was taken of
+    them by then is not fetched again. Neither are the records that a standby has yet to apply.
     """
 
     def resume(self) -> None:
@@ -33,8 +36,8 @@ class FlowControl(FlowControlEvent):  # type: ignore[misc]
 class Recovery(FaustRecovery):  # type: ignore[misc]
     """Ends where partitions move again, and raises :class:`Outage` for a step that took too long.
 
-    Faust takes the latter for an order to stop. The former it notices only once the partitions have moved: until then
-    it would call the tables ready, those too that the next recovery has yet to restore.
+    Faust takes a step that took too long for an order to stop. It notices a move only once the partitions have moved.
+    Until then it would call tables ready that the next recovery has yet to restore.
     """
 
     # Set in the client's thread.

@@ -18,7 +18,7 @@ from tables import live
 from tables.live import LiveWindows, live_link
 from tables.market.rolling import Rolling
 from tables.market.state import Market, Span
-from tables.web.api.rows import COLUMNS, Mark, figure_values
+from tables.web.api.rows import COLUMNS, LatestAlert, figure_values
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until
 from tests.faults.proxy import Proxy
@@ -38,17 +38,16 @@ PATIENT_SECONDS = 5.0
 class Markets:
     """Markets that a worker serves, as :class:`tables.web.cluster.local.LocalMarkets` gives them."""
 
-    pane_seconds = 1
     windows = WINDOWS
     here = "http://127.0.0.1:6066"
 
     def __init__(self) -> None:
         self.is_kept = False
         self.markets: dict[str, tuple[int, Rolling]] = {}
-        self.marks: dict[str, Mark] = {}
+        self.marks: dict[str, LatestAlert] = {}
         self.trades = 0
 
-    def mark(self, market: Market) -> Mark | None:
+    def latest_alert(self, market: Market) -> LatestAlert | None:
         """Return a market's latest alert, as that test set it."""
         return self.marks.get(market.symbol)
 
@@ -134,7 +133,7 @@ class TestContent:
 
     async def test_every_field_is_documented(self, markets: Markets, server: redis.Redis) -> None:
         """In docs/redis.md, windows by the name of their figure."""
-        markets.marks["BTC/USD"] = Mark("volume", NOON, "HIGH", NOON - 60, True)
+        markets.marks["BTC/USD"] = LatestAlert("volume", NOON, "HIGH", NOON - 60, True)
         markets.trade("BTC/USD")
         await until(lambda: window_of(server, "BTC/USD"))
         assert window_of(server, "BTC/USD")["alert_severity"] == "HIGH"
@@ -235,6 +234,26 @@ class TestWriting:
             await writer.stop()
         assert "going on without live windows" in caplog.messages[0]
         assert len(caplog.messages) == 2
+
+    @pytest.mark.usefixtures("writer")
+    async def test_an_error_that_nobody_expected_is_no_end(
+        self, markets: Markets, server: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """They are written again when it is over; the log has its traceback once."""
+        monkeypatch.setattr(live, "RETRY_SECONDS", 0.01)
+        failures = 0
+
+        async def fail() -> None:
+            nonlocal failures
+            failures += 1
+            raise TypeError("'NoneType' object is not callable")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(markets, "load", fail)
+            markets.trade("BTC/USD")
+            await until(lambda: failures > 5)
+        await until(lambda: window_of(server, "BTC/USD").get("offset") == "1")
+        assert [bool(record.exc_info) for record in caplog.records] == [True]
 
     async def test_without_redis_url_nothing_runs(self, markets: Markets) -> None:
         """No task, no connection."""

@@ -14,7 +14,7 @@ from streams.model.trade import Reject, Trade
 from streams.venues.json_text import BAD_JSON, mark_constants, unmark
 from streams.venues.kraken.products import FUTURES, SPOT, USD_QUOTES
 from streams.venues.kraken.refusals import reject_of
-from streams.venues.kraken.rows import (
+from streams.venues.kraken.trade_rows import (
     futures_row_to_trade,
     futures_rows_to_trades,
     spot_row_to_trade,

@@ -8,8 +8,8 @@ from streams.settings import Settings
 from streams.venues.base import Feed, Venue
 from streams.venues.kraken.futures import FuturesSource
 from streams.venues.kraken.products import futures_product, spot_product
-from streams.venues.kraken.rows import futures_row_to_trade, spot_row_to_trade
 from streams.venues.kraken.spot import SpotSource
+from streams.venues.kraken.trade_rows import futures_row_to_trade, spot_row_to_trade
 
 
 class KrakenSpot(Venue):

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 from streams.errors import BadRecord, Fatal
 from streams.model.deadletters import MAX_PAYLOAD_BYTES
 from streams.model.trade import Batch, Trade
-from streams.progress import Progress
+from streams.progress import ReadProgress
 from streams.venues.base import Feed
 from streams.venues.kraken.products import FUTURES_PREFIXES, USD_QUOTES
 from streams.venues.recording.formats import (
@@ -51,7 +51,7 @@ class RecordingSource(Feed):
     market that is not quoted in USD.
     """
 
-    progress: Progress
+    progress: ReadProgress
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class RecordingSource(Feed):
         self._speed = speed
         self._usd_quotes = usd_quotes
         try:
-            self.progress = Progress(path.name, path.stat().st_size)
+            self.progress = ReadProgress(path.name, path.stat().st_size)
             with path.open("rb") as file:
                 self._whole = False
                 self._format, self._skip_bytes = self._detect(file, symbol)

@@ -115,7 +115,7 @@ class Panes(msgspec.Struct, frozen=True):
     rows: list[PaneRow]
 
 
-class Mark(msgspec.Struct, frozen=True):
+class LatestAlert(msgspec.Struct, frozen=True):
     """An alert as the market's state remembers it. ``open``: a later one of this severity would be quiet."""
 
     rule: str
@@ -141,7 +141,7 @@ class MarketRow(msgspec.Struct, frozen=True):
     rule: str
     threshold_usd: Usd
     amount_usd: Annotated[float, msgspec.Meta(description="what the rule compares with its threshold")]
-    mark: Mark | None
+    mark: LatestAlert | None
     windows: list[list[float]]
     copied: Annotated[
         float | None, msgspec.Meta(description="of a copy from Redis: when it was written, unix seconds; else null")
@@ -184,7 +184,7 @@ def figure_values(figures: WindowFigures) -> list[float]:
     ]
 
 
-def pane_rows(market: Market, first: int, last: int, pane_seconds: int) -> Iterator[PaneRow]:
+def pane_rows(market: Market, first: int, last: int) -> Iterator[PaneRow]:
     """Yield the non-empty panes ``first..last`` in time order; ids that are missing between them are in ``gaps``."""
     kept = [
         (number, pane)
@@ -194,7 +194,7 @@ def pane_rows(market: Market, first: int, last: int, pane_seconds: int) -> Itera
     gaps = _gaps(kept)
     for number, pane in kept:
         yield PaneRow(
-            pane=number * pane_seconds,
+            pane=number,
             count=pane.count,
             total_volume_usd=usd(pane.notional),
             buy_volume_usd=usd(pane.buy),
@@ -244,7 +244,7 @@ def _gaps(panes: Iterable[tuple[int, Pane]]) -> dict[int, list[list[int]]]:
     return gaps
 
 
-def mark_of(market: Market, rule: str, severities: tuple[str, ...], cooldown: int, pane_seconds: int) -> Mark | None:
+def latest_alert_of(market: Market, rule: str, severities: tuple[str, ...], cooldown: int) -> LatestAlert | None:
     """Return the rule's latest alert, with the highest severity of its episode; None where there was none."""
     marks = market.marks.get(rule)
     if not marks:
@@ -254,10 +254,10 @@ def mark_of(market: Market, rule: str, severities: tuple[str, ...], cooldown: in
         return None
     last = marks[at - 1]
     severity = max(mark.severity for mark in marks[:at] if mark.episode == last.episode)
-    return Mark(
+    return LatestAlert(
         rule=rule,
-        pane=last.pane * pane_seconds,
+        pane=last.pane,
         severity=severities[severity - 1],
-        episode=last.episode * pane_seconds,
+        episode=last.episode,
         open=market.watermark < last.pane + cooldown,
     )

@@ -12,7 +12,8 @@ import msgspec
 from streams import keys
 from streams.model.kinds import MarketKind, kind_before_frames_told
 from streams.redis_link import RedisLink, Script
-from tables.web.api.rows import COLUMNS, Mark, MarketRow, WindowRow, usd
+from tables.market.panes import PANE_SECONDS
+from tables.web.api.rows import COLUMNS, LatestAlert, MarketRow, WindowRow, usd
 from tables.web.cluster.local import LocalMarkets
 from tables.web.cluster.replicas import NONSENSE
 
@@ -47,7 +48,7 @@ class Copy(msgspec.Struct, frozen=True):
     watermark: int
     updated_at: float
     received_at: float | None
-    mark: Mark | None
+    mark: LatestAlert | None
     windows: list[list[float]]
     kind: MarketKind
 
@@ -89,7 +90,7 @@ class Copies:
         for start in range(0, len(found), MARKETS_A_CALL):
             async with self._one_at_a_time:
                 answer = await self._link.call(READ, found[start : start + MARKETS_A_CALL], [])
-            copies = [self._copy(_decoded(one)) for one in answer]
+            copies = [self._copy(_decoded(one)) for one in answer] if isinstance(answer, list) else []
             yield [copy for copy in copies if copy is not None and copy.partition == partition]
 
     def _copy(self, pairs: list[str]) -> Copy | None:
@@ -104,7 +105,7 @@ class Copies:
                 watermark=int(fields["watermark"]),
                 updated_at=_finite(fields["updated_at"]),
                 received_at=_finite(fields["received_at"]) if "received_at" in fields else None,
-                mark=_mark(fields) if "alert_pane" in fields else None,
+                mark=_latest_alert(fields) if "alert_pane" in fields else None,
                 windows=[
                     [int(fields[f"{seconds}.count"]), *(_finite(fields[f"{seconds}.{name}"]) for name in COLUMNS[1:])]
                     for seconds in self._local.windows
@@ -119,7 +120,7 @@ class Copies:
 
     def window_rows(self, copy: Copy) -> Iterator[WindowRow]:
         """Yield every window of a market."""
-        end = copy.watermark + self._local.pane_seconds
+        end = copy.watermark + PANE_SECONDS
         received = copy.received_at
         for seconds, figures in zip(self._local.windows, copy.windows, strict=True):
             yield WindowRow(
@@ -148,7 +149,7 @@ class Copies:
             received=copy.received_at,
             pane=copy.watermark,
             rule=rule.name,
-            threshold_usd=usd(rule.threshold_micro_usd),
+            threshold_usd=usd(rule.threshold),
             amount_usd=self._local.judged(rule, copy.windows),
             mark=copy.mark,
             windows=copy.windows,
@@ -162,8 +163,8 @@ def _kind(fields: dict[str, str]) -> MarketKind:
     return msgspec.json.decode(fields["kind"], type=MarketKind)
 
 
-def _mark(fields: dict[str, str]) -> Mark:
-    return Mark(
+def _latest_alert(fields: dict[str, str]) -> LatestAlert:
+    return LatestAlert(
         rule=fields["alert_rule"],
         pane=int(fields["alert_pane"]),
         severity=fields["alert_severity"],

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from streams.settings import SEVERITIES, Settings
+from tables.market.panes import PANE_SECONDS
 from tables.web.api.params import Query
 from tables.web.api.rows import COLUMNS
 from tables.web.cluster.local import LocalMarkets
@@ -91,7 +92,7 @@ class Stream:
             columns=COLUMNS,
             windows=self._local.windows,
             rule_window=self._local.rule_window,
-            pane_seconds=self._local.pane_seconds,
+            pane_seconds=PANE_SECONDS,
             cooldown_seconds=settings.alert_cooldown_sec,
             severities=SEVERITIES,
             multiples=settings.severity_multiples,

@@ -19,7 +19,7 @@ from tables.web.cluster.local import LocalMarkets
 from tables.web.cluster.replicas import Cluster
 from tables.web.stream.board import Board
 from tables.web.stream.peers import Peers
-from tables.web.stream.recent_alerts import ALERTS_SECONDS, AlertHistory, RecentAlerts
+from tables.web.stream.recent_alerts import ALERTS_SECONDS, AlertSource, RecentAlerts
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 FASTEST_SECONDS: Final = 0.25
 SLOWEST_SECONDS: Final = 3.0
 # Of the loop's time: updates, and the questions of markets' pages. Together they stay below the 5 % that open pages may
-# cost the stream, with room for what the kernel adds; tests/benchmarks/web.py shows what is left of it.
+# cost the stream, with room for what the kernel adds. tests/benchmarks/web.py measures it.
 SHARE_OF_TIME: Final = 0.015
 # Measured: waking a watcher and handing it an event of a few kilobytes.
 SECONDS_PER_WATCHER: Final = 100e-6
@@ -73,7 +73,7 @@ def poll_seconds(pages: int) -> float:
 class Hub:
     """The board and the work that keeps it current. Nothing runs while nobody watches."""
 
-    def __init__(self, app: Any, local: LocalMarkets, cluster: Cluster, copies: Copies, history: AlertHistory) -> None:
+    def __init__(self, app: Any, local: LocalMarkets, cluster: Cluster, copies: Copies, history: AlertSource) -> None:
         self.board = Board()
         self._peers = Peers(cluster, self.board)
         self._copies = copies

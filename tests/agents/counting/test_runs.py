@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from agents.counting import runs as runs_module
 from agents.counting.evaluation import Evaluator, Outcome
 from agents.counting.runs import LEAST_FOR_COLUMNS, Row, Trades, refusal_of, row_of, rows_of
-from agents.rules.book import RuleBook, make_rule
+from agents.rules.book import RuleBook
+from agents.rules.liquidation import Liquidation
+from agents.rules.price_move import PriceMove
+from agents.rules.volume import Volume
 from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, UNITS_PER_BASE, amounts_of
 from streams.model.frames import VERSION, Frame, decode_frame
 from streams.model.trade import MAX_TIME_US, MIN_TIME_US, Kind, Side
@@ -23,7 +26,8 @@ from tests.trades import BTC, NOON, PERPETUAL, frame_of, future, message_of, spo
 PANE_US = 1_000_000
 LATEST_US = (NOON + 3600) * PANE_US
 SPAN = Span(window=5, retention=60, slack=40)
-RULES = RuleBook(spot=make_rule("volume", 500, (1, 2, 5, 10)), futures=make_rule("liquidation", 500, (1, 2, 5, 10)))
+MULTIPLES = (1, 2, 5, 10)
+RULES = RuleBook((Liquidation(500, MULTIPLES), PriceMove(1, MULTIPLES), Volume(500, MULTIPLES)))
 INT64 = st.integers(-(2**63), 2**63 - 1)
 
 # The id, time, price, notional, rest, whole, fraction and flags of a trade in a frame; times are set by the frame.

@@ -9,20 +9,20 @@ import msgspec
 import pytest
 import redis
 
-from agents.rules.book import make_rule
+from agents.rules.volume import Volume
 from streams import keys
 from streams.errors import Outage
 from streams.redis_link import RedisLink
 from streams.settings import load_settings
 from tables import live
 from tables.live import LiveWindows, live_link
-from tables.web.api.rows import COLUMNS, Mark, MarketRow, figure_values
+from tables.web.api.rows import COLUMNS, LatestAlert, MarketRow, figure_values
 from tables.web.cluster.copies import MARKETS_A_CALL, Copies, Copy
 from tables.web.stream.board import Board, Key
 from tests.faults.proxy import Proxy
 from tests.tables.test_live import NOON, PATIENT_SECONDS, WINDOWS, Markets
 
-RULE = make_rule("volume", 1000.0, (1, 2, 5, 10))
+RULE = Volume(1000.0, (1, 2, 5, 10))
 
 
 class Worker(Markets):
@@ -71,7 +71,7 @@ async def read(copies: Copies, partition: int = 0) -> dict[str, Copy]:
 
 async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: Worker) -> None:
     """Every figure in every bit, the latest alert, and where it comes from with its age."""
-    mark = worker.marks["BTC/USD"] = Mark("volume", NOON + 5, "HIGH", NOON, True)
+    mark = worker.marks["BTC/USD"] = LatestAlert("volume", NOON + 5, "HIGH", NOON, True)
     for second, price in enumerate((100.1, 99.7, 103.3)):
         market = worker.trade("BTC/USD", second * 50, price, partition=2)
     await written(copies, worker)

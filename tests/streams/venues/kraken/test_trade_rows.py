@@ -15,7 +15,7 @@ from streams.model.deadletters import REASONS
 from streams.model.trade import Kind, Side, Trade
 from streams.venues.kraken.parsing import parse_spot_message
 from streams.venues.kraken.products import FUTURES, INVERSE_FUTURES, SPOT, SPOT_PRODUCT
-from streams.venues.kraken.rows import futures_row_to_trade, spot_row_to_trade, uid_to_id
+from streams.venues.kraken.trade_rows import futures_row_to_trade, spot_row_to_trade, uid_to_id
 
 SPOT_ROW = (
     '{"symbol":"BTC/USD","side":"buy","price":105944.20,"qty":0.00027625,"ord_type":"limit",'
