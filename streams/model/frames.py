@@ -26,8 +26,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from streams.errors import BadRecord
 from streams.model.amounts import MAX_NAME, UNITS_PER_BASE, amounts_of, check_trade, is_futures, is_market_name
@@ -42,8 +40,6 @@ KIND_MASK: Final = 0b1100
 SNAPSHOT: Final = 0b10000
 
 _WIDE_ID_BYTES: Final = 16
-
-Ints = npt.NDArray[np.int64]
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
