@@ -39,7 +39,7 @@ def make_rule(name: str, threshold_usd: float, multiples: Sequence[float]) -> Ru
 
 
 class RuleBook(msgspec.Struct, frozen=True):
-    """The rules of each kind of market."""
+    """The rule of each kind of market: volume for spot, liquidations for futures."""
 
     spot: Rule
     futures: Rule

@@ -40,7 +40,6 @@ class AlertFollower:
 
     @property
     def identities(self) -> list[Identity]:
-        """Every alert seen so far."""
         return list(self._severities)
 
     async def __aenter__(self) -> Self:
@@ -57,7 +56,7 @@ class AlertFollower:
         await self._consumer.stop()
 
     async def follow(self) -> None:
-        """Read until cancelled."""
+        """Hand alerts on until cancelled; messages that are no alerts are passed over."""
         async for message in self._consumer:
             with contextlib.suppress(msgspec.DecodeError):
                 self._take(msgspec.json.decode(message.value or b"", type=Alert))

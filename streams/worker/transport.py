@@ -180,7 +180,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                 raise
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """Go to these offsets of changelogs: a recovery has the rest."""
+        """Go on from these offsets of changelogs; a recovery has read what is before them."""
         self._changelogs.begin(partitions)
         await super().seek_wait(partitions)
 
@@ -202,8 +202,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Finish and commit what was begun, so that the next owner meets none of it again.
 
         Faust does this too, but only after it has forgotten what was acknowledged since the last commit, and not in an
-        app that is stopping. An alert that waits for Postgres is let go: the move must not wait too, and nobody serve
-        the windows.
+        app that is stopping. An alert that waits for Postgres is left to the next owner: were the move to wait for
+        Postgres, nobody would serve the windows meanwhile.
         """
         self._caught_up.clear()
         self._next.clear()
@@ -229,7 +229,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         await super().commit_and_end_transactions()
 
     def handled(self, message: Any) -> None:
-        """Take note that all of a message was counted."""
+        """Count a message as wholly handled: the partition goes on behind it."""
         self._next[message.tp] = message.offset + 1
 
     def next_offset(self, tp: TP) -> int | None:
@@ -245,7 +245,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return end
 
     def has_caught_up(self, tp: TP) -> bool:
-        """Whether a partition was handled up to its end once since it moved here: what its last owner had, is here."""
+        """Whether a partition was handled up to its end since it moved here: all its last owner had is counted then."""
         if tp not in self._caught_up:
             end = self.log_end(tp)
             if end is not None and self._next.get(tp, -1) >= end:
@@ -253,12 +253,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return tp in self._caught_up
 
     def withhold(self, message: Any) -> None:
-        """Leave a message to whoever has its partition next: it is over here, and is not committed."""
+        """Leave a message to the next owner of its partition: it is not handled here, and not committed."""
         message.acked = True
         self._unacked_messages.discard(message)
 
     async def log_ends(self, tps: Collection[TP], timeout_seconds: float) -> Mapping[TP, int]:
-        """Ask the client's thread, and wait no longer than that either where both of its lanes are taken."""
+        """Return partitions' end offsets. Raises :class:`TimeoutError`, also while the client's thread is busy."""
         async with asyncio.timeout(timeout_seconds):
             ends: Mapping[TP, int] = await self._thread.log_ends(tps, timeout_seconds)
         return ends
