@@ -161,11 +161,11 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         return partition_of(symbol, self.consumer.topic_partitions(TRADES) or self.settings.topic_partitions)
 
     async def before_commit(self) -> ChangelogClaims:
-        """Make state durable; called by the consumer before it commits offsets."""
+        """Make state durable: steps 2 to 4 of ``Consumer._commit_offsets`` in :mod:`streams.worker.transport`."""
         return await self._to_store(self.keeper.flush())
 
     async def after_commit(self, claims: ChangelogClaims) -> None:
-        """Let the table store know how far it is; called by the consumer with what :meth:`before_commit` returned."""
+        """Let the table store claim what :meth:`before_commit` returned: step 6, after an accepted commit."""
         await self._to_store(self.keeper.confirm(claims))
 
     async def _to_store(self, work: Awaitable[T]) -> T:

@@ -15,8 +15,8 @@ import uvloop
 
 from streams.errors import MonitorError
 from streams.logs import logging_config
+from streams.preflight import check_data_dir, check_port
 from streams.settings import Settings, load_settings
-from streams.worker.command import run_worker
 
 EXAMPLES: Final = """examples:
   liqmon run --duration 60                      everything on this machine, on the simulated market
@@ -170,7 +170,18 @@ async def _produce_until_stopped(settings: Settings, options: argparse.Namespace
 
 
 def _worker(_: argparse.Namespace) -> int:
-    return run_worker(load_settings())
+    settings = load_settings()
+    check_port(settings.web_host, settings.web_port, "WEB_PORT")
+    check_data_dir(settings.data_dir)
+
+    from streams.app import create_app  # noqa: PLC0415 - declaring the app reads every setting; help must not
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    app = create_app(settings)
+    app.finalize()
+    worker = app.Worker(loglevel=settings.log_level, quiet=False, logging_config=logging_config(settings.log_level))
+    worker.execute_from_commandline()
+    return 0
 
 
 def _simulate(options: argparse.Namespace) -> int:

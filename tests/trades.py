@@ -43,4 +43,4 @@ def frame_of(trades: Sequence[Trade], received_us: int = 0) -> bytes:
 def message_of(trades: Sequence[Trade], received_us: int = 0) -> Trades:
     """Return the trades as the monitor decodes their frame."""
     frame = decode_frame(frame_of(trades, received_us))
-    return Trades(frame.venue, frame.symbol, frame.received_us, frame)
+    return Trades(frame.venue, frame.symbol, frame.kind, frame.received_us, frame)

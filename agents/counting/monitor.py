@@ -21,9 +21,11 @@ from streams.model.alert import Alert
 from streams.model.amounts import amounts_of, check_trade
 from streams.model.deadletters import DeadLetter
 from streams.model.frames import decode_frame
+from streams.model.kinds import MarketKind, kind_before_frames_told
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.venues.kraken.trade_rows import futures_row_to_trade, spot_row_to_trade
 from tables.keeper import Keeper, TooManyMarkets
+from tables.market.state import Market
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +52,15 @@ def decode(message: SourceMessage, spot_venue: str, futures_venue: str) -> Trade
         is_future = b'"uid"' in value
         trade = futures_row_to_trade(value, futures_venue) if is_future else spot_row_to_trade(value, spot_venue)
         check_trade(trade)
-        return Trades(trade.venue, trade.symbol, round(message.timestamp * 1e6), [row_of(trade, amounts_of(trade))])
+        return Trades(
+            trade.venue,
+            trade.symbol,
+            kind_before_frames_told(trade.symbol),
+            round(message.timestamp * 1e6),
+            [row_of(trade, amounts_of(trade))],
+        )
     frame = decode_frame(value)
-    return Trades(frame.venue, frame.symbol, frame.received_us, frame)
+    return Trades(frame.venue, frame.symbol, frame.kind, frame.received_us, frame)
 
 
 def alert_record(alert: Alert) -> Record:
@@ -94,9 +102,12 @@ class Monitor:
             await self._forward(message, trades, home)
             return
         try:
-            market = await self._keeper.market(message.partition, trades.venue, trades.symbol)
+            market = await self._keeper.market(message.partition, trades.venue, trades.symbol, trades.kind)
         except TooManyMarkets as error:
             await self._refuse(message, "too_many_markets", str(error), message.value or b"")
+            return
+        if trades.kind is not market.kind and trades.kind != market.kind:
+            await self._refuse(message, "wrong_kind", _told_apart(trades.kind, market), message.value or b"", trades)
             return
         done = 0
         while done < len(trades):
@@ -172,6 +183,14 @@ class Monitor:
         record = Record(TRADES, trades.symbol.encode(), message.value or b"", home, message.timestamp)
         await self._outbound.post(record)
         metrics.forwarded.labels(metrics.venue_label(trades.venue)).inc()
+
+
+def _told_apart(kind: MarketKind, market: Market) -> str:
+    return (
+        f"its trades are of a market of kind {kind.name} with ids of {kind.id_bytes} bytes, and those counted for "
+        f"{market.venue} {market.symbol} are of kind {market.kind.name} with ids of {market.kind.id_bytes} bytes; "
+        "give the other market a venue name of its own"
+    )
 
 
 def _refused_bytes(message: SourceMessage, trades: Trades, at: int) -> bytes:

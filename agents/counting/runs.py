@@ -18,9 +18,9 @@ from streams.model.amounts import (
     MIN_TIME_US,
     UNITS_PER_BASE,
     Amounts,
-    is_futures,
 )
 from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT, Frame, flags_of
+from streams.model.kinds import MarketKind, kind_before_frames_told
 from streams.model.trade import Kind, Side, Trade
 from tables.market.identities import TradeId
 from tables.market.panes import Pane
@@ -55,11 +55,12 @@ class Run(NamedTuple):
 
 
 class Trades:
-    """What a message held."""
+    """What a message held: trades of one market, and what ``kind`` of market that is."""
 
-    def __init__(self, venue: str, symbol: str, received_us: int, source: Frame | list[Row]) -> None:
+    def __init__(self, venue: str, symbol: str, kind: MarketKind, received_us: int, source: Frame | list[Row]) -> None:
         self.venue = venue
         self.symbol = symbol
+        self.kind = kind
         self.received_us = received_us
         self._source = source
 
@@ -113,7 +114,9 @@ def rows_of(frame: Frame) -> list[Row]:
 def row_of(trade: Trade, amounts: Amounts) -> Row:
     """Return one trade as a frame would carry it."""
     whole, fraction = divmod(amounts.quantity_units, UNITS_PER_BASE)
-    trade_id: TradeId = trade.trade_id.to_bytes(16, "big") if is_futures(trade.symbol) else trade.trade_id
+    trade_id: TradeId = (
+        trade.trade_id.to_bytes(16, "big") if kind_before_frames_told(trade.symbol).has_wide_ids else trade.trade_id
+    )
     return (
         trade_id,
         trade.time_us,

@@ -9,9 +9,11 @@ from streams.errors import Fatal, Outage
 from streams.kafka import admin
 from streams.settings import Settings
 from streams.tasks import cancelled
+from streams.unexpected import say_once
 
 log = logging.getLogger(__name__)
 
+# docs/faults.md promises that a worker notices a replaced broker within 10 s.
 LOOK_SECONDS: Final = 5.0
 
 
@@ -50,11 +52,13 @@ class BrokerWatch:
     async def _watch(self) -> None:
         cluster = ""
         while True:
-            reached = dict(self._reached())
             try:
+                reached = dict(self._reached())
                 found, ends = await admin.known_ends(self._settings, self._changelog)
             except Outage:
                 pass  # a broker that is away says nothing about what it will be
+            except Exception as error:  # noqa: BLE001 - a watch that ended would be missed by nobody
+                say_once(log, "looking for a replaced broker", error)
             else:
                 cluster = cluster or found
                 lost = [partition for partition, offset in reached.items() if ends.get(partition, 0) <= offset]

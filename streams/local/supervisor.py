@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from agents.alerts.postgres import open_pool
 from agents.alerts.recorder import alert_rows
 from streams.errors import Fatal, Outage
+from streams.kafka.admin import KAFKA
 from streams.local import report
 from streams.local.embedded import Child
 from streams.local.following import AlertFollower, GroupProgress, Identity
@@ -273,7 +274,8 @@ async def _lag(progress: GroupProgress) -> int:
     """Return the worker's lag in messages; while the broker does not answer, 1, so that nobody takes it for done."""
     try:
         return await progress.lag()
-    except KafkaError:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the broker is asked again
+        KAFKA.notice(error)
         return 1
 
 

@@ -6,6 +6,7 @@ marked: Redis being empty, slow or gone means duplicates, which panes do not cou
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -21,6 +22,11 @@ from streams.publish import bitmaps
 from streams.publish.coalescer import Group
 from streams.redis_link import RedisLink, Script
 from streams.settings import Settings
+from streams.unexpected import say_once
+
+log = logging.getLogger(__name__)
+
+WHAT: Final = "the ids that other producers have published"
 
 DEADLINE_SECONDS: Final = 0.02
 """How long a frame waits for Redis. A frame that came during a call waits for that one too, and is promised 50 ms."""
@@ -132,12 +138,18 @@ class PublishedIds:
         """Return the groups without the trades that are marked; unchanged where Redis does not say in time."""
         if not self.available:
             return groups
-        questions = [question for group in groups for question in _questions(self._cluster, group)]
-        arguments = [argument for question in questions for argument in question.arguments]
         try:
-            answers = await self._link.call(LOOK_UP, [question.key for question in questions], arguments)
+            return await self._unpublished(groups)
         except Outage:
             return groups
+        except Exception as error:  # noqa: BLE001 - it only saves traffic: whatever it is, the trades are published
+            say_once(log, WHAT, error)
+            return groups
+
+    async def _unpublished(self, groups: Sequence[Group]) -> Sequence[Group]:
+        questions = [question for group in groups for question in _questions(self._cluster, group)]
+        arguments = [argument for question in questions for argument in question.arguments]
+        answers = await self._link.call(LOOK_UP, [question.key for question in questions], arguments)
         known: dict[int, set[int]] = {}
         for question, answer in zip(questions, answers, strict=True):
             if answer.strip(question.blank):
@@ -158,6 +170,15 @@ class PublishedIds:
             await self._mark_all()
 
     async def _mark_all(self) -> None:
+        try:
+            await self._mark()
+        except Outage:
+            self._unmarked.clear()
+        except Exception as error:  # noqa: BLE001 - as above: what is not marked is published twice, and counted once
+            say_once(log, WHAT, error)
+            self._unmarked.clear()
+
+    async def _mark(self) -> None:
         while self._unmarked:
             frames: list[Frame] = []
             while self._unmarked and len(frames) < MAX_FRAMES_A_CALL and sum(map(len, frames)) < MAX_TRADES_A_CALL:
@@ -165,11 +186,8 @@ class PublishedIds:
             marks = _marks(self._cluster, frames)
             if not marks:
                 continue
-            try:
-                arguments = [argument for pair in marks.values() for argument in pair]
-                await self._link.call(MARK, list(marks), [self._lifetime_ms, *arguments])
-            except Outage:
-                self._unmarked.clear()
+            arguments = [argument for pair in marks.values() for argument in pair]
+            await self._link.call(MARK, list(marks), [self._lifetime_ms, *arguments])
 
 
 class _Question(msgspec.Struct, frozen=True):
@@ -257,6 +275,6 @@ def published_ids(settings: Settings) -> PublishedIds | None:
     link = RedisLink(
         settings.redis_url.get_secret_value(),
         deadline_seconds=DEADLINE_SECONDS,
-        without="the ids that other producers have published",
+        without=WHAT,
     )
     return PublishedIds(link, lifetime_seconds=settings.retention_seconds)

@@ -5,7 +5,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,11 +18,14 @@ from streams.errors import BadSetting, Outage
 from streams.model.connection import Connection
 from streams.model.trade import Batch, Trade
 from streams.settings import Settings
+from streams.unexpected import Library
 from streams.venues.backoff import FAST_TRIES, LEAST_SECONDS, MOST_SECONDS, Backoff, ConnectionLimiter
 from streams.venues.kraken.parsing import Parsed
 from streams.venues.subscriptions import Phase, Subscriptions
 
 log = logging.getLogger(__name__)
+
+SOCKETS: Final = Library("the socket client", OSError, TimeoutError, WebSocketException)
 
 # A snapshot of a hundred rows is 25 KB; a frame far above that is no trade message.
 MAX_MESSAGE_BYTES: Final = 16 * 2**20
@@ -146,16 +149,7 @@ class Feed(ABC):
             await asyncio.sleep(pause)
 
     async def _session(self) -> AsyncGenerator[Batch, None]:
-        # The library's own keepalive would end the connection while a slow reader holds the socket's buffer full.
-        async with connect(
-            self.url,
-            open_timeout=self._timing.open_timeout_seconds,
-            close_timeout=1,
-            ping_interval=None,
-            compression=None,
-            max_size=MAX_MESSAGE_BYTES,
-            proxy=None if _is_loopback(self.url) else True,
-        ) as socket:
+        async with self._opened_socket() as socket:
             keepalive = asyncio.create_task(self._keep_alive(socket))
             try:
                 self._count_opened()
@@ -169,6 +163,25 @@ class Feed(ABC):
                 if self.connected:
                     self._set_connected(connected=False)
 
+    @asynccontextmanager
+    async def _opened_socket(self) -> AsyncGenerator[ClientConnection, None]:
+        with SOCKETS.surprises():
+            # The library's own keepalive would end the connection while a slow reader holds the socket's buffer full.
+            socket = await connect(
+                self.url,
+                open_timeout=self._timing.open_timeout_seconds,
+                close_timeout=1,
+                ping_interval=None,
+                compression=None,
+                max_size=MAX_MESSAGE_BYTES,
+                proxy=None if _is_loopback(self.url) else True,
+            )
+        try:
+            yield socket
+        finally:
+            with suppress(Outage), SOCKETS.asked(self.venue):
+                await socket.close()
+
     async def _read(self, socket: ClientConnection) -> AsyncGenerator[Batch, None]:
         deadline = time.monotonic() + self._timing.heartbeat_timeout_seconds
         next_tick = 0.0
@@ -178,8 +191,9 @@ class Feed(ABC):
                 await self._send_due(socket)
                 next_tick = now + TICK_SECONDS
             try:
-                async with asyncio.timeout(max(0.0, min(next_tick, deadline) - now)):
-                    data = await socket.recv(decode=False)
+                with SOCKETS.surprises():
+                    async with asyncio.timeout(max(0.0, min(next_tick, deadline) - now)):
+                        data = await socket.recv(decode=False)
             except TimeoutError:
                 if time.monotonic() >= deadline:
                     raise Outage(f"silent for {self._timing.heartbeat_timeout_seconds:g} s") from None
@@ -229,8 +243,9 @@ class Feed(ABC):
             await self._send(socket, self._subscribe_request(group))
 
     async def _send(self, socket: ClientConnection, text: str) -> None:
-        async with asyncio.timeout(self._timing.heartbeat_timeout_seconds):
-            await socket.send(text)
+        with SOCKETS.surprises():
+            async with asyncio.timeout(self._timing.heartbeat_timeout_seconds):
+                await socket.send(text)
 
     async def _keep_alive(self, socket: ClientConnection) -> None:
         while True:
@@ -239,8 +254,9 @@ class Feed(ABC):
             pause = self._timing.ping_seconds if is_subscribed else self._timing.heartbeat_timeout_seconds / 3
             await asyncio.sleep(min(pause, self._timing.ping_seconds))
             try:
-                await self._ping(socket)
-            except WebSocketException:
+                with SOCKETS.asked(self.venue):
+                    await self._ping(socket)
+            except Outage:
                 return
 
     def _count_opened(self) -> None:

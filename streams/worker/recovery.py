@@ -1,4 +1,7 @@
-"""Faust's recovery of tables, without what loses trades: where it gives up, is overtaken, or empties queues again."""
+"""Faust's recovery of tables, without its three ways of losing trades.
+
+It gave up at a step that took too long, went on after another rebalance had overtaken it, and emptied queues again.
+"""
 
 from typing import Any
 
@@ -14,8 +17,8 @@ from streams.errors import Outage
 class FlowControl(FlowControlEvent):  # type: ignore[misc]
     """Faust's flow of messages to its queues. Resuming empties the queues only where the flow was suspended.
 
-    A recovery resumes the flow up to three times, the last time after it has sought the partitions. What was taken
-    from them by then is not fetched again, so emptying the queues then would lose messages and a standby's records.
+    A recovery lets the flow go on up to three times, the last time after the partitions were sought. What was taken of
+    them by then is not fetched again. Neither are the records that a standby has yet to apply.
     """
 
     def resume(self) -> None:
@@ -33,8 +36,8 @@ class FlowControl(FlowControlEvent):  # type: ignore[misc]
 class Recovery(FaustRecovery):  # type: ignore[misc]
     """Faust's recovery, which ends when partitions move again and raises :class:`Outage` when a step takes too long.
 
-    Faust takes a slow step for an order to stop. It notices moving partitions only once they have moved, and would
-    call tables ready until then that the next recovery has yet to restore.
+    Faust takes a step that took too long for an order to stop. It notices a move only once the partitions have moved.
+    Until then it would call tables ready that the next recovery has yet to restore.
     """
 
     # Set in the client's thread.

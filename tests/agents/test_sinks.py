@@ -20,6 +20,7 @@ from streams.settings import Settings
 from tests.agents.factories import PANE, an_alert
 from tests.discord_server import DiscordServer
 from tests.faults.proxy import HOST, Proxy
+from tests.lost_writes import writes_that_fail
 from tests.waiting import until
 
 
@@ -184,6 +185,29 @@ async def test_an_outage_in_between_is_waited_out(
     assert await rows(pool) == 2
 
 
+async def test_an_error_that_no_client_should_raise_costs_no_alert(
+    settings: Settings,
+    pool: asyncpg.Pool,
+    way_for: Callable[[Settings], Way],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is an outage that is waited for: neither a dead letter nor the worker's end."""
+    way = way_for(settings)
+    await way.sinks.start()
+    await until(lambda: way.sinks.pool)
+    with writes_that_fail(settings.postgres_port) as failed:
+        assert not await way.sinks.reachable()
+        recording = asyncio.create_task(way.sinks.record(message()))
+        begun = len(failed)
+        await until(lambda: len(failed) > begun + 2)
+        await way.sinks.sample([a_sample()])
+        assert not recording.done()
+    assert await asyncio.wait_for(recording, 20)
+    assert way.refused == []
+    assert await rows(pool) == 1
+    assert "'NoneType' object is not callable" in caplog.text
+
+
 @pytest.mark.parametrize("opened", [False, True])
 async def test_a_stop_ends_the_wait_without_taking_the_alert_for_written(
     away: tuple[Proxy, Settings], pool: asyncpg.Pool, way_for: Callable[[Settings], Way], opened: bool
@@ -259,7 +283,7 @@ async def test_a_fault_in_delivery_is_said_and_delivery_begins_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It neither ends for good without a word nor takes the windows with it."""
-    monkeypatch.setattr(sinks_module, "NOTIFIER_RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(sinks_module, "RESTART_SECONDS", 0.01)
     run = Notifier.run
     failures = iter([ZeroDivisionError("a bug")])
 

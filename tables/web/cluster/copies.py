@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from streams import keys
+from streams.model.kinds import MarketKind, kind_before_frames_told
 from streams.redis_link import RedisLink, Script
 from tables.market.panes import PANE_SECONDS
 from tables.web.api.rows import COLUMNS, LatestAlert, MarketRow, WindowRow, usd
@@ -49,6 +50,7 @@ class Copy(msgspec.Struct, frozen=True):
     received_at: float | None
     mark: LatestAlert | None
     windows: list[list[float]]
+    kind: MarketKind
 
     @property
     def age_seconds(self) -> float:
@@ -88,7 +90,7 @@ class Copies:
         for start in range(0, len(found), MARKETS_A_CALL):
             async with self._one_at_a_time:
                 answer = await self._link.call(READ, found[start : start + MARKETS_A_CALL], [])
-            copies = [self._copy(_decoded(one)) for one in answer]
+            copies = [self._copy(_decoded(one)) for one in answer] if isinstance(answer, list) else []
             yield [copy for copy in copies if copy is not None and copy.partition == partition]
 
     def _copy(self, pairs: list[str]) -> Copy | None:
@@ -108,8 +110,9 @@ class Copies:
                     [int(fields[f"{seconds}.count"]), *(_finite(fields[f"{seconds}.{name}"]) for name in COLUMNS[1:])]
                     for seconds in self._local.windows
                 ],
+                kind=_kind(fields),
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, msgspec.DecodeError) as error:
             if not self._is_refused_said:
                 self._is_refused_said = True
                 log.warning("a live window in Redis cannot be read (%r); such markets are left out", error)
@@ -136,7 +139,7 @@ class Copies:
 
     def market_row(self, copy: Copy) -> MarketRow:
         """Return a market with all its windows."""
-        rule = self._local.rule(copy.symbol)
+        rule = self._local.rule(copy)
         return MarketRow(
             venue=copy.venue,
             symbol=copy.symbol,
@@ -146,12 +149,18 @@ class Copies:
             received=copy.received_at,
             pane=copy.watermark,
             rule=rule.name,
-            threshold_usd=usd(rule.threshold_micro_usd),
+            threshold_usd=usd(rule.threshold),
             amount_usd=self._local.judged(rule, copy.windows),
             mark=copy.mark,
             windows=copy.windows,
             copied=copy.updated_at,
         )
+
+
+def _kind(fields: dict[str, str]) -> MarketKind:
+    if "kind" not in fields:
+        return kind_before_frames_told(fields["symbol"])
+    return msgspec.json.decode(fields["kind"], type=MarketKind)
 
 
 def _latest_alert(fields: dict[str, str]) -> LatestAlert:

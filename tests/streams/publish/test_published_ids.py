@@ -1,6 +1,7 @@
 """Producers of one feed: what one has published the others leave out, and nothing is ever lost for it."""
 
 import asyncio
+import contextlib
 import functools
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -18,9 +19,10 @@ from streams.publish.coalescer import Group
 from streams.publish.deduplicator import Deduplicator
 from streams.publish.producer import Producer, ProducerSummary, produce
 from streams.publish.published_ids import DEADLINE_SECONDS, PublishedIds, published_ids
-from streams.redis_link import RedisLink
+from streams.redis_link import RedisLink, Script
 from streams.settings import load_settings
 from tests.faults.proxy import Proxy
+from tests.lost_writes import writes_that_fail
 from tests.streams.publish.feeds import NOON_US, Feed, feed_of, frames, frozen, settings_for, trade
 from tests.streams.worker.stalls import Stalls
 from tests.waiting import until
@@ -319,7 +321,7 @@ class TestProducers:
         )
         assert two.trades == 0
 
-    @pytest.mark.parametrize("fault", ["slow", "silent", "gone"])
+    @pytest.mark.parametrize("fault", ["slow", "silent", "gone", "broken"])
     async def test_a_failing_redis_loses_nothing_and_delays_nothing(
         self, fresh_broker: EmbeddedBroker, network: Proxy, fault: str
     ) -> None:
@@ -329,18 +331,39 @@ class TestProducers:
         producer = Producer(settings, [feed], published_ids=published_ids(settings))
         running = asyncio.create_task(producer.run(stop))
         await self.ready(producer)
-        for number in range(60):
-            if number == 20:
-                if fault == "gone":
-                    await network.refuse()
-                elif fault == "slow":
-                    network.delay(5)
-                else:
-                    network.swallow()
-            feed.give([trade(number)])
-            await until(lambda number=number: producer._publisher.trades > number, 2)  # type: ignore[misc]
-        stop.set()
-        summary = await running
+        with contextlib.ExitStack() as broken:
+            for number in range(60):
+                if number == 20:
+                    if fault == "gone":
+                        await network.refuse()
+                    elif fault == "slow":
+                        network.delay(5)
+                    elif fault == "silent":
+                        network.swallow()
+                    else:
+                        broken.enter_context(writes_that_fail(network.port))
+                feed.give([trade(number)])
+                await until(lambda number=number: producer._publisher.trades > number, 2)  # type: ignore[misc]
+            stop.set()
+            summary = await running
         assert summary.trades == 60
         found = await frames(fresh_broker.address, summary.frames)
         assert [number for frame in found for number in frame.trade_ids()] == list(range(60))
+
+    @pytest.mark.parametrize("answer", ["7", "{}", "{1}", "{false, false}"])
+    async def test_answers_that_make_no_sense_lose_nothing(
+        self, fresh_broker: EmbeddedBroker, redis_url: str, answer: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Something that speaks Redis's protocol and is none: everything is published."""
+        monkeypatch.setattr("streams.publish.published_ids.LOOK_UP", Script(f"return {answer}"))
+        monkeypatch.setattr("streams.publish.published_ids.DEADLINE_SECONDS", PATIENT_SECONDS)
+        feed, stop = Feed(), asyncio.Event()
+        settings = settings_for(fresh_broker.address, redis_url=redis_url)
+        producer = Producer(settings, [feed], published_ids=published_ids(settings))
+        running = asyncio.create_task(producer.run(stop))
+        await self.ready(producer)
+        for number in range(20):
+            feed.give([trade(number)])
+            await until(lambda number=number: producer._publisher.trades > number)  # type: ignore[misc]
+        stop.set()
+        assert (await running).trades == 20

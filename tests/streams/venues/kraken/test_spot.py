@@ -1,10 +1,12 @@
 """The spot client against a real socket that behaves and misbehaves as Kraken does."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,6 +17,7 @@ from streams.settings import Settings
 from streams.venues.connection import Timing
 from streams.venues.kraken.spot import SpotSource
 from tests.kraken_server import ScriptedKraken
+from tests.lost_writes import writes_that_fail
 from tests.streams.venues.feeds import CALM, FAST, PATIENT, STEADY, WATCHFUL, Reader, spot, until
 
 
@@ -61,6 +64,18 @@ async def test_an_unknown_symbol_is_reported_by_name_and_the_others_go_on(
     warnings = [record.getMessage() for record in caplog.records if "NOPE/USD" in record.getMessage()]
     assert len(warnings) == 1
     assert "not supported" in warnings[0]
+
+
+async def test_an_error_that_no_client_should_raise_is_a_lost_connection(kraken: ScriptedKraken) -> None:
+    """The socket is opened again until it can be written to, and trades arrive."""
+    with contextlib.ExitStack() as broken:
+        failed = broken.enter_context(writes_that_fail(urlsplit(kraken.spot_url).port or 0))
+        async with Reader(source(kraken)) as reader:
+            await until(lambda: len(failed) > 3)
+            broken.close()
+            await reader.settled()
+            await kraken.publish_spot([spot(1)])
+            await until(lambda: reader.trades)
 
 
 async def test_the_connection_is_described(kraken: ScriptedKraken) -> None:
