@@ -185,7 +185,7 @@ def _worker(_: argparse.Namespace) -> int:
 
 
 def _simulate(options: argparse.Namespace) -> int:
-    from streams.venues.simulator import run_simulator  # noqa: PLC0415
+    from streams.venues.simulator.run import run_simulator  # noqa: PLC0415
 
     settings = load_settings()
     logging.config.dictConfig(logging_config(settings.log_level))

@@ -29,8 +29,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from streams.errors import BadRecord
 from streams.model.amounts import UNITS_PER_BASE, amounts_of
@@ -44,8 +42,6 @@ SIDE_MASK: Final = 0b11
 KIND_SHIFT: Final = 2
 KIND_MASK: Final = 0b1100
 SNAPSHOT: Final = 0b10000
-
-Ints = npt.NDArray[np.int64]
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):

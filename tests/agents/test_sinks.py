@@ -113,6 +113,16 @@ async def test_each_alert_is_logged_once(
     assert "no Discord webhook is set: alerts go to Postgres and to this log" in caplog.messages
 
 
+async def test_without_a_webhook_nothing_is_to_be_sent(
+    settings: Settings, pool: asyncpg.Pool, way_for: Callable[[Settings], Way]
+) -> None:
+    """The outbox says that the alert's message is disabled, also for a webhook that is set later."""
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    await sinks.record(message())
+    assert await pool.fetchval("SELECT state FROM alert_outbox") == "disabled"
+
+
 async def test_alerts_wait_for_a_postgres_that_is_away(
     away: tuple[Proxy, Settings], pool: asyncpg.Pool, way_for: Callable[[Settings], Way]
 ) -> None:
