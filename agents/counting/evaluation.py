@@ -146,6 +146,7 @@ class Evaluator:
         """Judge the newest pane as over: nothing follows it, since its recording has ended."""
         outcome = Outcome()
         self._close_pane(market, self._rules_of(market), outcome, _Source(partition, offset))
+        market.took(offset, 0, 0)
         return outcome
 
     def _rules_of(self, market: Market) -> _Rules:
