@@ -144,7 +144,7 @@ def test_a_frame_names_the_kind_that_its_symbol_does_not_say(symbol: str, produc
 def test_a_frame_with_further_items_is_a_frame() -> None:
     """A later release may have more to say."""
     items = msgspec.msgpack.decode(frame_of([spot(1)]))
-    frame = decode_frame(msgspec.msgpack.encode([*items, None, b"more"]))
+    frame = decode_frame(msgspec.msgpack.encode([*items, None, False, b"more"]))
     assert (frame.kind, frame.trade_ids()) == (SPOT_KIND, [1])
 
 
