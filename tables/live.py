@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from streams import keys
 from streams.errors import Outage
+from streams.model.figures import FIGURE_NAMES
 from streams.redis_link import RedisLink, Script
 from streams.settings import Settings
 from streams.tasks import cancelled
 from tables.market.rolling import Rolling
-from tables.web.api.rows import COLUMNS, figure_values
+from tables.market.windows import figure_values
 from tables.web.cluster.local import LocalMarkets
 
 log = logging.getLogger(__name__)
@@ -146,6 +147,6 @@ class LiveWindows:
             fields += ("alert_rule", mark.rule, "alert_pane", mark.pane, "alert_severity", mark.severity)
             fields += ("alert_episode", mark.episode, "alert_open", int(mark.open))
         for seconds, one in zip(local.windows, figures, strict=True):
-            for name, value in zip(COLUMNS, figure_values(one), strict=True):
+            for name, value in zip(FIGURE_NAMES, figure_values(one), strict=True):
                 fields += (f"{seconds}.{name}", repr(value))
         return fields

@@ -11,6 +11,7 @@ import msgspec
 from agents.alerts.postgres import answering
 from agents.alerts.rows import AMOUNTS, instant, unix_seconds
 from streams.errors import Outage
+from streams.model.figures import with_figures
 
 QUERY_SECONDS: Final = 3.0
 MAX_CHANGES: Final = 500
@@ -21,6 +22,7 @@ Iso = Annotated[datetime, msgspec.Meta(description="RFC 3339, UTC")]
 Usd = Annotated[float, msgspec.Meta(description="USD, six decimals")]
 
 
+@with_figures(after="threshold_usd", in_usd=True)
 class AlertRow(msgspec.Struct, frozen=True):
     """An alert as its row in ``liquidation_alerts`` has it, with the window as it was.
 
@@ -38,21 +40,6 @@ class AlertRow(msgspec.Struct, frozen=True):
     window_start: Annotated[int, msgspec.Meta(description="unix seconds, inclusive")]
     window_end: Annotated[int, msgspec.Meta(description="unix seconds, exclusive")]
     threshold_usd: Usd
-    count: int
-    total_volume_usd: Usd
-    buy_volume_usd: Usd
-    sell_volume_usd: Usd
-    liquidation_volume_usd: Usd
-    liquidation_long_usd: Usd
-    liquidation_short_usd: Usd
-    largest_trade_usd: Usd
-    vwap: float
-    price_change_pct: float
-    realized_volatility: float
-    first_price: float
-    last_price: float
-    high: float
-    low: float
     source_partition: int
     source_offset: int
     revision: Annotated[int, msgspec.Meta(description="1, and one more each time a fuller window replaced the figures")]
@@ -160,5 +147,5 @@ def _row(row: Any) -> AlertRow:
     for name in _UNIX:
         fields[name] = unix_seconds(fields[name])
     for name in AMOUNTS:
-        fields[name] = float(fields[name])
+        fields[name] = None if fields[name] is None else float(fields[name])
     return AlertRow(**fields)

@@ -12,16 +12,19 @@ import pytest
 import redis
 
 from streams.local.embedded import EmbeddedPostgres
+from streams.model.figures import FIGURE_NAMES
 from streams.model.trade import Kind, Side
 from streams.settings import load_settings
 from tables import live
 from tables.live import LiveWindows, live_link
 from tables.market.rolling import Rolling
 from tables.market.state import Market, Span
-from tables.web.api.rows import COLUMNS, Mark, figure_values
+from tables.market.windows import figure_values
+from tables.web.api.rows import Mark
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until
 from tests.faults.proxy import Proxy
+from tests.figures_page import PAGE
 from tests.oracle import Oracle
 from tests.recordings import SCENARIOS
 from tests.tables.market.test_rolling import count
@@ -112,7 +115,7 @@ class TestContent:
         found = window_of(server, "BTC/USD")
         for seconds in WINDOWS:
             figures = figure_values(market.figures(market.watermark, seconds))
-            assert [float(found[f"{seconds}.{name}"]) for name in COLUMNS] == figures
+            assert [float(found[f"{seconds}.{name}"]) for name in FIGURE_NAMES] == figures
 
     async def test_the_market_and_its_owner_are_named(self, markets: Markets, server: redis.Redis) -> None:
         """Whose it is, how far it goes, and how old it is."""
@@ -133,14 +136,15 @@ class TestContent:
         }
 
     async def test_every_field_is_documented(self, markets: Markets, server: redis.Redis) -> None:
-        """In docs/redis.md, windows by the name of their figure."""
+        """In docs/redis.md, the figures of a window in docs/figures.md."""
         markets.marks["BTC/USD"] = Mark("volume", NOON, "HIGH", NOON - 60, True)
         markets.trade("BTC/USD")
         await until(lambda: window_of(server, "BTC/USD"))
         assert window_of(server, "BTC/USD")["alert_severity"] == "HIGH"
-        text = DOCUMENT.read_text()
+        fields, figures = DOCUMENT.read_text(), PAGE.read_text()
         for name in window_of(server, "BTC/USD"):
-            assert f"`{name.rpartition('.')[2]}`" in text
+            seconds, _, figure = name.rpartition(".")
+            assert f"`{figure}`" in (figures if seconds else fields)
 
     async def test_it_expires_when_nobody_writes_it(self, markets: Markets, server: redis.Redis) -> None:
         """A market whose worker died is gone after a minute."""
@@ -283,11 +287,11 @@ def agree(worker: Process, server: redis.Redis, oracle: Oracle) -> bool:
         found: dict[str, str] = server.hgetall(f"liqmon:window:{venue}:{symbol}")  # type: ignore[assignment]
         for seconds in (60, 300, 900, 3600):
             row = seen.get((venue, symbol, seconds), {})
-            live_figures = [float(found.get(f"{seconds}.{name}", "nan")) for name in COLUMNS]
+            live_figures = [float(found.get(f"{seconds}.{name}", "nan")) for name in FIGURE_NAMES]
             figures = oracle.window(venue, symbol, oracle.watermark(venue, symbol), seconds) or {}
-            if live_figures != [row.get(name) for name in COLUMNS] or row.get("count") != figures.get("count"):
+            if live_figures != [row.get(name) for name in FIGURE_NAMES] or row.get("count") != figures.get("count"):
                 return False
-            if live_figures[COLUMNS.index("vwap")] != figures["vwap"]:
+            if live_figures[FIGURE_NAMES.index("vwap")] != figures["vwap"]:
                 return False
     return True
 

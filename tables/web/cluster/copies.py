@@ -10,8 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from streams import keys
+from streams.model.figures import FIGURE_NAMES
 from streams.redis_link import RedisLink, Script
-from tables.web.api.rows import COLUMNS, Mark, MarketRow, WindowRow, usd
+from tables.web.api.rows import Mark, MarketRow, WindowRow, usd
 from tables.web.cluster.local import LocalMarkets
 from tables.web.cluster.replicas import NONSENSE
 
@@ -104,7 +105,10 @@ class Copies:
                 received_at=_finite(fields["received_at"]) if "received_at" in fields else None,
                 mark=_mark(fields) if "alert_pane" in fields else None,
                 windows=[
-                    [int(fields[f"{seconds}.count"]), *(_finite(fields[f"{seconds}.{name}"]) for name in COLUMNS[1:])]
+                    [
+                        int(fields[f"{seconds}.count"]),
+                        *(_finite(fields[f"{seconds}.{name}"]) for name in FIGURE_NAMES[1:]),
+                    ]
                     for seconds in self._local.windows
                 ],
             )
@@ -130,7 +134,7 @@ class Copies:
                 source="redis",
                 age_seconds=None if received is None else max(0.0, round(time.time() - received, 3)),
                 copy_age_seconds=copy.age_seconds,
-                **dict(zip(COLUMNS, figures, strict=True)),  # type: ignore[arg-type]
+                **dict(zip(FIGURE_NAMES, figures, strict=True)),
             )
 
     def market_row(self, copy: Copy) -> MarketRow:

@@ -7,11 +7,13 @@ from typing import Any, Final, Protocol
 
 from faust.types import TP
 
+from streams.model.figures import FIGURE_NAMES
 from streams.settings import SEVERITIES
 from streams.topics import TRADES
 from tables.market.rolling import SPARK_STEP, Rolling
 from tables.market.state import Market
-from tables.web.api.rows import COLUMNS, Mark, MarketRow, Spark, WindowRow, figure_values, mark_of, usd
+from tables.market.windows import figure_values
+from tables.web.api.rows import Mark, MarketRow, Spark, WindowRow, mark_of, usd
 from tables.web.cluster.replicas import Cluster
 
 SLICE_SECONDS: Final = 0.004
@@ -142,7 +144,7 @@ class LocalMarkets:
                 partition=partition,
                 source="memory",
                 age_seconds=age_seconds(market),
-                **dict(zip(COLUMNS, figure_values(figures), strict=True)),  # type: ignore[arg-type]
+                **dict(zip(FIGURE_NAMES, figure_values(figures), strict=True)),
             )
 
     def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
@@ -173,7 +175,7 @@ class LocalMarkets:
     def judged(self, rule: Rule, windows: Sequence[Sequence[float]]) -> float:
         """Return what a rule compares with its threshold, in USD, of figures in the order of the windows."""
         name = "liquidation_volume_usd" if rule.name == "liquidation" else "total_volume_usd"
-        return windows[self.windows.index(self.rule_window)][COLUMNS.index(name)]
+        return windows[self.windows.index(self.rule_window)][FIGURE_NAMES.index(name)]
 
     def mark(self, market: Market) -> Mark | None:
         """Return the latest alert of a market's rule, if there was one."""

@@ -9,9 +9,9 @@ from typing import Final
 import msgspec
 from aiohttp import hdrs, web
 
+from streams.model.figures import FIGURE_NAMES
 from streams.settings import SEVERITIES, Settings
 from tables.web.api.params import Query
-from tables.web.api.rows import COLUMNS
 from tables.web.cluster.local import LocalMarkets
 from tables.web.cluster.workers import versions
 from tables.web.guard import add_headers, problem
@@ -88,7 +88,7 @@ class Stream:
         return Hello(
             at=time.time(),
             here=self._local.here,
-            columns=COLUMNS,
+            columns=FIGURE_NAMES,
             windows=self._local.windows,
             rule_window=self._local.rule_window,
             pane_seconds=self._local.pane_seconds,
