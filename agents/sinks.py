@@ -8,13 +8,16 @@ from typing import Final
 
 import asyncpg
 
+from agents.alerts.columns import instant
 from agents.alerts.postgres import open_pool
-from agents.alerts.recorder import Recorder, decode_alert, retry_outage
-from agents.counting.monitor import Message
+from agents.alerts.recorder import Recorder, RecordOutcome, decode_alert
+from agents.counting.monitor import SourceMessage
+from agents.delivery.message import identity, sentence
 from agents.delivery.notifier import Notifier
-from agents.retry import stopped_within
+from agents.retry import retry_outage, stopped_within
 from agents.stats.window_stats import WindowSample, WindowStats
 from streams.errors import BadRecord, Fatal, Outage
+from streams.model.alert import Alert
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,7 +39,7 @@ class Sinks:
         settings: Settings,
         *,
         on_fatal: Callable[[Fatal], None],
-        refuse: Callable[[Message, BadRecord], Awaitable[None]],
+        refuse: Callable[[SourceMessage, BadRecord], Awaitable[None]],
     ) -> None:
         self._settings = settings
         self._on_fatal = on_fatal
@@ -73,6 +76,8 @@ class Sinks:
         self._recorder = Recorder(pool, deliver=self._settings.webhook is not None, wake=self._wake)
         self._stats = WindowStats(pool, keep_days=self._settings.stats_retention_days)
         self._opened.set()
+        if self._settings.webhook is None:
+            log.info("no Discord webhook is set: alerts go to Postgres and to this log")
         while self._settings.webhook is not None and not self._stop.is_set():
             try:
                 await Notifier(pool, self._settings, wake=self._wake).run(self._stop)
@@ -109,8 +114,8 @@ class Sinks:
         if self._pool is not None:
             await self._pool.close()
 
-    async def record(self, message: Message) -> bool:
-        """Write the alert of a message; waits for Postgres as long as it takes.
+    async def record(self, message: SourceMessage) -> bool:
+        """Write the alert of a message, and log it once, when its row is new. Waits for Postgres as long as it takes.
 
         Return false where :meth:`letting_go` ended the waiting: the message must not be acknowledged then. Raises
         :class:`Outage` after :meth:`close`.
@@ -118,13 +123,16 @@ class Sinks:
         try:
             alert = decode_alert(message.value or b"")
             recorder = await self._opened_recorder()
-            await retry_outage(lambda: recorder.record(alert), sink=POSTGRES, stop=self._let_go)
+            outcome = await retry_outage(lambda: recorder.record(alert), sink=POSTGRES, stop=self._let_go)
         except BadRecord as error:
             await self._refuse(message, error)
         except Outage:
             if self._is_closing:
                 raise
             return False
+        else:
+            if outcome is RecordOutcome.INSERTED:
+                _log_alert(alert)
         return True
 
     async def _opened_recorder(self) -> Recorder:
@@ -162,3 +170,14 @@ class Sinks:
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
         return True
+
+
+def _log_alert(alert: Alert) -> None:
+    """Say what happened, and where and when, under the identity that the log of deliveries uses too."""
+    log.info(
+        "alert %s: %s at %s UTC, %s",
+        identity(alert),
+        alert.severity,
+        f"{instant(alert.pane):%Y-%m-%d %H:%M:%S}",
+        sentence(alert),
+    )

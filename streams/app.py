@@ -17,7 +17,7 @@ from yarl import URL
 
 from agents.alerts.history import AlertHistory
 from agents.counting.evaluation import Evaluator
-from agents.counting.monitor import Message, Monitor, alert_record
+from agents.counting.monitor import Monitor, SourceMessage, alert_record
 from agents.rules.book import rule_book
 from agents.sinks import Sinks
 from agents.stats.sampler import Sampler
@@ -35,7 +35,7 @@ from streams.worker.bundles import unbundled
 from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.recovery import FlowControl, TableManager
 from streams.worker.transport import Transport
-from tables.keeper import Claims, Keeper
+from tables.keeper import ChangelogClaims, Keeper
 from tables.live import LiveWindows, live_link
 from tables.market.state import Market, Span
 from tables.stores.base import StateStore
@@ -106,16 +106,12 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         )
         self.ending = Ending()
         self.outbound = Outbound(self._send)
-        self.span = Span(
-            window=conf_.window_seconds * 1000 // conf_.pane_ms,
-            retention=conf_.retention_seconds * 1000 // conf_.pane_ms,
-        )
+        self.span = Span(window=conf_.window_seconds, retention=conf_.retention_seconds)
         self.evaluator = Evaluator(
             rule_book(conf_),
             window=self.span.window,
-            cooldown=conf_.alert_cooldown_sec * 1000 // conf_.pane_ms,
+            cooldown=conf_.alert_cooldown_sec,
             max_future_us=conf_.max_future_seconds * 1_000_000,
-            pane_us=conf_.pane_ms * 1000,
         )
         self.panes = self.Table("panes", key_type=bytes, value_type=bytes, partitions=conf_.topic_partitions)
         self.keeper = Keeper(
@@ -164,11 +160,11 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         """Return the partition of a symbol."""
         return partition_of(symbol, self.consumer.topic_partitions(TRADES) or self.settings.topic_partitions)
 
-    async def before_commit(self) -> Claims:
+    async def before_commit(self) -> ChangelogClaims:
         """Make state durable; called by the consumer before it commits offsets."""
         return await self._to_store(self.keeper.flush())
 
-    async def after_commit(self, claims: Claims) -> None:
+    async def after_commit(self, claims: ChangelogClaims) -> None:
         """Let the table store know how far it is; called by the consumer with what :meth:`before_commit` returned."""
         await self._to_store(self.keeper.confirm(claims))
 
@@ -195,7 +191,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             Outage("stopping; start again when the table store can be written, to go on from the last commit")
         )
 
-    async def guarded(self, handle: Callable[[Message], Awaitable[T]], message: Message) -> T:
+    async def guarded(self, handle: Callable[[SourceMessage], Awaitable[T]], message: SourceMessage) -> T:
         """Run a handler that must not raise: Faust acknowledges a message whose agent raised.
 
         A bug ends the process. In one that is ending no more messages are handled.
@@ -288,7 +284,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
         async for event in stream.events():
             partition = event.message.partition
             for item in unbundled(event.message.value):
-                message = Message(item.value, partition, item.offset, item.timestamp_ms / 1000)
+                message = SourceMessage(item.value, partition, item.offset, item.timestamp_ms / 1000)
                 await app.guarded(app.market_monitor.handle, message)
             app.consumer.handled(event.message)
 
@@ -297,7 +293,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
         async for event in stream.events():
             message = event.message
             if not await app.guarded(
-                app.sinks.record, Message(message.value, message.partition, message.offset, message.timestamp)
+                app.sinks.record, SourceMessage(message.value, message.partition, message.offset, message.timestamp)
             ):
                 app.consumer.withhold(message)
 

@@ -159,7 +159,7 @@ async def _produce_until_stopped(settings: Settings, options: argparse.Namespace
     # A recording is sent to be counted, also where an earlier run has sent the same (docs/decisions).
     is_recording = settings.feed == "recording" or options.file is not None
     published = None if is_recording else published_ids(settings)
-    summary = await produce(settings, sources, stop=stop, pace=pace, published=published)
+    summary = await produce(settings, sources, stop=stop, pace=pace, published_ids=published)
     logging.getLogger(__name__).info(
         "published %d trades in %d frames, refused %d, in %.1f s",
         summary.trades,

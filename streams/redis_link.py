@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from streams import metrics
+from streams.backoff import Delays, doubling
 from streams.errors import Outage
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class RedisLink:
     async def open(self, wait_seconds: float = 1.0) -> None:
         """Connect in the background; return when it answers, or after ``wait_seconds``."""
         if self._probing is None:
-            self._leave_alone(first_probe_seconds=0.0)
+            self._leave_alone(0.0, *doubling(FIRST_PROBE_SECONDS, LAST_PROBE_SECONDS))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._answering.wait(), wait_seconds)
 
@@ -127,17 +128,17 @@ class RedisLink:
     def _fail(self, error: BaseException) -> None:
         if self.available:
             self._say_away(error)
-            self._leave_alone(first_probe_seconds=FIRST_PROBE_SECONDS)
+            self._leave_alone(*doubling(FIRST_PROBE_SECONDS, LAST_PROBE_SECONDS))
 
-    def _leave_alone(self, first_probe_seconds: float) -> None:
+    def _leave_alone(self, *probes_after_seconds: float) -> None:
         self._answering.clear()
         self._away_since = self._counted_until = time.monotonic()
-        self._probing = asyncio.create_task(self._probe(first_probe_seconds))
+        self._probing = asyncio.create_task(self._probe(Delays(probes_after_seconds)))
 
-    async def _probe(self, delay_seconds: float) -> None:
+    async def _probe(self, delays: Delays) -> None:
         """Wait until Redis answers within the deadline."""
         while True:
-            await self._sleep(delay_seconds)
+            await self._sleep(delays.next_seconds())
             try:
                 # What a connection that failed still has to say belongs to calls that are over.
                 await self._client.connection_pool.disconnect(inuse_connections=True)
@@ -147,7 +148,6 @@ class RedisLink:
                     await self._client.ping()
             except FAILURES as error:
                 self._say_away(error)
-                delay_seconds = min(max(delay_seconds * 2, FIRST_PROBE_SECONDS), LAST_PROBE_SECONDS)
             else:
                 self._count()
                 self._say_back()

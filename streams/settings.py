@@ -1,16 +1,28 @@
 """One frozen object with every setting, read from the environment and ``.env`` and checked at start."""
 
-from functools import lru_cache
+import logging
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from streams.errors import BadSetting
 
+log = logging.getLogger(__name__)
+
 SEVERITIES: Final = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
+
+REMOVED: Final = {"pane_ms": "panes are one second wide"}
+"""Settings of earlier versions, and why nobody needs them any more: who still sets one is told, and nothing else."""
 
 Words = Annotated[tuple[str, ...], NoDecode]
 Numbers = Annotated[tuple[int, ...], NoDecode]
@@ -26,7 +38,6 @@ class Settings(BaseSettings):
     # windows and rules
     window_seconds: int = Field(300, ge=1, le=86_400, description="length of the window the rules look at")
     windows: Numbers = Field((60, 300, 900, 3600), description="windows shown for every market, seconds")
-    pane_ms: int = Field(1000, ge=1000, le=1000, description="width of a pane; one second is the only one supported")
     allowed_lateness_seconds: int = Field(
         600, ge=0, le=86_400, description="how far panes reach back past the longest window"
     )
@@ -129,6 +140,22 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level logged")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - given by the library
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave the sources as they are, and name removed settings that the environment or ``.env`` still holds."""
+        sources = (init_settings, env_settings, dotenv_settings, file_secret_settings)
+        found = {name for source in sources if isinstance(source, EnvSettingsSource) for name in source.env_vars}
+        for name in sorted(REMOVED.keys() & found):
+            _warn_removed(name)
+        return sources
+
     @field_validator(
         "spot_symbols", "futures_symbols", "usd_quotes", "producer_urls", "windows", "severity_multiples", mode="before"
     )
@@ -211,6 +238,12 @@ class Settings(BaseSettings):
     def webhook(self) -> SecretStr | None:
         """The Discord webhook in use, if any."""
         return self.discord_webhook_url_2 or self.discord_webhook_url
+
+
+@cache
+def _warn_removed(name: str) -> None:
+    """Say once for the process that a setting does nothing."""
+    log.warning("the setting %s was removed and does nothing: %s; delete its line", name.upper(), REMOVED[name])
 
 
 def _is_redis(url: str) -> bool:

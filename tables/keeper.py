@@ -29,13 +29,13 @@ from tables.stores.patience import until_answered
 T = TypeVar("T")
 
 
-class Claim(NamedTuple):
+class ChangelogClaim(NamedTuple):
     """How far in the changelog a flush has come. Compared as an object: when a partition has moved there is another."""
 
     reached: int
 
 
-Claims = dict[int, Claim]
+ChangelogClaims = dict[int, ChangelogClaim]
 
 MAX_MARKETS_PER_PARTITION: Final = 20_000
 """More markets than any exchange lists: a feed that invents symbols must not fill memory."""
@@ -74,7 +74,7 @@ class Keeper:
         self._unsent: deque[Alert] = deque()
         self._unwritten: dict[int, dict[bytes, bytes]] = {}
         self._reached: dict[Market, int] = {}
-        self._claims: Claims = {}
+        self._claims: ChangelogClaims = {}
         # The highest changelog offset that the broker has ever acknowledged to this worker, by partition.
         self.reached: dict[int, int] = {}
         self._lock = asyncio.Lock()
@@ -178,7 +178,7 @@ class Keeper:
             self._claims.pop(partition, None)
         return dropped
 
-    async def flush(self) -> Claims:
+    async def flush(self) -> ChangelogClaims:
         """Make everything done so far durable. Waits as long as the broker takes; returns when it is all there.
 
         The result is for :meth:`confirm`, after the commit that follows.
@@ -200,7 +200,7 @@ class Keeper:
                 metrics.flush_seconds.observe(time.perf_counter() - started)
             return dict(self._claims)
 
-    async def confirm(self, claims: Claims) -> None:
+    async def confirm(self, claims: ChangelogClaims) -> None:
         """Let the stores remember how much of the changelog they hold: the broker has accepted a commit since."""
         async with self._lock:
             for partition, claim in claims.items():
@@ -235,7 +235,7 @@ class Keeper:
             return
         records = [Record(self._changelog, key, value, partition) for key, value in items.items()]
         delivered = await self._outbound.deliver(records)
-        claim = Claim(max((where.offset for where in delivered), default=-1))
+        claim = ChangelogClaim(max((where.offset for where in delivered), default=-1))
         self.reached[partition] = max(claim.reached, self.reached.get(partition, -1))
         if not self._is_ours(partition, items):
             # The partition moved meanwhile: its local store must not claim a changelog that others write to now.
@@ -250,7 +250,7 @@ class Keeper:
     def _is_ours(self, partition: int, items: dict[bytes, bytes]) -> bool:
         return self._unwritten.get(partition) is items
 
-    def _is_claimed(self, partition: int, claim: Claim) -> bool:
+    def _is_claimed(self, partition: int, claim: ChangelogClaim) -> bool:
         return self._claims.get(partition) is claim
 
     async def _keep(self, write: Callable[[StateStore], Awaitable[None]], is_ours: Callable[[], bool]) -> bool:

@@ -11,12 +11,11 @@ from typing import Any, Final
 
 from streams import keys
 from streams.errors import Outage
-from streams.model.figures import FIGURE_NAMES
 from streams.redis_link import RedisLink, Script
 from streams.settings import Settings
 from streams.tasks import cancelled
 from tables.market.rolling import Rolling
-from tables.market.windows import figure_values
+from tables.market.values import COLUMNS, figure_values
 from tables.web.cluster.local import LocalMarkets
 
 log = logging.getLogger(__name__)
@@ -136,17 +135,17 @@ class LiveWindows:
         """Return fields and values in turn, as docs/redis.md describes them."""
         market, local = rolling.market, self._local
         fields: list[Any] = ["venue", market.venue, "symbol", market.symbol, "owner", local.here]
-        fields += ("updated_at", f"{time.time():.3f}", "watermark", market.watermark * local.pane_seconds)
+        fields += ("updated_at", f"{time.time():.3f}", "watermark", market.watermark)
         if market.received_us:
             fields += ("received_at", f"{market.received_us / 1e6:.3f}")
         figures = rolling.figures()
         last_price = next((one.last_price for one in figures if one.count), None)
         if last_price is not None:
             fields += ("last_price", repr(last_price))
-        if (mark := local.mark(market)) is not None:
-            fields += ("alert_rule", mark.rule, "alert_pane", mark.pane, "alert_severity", mark.severity)
-            fields += ("alert_episode", mark.episode, "alert_open", int(mark.open))
+        if (alert := local.latest_alert(market)) is not None:
+            fields += ("alert_rule", alert.rule, "alert_pane", alert.pane, "alert_severity", alert.severity)
+            fields += ("alert_episode", alert.episode, "alert_open", int(alert.open))
         for seconds, one in zip(local.windows, figures, strict=True):
-            for name, value in zip(FIGURE_NAMES, figure_values(one), strict=True):
+            for name, value in zip(COLUMNS, figure_values(one), strict=True):
                 fields += (f"{seconds}.{name}", repr(value))
         return fields

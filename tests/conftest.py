@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
-from streams.local.embedded.postgres import binary_directory
+from streams.local.embedded.programs import binary_directory
 from streams.settings import Settings
 from tests.alone import Turns
 
@@ -76,7 +76,9 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """Give the session's Postgres."""
     directory = tmp_path_factory.mktemp("postgres")
-    with EmbeddedPostgres(directory / "server", log=directory / "log", durable=False) as postgres:
+    with EmbeddedPostgres(
+        directory / "server", log=directory / "log", durable=False, creates_databases=True
+    ) as postgres:
         yield postgres
 
 

@@ -13,8 +13,8 @@ def page(text: str) -> str:
     before, _, rest = text.partition(RULE)
     lines = rest.splitlines(keepends=True)
     rows = [
-        f"| `{figure.name}` | {figure.meaning} | {figure.unit.text or '-'} | `{figure.unit.sql}` "
-        f"| {'null' if figure.unit.needs_trades else '0'} |\n"
+        f"| `{figure.name}` | {figure.meaning} | {figure.type.unit or '-'} | `{figure.type.sql}` "
+        f"| {'null' if figure.type.needs_trades else '0'} |\n"
         for figure in FIGURES
     ]
     return before + RULE + "".join([*rows, *(line for line in lines if not line.startswith("|"))])

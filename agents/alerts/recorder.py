@@ -9,14 +9,11 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
+from agents.alerts.columns import COLUMNS, IDENTITY, instant, to_row, unix_seconds
 from agents.alerts.postgres import answering
-from agents.alerts.rows import COLUMNS, IDENTITY, instant, to_row, unix_seconds
-from agents.retry import retry_outage
 from streams import metrics
 from streams.errors import BadRecord
 from streams.model.alert import Alert
-
-__all__ = ["AlertIdentity", "RecordOutcome", "Recorder", "alert_rows", "decode_alert", "retry_outage"]
 
 AlertIdentity = tuple[str, str, str, int]
 """(rule, venue, symbol, pane): what makes two messages the same alert. ``pane`` is in unix seconds."""

@@ -16,6 +16,7 @@ from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT
 from streams.model.trade import Kind
 from tables.market.episodes import Mark, Verdict, judge
 from tables.market.identities import add_id, add_range
+from tables.market.panes import PANE_US
 from tables.market.state import Market
 
 # An enum member costs three times a plain integer, once a trade.
@@ -45,14 +46,11 @@ class Outcome(msgspec.Struct):
 class Evaluator:
     """Folds frames of any market under one set of rules. Holds no state but what it has yet to send of each alert."""
 
-    def __init__(
-        self, rules: RuleBook, *, window: int, cooldown: int, max_future_us: int, pane_us: int = 1_000_000
-    ) -> None:
+    def __init__(self, rules: RuleBook, *, window: int, cooldown: int, max_future_us: int) -> None:
         self.rules = rules
         self.window = window
         self.cooldown = cooldown
         self.max_future_us = max_future_us
-        self.pane_us = pane_us
         # Alerts whose row may have grown since it was sent: sent again at the next flush.
         self._unsettled: dict[Market, dict[int, Mark]] = {}
 
@@ -66,7 +64,7 @@ class Evaluator:
         """
         outcome = Outcome(done=start)
         latest_us = message_us + self.max_future_us
-        for run in trades.runs(self.pane_us, latest_us):
+        for run in trades.runs(PANE_US, latest_us):
             if run.start < start:
                 continue
             if market.must_flush_before(run.number):
@@ -135,18 +133,17 @@ class Evaluator:
 
     def _alert(self, market: Market, rule: Rule, mark: Mark, partition: int, offset: int) -> Alert:
         figures = market.figures(mark.pane, self.window)
-        seconds = self.pane_us // 1_000_000
         return Alert(
             rule=rule.name,
             venue=market.venue,
             symbol=market.symbol,
-            pane=mark.pane * seconds,
+            pane=mark.pane,
             severity=severity_name(mark.severity),
             threshold_micro_usd=rule.threshold_micro_usd,
-            episode=mark.episode * seconds,
-            window_seconds=self.window * seconds,
-            window_start=(mark.pane - self.window + 1) * seconds,
-            window_end=(mark.pane + 1) * seconds,
+            episode=mark.episode,
+            window_seconds=self.window,
+            window_start=mark.pane - self.window + 1,
+            window_end=mark.pane + 1,
             received_us=market.received_us,
             partition=partition,
             offset=offset,

@@ -22,7 +22,7 @@ from streams.model.amounts import amounts_of, check_trade
 from streams.model.deadletters import DeadLetter
 from streams.model.frames import decode_frame
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
-from streams.venues.kraken.rows import futures_row_to_trade, spot_row_to_trade
+from streams.venues.kraken.trade_rows import futures_row_to_trade, spot_row_to_trade
 from tables.keeper import Keeper, TooManyMarkets
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _encode_alert: Final = msgspec.json.Encoder().encode
 _JSON_START: Final = (b"{", b"[", b" ", b"\n", b"\t", b"\r", b'"')
 
 
-class Message(msgspec.Struct, frozen=True):
+class SourceMessage(msgspec.Struct, frozen=True):
     """A Kafka message with its coordinates; ``timestamp`` is unix seconds."""
 
     value: bytes | None
@@ -41,7 +41,7 @@ class Message(msgspec.Struct, frozen=True):
     timestamp: float
 
 
-def decode(message: Message, spot_venue: str, futures_venue: str) -> Trades:
+def decode(message: SourceMessage, spot_venue: str, futures_venue: str) -> Trades:
     """Read a frame, or one trade as JSON. Raises :class:`BadRecord`."""
     value = message.value or b""
     if not value:
@@ -78,7 +78,7 @@ class Monitor:
         self._home = home
         self._venues = venues
 
-    async def handle(self, message: Message) -> None:
+    async def handle(self, message: SourceMessage) -> None:
         """Do everything a message asks for, up to handing alerts and dead letters to the broker's client."""
         try:
             trades = decode(message, *self._venues)
@@ -119,7 +119,7 @@ class Monitor:
         metrics.frame_bytes.labels(venue).inc(len(message.value or b""))
         metrics.last_trade_seconds.labels(venue, trades.symbol).set(trades.received_us / 1e6)
 
-    async def _emit(self, message: Message, trades: Trades, outcome: Outcome) -> None:
+    async def _emit(self, message: SourceMessage, trades: Trades, outcome: Outcome) -> None:
         for alert in outcome.alerts:
             await self._outbound.post(alert_record(alert))
         for rule, severity in outcome.raised:
@@ -137,13 +137,13 @@ class Monitor:
         if outcome.late:
             metrics.late.labels(venue).inc(outcome.late)
 
-    async def refuse_alert(self, message: Message, error: BadRecord) -> None:
+    async def refuse_alert(self, message: SourceMessage, error: BadRecord) -> None:
         """Put aside a message of the topic ``alerts`` that no row can hold."""
         await self._refuse(message, error.reason, error.detail, message.value or b"", topic=ALERTS)
 
     async def _refuse(
         self,
-        message: Message,
+        message: SourceMessage,
         reason: str,
         detail: str,
         payload: bytes,
@@ -167,14 +167,14 @@ class Monitor:
         await self._outbound.post(Record(DEAD_LETTERS, reason.encode(), deadletters.encode(letter)))
         metrics.dead_letters.labels(reason).inc()
 
-    async def _forward(self, message: Message, trades: Trades, home: int) -> None:
+    async def _forward(self, message: SourceMessage, trades: Trades, home: int) -> None:
         # A publisher with another partitioner would split a market over two owners, and both windows would be wrong.
         record = Record(TRADES, trades.symbol.encode(), message.value or b"", home, message.timestamp)
         await self._outbound.post(record)
         metrics.forwarded.labels(metrics.venue_label(trades.venue)).inc()
 
 
-def _refused_bytes(message: Message, trades: Trades, at: int) -> bytes:
+def _refused_bytes(message: SourceMessage, trades: Trades, at: int) -> bytes:
     """Return a refused trade as it came: the message where it was the only one, else its row of the frame as JSON."""
     if len(trades) == 1:
         return message.value or b""

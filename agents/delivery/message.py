@@ -2,12 +2,12 @@
 
 import re
 from datetime import datetime
-from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from agents.alerts.rows import instant, usd
+from agents.alerts.columns import instant
 from streams.model.alert import Alert
+from streams.model.money import multiple, short_usd, whole_usd
 from streams.settings import Settings
 
 Message = dict[str, Any]
@@ -89,7 +89,7 @@ def sentence(alert: Alert) -> str:
     else:
         what = f"{short_usd(alert.total_volume_micro_usd)} traded"
         measured = alert.total_volume_micro_usd
-    return f"{what} in {span}, {multiple(measured, alert.threshold_micro_usd)} the threshold"
+    return f"{what} in {span}, {multiple(measured, alert.threshold_micro_usd)}{TIMES_SIGN} the threshold"
 
 
 def _fields(alert: Alert, link: str) -> list[tuple[str, str, bool]]:
@@ -140,20 +140,6 @@ def venue_name(venue: str) -> str:
     return escape(cut(venue, MAX_NAME)).replace("_", " ")
 
 
-def short_usd(micro_usd: int) -> str:
-    """Return an amount to three digits: ``2.02 M USD``."""
-    amount = usd(micro_usd)
-    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        if amount >= size:
-            return f"{_cut_down(amount / size, '0.01'):,} {unit} USD"
-    return f"{_cut_down(amount, '0.01'):,} USD"
-
-
-def whole_usd(micro_usd: int) -> str:
-    """Return an amount in whole dollars with thousands separators: ``2,023,806 USD``."""
-    return f"{round(usd(micro_usd)):,} USD"
-
-
 def price(value: float) -> str:
     """Return a price with thousands separators and as many decimals as its size calls for."""
     size = abs(value)
@@ -162,13 +148,6 @@ def price(value: float) -> str:
     if size >= 1:
         return f"{value:,.4f}"
     return f"{value:.6g}"
-
-
-def multiple(amount: int, threshold: int) -> str:
-    """Return how often the threshold fits, rounded down: it never claims a severity that was not reached."""
-    if threshold <= 0:
-        return f"∞{TIMES_SIGN}"
-    return f"{_cut_down(Decimal(amount) / threshold, '0.1'):,}{TIMES_SIGN}"
 
 
 def duration(seconds: int) -> str:
@@ -197,7 +176,3 @@ def cut(text: str, limit: int) -> str:
 def escape(text: str) -> str:
     """Return the text with Discord's markdown taken literally."""
     return _MARKDOWN.sub(r"\\\1", text)
-
-
-def _cut_down(value: Decimal, step: str) -> Decimal:
-    return value.quantize(Decimal(step), rounding=ROUND_FLOOR)

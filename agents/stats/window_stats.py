@@ -7,8 +7,8 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
+from agents.alerts.columns import instant, usd
 from agents.alerts.postgres import answering
-from agents.alerts.rows import instant, usd
 from streams.model.figures import FIGURES, Figure
 from tables.market.windows import WindowFigures
 
@@ -37,7 +37,7 @@ _TYPES: Final = (
     ("symbol", "text"),
     ("window_seconds", "integer"),
     ("window_end", "timestamptz"),
-    *((figure.name, figure.unit.sql.partition("(")[0]) for figure in FIGURES),
+    *((figure.name, figure.type.sql.partition("(")[0]) for figure in FIGURES),
 )
 
 INSERT: Final = (
@@ -60,10 +60,10 @@ def to_row(sample: WindowSample) -> list[Any]:
 
 
 def _cell(figure: Figure[Any], figures: WindowFigures) -> Any:
-    if figure.unit.needs_trades and not figures.count:
+    if figure.type.needs_trades and not figures.count:
         return None
     value = getattr(figures, figure.field)
-    return usd(value) if figure.unit.is_amount and value is not None else value
+    return usd(value) if figure.type.is_amount and value is not None else value
 
 
 class WindowStats:

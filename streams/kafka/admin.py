@@ -16,6 +16,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from streams.backoff import Delays
 from streams.errors import Fatal, Outage
 from streams.settings import Settings
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# A broker that starts is used within a second; one that is away for long costs an attempt in five seconds.
 RETRY_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 MAX_RECORD_BYTES: Final = 8 * 1024**2
@@ -46,20 +48,19 @@ def servers(settings: Settings) -> list[str]:
 
 async def wait_for_broker(settings: Settings) -> None:
     """Return once a broker answers; say once what is awaited."""
-    attempt = 0
+    delays = Delays(RETRY_SECONDS)
     while True:
         client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=5000)
         try:
             await client.start()
         except (KafkaError, OSError) as error:
-            if attempt == 0:
+            if not delays.taken:
                 log.warning("waiting for Kafka at %s (%s)", settings.kafka_bootstrap_servers, error)
         else:
             return
         finally:
             await client.close()
-        await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
-        attempt += 1
+        await asyncio.sleep(delays.next_seconds())
 
 
 def verdict(error: BaseException) -> Outage | Fatal | None:
@@ -77,7 +78,7 @@ async def until_served(settings: Settings, work: Callable[[], Awaitable[T]]) -> 
 
     Raises :class:`Fatal` where waiting does not help, such as missing rights, and what else the work raises.
     """
-    attempt, said = 0, ""
+    delays, said = Delays(RETRY_SECONDS), ""
     while True:
         await wait_for_broker(settings)
         try:
@@ -92,8 +93,7 @@ async def until_served(settings: Settings, work: Callable[[], Awaitable[T]]) -> 
             if what != said:
                 log.warning("Kafka at %s went away again (%s)", settings.kafka_bootstrap_servers, error or what)
             said = what
-        await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
-        attempt += 1
+        await asyncio.sleep(delays.next_seconds())
 
 
 def is_embedded(cluster: str) -> bool:

@@ -76,7 +76,7 @@ class AlertFollower:
             self._show(alert)
 
 
-class Progress:
+class GroupProgress:
     """How far the worker's consumer group has come, read from the broker."""
 
     def __init__(self, bootstrap_servers: str) -> None:

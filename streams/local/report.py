@@ -10,11 +10,10 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.model.alert import Alert
+from streams.model.money import multiple, short_usd
 from streams.settings import SEVERITIES
 
 COLOURS: Final = {"LOW": "36", "MEDIUM": "33", "HIGH": "31", "CRITICAL": "1;31"}
-MICRO: Final = 1_000_000
-UNITS: Final = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 COUNTED: Final = {
     "trades": "liqmon_trades_total",
@@ -66,15 +65,6 @@ def totals(metrics: str) -> dict[str, int]:
     return sums
 
 
-def money(micro_usd: int) -> str:
-    """Return an amount as people say it: ``1.01 M USD``."""
-    usd = micro_usd / MICRO
-    for size, unit in UNITS:
-        if usd >= size:
-            return f"{usd / size:,.2f} {unit} USD"
-    return f"{usd:,.2f} USD"
-
-
 def length(seconds: int) -> str:
     """Return a window's length as people say it: ``5 min``."""
     for size, unit in ((3600, "h"), (60, "min")):
@@ -93,10 +83,9 @@ def happened(alert: Alert) -> str:
             what = f"of {'longs' if longs else 'shorts'} liquidated"
     else:
         amount, what = alert.total_volume_micro_usd, "traded"
-    # Rounded down: it never claims a severity that was not reached.
-    tenths = amount * 10 // alert.threshold_micro_usd
     return (
-        f"{money(amount)} {what} in {length(alert.window_seconds)} ({tenths // 10}.{tenths % 10}x the threshold), "
+        f"{short_usd(amount)} {what} in {length(alert.window_seconds)} "
+        f"({multiple(amount, alert.threshold_micro_usd)}x the threshold), "
         f"price {alert.last_price:,.10g} ({alert.price_change_pct:+.2f} %)"
     )
 

@@ -20,7 +20,7 @@ from agents.alerts.recorder import alert_rows
 from streams.errors import Fatal, Outage
 from streams.local import report
 from streams.local.embedded import Child
-from streams.local.following import AlertFollower, Identity, Progress
+from streams.local.following import AlertFollower, GroupProgress, Identity
 from streams.local.probing import get_page, listens, reachable_host
 from streams.model.alert import Alert
 from streams.settings import Settings
@@ -82,7 +82,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._on_signal)
         servers = self._plan.settings.kafka_bootstrap_servers
         try:
-            async with Progress(servers) as progress:
+            async with GroupProgress(servers) as progress:
                 await self._watch(servers, progress)
         except KafkaError as error:
             raise Fatal(f"the broker at {servers} does not answer: {error}") from None
@@ -91,7 +91,7 @@ class Supervisor:
             return ABANDONED
         return 0
 
-    async def _watch(self, servers: str, progress: Progress) -> None:
+    async def _watch(self, servers: str, progress: GroupProgress) -> None:
         letters, alerts = await progress.dead_letters(), await progress.ends(ALERTS)
         self._spawn("worker", self._plan.worker)
         await self._until_ready(lambda: self._is_ready(self._plan.settings.web_port), "the worker")
@@ -131,7 +131,7 @@ class Supervisor:
         )
         return began
 
-    async def _until_end(self, progress: Progress, following: asyncio.Task[None]) -> None:
+    async def _until_end(self, progress: GroupProgress, following: asyncio.Task[None]) -> None:
         """Return when someone asks, the duration is over, or a recording is processed."""
         deadline = time.monotonic() + (self._plan.duration_seconds or float("inf"))
         note_due = time.monotonic() + NOTE_SECONDS
@@ -148,7 +148,7 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._told_to_stop.wait(), POLL_SECONDS)
 
-    async def _drain(self, progress: Progress) -> None:
+    async def _drain(self, progress: GroupProgress) -> None:
         """Stop reading the feed, and let the worker finish what was read."""
         code = await self._end("producer", PRODUCER_GRACE_SECONDS)
         if code != 0:
@@ -269,7 +269,7 @@ def say(text: str) -> None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the rest of the process
 
 
-async def _lag(progress: Progress) -> int:
+async def _lag(progress: GroupProgress) -> int:
     """Return the worker's lag; one, that is not none, while the broker does not say."""
     try:
         return await progress.lag()

@@ -43,29 +43,29 @@ class Sums(PaneSums, Protocol):
     realized_volatility: float
 
 
-class Unit(NamedTuple, Generic[T_co]):
+class ValueType(NamedTuple, Generic[T_co]):
     """What a figure's number counts, and its type in Postgres and JSON.
 
     ``is_amount``: integers of micro-USD in the program, USD with six decimals in rows and JSON. A figure that
     ``needs_trades`` is 0 in the API and null in ``window_stats`` where the window is empty.
     """
 
-    text: str
+    unit: str
     sql: str
     json: type[int] | type[float]
     is_amount: bool
     needs_trades: bool
 
 
-USD: Final = Unit[int]("USD, six decimals", "numeric(24,6)", float, is_amount=True, needs_trades=False)
-COUNT: Final = Unit[int]("", "bigint", int, is_amount=False, needs_trades=False)
-PRICE: Final = Unit[float]("quote currency", "double precision", float, is_amount=False, needs_trades=True)
-PERCENT: Final = Unit[float]("per cent", "double precision", float, is_amount=False, needs_trades=True)
-RATIO: Final = Unit[float]("1 is 100 %", "double precision", float, is_amount=False, needs_trades=True)
+AMOUNT: Final = ValueType[int]("USD, six decimals", "numeric(24,6)", float, is_amount=True, needs_trades=False)
+NUMBER: Final = ValueType[int]("", "bigint", int, is_amount=False, needs_trades=False)
+PRICE: Final = ValueType[float]("quote currency", "double precision", float, is_amount=False, needs_trades=True)
+PERCENTAGE: Final = ValueType[float]("per cent", "double precision", float, is_amount=False, needs_trades=True)
+RATIO: Final = ValueType[float]("1 is 100 %", "double precision", float, is_amount=False, needs_trades=True)
 
 
 class Figure(Generic[T_co]):
-    """One figure: its unit, its meaning in a few words, and the sum that it is, by name, or how it follows from them.
+    """One figure: its type, its meaning in a few words, and the sum that it is, by name, or how it follows from them.
 
     ``field`` names it where amounts are micro-USD, ``name`` where they are USD: in rows, API and Redis.
     A figure that ``is_later`` is null in what a worker wrote that did not know it yet.
@@ -75,14 +75,14 @@ class Figure(Generic[T_co]):
     name: str
     is_later: bool = False
 
-    def __init__(self, unit: Unit[T_co], meaning: str, of: str | Callable[[Sums], T_co]) -> None:
-        self.unit = unit
+    def __init__(self, kind: ValueType[T_co], meaning: str, of: str | Callable[[Sums], T_co]) -> None:
+        self.type = kind
         self.meaning = meaning
         self.of = of
 
     def __set_name__(self, owner: type, field: str) -> None:
         self.field = field
-        self.name = field.replace("_micro_usd", "_usd") if self.unit.is_amount else field
+        self.name = field.replace("_micro_usd", "_usd") if self.type.is_amount else field
 
     @overload
     def __get__(self, record: None, owner: type) -> Self: ...
@@ -96,7 +96,7 @@ class Figure(Generic[T_co]):
     @property
     def description(self) -> str:
         """Meaning and unit, for the API's schema."""
-        parts = (self.meaning, self.unit.text, "0 in an empty window" if self.unit.needs_trades else "")
+        parts = (self.meaning, self.type.unit, "0 in an empty window" if self.type.needs_trades else "")
         return "; ".join(part for part in parts if part)
 
 
@@ -112,8 +112,9 @@ def vwap_of(sums: PaneSums) -> float:
     return (sums.notional * REST_PER_MICRO + sums.rest) / (quantity * 10) if quantity else 0.0
 
 
-def _change(sums: Sums) -> float:
-    return (sums.last_price - sums.first_price) / sums.first_price * 100 if sums.count else 0.0
+def change_pct(first_price: float, last_price: float) -> float:
+    """Return how far the last price is from the first, in per cent; 0 where nothing traded."""
+    return (last_price - first_price) / first_price * 100 if first_price else 0.0
 
 
 class Figures:
@@ -121,18 +122,20 @@ class Figures:
 
     __slots__ = ()
 
-    count = Figure(COUNT, "trades counted: fills and liquidations", "count")
-    total_volume_micro_usd = Figure(USD, "notional traded, fills and liquidations", "notional")
-    buy_volume_micro_usd = Figure(USD, "notional of trades whose taker bought", "buy")
-    sell_volume_micro_usd = Figure(USD, "notional of trades whose taker sold", "sell")
+    count = Figure(NUMBER, "trades counted: fills and liquidations", "count")
+    total_volume_micro_usd = Figure(AMOUNT, "notional traded, fills and liquidations", "notional")
+    buy_volume_micro_usd = Figure(AMOUNT, "notional of trades whose taker bought", "buy")
+    sell_volume_micro_usd = Figure(AMOUNT, "notional of trades whose taker sold", "sell")
     liquidation_volume_micro_usd = Figure(
-        USD, "notional of liquidations, longs and shorts", lambda sums: sums.long_liquidated + sums.short_liquidated
+        AMOUNT, "notional of liquidations, longs and shorts", lambda sums: sums.long_liquidated + sums.short_liquidated
     )
-    liquidation_long_micro_usd = Figure(USD, "longs liquidated: the taker sold", "long_liquidated")
-    liquidation_short_micro_usd = Figure(USD, "shorts liquidated: the taker bought", "short_liquidated")
-    largest_trade_micro_usd = Figure(USD, "greatest notional of one trade", "largest")
+    liquidation_long_micro_usd = Figure(AMOUNT, "longs liquidated: the taker sold", "long_liquidated")
+    liquidation_short_micro_usd = Figure(AMOUNT, "shorts liquidated: the taker bought", "short_liquidated")
+    largest_trade_micro_usd = Figure(AMOUNT, "greatest notional of one trade", "largest")
     vwap = Figure(PRICE, "average price: sum of price x quantity over sum of quantity", vwap_of)
-    price_change_pct = Figure(PERCENT, "last price against the first", _change)
+    price_change_pct = Figure(
+        PERCENTAGE, "last price against the first", lambda sums: change_pct(sums.first_price, sums.last_price)
+    )
     realized_volatility = Figure(RATIO, "root of summed squared log returns, not annualised", "realized_volatility")
     first_price = Figure(PRICE, "price of the first trade by (time, id)", "first_price")
     last_price = Figure(PRICE, "price of the last trade by (time, id)", "last_price")
@@ -144,8 +147,6 @@ FIGURES: Final = tuple(
     sorted((one for one in vars(Figures).values() if isinstance(one, Figure)), key=lambda figure: figure.is_later)
 )
 """In the order of rows and of the stream's columns: later ones come last."""
-
-FIGURE_NAMES: Final = tuple(figure.name for figure in FIGURES)
 
 _OPTIONS: Final = ("frozen", "eq", "order", "array_like", "gc", "omit_defaults", "forbid_unknown_fields")
 
@@ -186,7 +187,7 @@ def _own_field(field: FieldInfo) -> tuple[Any, ...]:
 
 
 def _field(figure: "Figure[Any]", *, in_usd: bool) -> tuple[str, Any]:
-    plain: Any = figure.unit.json if in_usd or not figure.unit.is_amount else int
+    plain: Any = figure.type.json if in_usd or not figure.type.is_amount else int
     kind: Any = plain | None if figure.is_later else plain
     if in_usd:
         return figure.name, Annotated[kind, msgspec.Meta(description=figure.description)]

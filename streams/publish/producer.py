@@ -18,12 +18,12 @@ from streams.model.amounts import amounts_of, check_trade
 from streams.model.deadletters import DeadLetter
 from streams.model.frames import encode_frame
 from streams.model.trade import Batch, Reject, Trade
-from streams.progress import Progress, show_progress
+from streams.progress import ReadProgress, show_progress
 from streams.publish.coalescer import Coalescer, Group
-from streams.publish.deduplicator import Screen
+from streams.publish.deduplicator import Deduplicator
 from streams.publish.pacer import Pacer
 from streams.publish.published_ids import PublishedIds
-from streams.publish.publisher import Message, Publisher
+from streams.publish.publisher import Outgoing, Publisher
 from streams.publish.status import Facts, StatusServer
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, TRADES
@@ -71,12 +71,12 @@ class Producer:
         sources: Sequence[Source],
         *,
         pace: Pacer | None = None,
-        published: PublishedIds | None = None,
+        published_ids: PublishedIds | None = None,
     ) -> None:
         self._settings = settings
         self._sources = sources
-        self._publisher = Publisher(settings, pace=pace, published=published)
-        self._screen = Screen(published, self._frame, self._publisher.nudge)
+        self._publisher = Publisher(settings, pace=pace, published_ids=published_ids)
+        self._deduplicator = Deduplicator(published_ids, self._frame, self._publisher.nudge)
         self._coalescer = Coalescer(settings.frame_max_trades, settings.frame_linger_ms * 1000)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -86,7 +86,7 @@ class Producer:
     @property
     def buffered_trades(self) -> int:
         """Trades read and not yet acknowledged by the broker."""
-        return self._coalescer.waiting + self._screen.waiting + self._publisher.waiting
+        return self._coalescer.waiting + self._deduplicator.waiting + self._publisher.waiting
 
     async def run(self, stop: asyncio.Event, *, drain_seconds: float = DRAIN_SECONDS) -> ProducerSummary:
         """Publish until done. Raises :class:`Fatal` where trades could not be published, and whatever a source raises.
@@ -95,14 +95,14 @@ class Producer:
         """
         began = time.monotonic()
         self._publisher.start()
-        self._publisher.spawn(self._screen.run())
+        self._publisher.spawn(self._deduplicator.run())
         readers: list[asyncio.Task[None]] = []
         stopping = asyncio.create_task(stop.wait())
         try:
-            await self._screen.open()
+            await self._deduplicator.open()
             readers += [asyncio.create_task(self._read(source)) for source in self._sources]
             failed = await self._until_read(readers, stopping)
-            self._screen.put(self._coalescer.flush())
+            self._deduplicator.put(self._coalescer.flush())
             await self._drain(stopping, drain_seconds, hurry=failed is not None)
             if failed is not None:
                 raise failed
@@ -113,7 +113,7 @@ class Producer:
             if self._timer is not None:
                 self._timer.cancel()
             await self._publisher.close()
-            await self._screen.close()
+            await self._deduplicator.close()
         publisher = self._publisher
         return ProducerSummary(publisher.trades, publisher.frames, publisher.letters, time.monotonic() - began)
 
@@ -176,7 +176,7 @@ class Producer:
             draining.cancel()
 
     async def _drained(self) -> None:
-        await self._screen.drain()
+        await self._deduplicator.drain()
         await self._publisher.drain()
 
     async def _read(self, source: Source) -> None:
@@ -212,12 +212,12 @@ class Producer:
             trades = batch.trades[start : start + STEP_TRADES]
             yield len(trades)
             now_us = self._clock_us()
-            self._screen.put(self._coalescer.add(trades, received_us, now_us))
+            self._deduplicator.put(self._coalescer.add(trades, received_us, now_us))
             self._release()
 
     def _release(self) -> None:
         """Publish the groups that have waited long enough, and come back when the next one has."""
-        self._screen.put(self._coalescer.due(self._clock_us()))
+        self._deduplicator.put(self._coalescer.due(self._clock_us()))
         due_us = self._coalescer.next_due_us()
         if due_us is None or (self._timer is not None and not self._timer.cancelled()):
             return
@@ -241,7 +241,7 @@ class Producer:
                     continue
                 frame = encode_frame(group.venue, group.symbol, trades, group.received_us)
             self._publisher.put(
-                Message(TRADES, group.symbol, frame, _timestamp_ms(group.received_us), len(trades), group.venue)
+                Outgoing(TRADES, group.symbol, frame, _timestamp_ms(group.received_us), len(trades), group.venue)
             )
 
     def _only_good(self, group: Group) -> list[Trade]:
@@ -274,7 +274,7 @@ class Producer:
             )
             value = deadletters.encode(letter)
             timestamp_ms = _timestamp_ms(received_us)
-            self._publisher.put(Message(DEAD_LETTERS, cut.reason, value, timestamp_ms, reason=cut.reason))
+            self._publisher.put(Outgoing(DEAD_LETTERS, cut.reason, value, timestamp_ms, reason=cut.reason))
 
 
 def _now_us() -> int:
@@ -297,21 +297,23 @@ async def produce(
     *,
     stop: asyncio.Event,
     pace: Pacer | None = None,
-    published: PublishedIds | None = None,
+    published_ids: PublishedIds | None = None,
 ) -> ProducerSummary:
     """Run a producer with its status page until its sources end (recordings) or ``stop`` is set.
 
-    With ``published`` it leaves out what other producers have published.
+    With ``published_ids`` it leaves out what other producers have published.
 
     Raises :class:`Fatal` where trades could not be published, the status port is taken, or a source cannot go on.
     """
     if settings.log_level != "debug":
         # The client logs every attempt of an outage; the publisher says once what is awaited.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    producer = Producer(settings, sources, pace=pace, published=published)
+    producer = Producer(settings, sources, pace=pace, published_ids=published_ids)
     server = StatusServer(settings.web_host, settings.producer_metrics_port, producer.facts)
     await server.start()
-    followed = [progress for source in sources if isinstance(progress := getattr(source, "progress", None), Progress)]
+    followed = [
+        progress for source in sources if isinstance(progress := getattr(source, "progress", None), ReadProgress)
+    ]
     shown = [asyncio.create_task(show_progress(progress, sys.stderr)) for progress in followed]
     try:
         return await producer.run(stop)

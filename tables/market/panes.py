@@ -7,6 +7,11 @@ import msgspec
 from streams.model.trade import Side
 from tables.market.identities import TradeId
 
+PANE_SECONDS: Final = 1
+"""Width of a pane. A pane's number is its second of unix time; frames, state and rows all count on that."""
+
+PANE_US: Final = PANE_SECONDS * 1_000_000
+
 UNITS_PER_WHOLE: Final = 10**14
 """Fractions of a base quantity are in 1e-14."""
 

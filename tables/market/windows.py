@@ -7,12 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
-from streams.model.amounts import MICRO_PER_USD
 from streams.model.figures import FIGURES, Figures, Sums, with_figures
 from tables.market.panes import Pane
 
 
-def _compiled(argument: str, values: Iterable[str], names: dict[str, Any]) -> Callable[[Any], list[Any]]:
+def compiled(argument: str, values: Iterable[str], names: dict[str, Any]) -> Callable[[Any], list[Any]]:
     """Return a function of one argument that lists these expressions.
 
     Every look at a market computes its windows anew: a loop over the table takes three times as long.
@@ -21,15 +20,10 @@ def _compiled(argument: str, values: Iterable[str], names: dict[str, Any]) -> Ca
     return made
 
 
-_computed: Final = _compiled(
+_computed: Final = compiled(
     "sums",
     [f"sums.{figure.of}" if isinstance(figure.of, str) else f"{figure.field}(sums)" for figure in FIGURES],
     {figure.field: figure.of for figure in FIGURES},
-)
-_in_usd: Final = _compiled(
-    "figures",
-    [f"figures.{figure.field}{f' / {MICRO_PER_USD}' if figure.unit.is_amount else ''}" for figure in FIGURES],
-    {},
 )
 
 
@@ -68,12 +62,3 @@ def figures(panes: Iterable[Pane]) -> WindowFigures:
 def figures_of(sums: Sums) -> WindowFigures:
     """Return the figures that follow from a window's sums."""
     return WindowFigures(*_computed(sums))
-
-
-def figure_values(figures: WindowFigures) -> list[float]:
-    """Return a window's figures in the order of :data:`streams.model.figures.FIGURES`, amounts in USD.
-
-    Each amount is the double nearest to it.
-    """
-    values: list[float] = _in_usd(figures)
-    return values

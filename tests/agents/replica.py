@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 
 from agents.counting.evaluation import Evaluator
-from agents.counting.monitor import Message, decode
+from agents.counting.monitor import SourceMessage, decode
 from agents.rules.book import rule_book
 from streams.model.alert import Alert
 from streams.model.frames import encode_frame
@@ -69,7 +69,7 @@ class Replica:
     def step(self, dies: Random | None = None) -> None:
         """Process the next message of the log; with ``dies``, die in the middle of a flush that it asks for."""
         offset = self.position
-        message = Message(self.log[offset], 0, offset, FAR_FUTURE_SECONDS)
+        message = SourceMessage(self.log[offset], 0, offset, FAR_FUTURE_SECONDS)
         trades = decode(message, "kraken_spot", "kraken_futures")
         market = self.market(trades.venue, trades.symbol)
         done = 0

@@ -10,7 +10,7 @@ from decimal import Decimal
 from random import Random
 
 from agents.counting.evaluation import Evaluator
-from agents.counting.monitor import Message, decode
+from agents.counting.monitor import SourceMessage, decode
 from agents.rules.book import rule_book
 from streams.model.frames import encode_frame
 from streams.model.trade import Kind, Side, Trade
@@ -51,7 +51,7 @@ def measure(size: int, count: int, *, markets: int = 1, window: int = 300, trade
     started = time.perf_counter()
     for value in pattern:
         for state in states:
-            trades = decode(Message(value, 0, 0, START_US / 1e6), "kraken_spot", "kraken_futures")
+            trades = decode(SourceMessage(value, 0, 0, START_US / 1e6), "kraken_spot", "kraken_futures")
             done = 0
             while done < len(trades):
                 outcome = evaluator.fold(state, trades, message_us=2 * START_US, partition=0, offset=0, start=done)

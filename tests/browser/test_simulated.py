@@ -14,7 +14,7 @@ import pytest
 from streams.local.embedded import EmbeddedPostgres
 from streams.model.trade import SPOT, Trade
 from streams.venues.simulator import KrakenServer
-from streams.venues.simulator.market import Market
+from streams.venues.simulator.exchange import SimulatedExchange
 from tests.browser.conftest import Open
 from tests.browser.overview import assert_row
 from tests.browser.prompt import ATTEMPTS, is_in_time, shown_at, watch
@@ -59,7 +59,7 @@ class Simulation:
             await asyncio.gather(self._trading, return_exceptions=True)
 
     async def _trade(self) -> None:
-        market = Market(
+        exchange = SimulatedExchange(
             seed=3,
             start_us=time.time_ns() // 1000,
             spot_symbols=SPOT_SYMBOLS,
@@ -67,7 +67,7 @@ class Simulation:
             trades_per_second=150,
         )
         while True:
-            step = market.step(time.time_ns() // 1000)
+            step = exchange.step(time.time_ns() // 1000)
             self.trades += map(as_judged, step)
             # What was counted as traded is sent, also when trading ends meanwhile.
             await asyncio.shield(self.server._publish_step(step))

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from agents.alerts.rows import from_row
+from agents.alerts.columns import from_row
 from streams.model.alert import Alert
 from streams.model.deadletters import DeadLetter
 from streams.model.deadletters import decode as decode_letter

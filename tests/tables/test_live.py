@@ -12,15 +12,14 @@ import pytest
 import redis
 
 from streams.local.embedded import EmbeddedPostgres
-from streams.model.figures import FIGURE_NAMES
 from streams.model.trade import Kind, Side
 from streams.settings import load_settings
 from tables import live
 from tables.live import LiveWindows, live_link
 from tables.market.rolling import Rolling
 from tables.market.state import Market, Span
-from tables.market.windows import figure_values
-from tables.web.api.rows import Mark
+from tables.market.values import COLUMNS, figure_values
+from tables.web.api.rows import LatestAlert
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until
 from tests.faults.proxy import Proxy
@@ -41,17 +40,16 @@ PATIENT_SECONDS = 5.0
 class Markets:
     """Markets that a worker serves, as :class:`tables.web.cluster.local.LocalMarkets` gives them."""
 
-    pane_seconds = 1
     windows = WINDOWS
     here = "http://127.0.0.1:6066"
 
     def __init__(self) -> None:
         self.is_kept = False
         self.markets: dict[str, tuple[int, Rolling]] = {}
-        self.marks: dict[str, Mark] = {}
+        self.marks: dict[str, LatestAlert] = {}
         self.trades = 0
 
-    def mark(self, market: Market) -> Mark | None:
+    def latest_alert(self, market: Market) -> LatestAlert | None:
         """Return a market's latest alert, as that test set it."""
         return self.marks.get(market.symbol)
 
@@ -115,7 +113,7 @@ class TestContent:
         found = window_of(server, "BTC/USD")
         for seconds in WINDOWS:
             figures = figure_values(market.figures(market.watermark, seconds))
-            assert [float(found[f"{seconds}.{name}"]) for name in FIGURE_NAMES] == figures
+            assert [float(found[f"{seconds}.{name}"]) for name in COLUMNS] == figures
 
     async def test_the_market_and_its_owner_are_named(self, markets: Markets, server: redis.Redis) -> None:
         """Whose it is, how far it goes, and how old it is."""
@@ -137,7 +135,7 @@ class TestContent:
 
     async def test_every_field_is_documented(self, markets: Markets, server: redis.Redis) -> None:
         """In docs/redis.md, the figures of a window in docs/figures.md."""
-        markets.marks["BTC/USD"] = Mark("volume", NOON, "HIGH", NOON - 60, True)
+        markets.marks["BTC/USD"] = LatestAlert("volume", NOON, "HIGH", NOON - 60, True)
         markets.trade("BTC/USD")
         await until(lambda: window_of(server, "BTC/USD"))
         assert window_of(server, "BTC/USD")["alert_severity"] == "HIGH"
@@ -287,11 +285,11 @@ def agree(worker: Process, server: redis.Redis, oracle: Oracle) -> bool:
         found: dict[str, str] = server.hgetall(f"liqmon:window:{venue}:{symbol}")  # type: ignore[assignment]
         for seconds in (60, 300, 900, 3600):
             row = seen.get((venue, symbol, seconds), {})
-            live_figures = [float(found.get(f"{seconds}.{name}", "nan")) for name in FIGURE_NAMES]
+            live_figures = [float(found.get(f"{seconds}.{name}", "nan")) for name in COLUMNS]
             figures = oracle.window(venue, symbol, oracle.watermark(venue, symbol), seconds) or {}
-            if live_figures != [row.get(name) for name in FIGURE_NAMES] or row.get("count") != figures.get("count"):
+            if live_figures != [row.get(name) for name in COLUMNS] or row.get("count") != figures.get("count"):
                 return False
-            if live_figures[FIGURE_NAMES.index("vwap")] != figures["vwap"]:
+            if live_figures[COLUMNS.index("vwap")] != figures["vwap"]:
                 return False
     return True
 

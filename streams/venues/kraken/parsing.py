@@ -13,7 +13,7 @@ from streams.errors import BadRecord
 from streams.model.amounts import FUTURES_PREFIXES
 from streams.model.trade import FUTURES, SPOT, Reject, Trade
 from streams.venues.kraken.refusals import BAD_JSON, mark_constants, reject_of, unmark
-from streams.venues.kraken.rows import (
+from streams.venues.kraken.trade_rows import (
     USD_QUOTES,
     check_product,
     futures_row_to_trade,

@@ -10,8 +10,8 @@ from streams.errors import BadRecord, Fatal
 from streams.model.amounts import is_futures
 from streams.model.deadletters import MAX_PAYLOAD_BYTES
 from streams.model.trade import Batch, Trade
-from streams.progress import Progress
-from streams.venues.kraken.rows import USD_QUOTES
+from streams.progress import ReadProgress
+from streams.venues.kraken.trade_rows import USD_QUOTES
 from streams.venues.recording.formats import (
     MICROS,
     CsvFormat,
@@ -69,7 +69,7 @@ class RecordingSource:
         self._speed = speed
         self._usd_quotes = tuple(usd_quotes)
         try:
-            self.progress = Progress(path.name, path.stat().st_size)
+            self.progress = ReadProgress(path.name, path.stat().st_size)
             with path.open("rb") as file:
                 self._whole = False
                 self._format, self._skip_bytes = self._detect(file, symbol)

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from streams.errors import Fatal
-from streams.venues.simulator.market import Cascade, Market
+from streams.venues.simulator.exchange import Cascade, SimulatedExchange
 from streams.venues.simulator.server import Faults, KrakenServer
 
-__all__ = ["Cascade", "Faults", "KrakenServer", "Market", "run_simulator"]
+__all__ = ["Cascade", "Faults", "KrakenServer", "SimulatedExchange", "run_simulator"]
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ async def run_simulator(
     ``rate`` is trades a second over all markets, ``port`` 0 takes a free one; ``ready`` is called with the
     listening server. Raises :class:`~streams.errors.Fatal` where the port is taken.
     """
-    market = Market(
+    exchange = SimulatedExchange(
         seed=seed,
         start_us=time.time_ns() // 1000 - WARM_UP_SECONDS * 1_000_000,
         spot_symbols=spot_symbols,
@@ -40,7 +40,7 @@ async def run_simulator(
         trades_per_second=rate,
         quiet_seconds=WARM_UP_SECONDS,
     )
-    server = KrakenServer(market, host=host, port=port)
+    server = KrakenServer(exchange, host=host, port=port)
     try:
         await server.start()
     except OSError as error:

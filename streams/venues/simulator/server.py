@@ -1,6 +1,6 @@
 """A local server that speaks both of Kraken's protocols, on one port: ``/v2`` for spot, ``/ws/v1`` for futures.
 
-With a market it is the demonstration's exchange; without one it is a stand-in that tests script into failures.
+With an exchange it is the one of the demonstration; without one it is a stand-in that tests script into failures.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from websockets.http11 import Request, Response
 
 from streams.model.trade import SPOT, Trade
 from streams.venues.simulator import messages
-from streams.venues.simulator.market import Market
+from streams.venues.simulator.exchange import SimulatedExchange
 from streams.venues.simulator.session import FuturesSession, Session, SpotSession
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Faults:
 class KrakenServer:
     """The stand-in for Kraken.
 
-    With a ``market`` it knows that market's symbols and trades them by the wall clock from :meth:`start` on;
+    With an ``exchange`` it knows the symbols of that exchange and trades them by the wall clock from :meth:`start` on;
     without one it knows every symbol and sends what :meth:`publish_spot` and :meth:`publish_futures` are given.
     ``requests`` keeps the last requests as decoded JSON, ``connections`` counts sockets accepted since the
     server was made, ``faults`` is the script.
@@ -65,13 +65,13 @@ class KrakenServer:
 
     def __init__(
         self,
-        market: Market | None = None,
+        exchange: SimulatedExchange | None = None,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
         heartbeat_seconds: float = 1.0,
     ) -> None:
-        self.market = market
+        self.exchange = exchange
         self.faults = Faults()
         self.system = "online"
         self.connections = 0
@@ -85,7 +85,7 @@ class KrakenServer:
         self._spot_history: dict[str, deque[Trade]] = defaultdict(lambda: deque(maxlen=SPOT_SNAPSHOT))
         self._futures_history: dict[str, deque[dict[str, Any]]] = defaultdict(lambda: deque(maxlen=FUTURES_SNAPSHOT))
         self._seqs: dict[str, int] = defaultdict(int)
-        self._known = {(item.venue == SPOT, item.symbol) for item in market.instruments} if market else None
+        self._known = {(item.venue == SPOT, item.symbol) for item in exchange.instruments} if exchange else None
 
     @property
     def spot_url(self) -> str:
@@ -114,8 +114,8 @@ class KrakenServer:
             close_timeout=1,
         )
         self._port = next(iter(self._server.sockets)).getsockname()[1]
-        if self.market is not None:
-            self._trading = asyncio.create_task(self._trade(self.market))
+        if self.exchange is not None:
+            self._trading = asyncio.create_task(self._trade(self.exchange))
 
     async def stop(self) -> None:
         """Stop trading, drop every connection and stop listening."""
@@ -240,14 +240,14 @@ class KrakenServer:
             await asyncio.sleep(self.faults.ack_delay_seconds)
         session.answer(request)
 
-    async def _trade(self, market: Market) -> None:
+    async def _trade(self, exchange: SimulatedExchange) -> None:
         known = 0
         while True:
             now_us = time.time_ns() // 1000
-            await self._publish_step(market.step(now_us))
-            for cascade in market.cascades[known:]:
+            await self._publish_step(exchange.step(now_us))
+            for cascade in exchange.cascades[known:]:
                 log.info("cascade on %s: %s are being liquidated", cascade.symbol, cascade.victims)
-            known = len(market.cascades)
+            known = len(exchange.cascades)
             await asyncio.sleep(STEP_SECONDS)
 
     async def _publish_step(self, trades: Iterable[Trade]) -> None:

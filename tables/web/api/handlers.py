@@ -21,7 +21,7 @@ from tables.web.cluster.replicas import NONSENSE, NOTES, Answer, Cluster, PeerDo
 from tables.web.cluster.workers import WorkerRow, Workers, producer_rows, silent_worker, worker_row
 from tables.web.guard import problem
 from tables.web.stream.hub import Hub
-from tables.web.stream.recent_alerts import AlertHistory
+from tables.web.stream.recent_alerts import AlertSource
 
 SCOPES: Final = ("all", "local")
 FORMATS: Final = ("json", "csv")
@@ -41,7 +41,7 @@ class Api:
         local: LocalMarkets,
         cluster: Cluster,
         everywhere: Everywhere,
-        history: AlertHistory,
+        history: AlertSource,
     ) -> None:
         self._app = app
         self._everywhere = everywhere
@@ -103,11 +103,10 @@ class Api:
     async def _panes(
         self, partition: int, market: Market, start: int | None, end: int | None, *, owner: str, source: str
     ) -> Panes:
-        seconds = self._local.pane_seconds
-        first = market.watermark - self._app.span.window + 1 if start is None else start // seconds
-        last = market.watermark if end is None else -(-end // seconds) - 1
+        first = market.watermark - self._app.span.window + 1 if start is None else start
+        last = market.watermark if end is None else end - 1
         rows = []
-        for row in pane_rows(market, first, last, seconds):
+        for row in pane_rows(market, first, last):
             rows.append(row)
             if len(rows) % _ROWS_BETWEEN_TURNS == 0:
                 await asyncio.sleep(0)
@@ -118,8 +117,8 @@ class Api:
             partition=partition,
             source=source,
             offset=market.offset,
-            newest_pane=market.watermark * seconds,
-            oldest_pane=market.oldest * seconds,
+            newest_pane=market.watermark,
+            oldest_pane=market.oldest,
             age_seconds=age_seconds(market),
             missing_ids=sum(high - low + 1 for row in rows for low, high in row.gaps),
             rows=rows,

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 
@@ -10,8 +10,7 @@ from streams.model.figures import vwap_of, with_figures
 from tables.market.identities import TradeId, count_ids
 from tables.market.panes import Pane
 from tables.market.state import Market
-
-MICRO_PER_USD: Final = 10**6
+from tables.market.values import usd
 
 UnixSeconds = Annotated[int, msgspec.Meta(description="unix seconds, UTC, event time")]
 Usd = Annotated[float, msgspec.Meta(description="USD: whole micro-USD, six decimals")]
@@ -95,7 +94,7 @@ class Panes(msgspec.Struct, frozen=True):
     rows: list[PaneRow]
 
 
-class Mark(msgspec.Struct, frozen=True):
+class LatestAlert(msgspec.Struct, frozen=True):
     """An alert as the market's state remembers it. ``open``: a later one of this severity would be quiet."""
 
     rule: str
@@ -121,7 +120,7 @@ class MarketRow(msgspec.Struct, frozen=True):
     rule: str
     threshold_usd: Usd
     amount_usd: Annotated[float, msgspec.Meta(description="what the rule compares with its threshold")]
-    mark: Mark | None
+    mark: LatestAlert | None
     windows: list[list[float]]
     copied: Annotated[
         float | None, msgspec.Meta(description="of a copy from Redis: when it was written, unix seconds; else null")
@@ -138,12 +137,7 @@ class Spark(msgspec.Struct, frozen=True):
     points: list[float | None]
 
 
-def usd(micro_usd: int) -> float:
-    """Return an amount in USD: the double nearest to it."""
-    return micro_usd / MICRO_PER_USD
-
-
-def pane_rows(market: Market, first: int, last: int, pane_seconds: int) -> Iterator[PaneRow]:
+def pane_rows(market: Market, first: int, last: int) -> Iterator[PaneRow]:
     """Yield the non-empty panes ``first..last`` in time order; ids that are missing between them are in ``gaps``."""
     kept = [
         (number, pane)
@@ -153,7 +147,7 @@ def pane_rows(market: Market, first: int, last: int, pane_seconds: int) -> Itera
     gaps = _gaps(kept)
     for number, pane in kept:
         yield PaneRow(
-            pane=number * pane_seconds,
+            pane=number,
             count=pane.count,
             total_volume_usd=usd(pane.notional),
             buy_volume_usd=usd(pane.buy),
@@ -203,7 +197,7 @@ def _gaps(panes: Iterable[tuple[int, Pane]]) -> dict[int, list[list[int]]]:
     return gaps
 
 
-def mark_of(market: Market, rule: str, severities: tuple[str, ...], cooldown: int, pane_seconds: int) -> Mark | None:
+def latest_alert_of(market: Market, rule: str, severities: tuple[str, ...], cooldown: int) -> LatestAlert | None:
     """Return the rule's latest alert, with the highest severity of its episode; None where there was none."""
     marks = market.marks.get(rule)
     if not marks:
@@ -213,10 +207,10 @@ def mark_of(market: Market, rule: str, severities: tuple[str, ...], cooldown: in
         return None
     last = marks[at - 1]
     severity = max(mark.severity for mark in marks[:at] if mark.episode == last.episode)
-    return Mark(
+    return LatestAlert(
         rule=rule,
-        pane=last.pane * pane_seconds,
+        pane=last.pane,
         severity=severities[severity - 1],
-        episode=last.episode * pane_seconds,
+        episode=last.episode,
         open=market.watermark < last.pane + cooldown,
     )

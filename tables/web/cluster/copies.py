@@ -10,9 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from streams import keys
-from streams.model.figures import FIGURE_NAMES
 from streams.redis_link import RedisLink, Script
-from tables.web.api.rows import Mark, MarketRow, WindowRow, usd
+from tables.market.panes import PANE_SECONDS
+from tables.market.values import COLUMNS, usd
+from tables.web.api.rows import LatestAlert, MarketRow, WindowRow
 from tables.web.cluster.local import LocalMarkets
 from tables.web.cluster.replicas import NONSENSE
 
@@ -47,7 +48,7 @@ class Copy(msgspec.Struct, frozen=True):
     watermark: int
     updated_at: float
     received_at: float | None
-    mark: Mark | None
+    mark: LatestAlert | None
     windows: list[list[float]]
 
     @property
@@ -103,11 +104,11 @@ class Copies:
                 watermark=int(fields["watermark"]),
                 updated_at=_finite(fields["updated_at"]),
                 received_at=_finite(fields["received_at"]) if "received_at" in fields else None,
-                mark=_mark(fields) if "alert_pane" in fields else None,
+                mark=_latest_alert(fields) if "alert_pane" in fields else None,
                 windows=[
                     [
                         int(fields[f"{seconds}.count"]),
-                        *(_finite(fields[f"{seconds}.{name}"]) for name in FIGURE_NAMES[1:]),
+                        *(_finite(fields[f"{seconds}.{name}"]) for name in COLUMNS[1:]),
                     ]
                     for seconds in self._local.windows
                 ],
@@ -120,7 +121,7 @@ class Copies:
 
     def window_rows(self, copy: Copy) -> Iterator[WindowRow]:
         """Yield every window of a market."""
-        end = copy.watermark + self._local.pane_seconds
+        end = copy.watermark + PANE_SECONDS
         received = copy.received_at
         for seconds, figures in zip(self._local.windows, copy.windows, strict=True):
             yield WindowRow(
@@ -134,7 +135,7 @@ class Copies:
                 source="redis",
                 age_seconds=None if received is None else max(0.0, round(time.time() - received, 3)),
                 copy_age_seconds=copy.age_seconds,
-                **dict(zip(FIGURE_NAMES, figures, strict=True)),
+                **dict(zip(COLUMNS, figures, strict=True)),
             )
 
     def market_row(self, copy: Copy) -> MarketRow:
@@ -157,8 +158,8 @@ class Copies:
         )
 
 
-def _mark(fields: dict[str, str]) -> Mark:
-    return Mark(
+def _latest_alert(fields: dict[str, str]) -> LatestAlert:
+    return LatestAlert(
         rule=fields["alert_rule"],
         pane=int(fields["alert_pane"]),
         severity=fields["alert_severity"],

@@ -7,13 +7,13 @@ from typing import Any, Final, Protocol
 
 from faust.types import TP
 
-from streams.model.figures import FIGURE_NAMES
 from streams.settings import SEVERITIES
 from streams.topics import TRADES
+from tables.market.panes import PANE_SECONDS
 from tables.market.rolling import SPARK_STEP, Rolling
 from tables.market.state import Market
-from tables.market.windows import figure_values
-from tables.web.api.rows import Mark, MarketRow, Spark, WindowRow, mark_of, usd
+from tables.market.values import COLUMNS, figure_values, usd
+from tables.web.api.rows import LatestAlert, MarketRow, Spark, WindowRow, latest_alert_of
 from tables.web.cluster.replicas import Cluster
 
 SLICE_SECONDS: Final = 0.004
@@ -26,7 +26,7 @@ LOAD_SECONDS: Final = 0.5
 """How long a view waits for markets from the table store; less than another worker waits for this one's answer."""
 
 
-class Rule(Protocol):
+class ShownRule(Protocol):
     """What the view needs to know of a market's rule: ``agents.rules.book`` has the whole of it."""
 
     @property
@@ -47,11 +47,10 @@ class LocalMarkets:
         self._app = app
         self._cluster = cluster
         settings = app.settings
-        self.pane_seconds: int = settings.pane_ms // 1000
         self.windows = tuple(sorted({*settings.windows, settings.window_seconds}))
         self.rule_window: int = settings.window_seconds
         self.partition_count: int = settings.topic_partitions
-        self._cooldown: int = settings.alert_cooldown_sec // self.pane_seconds
+        self._cooldown: int = settings.alert_cooldown_sec
         self._rolling: dict[Market, Rolling] = {}
         # Whether someone beside the web view goes on using the sums.
         self.is_kept = False
@@ -96,9 +95,7 @@ class LocalMarkets:
         found = []
         for partition, market in self._app.keeper.markets():
             if market.watermark >= 0:
-                rolling = known.get(market) or Rolling(
-                    market, [seconds // self.pane_seconds for seconds in self.windows]
-                )
+                rolling = known.get(market) or Rolling(market, self.windows)
                 self._rolling[market] = rolling
                 found.append((partition, rolling))
         return found
@@ -132,7 +129,7 @@ class LocalMarkets:
 
     def _windows_of(self, partition: int, rolling: Rolling) -> Iterator[WindowRow]:
         market = rolling.market
-        end = (market.watermark + 1) * self.pane_seconds
+        end = market.watermark + PANE_SECONDS
         for seconds, figures in zip(self.windows, rolling.figures(), strict=True):
             yield WindowRow(
                 venue=market.venue,
@@ -144,7 +141,7 @@ class LocalMarkets:
                 partition=partition,
                 source="memory",
                 age_seconds=age_seconds(market),
-                **dict(zip(FIGURE_NAMES, figure_values(figures), strict=True)),
+                **dict(zip(COLUMNS, figure_values(figures), strict=True)),
             )
 
     def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
@@ -159,33 +156,33 @@ class LocalMarkets:
             partition=partition,
             offset=market.offset,
             received=market.received_us / 1e6 if market.received_us else None,
-            pane=market.watermark * self.pane_seconds,
+            pane=market.watermark,
             rule=rule.name,
             threshold_usd=usd(rule.threshold_micro_usd),
             amount_usd=self.judged(rule, windows),
-            mark=self.mark(market),
+            mark=self.latest_alert(market),
             windows=windows,
         )
 
-    def rule(self, symbol: str) -> Rule:
+    def rule(self, symbol: str) -> ShownRule:
         """Return the rule that judges a market."""
-        rule: Rule = self._app.evaluator.rules.rule_for(symbol)
+        rule: ShownRule = self._app.evaluator.rules.rule_for(symbol)
         return rule
 
-    def judged(self, rule: Rule, windows: Sequence[Sequence[float]]) -> float:
+    def judged(self, rule: ShownRule, windows: Sequence[Sequence[float]]) -> float:
         """Return what a rule compares with its threshold, in USD, of figures in the order of the windows."""
         name = "liquidation_volume_usd" if rule.name == "liquidation" else "total_volume_usd"
-        return windows[self.windows.index(self.rule_window)][FIGURE_NAMES.index(name)]
+        return windows[self.windows.index(self.rule_window)][COLUMNS.index(name)]
 
-    def mark(self, market: Market) -> Mark | None:
+    def latest_alert(self, market: Market) -> LatestAlert | None:
         """Return the latest alert of a market's rule, if there was one."""
-        return mark_of(market, self.rule(market.symbol).name, SEVERITIES, self._cooldown, self.pane_seconds)
+        return latest_alert_of(market, self.rule(market.symbol).name, SEVERITIES, self._cooldown)
 
     def spark(self, rolling: Rolling) -> Spark:
         """Return a market's sparkline."""
         end, points = rolling.spark()
-        market, seconds = rolling.market, self.pane_seconds
-        return Spark(market.venue, market.symbol, end * seconds, SPARK_STEP * seconds, points)
+        market = rolling.market
+        return Spark(market.venue, market.symbol, end, SPARK_STEP, points)
 
 
 def age_seconds(market: Market) -> float | None:

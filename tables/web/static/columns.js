@@ -173,7 +173,8 @@ function reach(cell, item) {
   const level = multiples.filter((least) => item.reach >= least).length;
   bar.firstChild.style.width = `${Math.min(100, item.reach * 100).toFixed(1)}%`;
   setClass(bar, `bar ${level ? severities[level - 1] : item.reach >= 0.7 ? "near" : ""}`);
-  setText(label, item.reach >= multiples[1] ? multiple(item.reach) : share(item.reach, item.reach < 0.1 ? 1 : 0));
+  const { amount_usd: amount, threshold_usd: threshold } = item.row;
+  setText(label, item.reach >= multiples[1] ? multiple(amount, threshold) : share(amount, threshold, item.reach < 0.1 ? 1 : 0));
   setText(badge, item.level ? severities[item.level - 1] : "");
   setClass(badge, `badge ${item.level ? severities[item.level - 1] : ""}`);
 }

@@ -136,7 +136,7 @@ function drawFacts() {
     distance: values.vwap ? percent((values.last_price / values.vwap - 1) * 100, 3) : NONE,
     volatility: `${(values.realized_volatility * 100).toFixed(3)}%`, balance: `$${shortUsd(values.buy_volume_usd)} / $${shortUsd(values.sell_volume_usd)}`,
     liquidated: `$${shortUsd(values.liquidation_long_usd)} / $${shortUsd(values.liquidation_short_usd)}`, largest: usd(values.largest_trade_usd),
-    range: `${price(values.high, digits)} / ${price(values.low, digits)}`, reach: `${share(row.amount_usd / row.threshold_usd, 1)} of $${shortUsd(row.threshold_usd)}`,
+    range: `${price(values.high, digits)} / ${price(values.low, digits)}`, reach: `${share(row.amount_usd, row.threshold_usd, 1)} of $${shortUsd(row.threshold_usd)}`,
     age: rowAge(row), newest: clock(row.pane), owner: ownerOf(row), partition: `${row.partition} / ${count(row.offset)}`,
   };
   for (const [name, text] of Object.entries(facts)) setText(byId(`fact-${name}`), text);

@@ -9,8 +9,9 @@ from typing import Final
 import msgspec
 from aiohttp import hdrs, web
 
-from streams.model.figures import FIGURE_NAMES
 from streams.settings import SEVERITIES, Settings
+from tables.market.panes import PANE_SECONDS
+from tables.market.values import COLUMNS
 from tables.web.api.params import Query
 from tables.web.cluster.local import LocalMarkets
 from tables.web.cluster.workers import versions
@@ -88,10 +89,10 @@ class Stream:
         return Hello(
             at=time.time(),
             here=self._local.here,
-            columns=FIGURE_NAMES,
+            columns=COLUMNS,
             windows=self._local.windows,
             rule_window=self._local.rule_window,
-            pane_seconds=self._local.pane_seconds,
+            pane_seconds=PANE_SECONDS,
             cooldown_seconds=settings.alert_cooldown_sec,
             severities=SEVERITIES,
             multiples=settings.severity_multiples,

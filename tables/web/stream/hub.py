@@ -19,7 +19,7 @@ from tables.web.cluster.local import LocalMarkets
 from tables.web.cluster.replicas import Cluster
 from tables.web.stream.board import Board
 from tables.web.stream.peers import Peers
-from tables.web.stream.recent_alerts import ALERTS_SECONDS, AlertHistory, RecentAlerts
+from tables.web.stream.recent_alerts import ALERTS_SECONDS, AlertSource, RecentAlerts
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def poll_seconds(pages: int) -> float:
 class Hub:
     """The board and the work that keeps it current. Nothing runs while nobody watches."""
 
-    def __init__(self, app: Any, local: LocalMarkets, cluster: Cluster, copies: Copies, history: AlertHistory) -> None:
+    def __init__(self, app: Any, local: LocalMarkets, cluster: Cluster, copies: Copies, history: AlertSource) -> None:
         self.board = Board()
         self._peers = Peers(cluster, self.board)
         self._copies = copies

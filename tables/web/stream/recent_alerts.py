@@ -16,7 +16,7 @@ RECENT: Final = 50
 REMEMBERED: Final = 5000
 
 
-class AlertHistory(Protocol):
+class AlertSource(Protocol):
     """Where alerts' rows come from. All raise :class:`streams.errors.Outage` when Postgres does not answer."""
 
     row_type: type[msgspec.Struct]
@@ -47,7 +47,7 @@ class AlertHistory(Protocol):
 class RecentAlerts:
     """Takes alerts over to the board. ``available`` tells whether Postgres answered the last time."""
 
-    def __init__(self, history: AlertHistory, board: Board) -> None:
+    def __init__(self, history: AlertSource, board: Board) -> None:
         self.available = True
         self._history = history
         self._board = board

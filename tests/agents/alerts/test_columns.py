@@ -16,12 +16,12 @@ async def test_every_figure_has_its_column(pool: asyncpg.Pool, name: str) -> Non
     """Of its type; null is allowed where workers of the version before do not know it."""
     columns = {row["attname"]: row for row in await pool.fetch(COLUMNS, name)}
     missing = [
-        f"ALTER TABLE {name} ADD COLUMN {figure.name} {figure.unit.sql};"
+        f"ALTER TABLE {name} ADD COLUMN {figure.name} {figure.type.sql};"
         for figure in FIGURES
         if figure.name not in columns
     ]
     assert missing == [], "put these statements into a new migration in agents/alerts/migrations"
     for figure in FIGURES:
-        assert columns[figure.name]["kind"] == figure.unit.sql
-        may_be_null = figure.is_later or (name == "window_stats" and figure.unit.needs_trades)
+        assert columns[figure.name]["kind"] == figure.type.sql
+        may_be_null = figure.is_later or (name == "window_stats" and figure.type.needs_trades)
         assert columns[figure.name]["is_required"] is not may_be_null

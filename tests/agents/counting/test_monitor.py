@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agents.alerts.recorder import decode_alert
 from agents.counting import monitor as monitor_module
 from agents.counting.evaluation import Evaluator
-from agents.counting.monitor import Message, Monitor, alert_record, decode
+from agents.counting.monitor import Monitor, SourceMessage, alert_record, decode
 from agents.rules.book import rule_book
 from streams import metrics
 from streams.errors import BadRecord
@@ -74,7 +74,7 @@ class Worker:
     async def take(self, *values: bytes | None, partition: int = HOME, timestamp: float = NOON + 60) -> None:
         """Handle messages, then wait for what they caused to be delivered."""
         for value in values:
-            await self.monitor.handle(Message(value, partition, self.offset, timestamp))
+            await self.monitor.handle(SourceMessage(value, partition, self.offset, timestamp))
             self.offset += 1
         await self.outbound.settle()
 
@@ -143,8 +143,8 @@ async def test_a_futures_row_as_json_is_counted() -> None:
 def test_json_and_frames_give_the_same_rows() -> None:
     """One trade, two ways in."""
     trade = spot(1, 0.25, price=Decimal("100.5"), quantity=Decimal(2))
-    as_json = decode(Message(json_row(), HOME, 0, 1.5), "kraken_spot", "kraken_futures")
-    as_frame = decode(Message(frame_of([trade], 1_500_000), HOME, 0, 9), "kraken_spot", "kraken_futures")
+    as_json = decode(SourceMessage(json_row(), HOME, 0, 1.5), "kraken_spot", "kraken_futures")
+    as_frame = decode(SourceMessage(frame_of([trade], 1_500_000), HOME, 0, 9), "kraken_spot", "kraken_futures")
     assert as_json.rows == as_frame.rows
     assert as_json.received_us == as_frame.received_us == 1_500_000
 
@@ -415,7 +415,7 @@ async def test_blocks_and_snapshots(make: Callable[..., Trade]) -> None:
 async def test_an_alert_that_no_row_can_hold_is_put_aside() -> None:
     """By the recorder, through the monitor: with the topic it came from."""
     worker = Worker()
-    await worker.monitor.refuse_alert(Message(b"nonsense", 2, 17, 0), BadRecord("wrong_type", "not an alert"))
+    await worker.monitor.refuse_alert(SourceMessage(b"nonsense", 2, 17, 0), BadRecord("wrong_type", "not an alert"))
     await worker.outbound.settle()
     (letter,) = worker.letters()
     assert (letter.topic, letter.partition, letter.offset, letter.payload) == (ALERTS, 2, 17, b"nonsense")

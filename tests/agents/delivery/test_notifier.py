@@ -434,10 +434,10 @@ async def test_a_late_answer_settles_what_was_unknown(pool: asyncpg.Pool, record
     """A worker taken for dead that did deliver names the message's id: nothing needs to be sent again."""
     await recorder.record(an_alert(severity="LOW"))
     slow, other = Outbox(pool, "slow"), Outbox(pool, "other")
-    claim = await slow.claim()
-    assert claim is not None
+    delivery = await slow.claim()
+    assert delivery is not None
     assert await other.take_orphans(0.0) == ["unknown"]
-    assert await slow.sent(claim, "1") == "sent"
+    assert await slow.sent(delivery, "1") == "sent"
 
 
 async def test_the_outbox_age_is_told(pool: asyncpg.Pool, recorder: Recorder) -> None:

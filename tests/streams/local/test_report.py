@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams.local.report import Summary, alert_line, count_severities, length, money, totals, write_report
+from streams.local.report import Summary, alert_line, count_severities, length, totals, write_report
 from streams.model.alert import Alert
 from streams.model.figures import FIGURES as TABLE
 
@@ -105,15 +105,6 @@ def test_colour_is_for_terminals() -> None:
     """With colour the severity stands out; without, no control character is written."""
     assert "\x1b[33mMEDIUM" in alert_line(ALERT, colour=True)
     assert "\x1b" not in alert_line(ALERT, colour=False)
-
-
-@pytest.mark.parametrize(
-    ("micro_usd", "text"),
-    [(0, "0.00 USD"), (999_999_999, "1,000.00 USD"), (1_500_000_000, "1.50 k USD"), (2 * 10**15, "2.00 B USD")],
-)
-def test_money(micro_usd: int, text: str) -> None:
-    """Amounts are rounded to what a person reads at a glance."""
-    assert money(micro_usd) == text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(60, "1 min"), (90, "90 s"), (3600, "1 h"), (5400, "90 min")])

@@ -10,8 +10,9 @@ import pytest
 from agents.alerts.history import AlertRow
 from streams.model import figures as table
 from streams.model.alert import Alert
-from streams.model.figures import FIGURES, USD, Figure, Figures, later, with_figures
-from tables.market.windows import WindowFigures, WindowSums, figure_values, figures_of
+from streams.model.figures import AMOUNT, FIGURES, Figure, Figures, later, with_figures
+from tables.market.values import figure_values
+from tables.market.windows import WindowFigures, WindowSums, figures_of
 from tables.web.api.openapi import document
 from tables.web.api.rows import WindowRow
 from tests.agents.factories import an_alert
@@ -55,7 +56,7 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> "Figure[Any]":
     """Give a figure that joined later."""
 
     class More:
-        mean_trade_micro_usd = later(Figure(USD, "notional of an average trade", lambda sums: sums.notional))
+        mean_trade_micro_usd = later(Figure(AMOUNT, "notional of an average trade", lambda sums: sums.notional))
 
     monkeypatch.setattr(table, "FIGURES", (*FIGURES, More.mean_trade_micro_usd))
     return More.mean_trade_micro_usd

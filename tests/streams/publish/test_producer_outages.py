@@ -142,7 +142,7 @@ class TestALostClient:
             client = sender._link
             with frozen(fresh_broker):
                 for topic in (TRADES, DEAD_LETTERS):
-                    sender.put(publisher.Message(topic, "BTC/USD", b"value", 1))
+                    sender.put(publisher.Outgoing(topic, "BTC/USD", b"value", 1))
                     await asyncio.sleep(0.5)
                 await until(lambda: sender._link is not client)
             async with asyncio.timeout(20):

@@ -15,7 +15,7 @@ from streams.local.embedded import EmbeddedBroker
 from streams.model.frames import encode_frame
 from streams.model.trade import Trade
 from streams.publish.coalescer import Group
-from streams.publish.deduplicator import Screen
+from streams.publish.deduplicator import Deduplicator
 from streams.publish.producer import Producer, ProducerSummary, produce
 from streams.publish.published_ids import DEADLINE_SECONDS, PublishedIds, published_ids
 from streams.redis_link import RedisLink
@@ -179,7 +179,7 @@ class TestMarks:
         assert await second.left(group_of(trade(1), trade(2))) == [[1]]
 
 
-class TestScreen:
+class TestDeduplicator:
     """The step between collecting and framing."""
 
     @pytest.mark.parametrize("fault", ["slow", "silent", "gone"])
@@ -192,8 +192,8 @@ class TestScreen:
             came_out.extend((group.trades[0].trade_id, time.perf_counter()) for group in groups)
 
         async with Peer(f"redis://{network.address}/0", deadline_seconds=DEADLINE_SECONDS) as peer, Stalls() as stalls:
-            screen = Screen(peer.ids, pass_on, lambda: None)
-            running = asyncio.create_task(screen.run())
+            deduplicator = Deduplicator(peer.ids, pass_on, lambda: None)
+            running = asyncio.create_task(deduplicator.run())
             for number in range(300):
                 if number == 100:
                     if fault == "gone":
@@ -203,10 +203,10 @@ class TestScreen:
                     else:
                         network.swallow()
                 went_in[number] = time.perf_counter()
-                screen.put([group_of(trade(number))])
+                deduplicator.put([group_of(trade(number))])
                 await asyncio.sleep(0.001)
-            await screen.drain()
-            assert screen.waiting == 0
+            await deduplicator.drain()
+            assert deduplicator.waiting == 0
             assert not peer.ids.available
             running.cancel()
         assert [number for number, _ in came_out] == list(range(300))
@@ -214,11 +214,11 @@ class TestScreen:
         assert max(waited) < 0.05
 
     async def test_without_redis_nothing_is_held(self) -> None:
-        """REDIS_URL empty: no screen, no cost."""
+        """REDIS_URL empty: nothing is left out, no cost."""
         assert published_ids(load_settings()) is None
         passed: list[Group] = []
-        screen = Screen(None, passed.extend, lambda: None)
-        screen.put([group_of(trade(1))])
+        deduplicator = Deduplicator(None, passed.extend, lambda: None)
+        deduplicator.put([group_of(trade(1))])
         assert [group.trades[0].trade_id for group in passed] == [1]
 
 
@@ -228,7 +228,7 @@ class TestProducers:
     async def publish(self, address: str, url: str, feed: Feed, **changes: Any) -> ProducerSummary:
         """Run a producer to its end."""
         settings = settings_for(address, redis_url=url, **changes)
-        return await produce(settings, [feed], stop=asyncio.Event(), published=published_ids(settings))
+        return await produce(settings, [feed], stop=asyncio.Event(), published_ids=published_ids(settings))
 
     async def ready(self, *producers: Producer) -> None:
         """Wait until each can publish at once what its feed gives."""
@@ -256,7 +256,7 @@ class TestProducers:
         producers = []
         for feed, linger_ms in zip(feeds, (0, 100), strict=True):
             settings = settings_for(fresh_broker.address, redis_url=redis_url, frame_linger_ms=linger_ms)
-            producers.append(Producer(settings, [feed], published=published_ids(settings)))
+            producers.append(Producer(settings, [feed], published_ids=published_ids(settings)))
         running = [asyncio.create_task(producer.run(stop)) for producer in producers]
         # While one connects it marks nothing, and both would publish all that is given meanwhile.
         await self.ready(*producers)
@@ -279,7 +279,7 @@ class TestProducers:
         server = redis.Redis.from_url(redis_url)
         feed, stop = Feed(), asyncio.Event()
         settings = settings_for(fresh_broker.address, redis_url=redis_url)
-        producer = Producer(settings, [feed], published=published_ids(settings))
+        producer = Producer(settings, [feed], published_ids=published_ids(settings))
         running = asyncio.create_task(producer.run(stop))
         feed.give([trade(1)])
         await until(server.keys)
@@ -301,7 +301,7 @@ class TestProducers:
         monkeypatch.setattr("streams.publish.published_ids.KNOW_SECONDS", 0.2)
         feed, stop = Feed(), asyncio.Event()
         settings = settings_for("127.0.0.1:1", redis_url=redis_url)
-        producer = Producer(settings, [feed], published=published_ids(settings))
+        producer = Producer(settings, [feed], published_ids=published_ids(settings))
         running = asyncio.create_task(producer.run(stop, drain_seconds=0.1))
         feed.give([trade(1)])
         await until(lambda: producer.buffered_trades)
@@ -326,7 +326,7 @@ class TestProducers:
         """The fault strikes in the middle; everything arrives, and soon."""
         feed, stop = Feed(), asyncio.Event()
         settings = settings_for(fresh_broker.address, redis_url=f"redis://{network.address}/0")
-        producer = Producer(settings, [feed], published=published_ids(settings))
+        producer = Producer(settings, [feed], published_ids=published_ids(settings))
         running = asyncio.create_task(producer.run(stop))
         await self.ready(producer)
         for number in range(60):

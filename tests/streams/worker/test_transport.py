@@ -17,7 +17,7 @@ from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 from pydantic import SecretStr
 
-from agents.counting.monitor import Message
+from agents.counting.monitor import SourceMessage
 from streams.app import MonitorApp, create_app
 from streams.errors import Fatal
 from streams.kafka.admin import MAX_RECORD_BYTES
@@ -223,7 +223,7 @@ async def test_what_is_taken_between_the_seek_and_the_end_of_a_recovery_is_handl
     def has_read(offset: int) -> bool:
         return bool(consumer._read_offset[PLACE] == offset)
 
-    async def held(message: Message) -> None:
+    async def held(message: SourceMessage) -> None:
         await may_go_on.wait()
         await handle_message(message)
 

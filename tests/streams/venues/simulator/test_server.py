@@ -16,7 +16,7 @@ from streams.errors import Fatal
 from streams.model.trade import Kind
 from streams.venues.kraken.futures import FuturesSource
 from streams.venues.kraken.spot import SpotSource
-from streams.venues.simulator import KrakenServer, Market, run_simulator
+from streams.venues.simulator import KrakenServer, SimulatedExchange, run_simulator
 from tests.streams.venues.feeds import CALM, Reader, future, spot, until
 
 
@@ -142,8 +142,8 @@ async def test_the_real_clients_read_the_market_whole() -> None:
     """Every trade of the model arrives once, exact, in order; cascades with their labels."""
     start_us = time.time_ns() // 1000
     symbols: dict[str, Any] = {"spot_symbols": ["BTC/USD", "SOL/USD"], "futures_symbols": ["PF_XBTUSD", "PI_XBTUSD"]}
-    market = Market(seed=11, start_us=start_us - 8_000_000, trades_per_second=300, **symbols)
-    server = KrakenServer(market)
+    exchange = SimulatedExchange(seed=11, start_us=start_us - 8_000_000, trades_per_second=300, **symbols)
+    server = KrakenServer(exchange)
     await server.start()
     try:
         async with (
@@ -155,7 +155,7 @@ async def test_the_real_clients_read_the_market_whole() -> None:
             received = [trade for reader in readers for trade in reader.trades]
     finally:
         await server.stop()
-    twin = Market(seed=11, start_us=start_us - 8_000_000, trades_per_second=300, **symbols)
+    twin = SimulatedExchange(seed=11, start_us=start_us - 8_000_000, trades_per_second=300, **symbols)
     made = {(trade.symbol, trade.trade_id): trade for trade in twin.step(time.time_ns() // 1000)}
     assert len({(trade.symbol, trade.trade_id) for trade in received}) == len(received)
     for trade in received:
@@ -170,7 +170,7 @@ async def test_the_real_clients_read_the_market_whole() -> None:
     for symbol in symbols["spot_symbols"]:
         ids = [trade.trade_id for trade in received if trade.symbol == symbol]
         assert ids == list(range(ids[0], ids[0] + len(ids)))
-    assert market.cascades
+    assert exchange.cascades
     assert any(trade.kind is Kind.LIQUIDATION for trade in received)
 
 

@@ -12,13 +12,12 @@ import redis
 from agents.rules.book import make_rule
 from streams import keys
 from streams.errors import Outage
-from streams.model.figures import FIGURE_NAMES
 from streams.redis_link import RedisLink
 from streams.settings import load_settings
 from tables import live
 from tables.live import LiveWindows, live_link
-from tables.market.windows import figure_values
-from tables.web.api.rows import Mark, MarketRow
+from tables.market.values import COLUMNS, figure_values
+from tables.web.api.rows import LatestAlert, MarketRow
 from tables.web.cluster.copies import MARKETS_A_CALL, Copies, Copy
 from tables.web.stream.board import Board, Key
 from tests.faults.proxy import Proxy
@@ -36,7 +35,7 @@ class Worker(Markets):
 
     def judged(self, _: object, windows: list[list[float]]) -> float:
         """Return the volume of the longer window."""
-        return windows[1][FIGURE_NAMES.index("total_volume_usd")]
+        return windows[1][COLUMNS.index("total_volume_usd")]
 
 
 @pytest.fixture
@@ -73,15 +72,15 @@ async def read(copies: Copies, partition: int = 0) -> dict[str, Copy]:
 
 async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: Worker) -> None:
     """Every figure in every bit, the latest alert, and where it comes from with its age."""
-    mark = worker.marks["BTC/USD"] = Mark("volume", NOON + 5, "HIGH", NOON, True)
+    mark = worker.marks["BTC/USD"] = LatestAlert("volume", NOON + 5, "HIGH", NOON, True)
     for second, price in enumerate((100.1, 99.7, 103.3)):
         market = worker.trade("BTC/USD", second * 50, price, partition=2)
     await written(copies, worker)
     found = await read(copies, 2)
     copy = found["BTC/USD"]
     for row, seconds in zip(copies.window_rows(copy), WINDOWS, strict=True):
-        figures = dict(zip(FIGURE_NAMES, figure_values(market.figures(market.watermark, seconds)), strict=True))
-        assert {name: getattr(row, name) for name in FIGURE_NAMES} == figures
+        figures = dict(zip(COLUMNS, figure_values(market.figures(market.watermark, seconds)), strict=True))
+        assert {name: getattr(row, name) for name in COLUMNS} == figures
         assert (row.window_start, row.window_end) == (NOON + 101 - seconds, NOON + 101)
         assert (row.source, row.owner, row.partition) == ("redis", Markets.here, 2)
         assert row.copy_age_seconds is not None

@@ -39,7 +39,6 @@ class Local:
     here = HERE
     windows = (300,)
     rule_window = 300
-    pane_seconds = 1
     partition_count = 1
     lacking = ""
 

@@ -81,7 +81,7 @@ class _Price:
             self.push_ticks -= 1
 
 
-class Market:
+class SimulatedExchange:
     """Simulated spot and futures markets.
 
     The same ``seed``, ``start_us`` and symbols give the same trades, however :meth:`step` is called.

@@ -21,7 +21,7 @@ TIMES: Final = {
 }
 AMOUNTS: Final = {
     "threshold_usd": "threshold_micro_usd",
-    **{figure.name: figure.field for figure in FIGURES if figure.unit.is_amount},
+    **{figure.name: figure.field for figure in FIGURES if figure.type.is_amount},
 }
 PLAIN: Final = {
     "alert_severity": "severity",
@@ -31,7 +31,7 @@ PLAIN: Final = {
     "window_seconds": "window_seconds",
     "source_partition": "partition",
     "source_offset": "offset",
-    **{figure.name: figure.field for figure in FIGURES if not figure.unit.is_amount},
+    **{figure.name: figure.field for figure in FIGURES if not figure.type.is_amount},
 }
 
 IDENTITY: Final = ("rule", "venue", "symbol", "timestamp")
