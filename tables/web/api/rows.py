@@ -1,7 +1,7 @@
 """The records of the web view's JSON, and how they are made of the state. Their docstrings describe the API."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import msgspec
@@ -107,7 +107,8 @@ class LatestAlert(msgspec.Struct, frozen=True):
 class MarketRow(msgspec.Struct, frozen=True):
     """One market with all its windows, as the stream sends it.
 
-    ``windows`` has a list a window, shortest first, in the order of ``hello``'s columns.
+    ``windows`` has a list per window, shortest first, in the order of ``hello``'s columns; null is a figure that the
+    worker which wrote it does not know. Workers may differ in ``WINDOWS``: ``window_seconds`` says which these are.
     """
 
     venue: str
@@ -119,12 +120,15 @@ class MarketRow(msgspec.Struct, frozen=True):
     pane: UnixSeconds
     rule: str
     threshold_usd: Usd
-    amount_usd: Annotated[float, msgspec.Meta(description="what the rule compares with its threshold")]
+    amount_usd: Annotated[
+        float | None, msgspec.Meta(description="what the rule compares with its threshold; null without its window")
+    ]
     mark: LatestAlert | None
-    windows: list[list[float]]
+    windows: Sequence[Sequence[float | None]]
     copied: Annotated[
         float | None, msgspec.Meta(description="of a copy from Redis: when it was written, unix seconds; else null")
     ] = None
+    window_seconds: Annotated[tuple[int, ...], msgspec.Meta(description="length of each of the windows, seconds")] = ()
 
 
 class Spark(msgspec.Struct, frozen=True):

@@ -159,9 +159,10 @@ class LocalMarkets:
             pane=market.watermark,
             rule=rule.name,
             threshold_usd=usd(rule.threshold_micro_usd),
-            amount_usd=self.judged(rule, windows),
+            amount_usd=self.judged(rule, windows[self.windows.index(self.rule_window)]),
             mark=self.latest_alert(market),
             windows=windows,
+            window_seconds=self.windows,
         )
 
     def rule(self, symbol: str) -> ShownRule:
@@ -169,10 +170,10 @@ class LocalMarkets:
         rule: ShownRule = self._app.evaluator.rules.rule_for(symbol)
         return rule
 
-    def judged(self, rule: ShownRule, windows: Sequence[Sequence[float]]) -> float:
-        """Return what a rule compares with its threshold, in USD, of figures in the order of the windows."""
+    def judged(self, rule: ShownRule, figures: Sequence[float | None]) -> float | None:
+        """Return what a rule compares with its threshold, in USD, of the figures of the rules' window."""
         name = "liquidation_volume_usd" if rule.name == "liquidation" else "total_volume_usd"
-        return windows[self.windows.index(self.rule_window)][COLUMNS.index(name)]
+        return figures[COLUMNS.index(name)]
 
     def latest_alert(self, market: Market) -> LatestAlert | None:
         """Return the latest alert of a market's rule, if there was one."""
