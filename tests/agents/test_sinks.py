@@ -95,6 +95,23 @@ async def test_an_alert_becomes_a_row(
 
 
 @pytest.mark.usefixtures("pool")
+async def test_postgres_is_opened_once_without_a_webhook(
+    settings: Settings, way_for: Callable[[Settings], Way], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where there is nothing to deliver, what opens Postgres ends with that."""
+    caplog.set_level(logging.INFO, "agents")
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    assert await sinks.record(message())
+    pool = sinks.pool
+    await until(lambda: not sinks._tasks, 5)
+    assert sinks.pool is pool
+    assert [line for line in caplog.messages if "no Discord webhook" in line] == [
+        "no Discord webhook is set: alerts go to Postgres and to this log"
+    ]
+
+
+@pytest.mark.usefixtures("pool")
 async def test_each_alert_is_logged_once(
     settings: Settings, way_for: Callable[[Settings], Way], caplog: pytest.LogCaptureFixture
 ) -> None:
