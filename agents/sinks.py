@@ -84,11 +84,12 @@ class Sinks:
         self._recorder = Recorder(pool, deliver=self._settings.webhook is not None, wake=self._wake)
         self._stats = WindowStats(pool, keep_days=self._settings.stats_retention_days)
         self._opened.set()
-        if self._settings.webhook is None:
+        webhook = self._settings.webhook
+        if webhook is None:
             log.info("no Discord webhook is set: alerts go to Postgres and to this log")
-        while self._settings.webhook is not None and not self._stop.is_set():
+        while webhook is not None and not self._stop.is_set():
             try:
-                await Notifier(pool, self._settings, wake=self._wake).run(self._stop)
+                await Notifier(pool, self._settings, webhook, wake=self._wake).run(self._stop)
             except Fatal:
                 raise
             except Exception:

@@ -19,7 +19,7 @@ from streams.settings import Settings
 from streams.tasks import cancelled
 from streams.unexpected import say_once
 from tables.market.rolling import Rolling
-from tables.web.api.rows import COLUMNS, figure_values
+from tables.market.values import COLUMNS, figure_values
 from tables.web.cluster.local import LocalMarkets
 
 log = logging.getLogger(__name__)

@@ -35,7 +35,7 @@ _MAX_COLUMN_QUANTITY: Final = 2**62 // 5000
 class Run(NamedTuple):
     """Consecutive trades of one pane. ``summary`` is their pane without ids, or None: count them row by row.
 
-    ``low_id`` to ``high_id`` are then their ids, without a hole; ``live`` says whether any may raise an alert.
+    ``low_id`` to ``high_id`` are then their ids, without a hole.
     """
 
     number: int
@@ -44,7 +44,6 @@ class Run(NamedTuple):
     summary: Pane | None = None
     low_id: int = 0
     high_id: int = 0
-    live: bool = True
 
 
 class Trades:
@@ -59,6 +58,11 @@ class Trades:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    @property
+    def is_end(self) -> bool:
+        """Whether its market's recording has ended with this message."""
+        return isinstance(self._source, Frame) and self._source.is_end
 
     @cached_property
     def rows(self) -> list[Row]:

@@ -115,7 +115,7 @@ class PublishedIds:
             await asyncio.wait_for(self._is_known.wait(), KNOW_SECONDS)
 
     def know(self, cluster: str) -> None:
-        """Learn which broker is published to from now on."""
+        """Mark and ask under this broker's name from now on; forget what another broker acknowledged."""
         if cluster != self._cluster:
             # Acknowledged by another broker, which may have lost them.
             self._unmarked.clear()
@@ -123,7 +123,7 @@ class PublishedIds:
         self._is_known.set()
 
     async def close(self) -> None:
-        """Mark what is acknowledged, and give the connections up."""
+        """Mark what is acknowledged, then disconnect."""
         await self._mark_all()
         await self._link.close()
 
@@ -155,13 +155,13 @@ class PublishedIds:
         return [left for group in groups if (left := _without(group, known.get(id(group)))).trades]
 
     def acknowledged(self, frames: Iterable[bytes]) -> None:
-        """Take note of frames that the broker has acknowledged; they are marked soon."""
+        """Queue frames that the broker has acknowledged; :meth:`run` marks their trades."""
         if self.available:
             self._unmarked.extend(frames)
             self._is_work.set()
 
     async def run(self) -> None:
-        """Mark what is acknowledged, for ever."""
+        """Mark what is acknowledged, until cancelled."""
         while True:
             await self._is_work.wait()
             self._is_work.clear()

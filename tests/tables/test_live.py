@@ -18,10 +18,12 @@ from tables import live
 from tables.live import LiveWindows, live_link
 from tables.market.rolling import Rolling
 from tables.market.state import Market, Span
-from tables.web.api.rows import COLUMNS, LatestAlert, figure_values
+from tables.market.values import COLUMNS, figure_values
+from tables.web.api.rows import LatestAlert
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until
 from tests.faults.proxy import Proxy
+from tests.figures_page import PAGE
 from tests.oracle import Oracle
 from tests.recordings import SCENARIOS
 from tests.tables.market.test_rolling import count
@@ -132,14 +134,15 @@ class TestContent:
         }
 
     async def test_every_field_is_documented(self, markets: Markets, server: redis.Redis) -> None:
-        """In docs/redis.md, windows by the name of their figure."""
+        """In docs/redis.md, the figures of a window in docs/figures.md."""
         markets.marks["BTC/USD"] = LatestAlert("volume", NOON, "HIGH", NOON - 60, True)
         markets.trade("BTC/USD")
         await until(lambda: window_of(server, "BTC/USD"))
         assert window_of(server, "BTC/USD")["alert_severity"] == "HIGH"
-        text = DOCUMENT.read_text()
+        fields, figures = DOCUMENT.read_text(), PAGE.read_text()
         for name in window_of(server, "BTC/USD"):
-            assert f"`{name.rpartition('.')[2]}`" in text
+            seconds, _, figure = name.rpartition(".")
+            assert f"`{figure}`" in (figures if seconds else fields)
 
     async def test_it_expires_when_nobody_writes_it(self, markets: Markets, server: redis.Redis) -> None:
         """A market whose worker died is gone after a minute."""

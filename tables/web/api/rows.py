@@ -1,23 +1,23 @@
 """The records of the web view's JSON, and how they are made of the state. Their docstrings describe the API."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated
 
 import msgspec
 
+from streams.model.figures import vwap_of, with_figures
 from tables.market.identities import TradeId, count_ids
 from tables.market.panes import Pane
 from tables.market.state import Market
-from tables.market.windows import WindowFigures, vwap
-
-MICRO_PER_USD: Final = 10**6
+from tables.market.values import usd
 
 UnixSeconds = Annotated[int, msgspec.Meta(description="unix seconds, UTC, event time")]
 Usd = Annotated[float, msgspec.Meta(description="USD: whole micro-USD, six decimals")]
 Price = Annotated[float, msgspec.Meta(description="in the quote currency; 0 where nothing traded")]
 
 
+@with_figures(after="window_end", in_usd=True)
 class WindowRow(msgspec.Struct, frozen=True):
     """One window of one market. It ends with the market's newest pane: event time, not the wall clock."""
 
@@ -26,23 +26,6 @@ class WindowRow(msgspec.Struct, frozen=True):
     window_seconds: int
     window_start: Annotated[int, msgspec.Meta(description="unix seconds, inclusive")]
     window_end: Annotated[int, msgspec.Meta(description="unix seconds, exclusive")]
-    count: Annotated[int, msgspec.Meta(description="trades counted: fills and liquidations")]
-    total_volume_usd: Usd
-    buy_volume_usd: Usd
-    sell_volume_usd: Usd
-    liquidation_volume_usd: Usd
-    liquidation_long_usd: Annotated[float, msgspec.Meta(description="USD of longs liquidated: the taker sold")]
-    liquidation_short_usd: Annotated[float, msgspec.Meta(description="USD of shorts liquidated: the taker bought")]
-    largest_trade_usd: Usd
-    vwap: Price
-    price_change_pct: Annotated[float, msgspec.Meta(description="last against first price, per cent")]
-    realized_volatility: Annotated[
-        float, msgspec.Meta(description="root of summed squared log returns, not annualised")
-    ]
-    first_price: Price
-    last_price: Price
-    high: Price
-    low: Price
     owner: Annotated[str, msgspec.Meta(description="address of the worker that serves the market's partition")]
     partition: int
     source: Annotated[
@@ -58,10 +41,6 @@ class WindowRow(msgspec.Struct, frozen=True):
     copy_age_seconds: Annotated[
         float | None, msgspec.Meta(description="since the copy in Redis was written; null for other sources")
     ] = None
-
-
-COLUMNS: Final = WindowRow.__struct_fields__[5:20]
-"""A window's figures, by the names that alerts and dashboards use, in the order in which the stream sends them."""
 
 
 class PaneRow(msgspec.Struct, frozen=True):
@@ -128,7 +107,8 @@ class LatestAlert(msgspec.Struct, frozen=True):
 class MarketRow(msgspec.Struct, frozen=True):
     """One market with all its windows, as the stream sends it.
 
-    ``windows`` has a list a window, shortest first, in the order of ``hello``'s columns.
+    ``windows`` has a list per window, shortest first, in the order of ``hello``'s columns; null is a figure that the
+    worker which wrote it does not know. Workers may differ in ``WINDOWS``: ``window_seconds`` says which these are.
     """
 
     venue: str
@@ -140,12 +120,15 @@ class MarketRow(msgspec.Struct, frozen=True):
     pane: UnixSeconds
     rule: str
     threshold_usd: Usd
-    amount_usd: Annotated[float, msgspec.Meta(description="what the rule compares with its threshold")]
+    amount_usd: Annotated[
+        float | None, msgspec.Meta(description="what the rule compares with its threshold; null without its window")
+    ]
     mark: LatestAlert | None
-    windows: list[list[float]]
+    windows: Sequence[Sequence[float | None]]
     copied: Annotated[
         float | None, msgspec.Meta(description="of a copy from Redis: when it was written, unix seconds; else null")
     ] = None
+    window_seconds: Annotated[tuple[int, ...], msgspec.Meta(description="length of each of the windows, seconds")] = ()
 
 
 class Spark(msgspec.Struct, frozen=True):
@@ -156,32 +139,6 @@ class Spark(msgspec.Struct, frozen=True):
     end: Annotated[int, msgspec.Meta(description="unix seconds at which the newest point ends")]
     step_seconds: int
     points: list[float | None]
-
-
-def usd(micro_usd: int) -> float:
-    """Return an amount in USD: the double nearest to it."""
-    return micro_usd / MICRO_PER_USD
-
-
-def figure_values(figures: WindowFigures) -> list[float]:
-    """Return a window's figures in the order of :data:`COLUMNS`."""
-    return [
-        figures.count,
-        usd(figures.total_volume_micro_usd),
-        usd(figures.buy_volume_micro_usd),
-        usd(figures.sell_volume_micro_usd),
-        usd(figures.liquidation_volume_micro_usd),
-        usd(figures.liquidation_long_micro_usd),
-        usd(figures.liquidation_short_micro_usd),
-        usd(figures.largest_trade_micro_usd),
-        figures.vwap,
-        figures.price_change_pct,
-        figures.realized_volatility,
-        figures.first_price,
-        figures.last_price,
-        figures.high,
-        figures.low,
-    ]
 
 
 def pane_rows(market: Market, first: int, last: int) -> Iterator[PaneRow]:
@@ -202,7 +159,7 @@ def pane_rows(market: Market, first: int, last: int) -> Iterator[PaneRow]:
             liquidation_long_usd=usd(pane.long_liquidated),
             liquidation_short_usd=usd(pane.short_liquidated),
             largest_trade_usd=usd(pane.largest),
-            vwap=vwap(pane),
+            vwap=vwap_of(pane),
             first_price=pane.first_price,
             last_price=pane.last_price,
             high=pane.high,

@@ -13,7 +13,8 @@ from streams.topics import TRADES
 from tables.market.panes import PANE_SECONDS
 from tables.market.rolling import SPARK_STEP, Rolling
 from tables.market.state import Market
-from tables.web.api.rows import COLUMNS, LatestAlert, MarketRow, Spark, WindowRow, figure_values, latest_alert_of, usd
+from tables.market.values import COLUMNS, figure_values, usd
+from tables.web.api.rows import LatestAlert, MarketRow, Spark, WindowRow, latest_alert_of
 from tables.web.cluster.replicas import Cluster
 
 SLICE_SECONDS: Final = 0.004
@@ -146,7 +147,7 @@ class LocalMarkets:
                 partition=partition,
                 source="memory",
                 age_seconds=age_seconds(market),
-                **dict(zip(COLUMNS, figure_values(figures), strict=True)),  # type: ignore[arg-type]
+                **dict(zip(COLUMNS, figure_values(figures), strict=True)),
             )
 
     def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
@@ -164,9 +165,10 @@ class LocalMarkets:
             pane=market.watermark,
             rule=rule.name,
             threshold_usd=usd(rule.threshold),
-            amount_usd=self.judged(rule, windows),
+            amount_usd=self.judged(rule, windows[self.windows.index(self.rule_window)]),
             mark=self.latest_alert(market),
             windows=windows,
+            window_seconds=self.windows,
         )
 
     def rule(self, market: AnyMarket) -> ShownRule:
@@ -175,10 +177,10 @@ class LocalMarkets:
         found: ShownRule = next(rule for rule in rules if rule.unit.name == "usd")
         return found
 
-    def judged(self, rule: ShownRule, windows: Sequence[Sequence[float]]) -> float:
-        """Return what a rule compares with its threshold, in USD, of figures in the order of the windows."""
+    def judged(self, rule: ShownRule, figures: Sequence[float | None]) -> float | None:
+        """Return what a rule compares with its threshold, in USD, of the figures of the rules' window."""
         name = "liquidation_volume_usd" if rule.name == "liquidation" else "total_volume_usd"
-        return windows[self.windows.index(self.rule_window)][COLUMNS.index(name)]
+        return figures[COLUMNS.index(name)]
 
     def latest_alert(self, market: Market) -> LatestAlert | None:
         """Return the latest alert of a market's rule, if there was one."""

@@ -11,8 +11,8 @@ from aiohttp import hdrs, web
 
 from streams.settings import SEVERITIES, Settings
 from tables.market.panes import PANE_SECONDS
+from tables.market.values import COLUMNS
 from tables.web.api.params import Query
-from tables.web.api.rows import COLUMNS
 from tables.web.cluster.local import LocalMarkets
 from tables.web.cluster.workers import versions
 from tables.web.guard import add_headers, problem

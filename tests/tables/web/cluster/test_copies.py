@@ -16,7 +16,8 @@ from streams.redis_link import RedisLink
 from streams.settings import load_settings
 from tables import live
 from tables.live import LiveWindows, live_link
-from tables.web.api.rows import COLUMNS, LatestAlert, MarketRow, figure_values
+from tables.market.values import COLUMNS, figure_values
+from tables.web.api.rows import LatestAlert, MarketRow
 from tables.web.cluster.copies import MARKETS_A_CALL, Copies, Copy
 from tables.web.stream.board import Board, Key
 from tests.faults.proxy import Proxy
@@ -32,9 +33,11 @@ class Worker(Markets):
         """Return the rule of every market."""
         return RULE
 
-    def judged(self, _: object, windows: list[list[float]]) -> float:
-        """Return the volume of the longer window."""
-        return windows[1][COLUMNS.index("total_volume_usd")]
+    rule_window = 300
+
+    def judged(self, _: object, figures: list[float]) -> float:
+        """Return the volume."""
+        return figures[COLUMNS.index("total_volume_usd")]
 
 
 @pytest.fixture
@@ -89,6 +92,23 @@ async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: Worker
     assert (whole.offset, whole.pane, whole.mark, whole.copied) == (3, NOON + 100, mark, copy.updated_at)
     assert whole.amount_usd == market.figures(market.watermark, 300).total_volume_micro_usd / 1e6
     assert await read(copies, 0) == {}
+
+
+async def test_an_owners_windows_are_its_own(copies: Copies, worker: Worker, link: RedisLink) -> None:
+    """A worker with other windows shows those that the owner has, under their own lengths, and judges by none else."""
+    market = worker.trade("BTC/USD")
+    await written(copies, worker)
+    reader = Worker()
+    reader.windows, reader.rule_window = (60, 120), 120
+    others = Copies(link, reader)  # type: ignore[arg-type]
+    copy = (await read(others))["BTC/USD"]
+    rows = {row.window_seconds: row for row in others.window_rows(copy)}
+    assert {seconds: row.window_start for seconds, row in rows.items()} == {60: NOON - 59, 300: NOON - 299}
+    whole = others.market_row(copy)
+    assert dict(zip(whole.window_seconds, whole.windows, strict=True)) == {
+        seconds: figure_values(market.figures(market.watermark, seconds)) for seconds in WINDOWS
+    }
+    assert whole.amount_usd is None
 
 
 async def written(copies: Copies, worker: Worker) -> None:
