@@ -30,6 +30,11 @@ class AcmeServer:
     def listening(self) -> set[str]:
         return {pair for pair, connections in self._listeners.items() if connections}
 
+    def say(self, text: str) -> None:
+        """Send exactly this to everybody, once each."""
+        for connection in set().union(*self._listeners.values()):
+            connection.send(text)
+
     def publish(self, trades: Iterable[OracleTrade]) -> None:
         """Send each pair's trades as one message."""
         rows: dict[str, list[dict[str, Any]]] = defaultdict(list)

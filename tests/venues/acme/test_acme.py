@@ -11,13 +11,14 @@ import asyncpg
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
+from playwright.sync_api import Browser, sync_playwright
 
 from agents.alerts.postgres import open_pool
 from agents.alerts.recorder import alert_rows
 from streams.local.embedded import EmbeddedPostgres
 from streams.settings import load_settings
 from streams.topics import TRADES
-from tests.browser.conftest import Open, browser, visit  # noqa: F401 - fixtures
+from tests.browser.conftest import CHROMIUM, FLAGS, Visit
 from tests.browser.numbers import usd
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until
@@ -26,7 +27,7 @@ from tests.test_end_to_end import agree
 from tests.venues.acme.market import PAIR, PERPETUAL, trades
 from tests.venues.acme.server import AcmeServer, row_of
 from tests.venues.acme.venue import NAME
-from tests.view import View, ask, eventually
+from tests.view import HOST, View, ask, eventually
 
 ROOT = Path(__file__).parents[3]
 MODULE = "tests.venues.acme.venue"
@@ -59,6 +60,9 @@ def traded(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathF
         producer = view.producer("producer", environment={**nothing, **own}).start()
         producer.wait_ready()
         wait_until(lambda: server.listening == {PAIR, PERPETUAL}, SECONDS, "Acme's feed to listen")
+        # What the feed cannot read costs nothing but itself.
+        server.say('{"t":[{"pair":"PF_BTC","n":"x"}]}')
+        wait_until(lambda: producer.metric("liqmon_dead_letters_total", reason="wrong_type") == 1, SECONDS, "a letter")
         half, rest = given[:300], given[300:580]
         for start in range(0, len(half), 20):
             server.publish(half[start : start + 20])
@@ -136,17 +140,30 @@ def test_rows_are_the_oracles(traded: Traded) -> None:
         )
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Give the browser, whose loop keeps this thread from having another: what needs one comes before."""
+    if CHROMIUM is None:
+        pytest.skip("not covered: Acme's pages (Chromium is not installed: apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
 @pytest.mark.parametrize(("symbol", "rule"), [(PAIR, "Volume"), (PERPETUAL, "Liquidated")])
-def test_pages_show_its_markets(traded: Traded, visit: Open, symbol: str, rule: str) -> None:  # noqa: F811
+def test_pages_show_its_markets(traded: Traded, browser: Browser, symbol: str, rule: str) -> None:
     """On the overview and on a page of their own, by their rule, with the oracle's figures."""
-    overview = visit(traded.worker.port).page
-    row = overview.locator(f'.row[data-symbol="{symbol}"]')
+    visit = Visit(browser.new_page(), f"http://{HOST}:{traded.worker.port}")
+    row = visit.go("/").page.locator(f'.row[data-symbol="{symbol}"]')
     row.wait_for()
     figures = traded.oracle.window(NAME, symbol, traded.oracle.watermark(NAME, symbol), 300)
     assert figures is not None
     last_price = row.locator("[role=gridcell]").nth(1).inner_text().split("\n")[0]
     assert float(last_price.replace(",", "")) == figures["last_price"]
-    market = visit(traded.worker.port, f"/market?venue={NAME}&symbol={symbol}")
-    market.page.wait_for_function("() => document.getElementById('fact-volume').textContent.startsWith('$')")
-    assert market.text("#fact-volume") == usd(figures["total_volume_micro_usd"] / 1e6)
-    assert market.text("#rule-name").startswith(rule)
+    page = visit.go(f"/market?venue={NAME}&symbol={symbol}").page
+    page.wait_for_function("() => document.getElementById('fact-volume').textContent.startsWith('$')")
+    assert visit.text("#fact-volume") == usd(figures["total_volume_micro_usd"] / 1e6)
+    assert visit.text("#rule-name").startswith(rule)
+    assert visit.errors == visit.foreign == []
+    visit.page.close()
