@@ -7,7 +7,7 @@ arrival:
 ========== ======== =================================================================================
 column     item     meaning
 ========== ======== =================================================================================
-ids        i8 / 16B trade id, or the 128-bit ``uid`` (big endian, 16 bytes) of a futures trade
+ids        i8 / 16B trade id, or its 128-bit value (big endian, 16 bytes), as the market's kind says
 times_us   i8       event time, microseconds UTC
 prices     f8       price in the quote currency (the double nearest to the venue's decimal)
 notionals  i8       notional in micro-USD
@@ -21,7 +21,7 @@ Two items may follow: the market's kind, ``[name, has_liquidations, id_bytes]``,
 says (:func:`streams.model.kinds.kind_before_frames_told`); and true in a frame without trades that ends a market's
 recording. Readers take a frame with further items and ignore them.
 
-A message that begins with ``{`` is no frame but one trade as JSON, see :mod:`streams.rows`.
+A message that begins with ``{`` is no frame but one trade as JSON, see :mod:`streams.venues.json_rows`.
 """
 
 import struct
