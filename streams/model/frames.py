@@ -17,6 +17,9 @@ fractions  i8       base quantity, the fraction in 1e-14
 flags      u1       bits 0-1 taker side, bits 2-3 kind, bit 4 snapshot
 ========== ======== =================================================================================
 
+What later releases add within version 1 a reader leaves alone: columns behind ``flags``, and the bits 5 to 7 of a flag.
+A frame of another version is refused. See decision 0023.
+
 A message that begins with ``{`` is no frame but one trade as JSON, see :mod:`streams.rows`.
 """
 
@@ -46,8 +49,8 @@ _WIDE_ID_BYTES: Final = 16
 Ints = npt.NDArray[np.int64]
 
 
-class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A frame as it travels; columns are bytes, see the module's docstring."""
+class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=False):
+    """A frame as it travels; columns are bytes, see the module's docstring. Further columns are not read."""
 
     version: int
     venue: str

@@ -10,6 +10,7 @@ import msgspec
 
 from tables.market.chunks import CHUNK_PANES, Chunk, Head
 from tables.market.episodes import Mark, forget
+from tables.market.formats import PLAIN, Tail
 from tables.market.panes import Pane
 from tables.market.windows import WindowFigures, figures
 
@@ -49,6 +50,7 @@ class Market:
         "span",
         "stale",
         "symbol",
+        "tail",
         "venue",
         "volume",
         "watermark",
@@ -66,6 +68,8 @@ class Market:
         self.is_midway = False
         self.received_us = 0
         self.marks: dict[str, list[Mark]] = {}
+        # What a later release added to the head.
+        self.tail: Tail = PLAIN
         self.volume = 0
         self.liquidated = 0
         self._dirty: set[int] = set()
@@ -79,6 +83,7 @@ class Market:
         if head is not None:
             self.watermark = self.flushed_watermark = head.watermark
             self.marks = head.marks
+            self.tail = head.tail
         self.chunks = {
             chunk.number: chunk
             for chunk in sorted(chunks, key=lambda chunk: chunk.number)
@@ -239,4 +244,5 @@ class Market:
         changed = [self.chunks[at] for at in sorted(dirty) if at in self.chunks]
         for chunk in changed:
             chunk.offset = self.offset
-        return Head(self.offset, self.watermark, self.marks, [chunk.number for chunk in changed]), changed
+        numbers = [chunk.number for chunk in changed]
+        return Head(self.offset, self.watermark, self.marks, numbers, self.tail), changed
