@@ -131,7 +131,7 @@ def item(symbol: str, offset: int, watermark: int = 0, venue: str = "kraken_spot
 
 
 LATER = {
-    head_key("kraken_spot", "BTC/USD"): msgspec.msgpack.encode([5, "another clock", {}, 2, {"release": "9.9.9"}]),
+    head_key("kraken_spot", "BTC/USD"): msgspec.msgpack.encode([5, "another clock", {}, {}, 2, {"release": "9.9.9"}]),
     b"kraken_spot|BTC/USD|3": msgspec.msgpack.encode([5, 3, [None] * 32, 1, {"kind": "spot"}, None]),
     b"kraken_spot|BTC/USD|coverage": msgspec.msgpack.encode([5, "heard until", 7.5]),
     b"kraken_spot|BTC/USD|stats|hour": msgspec.msgpack.encode([5]),
