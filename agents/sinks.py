@@ -9,7 +9,7 @@ from typing import Final
 import asyncpg
 
 from agents.alerts.columns import instant
-from agents.alerts.postgres import open_pool
+from agents.alerts.postgres import POSTGRES, open_pool
 from agents.alerts.recorder import Recorder, RecordOutcome, decode_alert
 from agents.counting.monitor import SourceMessage
 from agents.delivery.message import identity, sentence
@@ -22,10 +22,10 @@ from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
-POSTGRES = "postgres"
+SINK: Final = "postgres"
 
 # A fault of the program that recurs at once must not fill the log, or keep the worker from its windows.
-NOTIFIER_RESTART_SECONDS: Final = 5.0
+RESTART_SECONDS: Final = 5.0
 
 
 class Sinks:
@@ -65,27 +65,38 @@ class Sinks:
         task.add_done_callback(self._tasks.discard)
 
     async def _run_or_die(self) -> None:
-        try:
-            await self._run()
-        except Fatal as error:
-            self._on_fatal(error)
+        while not self._stop.is_set():
+            try:
+                await self._run()
+            except Fatal as error:
+                self._on_fatal(error)
+                return
+            except Outage:
+                raise
+            except Exception:
+                # Alerts would wait for ever, and nobody would say for what.
+                log.exception("Postgres could not be used; it is tried again in %g s", RESTART_SECONDS)
+                await stopped_within(self._stop, RESTART_SECONDS)
+            else:
+                return
 
     async def _run(self) -> None:
-        self._pool = await retry_outage(lambda: open_pool(self._settings), sink=POSTGRES, stop=self._stop)
+        self._pool = await retry_outage(lambda: open_pool(self._settings), sink=SINK, stop=self._stop)
         pool = self._pool
         self._recorder = Recorder(pool, deliver=self._settings.webhook is not None, wake=self._wake)
         self._stats = WindowStats(pool, keep_days=self._settings.stats_retention_days)
         self._opened.set()
-        if self._settings.webhook is None:
+        webhook = self._settings.webhook
+        if webhook is None:
             log.info("no Discord webhook is set: alerts go to Postgres and to this log")
-        while self._settings.webhook is not None and not self._stop.is_set():
+        while webhook is not None and not self._stop.is_set():
             try:
-                await Notifier(pool, self._settings, wake=self._wake).run(self._stop)
+                await Notifier(pool, self._settings, webhook, wake=self._wake).run(self._stop)
             except Fatal:
                 raise
             except Exception:
-                log.exception("delivery to Discord failed; it begins again in %g s", NOTIFIER_RESTART_SECONDS)
-                await stopped_within(self._stop, NOTIFIER_RESTART_SECONDS)
+                log.exception("delivery to Discord failed; it begins again in %g s", RESTART_SECONDS)
+                await stopped_within(self._stop, RESTART_SECONDS)
 
     def close(self) -> None:
         """Wait no longer for a Postgres that is away: the process is to end, and goes on from the last commit."""
@@ -112,7 +123,8 @@ class Sinks:
             except (TimeoutError, Outage):
                 task.cancel()
         if self._pool is not None:
-            await self._pool.close()
+            with contextlib.suppress(Outage), POSTGRES.asked("Postgres"):
+                await self._pool.close()
 
     async def record(self, message: SourceMessage) -> bool:
         """Write the alert of a message, and log it once, when its row is new. Waits for Postgres as long as it takes.
@@ -123,7 +135,7 @@ class Sinks:
         try:
             alert = decode_alert(message.value or b"")
             recorder = await self._opened_recorder()
-            outcome = await retry_outage(lambda: recorder.record(alert), sink=POSTGRES, stop=self._let_go)
+            outcome = await retry_outage(lambda: recorder.record(alert), sink=SINK, stop=self._let_go)
         except BadRecord as error:
             await self._refuse(message, error)
         except Outage:
@@ -165,9 +177,10 @@ class Sinks:
         if self._pool is None or not self._opened.is_set():
             return False
         try:
-            async with asyncio.timeout(2):
-                await self._pool.fetchval("SELECT 1")
-        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with POSTGRES.asked("Postgres"):
+                async with asyncio.timeout(2):
+                    await self._pool.fetchval("SELECT 1")
+        except Outage:
             return False
         return True
 

@@ -31,6 +31,8 @@ from streams.model.alert import Alert
 from streams.preflight import advertised_host, check_data_dir, check_port
 from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
+from streams.venues.json_rows import RowReader
+from streams.venues.registry import make_venues
 from streams.worker.bundles import unbundled
 from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.recovery import FlowControl, TableManager
@@ -127,7 +129,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             self.keeper,
             self.outbound,
             home=self.home,
-            venues=(conf_.spot_venue, conf_.futures_venue),
+            rows=RowReader(make_venues(conf_)),
         )
         self.sinks = Sinks(conf_, on_fatal=die, refuse=self.market_monitor.refuse_alert)
         self.alert_history = AlertHistory(lambda: self.sinks.pool)
@@ -161,11 +163,11 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         return partition_of(symbol, self.consumer.topic_partitions(TRADES) or self.settings.topic_partitions)
 
     async def before_commit(self) -> ChangelogClaims:
-        """Make state durable; called by the consumer before it commits offsets."""
+        """Make state durable: steps 2 to 4 of ``Consumer._commit_offsets`` in :mod:`streams.worker.transport`."""
         return await self._to_store(self.keeper.flush())
 
     async def after_commit(self, claims: ChangelogClaims) -> None:
-        """Let the table store know how far it is; called by the consumer with what :meth:`before_commit` returned."""
+        """Let the table store claim what :meth:`before_commit` returned: step 6, after an accepted commit."""
         await self._to_store(self.keeper.confirm(claims))
 
     async def _to_store(self, work: Awaitable[T]) -> T:

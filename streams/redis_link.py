@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError, RedisError
 from streams import metrics
 from streams.backoff import Delays, doubling
 from streams.errors import Outage
+from streams.unexpected import Library
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ COUNT_SECONDS: Final = 1.0
 # A loop that was busy for longer than the deadline finds timer and answer at once: the answer then has these turns.
 GRACE_TURNS: Final = 5
 
-FAILURES: Final = (RedisError, OSError, TimeoutError, RuntimeError)
-"""What a call may raise because of Redis. RuntimeError is uvloop's word for a connection that is closed already."""
+REDIS: Final = Library("the Redis client", RedisError, OSError, TimeoutError, RuntimeError)
+"""RuntimeError is uvloop's word for a connection that is closed already."""
 
 
 class Script:
@@ -103,7 +104,7 @@ class RedisLink:
             self._count()
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
-        with contextlib.suppress(*FAILURES):
+        with contextlib.suppress(Outage), REDIS.asked("Redis"):
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._client.aclose()
 
@@ -118,12 +119,13 @@ class RedisLink:
                 if task.done():
                     return task.result()
                 await asyncio.sleep(0)
-            raise TimeoutError
-        except FAILURES as error:
-            self._fail(error)
-            raise Outage(f"Redis does not answer ({type(error).__name__})") from None
+            error: Exception = TimeoutError()
+        except Exception as raised:  # noqa: BLE001 - whatever it is, Redis is not of use
+            error = raised
         finally:
             task.cancel()
+        self._fail(error)
+        raise Outage(f"Redis does not answer ({type(error).__name__})")
 
     def _fail(self, error: BaseException) -> None:
         if self.available:
@@ -146,7 +148,7 @@ class RedisLink:
                     await self._client.ping()
                 async with asyncio.timeout(self._deadline_seconds):
                     await self._client.ping()
-            except FAILURES as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, Redis is not of use
                 self._say_away(error)
             else:
                 self._count()
@@ -167,9 +169,10 @@ class RedisLink:
             self._counted_until = now
 
     def _say_away(self, error: BaseException) -> None:
+        why = REDIS.notice(error)
         if not self._is_said:
             self._is_said = True
-            where, why = address_of(self._client), str(error) or type(error).__name__
+            where = address_of(self._client)
             log.warning(
                 "Redis at %s does not answer (%s): going on without %s until it does", where, why, self._without
             )

@@ -10,6 +10,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from streams import unexpected
 from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
 from streams.local.embedded.programs import binary_directory
 from streams.settings import Settings
@@ -28,6 +29,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setitem(Settings.model_config, "env_file", None)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test know which unexpected errors others have met: each is logged once a process."""
+    monkeypatch.setattr(unexpected, "_said", set())
 
 
 @pytest.fixture(autouse=True)

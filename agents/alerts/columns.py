@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from streams.model.alert import Alert
 from streams.model.figures import FIGURES
+from streams.model.units import UNITS, USD
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -19,10 +20,7 @@ TIMES: Final = {
     "window_end": "window_end",
     "episode": "episode",
 }
-AMOUNTS: Final = {
-    "threshold_usd": "threshold_micro_usd",
-    **{figure.name: figure.field for figure in FIGURES if figure.type.is_amount},
-}
+AMOUNTS: Final = {figure.name: figure.field for figure in FIGURES if figure.type.is_amount}
 PLAIN: Final = {
     "alert_severity": "severity",
     "rule": "rule",
@@ -32,10 +30,19 @@ PLAIN: Final = {
     "source_partition": "partition",
     "source_offset": "offset",
     **{figure.name: figure.field for figure in FIGURES if not figure.type.is_amount},
+    "unit": "unit",
+    "cooldown_seconds": "cooldown_seconds",
+    "raised_offset": "raised_offset",
+    "retracted": "retracted",
 }
+IN_UNIT: Final = ("threshold", "measured", "severity_step")
+"""Columns that hold integers of the alert's unit, as exact decimals of it."""
+
+THRESHOLD_USD: Final = "threshold_usd"
+"""The threshold of a rule in USD; null for any other, whose threshold is in ``threshold``."""
 
 IDENTITY: Final = ("rule", "venue", "symbol", "timestamp")
-COLUMNS: Final = (*TIMES, *AMOUNTS, *PLAIN)
+COLUMNS: Final = (*TIMES, *AMOUNTS, *PLAIN, *IN_UNIT, THRESHOLD_USD)
 
 
 def usd(micro_usd: int) -> Decimal:
@@ -59,6 +66,8 @@ def to_row(alert: Alert) -> list[Any]:
         *(instant(getattr(alert, name)) for name in TIMES.values()),
         *(None if (amount := getattr(alert, name)) is None else usd(amount) for name in AMOUNTS.values()),
         *(getattr(alert, name) for name in PLAIN.values()),
+        *(_decimal(alert.unit, getattr(alert, name)) for name in IN_UNIT),
+        usd(alert.threshold_micro_usd) if alert.unit == USD.name else None,
     ]
 
 
@@ -68,4 +77,14 @@ def from_row(row: Mapping[str, Any]) -> Alert:
     amounts = ((name, row[column]) for column, name in AMOUNTS.items())
     fields.update((name, None if amount is None else int(amount.scaleb(6))) for name, amount in amounts)
     fields.update((name, row[column]) for column, name in PLAIN.items())
+    fields.update((name, _integer(fields["unit"], row[name])) for name in IN_UNIT)
+    fields["threshold_micro_usd"] = 0 if row[THRESHOLD_USD] is None else int(row[THRESHOLD_USD].scaleb(6))
     return Alert(received_us=0, **fields)
+
+
+def _decimal(unit: str, integer: int | None) -> Decimal | None:
+    return UNITS[unit].decimal(integer) if integer is not None and unit in UNITS else None
+
+
+def _integer(unit: str, value: Decimal | None) -> int | None:
+    return UNITS[unit].integer(value) if value is not None and unit in UNITS else None

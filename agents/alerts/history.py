@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import asyncpg
 import msgspec
 
-from agents.alerts.columns import AMOUNTS, instant, unix_seconds
+from agents.alerts.columns import AMOUNTS, IN_UNIT, THRESHOLD_USD, instant, unix_seconds
 from agents.alerts.postgres import answering
 from streams.errors import Outage
 from streams.model.figures import with_figures
@@ -39,7 +39,7 @@ class AlertRow(msgspec.Struct, frozen=True):
     window_seconds: int
     window_start: Annotated[int, msgspec.Meta(description="unix seconds, inclusive")]
     window_end: Annotated[int, msgspec.Meta(description="unix seconds, exclusive")]
-    threshold_usd: Usd
+    threshold_usd: Annotated[float | None, msgspec.Meta(description="null for a rule in another unit")]
     source_partition: int
     source_offset: int
     revision: Annotated[int, msgspec.Meta(description="1, and one more each time a fuller window replaced the figures")]
@@ -51,6 +51,13 @@ class AlertRow(msgspec.Struct, frozen=True):
     ]
     possible_duplicate: Annotated[bool | None, msgspec.Meta(description="Discord may have the message twice")]
     delivery_attempts: int | None
+    unit: Annotated[str, msgspec.Meta(description="of threshold, measured and severity_step: usd, percent or count")]
+    threshold: Annotated[float | None, msgspec.Meta(description="what the rule compares with")]
+    measured: Annotated[float | None, msgspec.Meta(description="what the rule measured of this window")]
+    severity_step: Annotated[float | None, msgspec.Meta(description="what the severity begins with")]
+    cooldown_seconds: Annotated[int | None, msgspec.Meta(description="cooldown in force")]
+    raised_offset: Annotated[int | None, msgspec.Meta(description="offset of the message that raised the alert")]
+    retracted: Annotated[bool, msgspec.Meta(description="later trades took it back below the first step")]
 
 
 _IN_OUTBOX: Final = {
@@ -146,6 +153,6 @@ def _row(row: Any) -> AlertRow:
     fields["pane"] = unix_seconds(fields["timestamp"])
     for name in _UNIX:
         fields[name] = unix_seconds(fields[name])
-    for name in AMOUNTS:
+    for name in (*AMOUNTS, THRESHOLD_USD, *IN_UNIT):
         fields[name] = None if fields[name] is None else float(fields[name])
     return AlertRow(**fields)

@@ -18,12 +18,14 @@ from streams.errors import BadRecord
 from streams.kafka.outbound import Outbound, Record
 from streams.model import deadletters
 from streams.model.alert import Alert
-from streams.model.amounts import amounts_of, check_trade
+from streams.model.amounts import amounts_of
 from streams.model.deadletters import DeadLetter
 from streams.model.frames import decode_frame
+from streams.model.kinds import MarketKind
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
-from streams.venues.kraken.trade_rows import futures_row_to_trade, spot_row_to_trade
+from streams.venues.json_rows import RowReader
 from tables.keeper import Keeper, TooManyMarkets
+from tables.market.state import Market
 
 log = logging.getLogger(__name__)
 
@@ -41,18 +43,22 @@ class SourceMessage(msgspec.Struct, frozen=True):
     timestamp: float
 
 
-def decode(message: SourceMessage, spot_venue: str, futures_venue: str) -> Trades:
-    """Read a frame, or one trade as JSON. Raises :class:`BadRecord`."""
+def decode(message: SourceMessage, rows: RowReader) -> Trades:
+    """Read a frame, or one trade as JSON, which ``rows`` gives to its venue. Raises :class:`BadRecord`."""
     value = message.value or b""
     if not value:
         raise BadRecord("not_a_frame", "the message is empty")
     if value.startswith(_JSON_START):
-        is_future = b'"uid"' in value
-        trade = futures_row_to_trade(value, futures_venue) if is_future else spot_row_to_trade(value, spot_venue)
-        check_trade(trade)
-        return Trades(trade.venue, trade.symbol, round(message.timestamp * 1e6), [row_of(trade, amounts_of(trade))])
+        trade = rows.read(value)
+        return Trades(
+            trade.venue,
+            trade.symbol,
+            trade.product.kind,
+            round(message.timestamp * 1e6),
+            [row_of(trade, amounts_of(trade))],
+        )
     frame = decode_frame(value)
-    return Trades(frame.venue, frame.symbol, frame.received_us, frame)
+    return Trades(frame.venue, frame.symbol, frame.kind, frame.received_us, frame)
 
 
 def alert_record(alert: Alert) -> Record:
@@ -70,18 +76,18 @@ class Monitor:
         outbound: Outbound,
         *,
         home: Callable[[str], int],
-        venues: tuple[str, str],
+        rows: RowReader,
     ) -> None:
         self._evaluator = evaluator
         self._keeper = keeper
         self._outbound = outbound
         self._home = home
-        self._venues = venues
+        self._rows = rows
 
     async def handle(self, message: SourceMessage) -> None:
         """Do everything a message asks for, up to handing alerts and dead letters to the broker's client."""
         try:
-            trades = decode(message, *self._venues)
+            trades = decode(message, self._rows)
         except BadRecord as error:
             await self._refuse(message, error.reason, error.detail, message.value or b"")
             return
@@ -94,9 +100,12 @@ class Monitor:
             await self._forward(message, trades, home)
             return
         try:
-            market = await self._keeper.market(message.partition, trades.venue, trades.symbol)
+            market = await self._keeper.market(message.partition, trades.venue, trades.symbol, trades.kind)
         except TooManyMarkets as error:
             await self._refuse(message, "too_many_markets", str(error), message.value or b"")
+            return
+        if trades.kind is not market.kind and trades.kind != market.kind:
+            await self._refuse(message, "wrong_kind", _told_apart(trades.kind, market), message.value or b"", trades)
             return
         done = 0
         while done < len(trades):
@@ -114,6 +123,10 @@ class Monitor:
             done = outcome.done
             if done < len(trades) or market.must_flush():
                 await self._keeper.flush()
+        if trades.is_end:
+            ended = self._evaluator.end(market, partition=message.partition, offset=message.offset)
+            await self._emit(message, trades, ended)
+            return
         venue = metrics.venue_label(trades.venue)
         metrics.frames.labels(venue).inc()
         metrics.frame_bytes.labels(venue).inc(len(message.value or b""))
@@ -172,6 +185,14 @@ class Monitor:
         record = Record(TRADES, trades.symbol.encode(), message.value or b"", home, message.timestamp)
         await self._outbound.post(record)
         metrics.forwarded.labels(metrics.venue_label(trades.venue)).inc()
+
+
+def _told_apart(kind: MarketKind, market: Market) -> str:
+    return (
+        f"its trades are of a market of kind {kind.name} with ids of {kind.id_bytes} bytes, and those counted for "
+        f"{market.venue} {market.symbol} are of kind {market.kind.name} with ids of {market.kind.id_bytes} bytes; "
+        "give the other market a venue name of its own"
+    )
 
 
 def _refused_bytes(message: SourceMessage, trades: Trades, at: int) -> bytes:

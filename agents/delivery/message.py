@@ -6,8 +6,9 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from agents.alerts.columns import instant
+from agents.rules.book import describe, measured_of
 from streams.model.alert import Alert
-from streams.model.money import multiple, short_usd, whole_usd
+from streams.model.money import in_unit, multiple, whole_usd
 from streams.settings import Settings
 
 Message = dict[str, Any]
@@ -43,8 +44,10 @@ def message(
     headline = sentence(alert)
     link = market_link(web_url, alert)
     lines = [headline]
-    if alert.rule == "volume":
-        lines.append("Traded volume, a proxy: spot trades carry no liquidation label.")
+    if note := describe(alert).note:
+        lines.append(note)
+    if alert.retracted:
+        lines.append("↩️ **Retracted**: later trades took this window back below the threshold.")
     if escalated_to is not None:
         lines.append(f"⬆️ **Escalated to {escalated_to}** later in this episode.")
     if possible_duplicate:
@@ -74,22 +77,9 @@ def message(
 
 def sentence(alert: Alert) -> str:
     """Say what happened: how much, of what, in how long, and how far beyond the threshold."""
-    span = duration(alert.window_seconds)
-    if alert.rule == "liquidation":
-        sides = [
-            f"{short_usd(amount)} of {side}"
-            for side, amount in (
-                ("longs", alert.liquidation_long_micro_usd),
-                ("shorts", alert.liquidation_short_micro_usd),
-            )
-            if amount
-        ]
-        what = f"{' and '.join(sides) or short_usd(alert.liquidation_volume_micro_usd)} liquidated"
-        measured = alert.liquidation_volume_micro_usd
-    else:
-        what = f"{short_usd(alert.total_volume_micro_usd)} traded"
-        measured = alert.total_volume_micro_usd
-    return f"{what} in {span}, {multiple(measured, alert.threshold_micro_usd)}{TIMES_SIGN} the threshold"
+    measured, threshold = measured_of(alert)
+    what = describe(alert).what
+    return f"{what} in {duration(alert.window_seconds)}, {multiple(measured, threshold)}{TIMES_SIGN} the threshold"
 
 
 def _fields(alert: Alert, link: str) -> list[tuple[str, str, bool]]:
@@ -102,7 +92,7 @@ def _fields(alert: Alert, link: str) -> list[tuple[str, str, bool]]:
         ("Trades", f"{alert.count:,}", True),
         ("High / low", f"{price(alert.high)} / {price(alert.low)}", True),
         ("Volatility", f"{alert.realized_volatility * 100:.3f} %", True),
-        ("Threshold", whole_usd(alert.threshold_micro_usd), True),
+        ("Threshold", in_unit(measured_of(alert)[1], alert.unit), True),
     ]
     if alert.liquidation_volume_micro_usd:
         longs, shorts = alert.liquidation_long_micro_usd, alert.liquidation_short_micro_usd

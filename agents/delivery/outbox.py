@@ -64,7 +64,9 @@ _LET_GO: Final = "owner = NULL, claimed_at = NULL, updated_at = now()"
 # A claim that another worker took for orphaned still knows the message's id: kept where nothing was sent since.
 _SENT: Final = f"""
 UPDATE alert_outbox
-SET state = CASE WHEN severity <> $8 OR escalated_to IS DISTINCT FROM $9 THEN 'pending' ELSE 'sent' END,
+SET state = CASE
+        WHEN severity <> $8 OR escalated_to IS DISTINCT FROM $9 OR retracted <> $10 THEN 'pending' ELSE 'sent'
+    END,
     message_id = $7, posted_severity = $8, posted_escalation = $9, last_error = NULL, {_LET_GO}
 WHERE {_THIS} AND (({_MINE}) OR (state IN ('pending', 'unknown') AND message_id IS NULL))
 RETURNING state
@@ -143,7 +145,9 @@ class Outbox:
 
     async def sent(self, delivery: Delivery, message_id: str) -> str | None:
         """Record that Discord has the message; it is pending again if it should say something else by now."""
-        return await self._end(_SENT, delivery, message_id, delivery.alert.severity, delivery.escalated_to)
+        return await self._end(
+            _SENT, delivery, message_id, delivery.alert.severity, delivery.escalated_to, delivery.alert.retracted
+        )
 
     async def release(self, delivery: Delivery, error: str) -> str | None:
         """Give the message back: Discord certainly does not have it."""

@@ -101,7 +101,7 @@ class Outbound:
 async def _pause(delays: Delays, topic: str, error: Exception) -> None:
     if isinstance(error, MessageSizeTooLargeError):
         raise Fatal(
-            f"the broker takes no record as large as one for {topic} ({error}): raise max.message.bytes of that topic"
+            f"a record for {topic} is too large for the broker ({error}): raise max.message.bytes of that topic"
         ) from None
     if not delays.taken:
         log.warning("the broker did not take a record for %s (%s); sending it again until it does", topic, error)

@@ -6,6 +6,9 @@ micro-USD.
 
 from typing import Final
 
+from streams.model.units import PERCENT, USD
+from streams.model.units import UNITS as UNITS_BY_NAME
+
 MICRO: Final = 1_000_000
 UNITS: Final = (("T", 10**12), ("B", 10**9), ("M", 10**6), ("k", 10**3))
 
@@ -21,6 +24,15 @@ def short_usd(micro_usd: int) -> str:
 def whole_usd(micro_usd: int) -> str:
     """Return an amount in whole dollars with thousands separators: ``2,023,806 USD``."""
     return f"{micro_usd // MICRO:,} USD"
+
+
+def in_unit(integer: int, unit: str) -> str:
+    """Return an integer of a unit (:mod:`streams.model.units`) as people read it: ``250,000 USD``, ``2.5 %``."""
+    if unit == USD.name:
+        return whole_usd(integer)
+    known = UNITS_BY_NAME.get(unit)
+    text = f"{known.decimal(integer).normalize():,f}" if known else f"{integer:,}"
+    return f"{text} %" if unit == PERCENT.name else text
 
 
 def multiple(amount: int, threshold: int) -> str:

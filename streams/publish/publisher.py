@@ -14,12 +14,11 @@ from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from streams import metrics
 from streams.backoff import Delays, doubling, scaled
-from streams.errors import Outage
-from streams.kafka.admin import cluster_id
+from streams.errors import Fatal
+from streams.kafka.admin import KAFKA, cluster_id
 from streams.kafka.clients import connect, discard
 from streams.kafka.partitioning import partition_of
 from streams.publish.pacer import Pacer
@@ -37,7 +36,10 @@ SLOW_SECONDS: Final = 5.0
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """One Kafka message and what it stands for: ``trades`` of ``venue``, or a dead letter with its ``reason``."""
+    """One Kafka message and what it stands for: ``trades`` of ``venue``, or a dead letter with its ``reason``.
+
+    One that is neither says that a recording has ended.
+    """
 
     topic: str
     key: str
@@ -190,7 +192,12 @@ class Publisher:
             lane.sending_since = time.monotonic()
             try:
                 sent = await _outcome(link, batch, lane)
-            except (KafkaError, AssertionError) as error:  # a vanished partition is an assertion in the client
+            except AssertionError as error:  # a vanished partition is an assertion in the client
+                self._away(type(error).__name__)
+                broken = link
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever it is, another client is tried
+                KAFKA.notice(error)
                 self._away(type(error).__name__)
                 broken = link
                 continue
@@ -216,7 +223,7 @@ class Publisher:
                 sums[0] += message.trades
                 sums[1] += 1
                 sums[2] += len(message.value)
-            else:
+            elif message.reason:
                 self.letters += 1
                 metrics.dead_letters.labels(message.reason).inc()
         for venue, (trades, frames, size_bytes) in published.items():
@@ -265,8 +272,10 @@ class Publisher:
                     if self._published_ids is not None:
                         self._published_ids.know(await cluster_id(self._settings))
                     self._link = _Link(await connect(self._settings))
-                except (Outage, KafkaError, OSError) as error:
-                    self._away(str(error))
+                except Fatal:
+                    raise
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+                    self._away(KAFKA.notice(error))
                     await asyncio.sleep(self._delays.next_seconds())
             if not self.waiting:
                 self._back()

@@ -21,6 +21,7 @@ from tables.market.windows import figures
 from tests.agents.factories import PANE, an_alert
 from tests.discord_server import DiscordServer
 from tests.faults.proxy import HOST, Proxy
+from tests.lost_writes import writes_that_fail
 from tests.waiting import until
 
 
@@ -94,6 +95,23 @@ async def test_an_alert_becomes_a_row(
 
 
 @pytest.mark.usefixtures("pool")
+async def test_postgres_is_opened_once_without_a_webhook(
+    settings: Settings, way_for: Callable[[Settings], Way], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where there is nothing to deliver, what opens Postgres ends with that."""
+    caplog.set_level(logging.INFO, "agents")
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    assert await sinks.record(message())
+    pool = sinks.pool
+    await until(lambda: not sinks._tasks, 5)
+    assert sinks.pool is pool
+    assert [line for line in caplog.messages if "no Discord webhook" in line] == [
+        "no Discord webhook is set: alerts go to Postgres and to this log"
+    ]
+
+
+@pytest.mark.usefixtures("pool")
 async def test_each_alert_is_logged_once(
     settings: Settings, way_for: Callable[[Settings], Way], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,6 +129,16 @@ async def test_each_alert_is_logged_once(
         f"alert volume · kraken_spot · BTC/USD · {PANE + 600}: MEDIUM at 2019-07-01 00:16:04 UTC, {what}",
     ]
     assert "no Discord webhook is set: alerts go to Postgres and to this log" in caplog.messages
+
+
+async def test_without_a_webhook_nothing_is_to_be_sent(
+    settings: Settings, pool: asyncpg.Pool, way_for: Callable[[Settings], Way]
+) -> None:
+    """The outbox says that the alert's message is disabled, also for a webhook that is set later."""
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    await sinks.record(message())
+    assert await pool.fetchval("SELECT state FROM alert_outbox") == "disabled"
 
 
 async def test_alerts_wait_for_a_postgres_that_is_away(
@@ -173,6 +201,29 @@ async def test_an_outage_in_between_is_waited_out(
     await proxy.heal()
     await asyncio.wait_for(recording, 20)
     assert await rows(pool) == 2
+
+
+async def test_an_error_that_no_client_should_raise_costs_no_alert(
+    settings: Settings,
+    pool: asyncpg.Pool,
+    way_for: Callable[[Settings], Way],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is an outage that is waited for: neither a dead letter nor the worker's end."""
+    way = way_for(settings)
+    await way.sinks.start()
+    await until(lambda: way.sinks.pool)
+    with writes_that_fail(settings.postgres_port) as failed:
+        assert not await way.sinks.reachable()
+        recording = asyncio.create_task(way.sinks.record(message()))
+        begun = len(failed)
+        await until(lambda: len(failed) > begun + 2)
+        await way.sinks.sample([a_sample()])
+        assert not recording.done()
+    assert await asyncio.wait_for(recording, 20)
+    assert way.refused == []
+    assert await rows(pool) == 1
+    assert "'NoneType' object is not callable" in caplog.text
 
 
 @pytest.mark.parametrize("opened", [False, True])
@@ -250,7 +301,7 @@ async def test_a_fault_in_delivery_is_said_and_delivery_begins_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It neither ends for good without a word nor takes the windows with it."""
-    monkeypatch.setattr(sinks_module, "NOTIFIER_RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(sinks_module, "RESTART_SECONDS", 0.01)
     run = Notifier.run
     failures = iter([ZeroDivisionError("a bug")])
 

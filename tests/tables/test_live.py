@@ -238,6 +238,26 @@ class TestWriting:
         assert "going on without live windows" in caplog.messages[0]
         assert len(caplog.messages) == 2
 
+    @pytest.mark.usefixtures("writer")
+    async def test_an_error_that_nobody_expected_is_no_end(
+        self, markets: Markets, server: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """They are written again when it is over; the log has its traceback once."""
+        monkeypatch.setattr(live, "RETRY_SECONDS", 0.01)
+        failures = 0
+
+        async def fail() -> None:
+            nonlocal failures
+            failures += 1
+            raise TypeError("'NoneType' object is not callable")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(markets, "load", fail)
+            markets.trade("BTC/USD")
+            await until(lambda: failures > 5)
+        await until(lambda: window_of(server, "BTC/USD").get("offset") == "1")
+        assert [bool(record.exc_info) for record in caplog.records] == [True]
+
     async def test_without_redis_url_nothing_runs(self, markets: Markets) -> None:
         """No task, no connection."""
         writer = LiveWindows(live_link(load_settings()), markets)  # type: ignore[arg-type]

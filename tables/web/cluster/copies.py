@@ -11,6 +11,7 @@ import msgspec
 
 from streams import keys
 from streams.model.figures import FIGURES
+from streams.model.kinds import MarketKind, kind_before_frames_told
 from streams.redis_link import RedisLink, Script
 from tables.market.panes import PANE_SECONDS
 from tables.market.values import COLUMNS, usd
@@ -54,6 +55,7 @@ class Copy(msgspec.Struct, frozen=True):
     received_at: float | None
     mark: LatestAlert | None
     windows: dict[int, list[float | None]]
+    kind: MarketKind
 
     @property
     def age_seconds(self) -> float:
@@ -93,7 +95,7 @@ class Copies:
         for start in range(0, len(found), MARKETS_A_CALL):
             async with self._one_at_a_time:
                 answer = await self._link.call(READ, found[start : start + MARKETS_A_CALL], [])
-            copies = [self._copy(_decoded(one)) for one in answer]
+            copies = [self._copy(_decoded(one)) for one in answer] if isinstance(answer, list) else []
             yield [copy for copy in copies if copy is not None and copy.partition == partition]
 
     def _copy(self, pairs: list[str]) -> Copy | None:
@@ -110,8 +112,9 @@ class Copies:
                 received_at=_finite(fields["received_at"]) if "received_at" in fields else None,
                 mark=_latest_alert(fields) if "alert_pane" in fields else None,
                 windows={seconds: _figures(fields, seconds) for seconds in _lengths(fields)},
+                kind=_kind(fields),
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, msgspec.DecodeError) as error:
             if not self._is_refused_said:
                 self._is_refused_said = True
                 log.warning("a live window in Redis cannot be read (%r); such markets are left out", error)
@@ -138,7 +141,7 @@ class Copies:
 
     def market_row(self, copy: Copy) -> MarketRow:
         """Return a market with all its windows."""
-        rule = self._local.rule(copy.symbol)
+        rule = self._local.rule(copy)
         rule_window = copy.windows.get(self._local.rule_window)
         return MarketRow(
             venue=copy.venue,
@@ -149,13 +152,19 @@ class Copies:
             received=copy.received_at,
             pane=copy.watermark,
             rule=rule.name,
-            threshold_usd=usd(rule.threshold_micro_usd),
+            threshold_usd=usd(rule.threshold),
             amount_usd=None if rule_window is None else self._local.judged(rule, rule_window),
             mark=copy.mark,
             windows=[*copy.windows.values()],
             copied=copy.updated_at,
             window_seconds=tuple(copy.windows),
         )
+
+
+def _kind(fields: dict[str, str]) -> MarketKind:
+    if "kind" not in fields:
+        return kind_before_frames_told(fields["symbol"])
+    return msgspec.json.decode(fields["kind"], type=MarketKind)
 
 
 def _lengths(fields: dict[str, str]) -> list[int]:

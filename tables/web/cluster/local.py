@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from faust.types import TP
 
+from streams.model.kinds import AnyMarket
 from streams.settings import SEVERITIES
 from streams.topics import TRADES
 from tables.market.panes import PANE_SECONDS
@@ -35,9 +36,14 @@ class ShownRule(Protocol):
         ...
 
     @property
-    def threshold_micro_usd(self) -> int:
+    def threshold(self) -> int:
         """What alerts begin with."""
         ...
+
+
+class _Named(NamedTuple):
+    symbol: str
+    venue: str = ""
 
 
 class LocalMarkets:
@@ -147,7 +153,7 @@ class LocalMarkets:
     def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
         """Return a market with all its windows."""
         market = rolling.market
-        rule = self.rule(market.symbol)
+        rule = self.rule(market)
         windows = [figure_values(figures) for figures in rolling.figures()]
         return MarketRow(
             venue=market.venue,
@@ -158,17 +164,18 @@ class LocalMarkets:
             received=market.received_us / 1e6 if market.received_us else None,
             pane=market.watermark,
             rule=rule.name,
-            threshold_usd=usd(rule.threshold_micro_usd),
+            threshold_usd=usd(rule.threshold),
             amount_usd=self.judged(rule, windows[self.windows.index(self.rule_window)]),
             mark=self.latest_alert(market),
             windows=windows,
             window_seconds=self.windows,
         )
 
-    def rule(self, symbol: str) -> ShownRule:
+    def rule(self, market: AnyMarket) -> ShownRule:
         """Return the rule that judges a market."""
-        rule: ShownRule = self._app.evaluator.rules.rule_for(symbol)
-        return rule
+        rules = self._app.evaluator.rules.of(market)
+        found: ShownRule = next(rule for rule in rules if rule.unit.name == "usd")
+        return found
 
     def judged(self, rule: ShownRule, figures: Sequence[float | None]) -> float | None:
         """Return what a rule compares with its threshold, in USD, of the figures of the rules' window."""
@@ -177,7 +184,7 @@ class LocalMarkets:
 
     def latest_alert(self, market: Market) -> LatestAlert | None:
         """Return the latest alert of a market's rule, if there was one."""
-        return latest_alert_of(market, self.rule(market.symbol).name, SEVERITIES, self._cooldown)
+        return latest_alert_of(market, self.rule(market).name, SEVERITIES, self._cooldown)
 
     def spark(self, rolling: Rolling) -> Spark:
         """Return a market's sparkline."""

@@ -151,3 +151,8 @@ NUMBER = st.floats()
 def test_discord_takes_any_alert(alert: Alert, web_url: str) -> None:
     """Whatever the figures and names, the message is within Discord's limits."""
     assert faults_of(embeds.message(alert, web_url=web_url, possible_duplicate=True, escalated_to="CRITICAL")) == []
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(60, "1 min"), (90, "90 s"), (3600, "1 h"), (5400, "90 min")])
+def test_a_window_is_said_in_its_largest_whole_unit(seconds: int, text: str) -> None:
+    assert embeds.duration(seconds) == text

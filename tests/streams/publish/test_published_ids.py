@@ -1,6 +1,7 @@
 """Producers of one feed: what one has published the others leave out, and nothing is ever lost for it."""
 
 import asyncio
+import contextlib
 import functools
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -13,14 +14,17 @@ import redis
 from streams import metrics
 from streams.local.embedded import EmbeddedBroker
 from streams.model.frames import encode_frame
+from streams.model.products import Product
 from streams.model.trade import Trade
 from streams.publish.coalescer import Group
 from streams.publish.deduplicator import Deduplicator
 from streams.publish.producer import Producer, ProducerSummary, produce
 from streams.publish.published_ids import DEADLINE_SECONDS, PublishedIds, published_ids
-from streams.redis_link import RedisLink
+from streams.redis_link import RedisLink, Script
 from streams.settings import load_settings
+from streams.venues.kraken.products import LINEAR_FUTURES, SPOT_PRODUCT
 from tests.faults.proxy import Proxy
+from tests.lost_writes import writes_that_fail
 from tests.streams.publish.feeds import NOON_US, Feed, feed_of, frames, frozen, settings_for, trade
 from tests.streams.worker.stalls import Stalls
 from tests.waiting import until
@@ -62,7 +66,8 @@ class Peer:
 
 def group_of(*trades: Trade) -> Group:
     """Return trades of one market as the coalescer would."""
-    return Group(trades[0].venue, trades[0].symbol, list(trades), NOON_US, 0)
+    first = trades[0]
+    return Group(first.venue, first.symbol, first.product.kind, list(trades), NOON_US, 0)
 
 
 def uid(number: int, **changes: Any) -> Trade:
@@ -119,12 +124,17 @@ class TestMarks:
         asked = group_of(close, uid(1), uid(2, time_us=NOON_US + minute_us), uid(3, time_us=NOON_US - 5 * minute_us))
         assert await second.left(asked, group_of(uid(4))) == [[close.trade_id], [uid(4).trade_id]]
 
-    async def test_an_impossible_id_is_not_in_the_way(self, second: Peer) -> None:
-        """It is refused where frames are made, as without Redis."""
-        for number in (-1, 1 << 128, 1 << 200):
-            for symbol in ("BTC/USD", "PF_XBTUSD"):
-                odd = trade(1, symbol, trade_id=number)
-                assert await second.left(group_of(odd)) == [[number]]
+    @pytest.mark.parametrize(
+        ("symbol", "product"), [("PF_BTC", SPOT_PRODUCT), ("BTC-PERP", LINEAR_FUTURES)], ids=["narrow", "wide"]
+    )
+    async def test_the_kind_of_market_says_how_ids_are_marked(
+        self, first: Peer, second: Peer, symbol: str, product: Product
+    ) -> None:
+        """Never the symbol: one that looks like a futures product may be a pair, and the other way round."""
+        ids = (7, 8, 1 << 62) if product is SPOT_PRODUCT else (7, 8, 1 << 127)
+        known, *others = (trade(1, symbol, product=product, trade_id=one) for one in ids)
+        await first.publish(known)
+        assert await second.left(group_of(known, *others)) == [[other.trade_id for other in others]]
 
     async def test_what_was_skipped_is_counted(self, first: Peer, second: Peer) -> None:
         """By venue, in liqmon_skipped_total."""
@@ -319,7 +329,7 @@ class TestProducers:
         )
         assert two.trades == 0
 
-    @pytest.mark.parametrize("fault", ["slow", "silent", "gone"])
+    @pytest.mark.parametrize("fault", ["slow", "silent", "gone", "broken"])
     async def test_a_failing_redis_loses_nothing_and_delays_nothing(
         self, fresh_broker: EmbeddedBroker, network: Proxy, fault: str
     ) -> None:
@@ -329,18 +339,39 @@ class TestProducers:
         producer = Producer(settings, [feed], published_ids=published_ids(settings))
         running = asyncio.create_task(producer.run(stop))
         await self.ready(producer)
-        for number in range(60):
-            if number == 20:
-                if fault == "gone":
-                    await network.refuse()
-                elif fault == "slow":
-                    network.delay(5)
-                else:
-                    network.swallow()
-            feed.give([trade(number)])
-            await until(lambda number=number: producer._publisher.trades > number, 2)  # type: ignore[misc]
-        stop.set()
-        summary = await running
+        with contextlib.ExitStack() as broken:
+            for number in range(60):
+                if number == 20:
+                    if fault == "gone":
+                        await network.refuse()
+                    elif fault == "slow":
+                        network.delay(5)
+                    elif fault == "silent":
+                        network.swallow()
+                    else:
+                        broken.enter_context(writes_that_fail(network.port))
+                feed.give([trade(number)])
+                await until(lambda number=number: producer._publisher.trades > number, 2)  # type: ignore[misc]
+            stop.set()
+            summary = await running
         assert summary.trades == 60
         found = await frames(fresh_broker.address, summary.frames)
         assert [number for frame in found for number in frame.trade_ids()] == list(range(60))
+
+    @pytest.mark.parametrize("answer", ["7", "{}", "{1}", "{false, false}"])
+    async def test_answers_that_make_no_sense_lose_nothing(
+        self, fresh_broker: EmbeddedBroker, redis_url: str, answer: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Something that speaks Redis's protocol and is none: everything is published."""
+        monkeypatch.setattr("streams.publish.published_ids.LOOK_UP", Script(f"return {answer}"))
+        monkeypatch.setattr("streams.publish.published_ids.DEADLINE_SECONDS", PATIENT_SECONDS)
+        feed, stop = Feed(), asyncio.Event()
+        settings = settings_for(fresh_broker.address, redis_url=redis_url)
+        producer = Producer(settings, [feed], published_ids=published_ids(settings))
+        running = asyncio.create_task(producer.run(stop))
+        await self.ready(producer)
+        for number in range(20):
+            feed.give([trade(number)])
+            await until(lambda number=number: producer._publisher.trades > number)  # type: ignore[misc]
+        stop.set()
+        assert (await running).trades == 20

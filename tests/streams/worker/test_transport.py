@@ -287,7 +287,7 @@ async def test_a_recovery_that_is_overtaken_does_not_call_the_tables_ready(worke
 
 async def test_a_record_that_the_broker_will_never_take_is_said_to_be_one(worker: MonitorApp) -> None:
     """Faust's producer hides the client's error in one of its own."""
-    with pytest.raises(Fatal, match="takes no record as large as one for dead-letters"):
+    with pytest.raises(Fatal, match="a record for dead-letters is too large for the broker"):
         await worker.outbound.deliver([Record(DEAD_LETTERS, b"large", bytes(MAX_RECORD_BYTES + 1))])
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import redis
 
-from agents.rules.book import make_rule
+from agents.rules.volume import Volume
 from streams import keys
 from streams.errors import Outage
 from streams.redis_link import RedisLink
@@ -23,13 +23,13 @@ from tables.web.stream.board import Board, Key
 from tests.faults.proxy import Proxy
 from tests.tables.test_live import NOON, PATIENT_SECONDS, WINDOWS, Markets
 
-RULE = make_rule("volume", 1000.0, (1, 2, 5, 10))
+RULE = Volume(1000.0, (1, 2, 5, 10))
 
 
 class Worker(Markets):
     """Markets with the rule that judges them."""
 
-    def rule(self, _: str) -> object:
+    def rule(self, _: object) -> object:
         """Return the rule of every market."""
         return RULE
 
