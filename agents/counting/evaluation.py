@@ -180,7 +180,8 @@ class Evaluator:
                     self._judge_window(market, rule, outcome, source)
             else:
                 self._judge_late(market, rules, run, outcome, source)
-        self._unsettle(market, number)
+        if market.marks:
+            self._unsettle(market, number)
 
     def _judge_late(self, market: Market, rules: _Rules, run: Run, outcome: Outcome, source: _Source) -> None:
         """Judge again every later window that holds a late trade and is still whole."""
@@ -198,14 +199,16 @@ class Evaluator:
                     self._judge_window(market, rule, outcome, source)
 
     def _judge_window(self, market: Market, rule: Rule, outcome: Outcome, source: _Source) -> None:
-        severity = rule.severity(rule.measure(self._window))
-        if severity:
-            marks = market.marks.setdefault(rule.name, [])
-            verdict, mark = judge(marks, self._window.pane, severity, self.cooldown)
-            if verdict is not Verdict.QUIET and mark is not None:
-                raised = source.offset if verdict is Verdict.NEW else None
-                outcome.alerts.append(self._alert(market, rule, mark, source, raised_offset=raised))
-                outcome.raised.append((rule.name, severity_name(mark.severity)))
+        measured = rule.measure(self._window)
+        # Asked once a run: nearly always the answer is no.
+        if measured is None or measured < rule.steps[0]:
+            return
+        marks = market.marks.setdefault(rule.name, [])
+        verdict, mark = judge(marks, self._window.pane, rule.severity(measured), self.cooldown)
+        if verdict is not Verdict.QUIET and mark is not None:
+            raised = source.offset if verdict is Verdict.NEW else None
+            outcome.alerts.append(self._alert(market, rule, mark, source, raised_offset=raised))
+            outcome.raised.append((rule.name, severity_name(mark.severity)))
 
     def _unsettle(self, market: Market, number: int) -> None:
         """Remember the alerts whose windows hold a pane that has changed."""

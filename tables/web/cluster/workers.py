@@ -14,8 +14,10 @@ import msgspec
 from faust.types import TP
 from yarl import URL
 
+from streams.model import frames
 from streams.model.connection import Connection
 from streams.topics import TRADES
+from tables.market import formats
 from tables.market.state import Market
 from tables.web.cluster.local import LocalMarkets, age_seconds
 from tables.web.cluster.replicas import HTTP, PEER_SECONDS
@@ -24,6 +26,8 @@ MAX_STATUS_BYTES: Final = 256 * 1024
 STARTED: Final = time.time()
 STANDING_BY: Final = "stands by: no partition is left for it"
 PACKAGES: Final = ("liquidation-monitor", "faust-streaming", "aiokafka", "aiohttp", "asyncpg", "msgspec")
+FORMATS: Final = {"frames": frames.VERSION, "state": formats.FORMAT}
+"""The newest format that this release reads, by what has it: decision 0023 says what that is for."""
 
 
 class PartitionRow(msgspec.Struct, frozen=True):
@@ -63,6 +67,10 @@ class WorkerRow(msgspec.Struct, frozen=True):
     partitions: list[PartitionRow]
     feeds: list[FeedRow]
     versions: dict[str, str]
+    formats: Annotated[
+        dict[str, int],
+        msgspec.Meta(description="the newest format that it reads of what is stored; none from before that"),
+    ] = {}
 
 
 class ProducerRow(msgspec.Struct, frozen=True):
@@ -128,6 +136,7 @@ async def worker_row(app: Any, local: LocalMarkets, watchers: int) -> WorkerRow:
         partitions=[*_partitions(app, local, markets)],
         feeds=_feeds([market for _, market in markets]),
         versions=versions(),
+        formats=FORMATS,
     )
 
 
