@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from streams import keys
 from streams.errors import Outage
@@ -15,8 +15,8 @@ from streams.redis_link import RedisLink, Script
 from streams.settings import Settings
 from streams.tasks import cancelled
 from tables.market.rolling import Rolling
-from tables.web.api.rows import COLUMNS, figure_values
-from tables.web.cluster.local import LocalMarkets
+from tables.market.values import COLUMNS, figure_values
+from tables.serving import ServedMarkets
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +64,8 @@ def live_link(settings: Settings) -> RedisLink | None:
 class LiveWindows:
     """Writes the windows of the markets that this worker serves. Without a Redis it does nothing."""
 
-    def __init__(self, link: RedisLink | None, local: LocalMarkets) -> None:
-        self._local = local
+    def __init__(self, link: RedisLink | None, served: ServedMarkets) -> None:
+        self._served = served
         self._link = link
         self._task: asyncio.Task[None] | None = None
         self._written: dict[Rolling, tuple[int, float]] = {}
@@ -73,7 +73,7 @@ class LiveWindows:
     async def start(self) -> None:
         """Begin to write, in the background."""
         if self._link is not None:
-            self._local.is_kept = True
+            self._served.is_kept = True
             await self._link.open(wait_seconds=0)
             self._task = asyncio.create_task(self._run(self._link))
 
@@ -90,7 +90,7 @@ class LiveWindows:
             if not link.available:
                 continue
             try:
-                await self._local.load()
+                await self._served.load()
                 await self._write(link)
             except Outage:
                 continue
@@ -102,7 +102,7 @@ class LiveWindows:
         """Write the markets whose turn it is. Raises :class:`Outage`; they are written again when it is over."""
         now = time.monotonic()
         market_keys: list[str] = []
-        arguments: list[Any] = [keys.WINDOW_SECONDS, f"{time.time():.3f}", keys.windows_of("")]
+        arguments: list[str | float] = [keys.WINDOW_SECONDS, f"{time.time():.3f}", keys.windows_of("")]
         taken: dict[Rolling, tuple[int, float]] = {}
         due = self._due(now)
         began = time.perf_counter()
@@ -119,7 +119,7 @@ class LiveWindows:
 
     def _due(self, now: float) -> Iterable[tuple[int, Rolling]]:
         """Return the markets that changed or were not written for long, those first that have waited longest."""
-        rollings = self._local.rollings()
+        rollings = self._served.rollings()
         known = self._written
         self._written = {rolling: known[rolling] for _, rolling in rollings if rolling in known}
         never = (-1, 0.0)
@@ -131,21 +131,21 @@ class LiveWindows:
                 due.append((written_at, partition, rolling))
         return [(partition, rolling) for _, partition, rolling in sorted(due, key=lambda one: one[0])]
 
-    def _fields(self, rolling: Rolling) -> list[Any]:
+    def _fields(self, rolling: Rolling) -> list[str | float]:
         """Return fields and values in turn, as docs/redis.md describes them."""
-        market, local = rolling.market, self._local
-        fields: list[Any] = ["venue", market.venue, "symbol", market.symbol, "owner", local.here]
-        fields += ("updated_at", f"{time.time():.3f}", "watermark", market.watermark * local.pane_seconds)
+        market, served = rolling.market, self._served
+        fields: list[str | float] = ["venue", market.venue, "symbol", market.symbol, "owner", served.owner]
+        fields += ("updated_at", f"{time.time():.3f}", "watermark", market.watermark * served.pane_seconds)
         if market.received_us:
             fields += ("received_at", f"{market.received_us / 1e6:.3f}")
         figures = rolling.figures()
         last_price = next((one.last_price for one in figures if one.count), None)
         if last_price is not None:
             fields += ("last_price", repr(last_price))
-        if (mark := local.mark(market)) is not None:
-            fields += ("alert_rule", mark.rule, "alert_pane", mark.pane, "alert_severity", mark.severity)
-            fields += ("alert_episode", mark.episode, "alert_open", int(mark.open))
-        for seconds, one in zip(local.windows, figures, strict=True):
+        for alert in served.latest_alerts(market)[:1]:
+            fields += ("alert_rule", alert.rule, "alert_pane", alert.pane, "alert_severity", alert.severity)
+            fields += ("alert_episode", alert.episode, "alert_open", int(alert.open))
+        for seconds, one in zip(served.windows, figures, strict=True):
             for name, value in zip(COLUMNS, figure_values(one), strict=True):
                 fields += (f"{seconds}.{name}", repr(value))
         return fields

@@ -12,63 +12,25 @@ import pytest
 import redis
 
 from streams.local.embedded import EmbeddedPostgres
-from streams.model.trade import Kind, Side
 from streams.settings import load_settings
 from tables import live
 from tables.live import LiveWindows, live_link
-from tables.market.rolling import Rolling
-from tables.market.state import Market, Span
-from tables.web.api.rows import COLUMNS, Mark, figure_values
+from tables.market.episodes import Mark
+from tables.market.values import COLUMNS, figure_values
+from tables.serving import ServedMarkets
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until
 from tests.faults.proxy import Proxy
 from tests.oracle import Oracle
 from tests.recordings import SCENARIOS
-from tests.tables.market.test_rolling import count
+from tests.trades import NOON
 from tests.view import View, ask, eventually
 from tests.waiting import until
+from tests.worker import HERE, WINDOWS, MemoryWorker
 
-NOON = 1_700_000_000
-WINDOWS = (60, 300)
 DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
 # A busy machine must not look like a Redis that is away.
 PATIENT_SECONDS = 5.0
-
-
-class Markets:
-    """Markets that a worker serves, as :class:`tables.web.cluster.local.LocalMarkets` gives them."""
-
-    pane_seconds = 1
-    windows = WINDOWS
-    here = "http://127.0.0.1:6066"
-
-    def __init__(self) -> None:
-        self.is_kept = False
-        self.markets: dict[str, tuple[int, Rolling]] = {}
-        self.marks: dict[str, Mark] = {}
-        self.trades = 0
-
-    def mark(self, market: Market) -> Mark | None:
-        """Return a market's latest alert, as that test set it."""
-        return self.marks.get(market.symbol)
-
-    async def load(self) -> None:
-        """Have everything in memory already."""
-
-    def rollings(self) -> list[tuple[int, Rolling]]:
-        """Return every market."""
-        return list(self.markets.values())
-
-    def trade(self, symbol: str, second: int = 0, price: float = 100.0, partition: int = 0) -> Market:
-        """Count a trade."""
-        self.trades += 1
-        if symbol not in self.markets:
-            self.markets[symbol] = (partition, Rolling(Market("kraken_spot", symbol, Span(300, 900)), WINDOWS))
-        market = self.markets[symbol][1].market
-        count(market, NOON + second, self.trades, Side.BUY, Kind.FILL, price)
-        market.offset = self.trades
-        market.received_us = (NOON + second) * 1_000_000 + 250_000
-        return market
 
 
 @pytest.fixture
@@ -78,17 +40,17 @@ def server(redis_url: str) -> redis.Redis:
 
 
 @pytest.fixture
-def markets() -> Markets:
-    """Give a worker's markets."""
-    return Markets()
+def worker() -> MemoryWorker:
+    """Give a worker."""
+    return MemoryWorker()
 
 
 @pytest.fixture
-async def writer(redis_url: str, markets: Markets, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LiveWindows]:
+async def writer(redis_url: str, worker: MemoryWorker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LiveWindows]:
     """Give a writer that writes every 10 ms."""
     monkeypatch.setattr(live, "WRITE_SECONDS", 0.01)
     monkeypatch.setattr(live, "DEADLINE_SECONDS", PATIENT_SECONDS)
-    writer = LiveWindows(live_link(load_settings(redis_url=redis_url)), markets)  # type: ignore[arg-type]
+    writer = LiveWindows(live_link(load_settings(redis_url=redis_url)), ServedMarkets(worker))
     await writer.start()
     yield writer
     await writer.stop()
@@ -104,19 +66,19 @@ def window_of(server: redis.Redis, symbol: str) -> dict[str, str]:
 class TestContent:
     """What a reader finds."""
 
-    async def test_every_window_has_the_figures_of_memory(self, markets: Markets, server: redis.Redis) -> None:
+    async def test_every_window_has_the_figures_of_memory(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """In every bit: numbers are written so that reading them gives the same double."""
         for second, price in enumerate((100.1, 99.7, 103.3, 1e-7, 7e7)):
-            market = markets.trade("BTC/USD", second * 50, price)
+            market = worker.trade("BTC/USD", second * 50, price)
         await until(lambda: window_of(server, "BTC/USD").get("offset") == "5")
         found = window_of(server, "BTC/USD")
         for seconds in WINDOWS:
             figures = figure_values(market.figures(market.watermark, seconds))
             assert [float(found[f"{seconds}.{name}"]) for name in COLUMNS] == figures
 
-    async def test_the_market_and_its_owner_are_named(self, markets: Markets, server: redis.Redis) -> None:
+    async def test_the_market_and_its_owner_are_named(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """Whose it is, how far it goes, and how old it is."""
-        markets.trade("BTC/USD", 7, 105.5, partition=3)
+        worker.trade("BTC/USD", 7, 105.5, partition=3)
         await until(lambda: window_of(server, "BTC/USD"))
         found = window_of(server, "BTC/USD")
         assert abs(time.time() - float(found.pop("updated_at"))) < 5
@@ -124,7 +86,7 @@ class TestContent:
         assert fixed == {
             "venue": "kraken_spot",
             "symbol": "BTC/USD",
-            "owner": Markets.here,
+            "owner": HERE,
             "partition": "3",
             "offset": "1",
             "watermark": str(NOON + 7),
@@ -132,19 +94,19 @@ class TestContent:
             "last_price": "105.5",
         }
 
-    async def test_every_field_is_documented(self, markets: Markets, server: redis.Redis) -> None:
+    async def test_every_field_is_documented(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """In docs/redis.md, windows by the name of their figure."""
-        markets.marks["BTC/USD"] = Mark("volume", NOON, "HIGH", NOON - 60, True)
-        markets.trade("BTC/USD")
+        worker.market("BTC/USD").marks["volume"] = [Mark(NOON, 3, NOON - 60)]
+        worker.trade("BTC/USD")
         await until(lambda: window_of(server, "BTC/USD"))
         assert window_of(server, "BTC/USD")["alert_severity"] == "HIGH"
         text = DOCUMENT.read_text()
         for name in window_of(server, "BTC/USD"):
             assert f"`{name.rpartition('.')[2]}`" in text
 
-    async def test_it_expires_when_nobody_writes_it(self, markets: Markets, server: redis.Redis) -> None:
+    async def test_it_expires_when_nobody_writes_it(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """A market whose worker died is gone after a minute."""
-        markets.trade("BTC/USD")
+        worker.trade("BTC/USD")
         await until(lambda: window_of(server, "BTC/USD"))
         assert 50 < server.ttl("liqmon:window:kraken_spot:BTC/USD") <= 60
 
@@ -153,58 +115,57 @@ class TestWriting:
     """When it is written, and when not."""
 
     @pytest.mark.usefixtures("writer")
-    async def test_what_changed_is_written_and_nothing_else(self, markets: Markets, server: redis.Redis) -> None:
+    async def test_what_changed_is_written_and_nothing_else(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """A quiet market costs nothing between two touches."""
-        markets.trade("BTC/USD")
-        markets.trade("ETH/USD")
+        worker.trade("BTC/USD")
+        worker.trade("ETH/USD")
         await until(lambda: window_of(server, "ETH/USD"))
         quiet = window_of(server, "BTC/USD")["updated_at"]
         for second in range(1, 6):
-            market = markets.trade("ETH/USD", second)
+            market = worker.trade("ETH/USD", second)
             await until(lambda market=market: window_of(server, "ETH/USD")["offset"] == str(market.offset))  # type: ignore[misc]
         assert window_of(server, "BTC/USD")["updated_at"] == quiet
 
     @pytest.mark.usefixtures("writer")
     async def test_a_quiet_market_is_touched_before_it_expires(
-        self, markets: Markets, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+        self, worker: MemoryWorker, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It still has an owner, and its windows are what they are."""
         monkeypatch.setattr(live, "TOUCH_SECONDS", 0.05)
-        markets.trade("BTC/USD")
+        worker.trade("BTC/USD")
         await until(lambda: window_of(server, "BTC/USD"))
         first = window_of(server, "BTC/USD")["updated_at"]
         await until(lambda: window_of(server, "BTC/USD")["updated_at"] != first)
 
     @pytest.mark.usefixtures("writer")
     async def test_a_worker_that_lost_the_partition_changes_nothing(
-        self, markets: Markets, server: redis.Redis, redis_url: str
+        self, worker: MemoryWorker, server: redis.Redis, redis_url: str
     ) -> None:
         """Its offset is lower; of another partition's log offsets say nothing, and the last writer counts."""
         for second in range(5):
-            markets.trade("BTC/USD", second)
-            markets.trade("ETH/USD", second)
+            worker.trade("BTC/USD", second)
+            worker.trade("ETH/USD", second)
         await until(lambda: window_of(server, "ETH/USD").get("offset") == "10")
-        stale = Markets()
-        stale.here = "http://frozen"
+        stale = MemoryWorker(address="http://frozen")
         stale.trade("BTC/USD", 1)
         stale.trade("ETH/USD", 1, partition=1)
-        waking = LiveWindows(live_link(load_settings(redis_url=redis_url)), stale)  # type: ignore[arg-type]
+        waking = LiveWindows(live_link(load_settings(redis_url=redis_url)), ServedMarkets(stale))
         await waking.start()
         await until(lambda: window_of(server, "ETH/USD")["owner"] == "http://frozen")
-        assert window_of(server, "BTC/USD")["owner"] == Markets.here
+        assert window_of(server, "BTC/USD")["owner"] == HERE
         await waking.stop()
 
     @pytest.mark.usefixtures("writer")
     async def test_every_market_has_its_turn(
-        self, markets: Markets, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+        self, worker: MemoryWorker, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """However little of the time may be spent: those that have waited longest go first."""
         monkeypatch.setattr(live, "BUDGET_SECONDS", 0.0001)
         for number in range(60):
-            markets.trade(f"S{number}/USD")
+            worker.trade(f"S{number}/USD")
         for _ in range(3):
             for number in range(5):
-                markets.trade(f"S{number}/USD")
+                worker.trade(f"S{number}/USD")
             await asyncio.sleep(0.02)
         await until(lambda: len(server.keys("liqmon:window:*")) == 60)
 
@@ -212,7 +173,7 @@ class TestWriting:
         self,
         redis_url: str,
         server: redis.Redis,
-        markets: Markets,
+        worker: MemoryWorker,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
@@ -223,12 +184,13 @@ class TestWriting:
         monkeypatch.setattr("streams.redis_link.LAST_PROBE_SECONDS", 0.05)
         caplog.set_level(logging.INFO, "streams.redis_link")
         async with Proxy(urlsplit(redis_url).port or 0) as network:
-            writer = LiveWindows(live_link(load_settings(redis_url=f"redis://{network.address}/0")), markets)  # type: ignore[arg-type]
+            link = live_link(load_settings(redis_url=f"redis://{network.address}/0"))
+            writer = LiveWindows(link, ServedMarkets(worker))
             await writer.start()
-            markets.trade("BTC/USD")
+            worker.trade("BTC/USD")
             await until(lambda: window_of(server, "BTC/USD"))
             await network.refuse()
-            markets.trade("BTC/USD", 1)
+            worker.trade("BTC/USD", 1)
             await until(lambda: caplog.messages)
             await network.heal()
             await until(lambda: window_of(server, "BTC/USD")["offset"] == "2")
@@ -236,12 +198,13 @@ class TestWriting:
         assert "going on without live windows" in caplog.messages[0]
         assert len(caplog.messages) == 2
 
-    async def test_without_redis_url_nothing_runs(self, markets: Markets) -> None:
+    async def test_without_redis_url_nothing_runs(self, worker: MemoryWorker) -> None:
         """No task, no connection."""
-        writer = LiveWindows(live_link(load_settings()), markets)  # type: ignore[arg-type]
+        served = ServedMarkets(worker)
+        writer = LiveWindows(live_link(load_settings()), served)
         await writer.start()
         assert writer._task is None
-        assert not markets.is_kept
+        assert not served.is_kept
         await writer.stop()
 
 

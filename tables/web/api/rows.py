@@ -1,19 +1,17 @@
 """The records of the web view's JSON, and how they are made of the state. Their docstrings describe the API."""
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 
 from tables.market.identities import TradeId, count_ids
 from tables.market.panes import Pane
 from tables.market.state import Market
-from tables.market.windows import WindowFigures, vwap
+from tables.market.values import usd
+from tables.market.windows import vwap
+from tables.serving import LatestAlert, UnixSeconds
 
-MICRO_PER_USD: Final = 10**6
-
-UnixSeconds = Annotated[int, msgspec.Meta(description="unix seconds, UTC, event time")]
 Usd = Annotated[float, msgspec.Meta(description="USD: whole micro-USD, six decimals")]
 Price = Annotated[float, msgspec.Meta(description="in the quote currency; 0 where nothing traded")]
 
@@ -58,10 +56,6 @@ class WindowRow(msgspec.Struct, frozen=True):
     copy_age_seconds: Annotated[
         float | None, msgspec.Meta(description="since the copy in Redis was written; null for other sources")
     ] = None
-
-
-COLUMNS: Final = WindowRow.__struct_fields__[5:20]
-"""A window's figures, by the names that alerts and dashboards use, in the order in which the stream sends them."""
 
 
 class PaneRow(msgspec.Struct, frozen=True):
@@ -115,16 +109,6 @@ class Panes(msgspec.Struct, frozen=True):
     rows: list[PaneRow]
 
 
-class Mark(msgspec.Struct, frozen=True):
-    """An alert as the market's state remembers it. ``open``: a later one of this severity would be quiet."""
-
-    rule: str
-    pane: UnixSeconds
-    severity: str
-    episode: UnixSeconds
-    open: bool
-
-
 class MarketRow(msgspec.Struct, frozen=True):
     """One market with all its windows, as the stream sends it.
 
@@ -141,7 +125,7 @@ class MarketRow(msgspec.Struct, frozen=True):
     rule: str
     threshold_usd: Usd
     amount_usd: Annotated[float, msgspec.Meta(description="what the rule compares with its threshold")]
-    mark: Mark | None
+    mark: LatestAlert | None
     windows: list[list[float]]
     copied: Annotated[
         float | None, msgspec.Meta(description="of a copy from Redis: when it was written, unix seconds; else null")
@@ -156,32 +140,6 @@ class Spark(msgspec.Struct, frozen=True):
     end: Annotated[int, msgspec.Meta(description="unix seconds at which the newest point ends")]
     step_seconds: int
     points: list[float | None]
-
-
-def usd(micro_usd: int) -> float:
-    """Return an amount in USD: the double nearest to it."""
-    return micro_usd / MICRO_PER_USD
-
-
-def figure_values(figures: WindowFigures) -> list[float]:
-    """Return a window's figures in the order of :data:`COLUMNS`."""
-    return [
-        figures.count,
-        usd(figures.total_volume_micro_usd),
-        usd(figures.buy_volume_micro_usd),
-        usd(figures.sell_volume_micro_usd),
-        usd(figures.liquidation_volume_micro_usd),
-        usd(figures.liquidation_long_micro_usd),
-        usd(figures.liquidation_short_micro_usd),
-        usd(figures.largest_trade_micro_usd),
-        figures.vwap,
-        figures.price_change_pct,
-        figures.realized_volatility,
-        figures.first_price,
-        figures.last_price,
-        figures.high,
-        figures.low,
-    ]
 
 
 def pane_rows(market: Market, first: int, last: int, pane_seconds: int) -> Iterator[PaneRow]:
@@ -242,22 +200,3 @@ def _gaps(panes: Iterable[tuple[int, Pane]]) -> dict[int, list[list[int]]]:
             gaps.setdefault(number, []).append([reached + 1, low - 1])
         reached = high if reached is None else max(reached, high)
     return gaps
-
-
-def mark_of(market: Market, rule: str, severities: tuple[str, ...], cooldown: int, pane_seconds: int) -> Mark | None:
-    """Return the rule's latest alert, with the highest severity of its episode; None where there was none."""
-    marks = market.marks.get(rule)
-    if not marks:
-        return None
-    at = bisect_right(marks, market.watermark, key=lambda mark: mark.pane)
-    if not at:
-        return None
-    last = marks[at - 1]
-    severity = max(mark.severity for mark in marks[:at] if mark.episode == last.episode)
-    return Mark(
-        rule=rule,
-        pane=last.pane * pane_seconds,
-        severity=severities[severity - 1],
-        episode=last.episode * pane_seconds,
-        open=market.watermark < last.pane + cooldown,
-    )

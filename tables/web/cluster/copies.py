@@ -5,15 +5,18 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from streams import keys
 from streams.redis_link import RedisLink, Script
-from tables.web.api.rows import COLUMNS, Mark, MarketRow, WindowRow, usd
-from tables.web.cluster.local import LocalMarkets
+from tables.market.values import COLUMNS
+from tables.serving import LatestAlert, ServedMarkets
+from tables.web.api.rows import MarketRow, WindowRow
+from tables.web.cluster.local import judged
 from tables.web.cluster.replicas import NONSENSE
+from tables.web.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +49,7 @@ class Copy(msgspec.Struct, frozen=True):
     watermark: int
     updated_at: float
     received_at: float | None
-    mark: Mark | None
+    mark: LatestAlert | None
     windows: list[list[float]]
 
     @property
@@ -58,9 +61,10 @@ class Copy(msgspec.Struct, frozen=True):
 class Copies:
     """Reads the copies and makes rows of them. Without a Redis there are none."""
 
-    def __init__(self, link: RedisLink | None, local: LocalMarkets) -> None:
+    def __init__(self, link: RedisLink | None, worker: Worker, served: ServedMarkets) -> None:
         self._link = link
-        self._local = local
+        self._worker = worker
+        self._served = served
         self._is_refused_said = False
         # Calls that come at once would take the link's connections from each other and from the writer.
         self._one_at_a_time = asyncio.Lock()
@@ -102,10 +106,10 @@ class Copies:
                 watermark=int(fields["watermark"]),
                 updated_at=_finite(fields["updated_at"]),
                 received_at=_finite(fields["received_at"]) if "received_at" in fields else None,
-                mark=_mark(fields) if "alert_pane" in fields else None,
+                mark=_latest_alert(fields) if "alert_pane" in fields else None,
                 windows=[
                     [int(fields[f"{seconds}.count"]), *(_finite(fields[f"{seconds}.{name}"]) for name in COLUMNS[1:])]
-                    for seconds in self._local.windows
+                    for seconds in self._served.windows
                 ],
             )
         except (KeyError, ValueError) as error:
@@ -116,9 +120,9 @@ class Copies:
 
     def window_rows(self, copy: Copy) -> Iterator[WindowRow]:
         """Yield every window of a market."""
-        end = copy.watermark + self._local.pane_seconds
+        end = copy.watermark + self._served.pane_seconds
         received = copy.received_at
-        for seconds, figures in zip(self._local.windows, copy.windows, strict=True):
+        for seconds, figures in zip(self._served.windows, copy.windows, strict=True):
             yield WindowRow(
                 venue=copy.venue,
                 symbol=copy.symbol,
@@ -135,7 +139,7 @@ class Copies:
 
     def market_row(self, copy: Copy) -> MarketRow:
         """Return a market with all its windows."""
-        rule = self._local.rule(copy.symbol)
+        rule = self._worker.rules_of(copy)[0]
         return MarketRow(
             venue=copy.venue,
             symbol=copy.symbol,
@@ -145,16 +149,16 @@ class Copies:
             received=copy.received_at,
             pane=copy.watermark,
             rule=rule.name,
-            threshold_usd=usd(rule.threshold_micro_usd),
-            amount_usd=self._local.judged(rule, copy.windows),
+            threshold_usd=rule.threshold,
+            amount_usd=judged(self._served, rule, copy.windows),
             mark=copy.mark,
             windows=copy.windows,
             copied=copy.updated_at,
         )
 
 
-def _mark(fields: dict[str, str]) -> Mark:
-    return Mark(
+def _latest_alert(fields: dict[str, str]) -> LatestAlert:
+    return LatestAlert(
         rule=fields["alert_rule"],
         pane=int(fields["alert_pane"]),
         severity=fields["alert_severity"],
@@ -170,7 +174,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _decoded(answer: Any) -> list[str]:
+def _decoded(answer: bytes | str) -> list[str]:
     """Return the strings of a JSON list; none where it is no such list (an empty table in Lua is ``{}``)."""
     try:
         return msgspec.json.decode(answer, type=list[str])
