@@ -6,7 +6,7 @@ They are a copy, written a few times a second where something changed. Without R
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from streams import keys
@@ -16,7 +16,7 @@ from streams.settings import Settings
 from streams.tasks import cancelled
 from tables.market.rolling import Rolling
 from tables.market.values import COLUMNS, figure_values
-from tables.serving import ServedMarkets
+from tables.serving import LatestAlert, ServedMarkets, ShownRule, main_rule
 
 log = logging.getLogger(__name__)
 
@@ -142,10 +142,19 @@ class LiveWindows:
         last_price = next((one.last_price for one in figures if one.count), None)
         if last_price is not None:
             fields += ("last_price", repr(last_price))
-        for alert in served.latest_alerts(market)[:1]:
-            fields += ("alert_rule", alert.rule, "alert_pane", alert.pane, "alert_severity", alert.severity)
-            fields += ("alert_episode", alert.episode, "alert_open", int(alert.open))
+        fields += _alert_fields(served.latest_alerts(market), main_rule(served.rules_of(market)))
         for seconds, one in zip(served.windows, figures, strict=True):
             for name, value in zip(COLUMNS, figure_values(one), strict=True):
                 fields += (f"{seconds}.{name}", repr(value))
         return fields
+
+
+def _alert_fields(alerts: Mapping[str, LatestAlert], main: ShownRule | None) -> Iterator[str | int]:
+    """Yield fields and values of each rule's latest alert; those of the main rule have names of their own."""
+    for rule, alert in alerts.items():
+        prefix = f"alert.{rule}."
+        if main is not None and rule == main.name:
+            prefix = "alert_"
+            yield from ("alert_rule", rule)
+        yield from (f"{prefix}pane", alert.pane, f"{prefix}severity", alert.severity)
+        yield from (f"{prefix}episode", alert.episode, f"{prefix}open", int(alert.open))

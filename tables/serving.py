@@ -1,7 +1,7 @@
 """The markets that this worker serves, with each market's sums kept between looks. Knows neither Faust nor the web."""
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Annotated, Final, Protocol
 
 import msgspec
@@ -15,6 +15,9 @@ CATCHING_UP: Final = "is catching up: what its partitions hold is not all counte
 
 LOAD_SECONDS: Final = 0.5
 """How long a view waits for markets from the table store; less than another worker waits for this one's answer."""
+
+USD: Final = "usd"
+"""The unit of rules whose thresholds are money."""
 
 UnixSeconds = Annotated[int, msgspec.Meta(description="unix seconds, UTC, event time")]
 
@@ -42,6 +45,11 @@ class ShownRule(msgspec.Struct, frozen=True):
     threshold: float
     steps: Annotated[tuple[float, ...], msgspec.Meta(description="what each severity begins with, lowest first")]
     note: Annotated[str, msgspec.Meta(description="what a reader must know of the figure; may be empty")] = ""
+
+
+def main_rule(rules: Sequence[ShownRule]) -> ShownRule | None:
+    """Return the rule that a reader knows who knows of one a market: the first in USD, else the first; None of none."""
+    return next((rule for rule in rules if rule.unit == USD), rules[0] if rules else None)
 
 
 class MarketName(Protocol):
@@ -187,11 +195,18 @@ class ServedMarkets:
                 return partition, market
         return None
 
-    def latest_alerts(self, market: Market) -> list[LatestAlert]:
-        """Return the latest alert of each rule that judges a market and has raised one, in the order of the rules."""
-        rules = self._worker.rules_of(market)
-        found = (latest_alert(market, rule.name, self._cooldown, self.pane_seconds) for rule in rules)
-        return [alert for alert in found if alert is not None]
+    def rules_of(self, market: MarketName) -> tuple[ShownRule, ...]:
+        """Return the rules that judge a market."""
+        return self._worker.rules_of(market)
+
+    def latest_alerts(self, market: Market) -> dict[str, LatestAlert]:
+        """Return the latest alert of each rule that judges a market and has raised one, by the rule's name."""
+        found = {}
+        for rule in self.rules_of(market):
+            alert = latest_alert(market, rule.name, self._cooldown, self.pane_seconds)
+            if alert is not None:
+                found[rule.name] = alert
+        return found
 
 
 def latest_alert(market: Market, rule: str, cooldown: int, pane_seconds: int) -> LatestAlert | None:

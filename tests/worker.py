@@ -22,6 +22,9 @@ HERE = "http://127.0.0.1:6066"
 WINDOWS = (60, 300)
 SPAN = Span(window=300, retention=900)
 
+PRICE_MOVE = ShownRule("price_move", "percent", "price_change_pct", "price move", 2.0, (2.0, 4.0, 10.0, 20.0))
+"""A second rule of any market, in another unit."""
+
 
 class NoAlerts:
     """A Postgres without alerts."""
@@ -64,7 +67,7 @@ class MemoryWorker:
         self.store_answers = True
         self.alerts: AlertSource = NoAlerts()
         book = rule_book(self.settings)
-        self.rules = (shown(book.spot), shown(book.futures))
+        self.rules: tuple[ShownRule, ...] = (shown(book.spot), shown(book.futures))
         self.samples: list[WindowSample] = []
         self.lag: dict[tuple[str, int], int] = {}
         self.trades = 0
@@ -89,9 +92,9 @@ class MemoryWorker:
         return iter(self._markets.values())
 
     def rules_of(self, market: MarketName) -> tuple[ShownRule, ...]:
-        """Return the rule of its kind."""
-        spot, futures = self.rules[:2]
-        return (futures,) if is_futures(market.symbol) else (spot,)
+        """Return the rule of its kind, and any more that the test added."""
+        spot, futures, *more = self.rules
+        return (futures if is_futures(market.symbol) else spot, *more)
 
     def partitions(self) -> list[int]:
         """Return all."""

@@ -29,13 +29,13 @@ def add_routes(server: web.Application, worker: Worker, served: ServedMarkets, l
     """
     access = Access(worker.settings)
     cluster = Cluster(worker, access.headers)
-    local = LocalRows(worker, served)
-    copies = Copies(link, worker, served)
+    local = LocalRows(served)
+    copies = Copies(link, served)
     hub = Hub(worker, served, local, cluster, copies)
     everywhere = Everywhere(served, local, cluster, copies, worker.settings.topic_partitions)
     api = Api(worker, served, hub, cluster, everywhere)
     health, pages = Health(worker), Pages()
-    openapi = msgspec.json.encode(document(worker.alerts.row_type))
+    openapi = msgspec.json.encode(document(worker.alerts.row_type, [rule.name for rule in worker.rules]))
 
     async def openapi_view(_: web.Request) -> web.StreamResponse:
         return web.Response(body=openapi, content_type="application/json")

@@ -26,7 +26,7 @@ from tests.recordings import SCENARIOS
 from tests.trades import NOON
 from tests.view import View, ask, eventually
 from tests.waiting import until
-from tests.worker import HERE, WINDOWS, MemoryWorker
+from tests.worker import HERE, PRICE_MOVE, WINDOWS, MemoryWorker
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
 # A busy machine must not look like a Redis that is away.
@@ -94,9 +94,31 @@ class TestContent:
             "last_price": "105.5",
         }
 
+    async def test_each_rule_has_its_latest_alert(self, worker: MemoryWorker, server: redis.Redis) -> None:
+        """The rule in USD under the names that it always had, any other under its own."""
+        worker.rules += (PRICE_MOVE,)
+        market = worker.trade("BTC/USD")
+        market.marks["volume"] = [Mark(NOON, 1, NOON)]
+        market.marks["price_move"] = [Mark(NOON - 10, 2, NOON - 10), Mark(NOON, 3, NOON - 10)]
+        await until(lambda: window_of(server, "BTC/USD"))
+        found = {name: value for name, value in window_of(server, "BTC/USD").items() if name.startswith("alert")}
+        assert found == {
+            "alert_rule": "volume",
+            "alert_pane": str(NOON),
+            "alert_severity": "LOW",
+            "alert_episode": str(NOON),
+            "alert_open": "1",
+            "alert.price_move.pane": str(NOON),
+            "alert.price_move.severity": "HIGH",
+            "alert.price_move.episode": str(NOON - 10),
+            "alert.price_move.open": "1",
+        }
+
     async def test_every_field_is_documented(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """In docs/redis.md, windows by the name of their figure."""
-        worker.market("BTC/USD").marks["volume"] = [Mark(NOON, 3, NOON - 60)]
+        worker.rules += (PRICE_MOVE,)
+        for rule in ("volume", "price_move"):
+            worker.market("BTC/USD").marks[rule] = [Mark(NOON, 3, NOON - 60)]
         worker.trade("BTC/USD")
         await until(lambda: window_of(server, "BTC/USD"))
         assert window_of(server, "BTC/USD")["alert_severity"] == "HIGH"

@@ -26,7 +26,6 @@ from tables.web.worker import Worker
 
 SCOPES: Final = ("all", "local")
 FORMATS: Final = ("json", "csv")
-RULES: Final = ("volume", "liquidation")
 MAX_ALERTS: Final = 5000
 DEFAULT_ALERTS: Final = 100
 _ROWS_BETWEEN_TURNS: Final = 200
@@ -152,7 +151,7 @@ class Api:
         rows = await self._worker.alerts.find(
             venue=query.name("venue"),
             symbol=query.name("symbol"),
-            rules=query.choices("rule", RULES),
+            rules=query.choices("rule", [rule.name for rule in self._worker.rules]),
             severities=query.choices("severity", SEVERITIES),
             since=since,
             until=until if until is not None else MAX_UNIX_SECONDS,

@@ -109,6 +109,16 @@ class Panes(msgspec.Struct, frozen=True):
     rows: list[PaneRow]
 
 
+class Judgement(msgspec.Struct, frozen=True):
+    """A rule, and how far a market's rule window has come. In whole units: USD, per cent, or a number of things."""
+
+    rule: str
+    unit: str
+    threshold: float
+    measured: Annotated[float, msgspec.Meta(description="the size of the rule's figure, without a sign")]
+    alert: Annotated[LatestAlert | None, msgspec.Meta(description="the rule's latest alert of this market")]
+
+
 class MarketRow(msgspec.Struct, frozen=True):
     """One market with all its windows, as the stream sends it.
 
@@ -122,14 +132,17 @@ class MarketRow(msgspec.Struct, frozen=True):
     offset: int
     received: Annotated[float | None, msgspec.Meta(description="when its last trade was received, unix seconds")]
     pane: UnixSeconds
-    rule: str
-    threshold_usd: Usd
-    amount_usd: Annotated[float, msgspec.Meta(description="what the rule compares with its threshold")]
-    mark: LatestAlert | None
+    rule: Annotated[str, msgspec.Meta(description="the first rule in USD; earlier releases know of one rule a market")]
+    threshold_usd: Annotated[float | None, msgspec.Meta(description="of that rule; null where it counts no USD")]
+    amount_usd: Annotated[float | None, msgspec.Meta(description="what that rule measured; null as the threshold is")]
+    mark: Annotated[LatestAlert | None, msgspec.Meta(description="the latest alert of that rule")]
     windows: list[list[float]]
     copied: Annotated[
         float | None, msgspec.Meta(description="of a copy from Redis: when it was written, unix seconds; else null")
     ] = None
+    judgements: Annotated[
+        list[Judgement], msgspec.Meta(description="each rule that judges the market; an earlier release sends none")
+    ] = []
 
 
 class Spark(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
@@ -14,9 +15,8 @@ from streams.redis_link import RedisLink, Script
 from tables.market.values import COLUMNS
 from tables.serving import LatestAlert, ServedMarkets
 from tables.web.api.rows import MarketRow, WindowRow
-from tables.web.cluster.local import judged
+from tables.web.cluster.judging import judged
 from tables.web.cluster.replicas import NONSENSE
-from tables.web.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,9 @@ return found
 """)
 
 
+_RULES_PANE: Final = re.compile(r"alert\..+\.pane").fullmatch
+
+
 class Copy(msgspec.Struct, frozen=True):
     """A market as its owner last wrote it to Redis. Times are unix seconds; ``windows`` are as in a market's row."""
 
@@ -49,7 +52,7 @@ class Copy(msgspec.Struct, frozen=True):
     watermark: int
     updated_at: float
     received_at: float | None
-    mark: LatestAlert | None
+    alerts: dict[str, LatestAlert]
     windows: list[list[float]]
 
     @property
@@ -61,9 +64,8 @@ class Copy(msgspec.Struct, frozen=True):
 class Copies:
     """Reads the copies and makes rows of them. Without a Redis there are none."""
 
-    def __init__(self, link: RedisLink | None, worker: Worker, served: ServedMarkets) -> None:
+    def __init__(self, link: RedisLink | None, served: ServedMarkets) -> None:
         self._link = link
-        self._worker = worker
         self._served = served
         self._is_refused_said = False
         # Calls that come at once would take the link's connections from each other and from the writer.
@@ -106,7 +108,7 @@ class Copies:
                 watermark=int(fields["watermark"]),
                 updated_at=_finite(fields["updated_at"]),
                 received_at=_finite(fields["received_at"]) if "received_at" in fields else None,
-                mark=_latest_alert(fields) if "alert_pane" in fields else None,
+                alerts=_latest_alerts(fields),
                 windows=[
                     [int(fields[f"{seconds}.count"]), *(_finite(fields[f"{seconds}.{name}"]) for name in COLUMNS[1:])]
                     for seconds in self._served.windows
@@ -139,7 +141,7 @@ class Copies:
 
     def market_row(self, copy: Copy) -> MarketRow:
         """Return a market with all its windows."""
-        rule = self._worker.rules_of(copy)[0]
+        found = judged(self._served, self._served.rules_of(copy), copy.windows, copy.alerts)
         return MarketRow(
             venue=copy.venue,
             symbol=copy.symbol,
@@ -148,23 +150,31 @@ class Copies:
             offset=copy.offset,
             received=copy.received_at,
             pane=copy.watermark,
-            rule=rule.name,
-            threshold_usd=rule.threshold,
-            amount_usd=judged(self._served, rule, copy.windows),
-            mark=copy.mark,
+            rule=found.rule,
+            threshold_usd=found.threshold_usd,
+            amount_usd=found.amount_usd,
+            mark=found.mark,
             windows=copy.windows,
             copied=copy.updated_at,
+            judgements=found.judgements,
         )
 
 
-def _latest_alert(fields: dict[str, str]) -> LatestAlert:
-    return LatestAlert(
-        rule=fields["alert_rule"],
-        pane=int(fields["alert_pane"]),
-        severity=fields["alert_severity"],
-        episode=int(fields["alert_episode"]),
-        open=fields["alert_open"] == "1",
-    )
+def _latest_alerts(fields: dict[str, str]) -> dict[str, LatestAlert]:
+    """Return the latest alert of each rule. Raises :class:`KeyError` or :class:`ValueError` for what makes no sense."""
+    prefixes = {name[len("alert.") : -len(".pane")]: name[: -len("pane")] for name in fields if _RULES_PANE(name)}
+    if "alert_pane" in fields:
+        prefixes[fields["alert_rule"]] = "alert_"
+    return {
+        rule: LatestAlert(
+            rule=rule,
+            pane=int(fields[f"{prefix}pane"]),
+            severity=fields[f"{prefix}severity"],
+            episode=int(fields[f"{prefix}episode"]),
+            open=fields[f"{prefix}open"] == "1",
+        )
+        for rule, prefix in prefixes.items()
+    }
 
 
 def _finite(text: str) -> float:

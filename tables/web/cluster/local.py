@@ -2,15 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from tables.market.rolling import SPARK_STEP, Rolling
 from tables.market.state import Market
 from tables.market.values import COLUMNS, figure_values
-from tables.serving import ServedMarkets, ShownRule
+from tables.serving import ServedMarkets
 from tables.web.api.rows import MarketRow, Spark, WindowRow
-from tables.web.worker import Worker
+from tables.web.cluster.judging import judged
 
 SLICE_SECONDS: Final = 0.004
 """How long rows are made before the stream's messages have their turn again."""
@@ -19,8 +19,7 @@ SLICE_SECONDS: Final = 0.004
 class LocalRows:
     """Makes rows of what a worker serves."""
 
-    def __init__(self, worker: Worker, served: ServedMarkets) -> None:
-        self._worker = worker
+    def __init__(self, served: ServedMarkets) -> None:
         self._served = served
 
     async def window_rows(self, venue: str | None, symbol: str | None) -> tuple[list[WindowRow], set[int]]:
@@ -58,8 +57,8 @@ class LocalRows:
     def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
         """Return a market with all its windows."""
         market, served = rolling.market, self._served
-        rule = self._worker.rules_of(market)[0]
         windows = [figure_values(figures) for figures in rolling.figures()]
+        found = judged(served, served.rules_of(market), windows, served.latest_alerts(market))
         return MarketRow(
             venue=market.venue,
             symbol=market.symbol,
@@ -68,11 +67,12 @@ class LocalRows:
             offset=market.offset,
             received=market.received_us / 1e6 if market.received_us else None,
             pane=market.watermark * served.pane_seconds,
-            rule=rule.name,
-            threshold_usd=rule.threshold,
-            amount_usd=judged(served, rule, windows),
-            mark=next(iter(served.latest_alerts(market)), None),
+            rule=found.rule,
+            threshold_usd=found.threshold_usd,
+            amount_usd=found.amount_usd,
+            mark=found.mark,
             windows=windows,
+            judgements=found.judgements,
         )
 
     def spark(self, rolling: Rolling) -> Spark:
@@ -80,11 +80,6 @@ class LocalRows:
         end, points = rolling.spark()
         market, seconds = rolling.market, self._served.pane_seconds
         return Spark(market.venue, market.symbol, end * seconds, SPARK_STEP * seconds, points)
-
-
-def judged(served: ServedMarkets, rule: ShownRule, windows: Sequence[Sequence[float]]) -> float:
-    """Return what a rule compares with its threshold, of figures in the order of the windows."""
-    return windows[served.windows.index(served.rule_window)][COLUMNS.index(rule.figure)]
 
 
 def age_seconds(market: Market) -> float | None:

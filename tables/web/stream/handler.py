@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 
 from streams.settings import SEVERITIES
 from tables.market.values import COLUMNS
-from tables.serving import ServedMarkets
+from tables.serving import ServedMarkets, ShownRule
 from tables.web.api.params import Query
 from tables.web.cluster.workers import versions
 from tables.web.guard import add_headers, problem
@@ -42,6 +42,7 @@ class Hello(msgspec.Struct):
     pane_seconds: int
     cooldown_seconds: int
     severities: tuple[str, ...]
+    rules: tuple[ShownRule, ...]
     multiples: tuple[float, ...]
     retention_seconds: int
     has_token: bool
@@ -95,6 +96,7 @@ class Stream:
             pane_seconds=self._served.pane_seconds,
             cooldown_seconds=settings.alert_cooldown_sec,
             severities=SEVERITIES,
+            rules=self._worker.rules,
             multiples=settings.severity_multiples,
             retention_seconds=settings.retention_seconds,
             has_token=settings.web_token is not None,

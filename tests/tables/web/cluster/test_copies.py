@@ -24,13 +24,15 @@ from tables.web.stream.board import Board, Key
 from tests.faults.proxy import Proxy
 from tests.tables.test_live import PATIENT_SECONDS
 from tests.trades import NOON
-from tests.worker import HERE, WINDOWS, MemoryWorker
+from tests.worker import HERE, PRICE_MOVE, WINDOWS, MemoryWorker
 
 
 @pytest.fixture
 def worker() -> MemoryWorker:
-    """Give a worker that writes its markets, and is then asked for no more."""
-    return MemoryWorker()
+    """Give a worker with two rules that writes its markets, and is then asked for no more."""
+    worker = MemoryWorker()
+    worker.rules += (PRICE_MOVE,)
+    return worker
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ async def copies(link: RedisLink, worker: MemoryWorker, monkeypatch: pytest.Monk
     served = ServedMarkets(worker)
     writer = LiveWindows(link, served)
     await writer.start()
-    yield Copies(link, worker, served)
+    yield Copies(link, served)
     await writer.stop()
 
 
@@ -63,6 +65,8 @@ async def read(copies: Copies, partition: int = 0) -> dict[str, Copy]:
 async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: MemoryWorker) -> None:
     """Every figure in every bit, the latest alert, and where it comes from with its age."""
     worker.market("BTC/USD", 2).marks["volume"] = [Mark(NOON, 1, NOON), Mark(NOON + 5, 3, NOON)]
+    worker.market("BTC/USD", 2).marks["price_move"] = [Mark(NOON + 50, 1, NOON + 50)]
+    moved = LatestAlert("price_move", NOON + 50, "LOW", NOON + 50, True)
     mark = LatestAlert("volume", NOON + 5, "HIGH", NOON, True)
     for second, price in enumerate((100.1, 99.7, 103.3)):
         market = worker.trade("BTC/USD", second * 50, price, partition=2)
@@ -79,6 +83,11 @@ async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: Memory
         assert row.age_seconds is not None
     whole = copies.market_row(copy)
     assert (whole.offset, whole.pane, whole.mark, whole.copied) == (3, NOON + 100, mark, copy.updated_at)
+    assert [(one.rule, one.alert) for one in whole.judgements] == [("volume", mark), ("price_move", moved)]
+    assert [one.measured for one in whole.judgements] == [
+        market.figures(market.watermark, 300).total_volume_micro_usd / 1e6,
+        abs(market.figures(market.watermark, 300).price_change_pct),
+    ]
     assert whole.amount_usd == market.figures(market.watermark, 300).total_volume_micro_usd / 1e6
     assert await read(copies, 0) == {}
 
@@ -95,6 +104,16 @@ async def written(copies: Copies, worker: MemoryWorker) -> None:
             }:
                 return
             await asyncio.sleep(0.005)
+
+
+async def test_only_a_further_rule_may_have_an_alert(copies: Copies, worker: MemoryWorker) -> None:
+    """It stands under its own name, and the rule in USD has none."""
+    worker.market("BTC/USD").marks["price_move"] = [Mark(NOON, 2, NOON)]
+    worker.trade("BTC/USD")
+    await written(copies, worker)
+    copy = (await read(copies))["BTC/USD"]
+    assert list(copy.alerts) == ["price_move"]
+    assert copies.market_row(copy).mark is None
 
 
 async def test_there_may_be_many(copies: Copies, worker: MemoryWorker) -> None:
@@ -120,7 +139,7 @@ async def test_what_expired_is_not_there(copies: Copies, worker: MemoryWorker, r
 @pytest.mark.parametrize(
     ("field", "value"),
     [("offset", "x"), ("300.vwap", "nan"), ("300.vwap", "inf"), ("300.count", "1.5"), ("60.high", ""), ("symbol", None),
-     ("300.low", None), ("partition", "1"), ("alert_pane", "x"), ("updated_at", b"\xff\xfe")],
+     ("300.low", None), ("partition", "1"), ("alert_pane", "x"), ("alert.x.pane", "1"), ("updated_at", b"\xff\xfe")],
 )  # fmt: skip
 async def test_what_makes_no_sense_is_left_out(
     copies: Copies, worker: MemoryWorker, redis_url: str, field: str, value: str | None
@@ -147,7 +166,7 @@ async def test_a_redis_that_hangs_is_given_up_at_once(
         link = live_link(load_settings(redis_url=f"redis://{network.address}/0"))
         assert link is not None
         await link.open(wait_seconds=PATIENT_SECONDS)
-        copies = Copies(link, worker, ServedMarkets(worker))
+        copies = Copies(link, ServedMarkets(worker))
         assert await read(copies) == {}
         network.hold()
         with pytest.raises(Outage):
@@ -158,7 +177,7 @@ async def test_a_redis_that_hangs_is_given_up_at_once(
 
 async def test_without_redis_there_are_none(worker: MemoryWorker) -> None:
     """Nothing is read, and it is known that nothing could be."""
-    copies = Copies(None, worker, ServedMarkets(worker))
+    copies = Copies(None, ServedMarkets(worker))
     assert not copies.is_configured
     assert await read(copies) == {}
 

@@ -29,7 +29,7 @@ from tables.web.stream.hub import Hub
 from tables.web.stream.peers import read_events
 from tables.web.worker import AlertRecord
 from tests.waiting import until
-from tests.worker import MemoryWorker, NoAlerts
+from tests.worker import PRICE_MOVE, MemoryWorker, NoAlerts
 
 HERE = "http://127.0.0.1:6066"
 MARKETS = 300
@@ -132,8 +132,8 @@ def served(watched: Watched) -> ServedMarkets:
 async def hub(watched: Watched, served: ServedMarkets, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
     """Give a hub that is quick to look."""
     monkeypatch.setattr(hub_module, "SLOWEST_SECONDS", 0.05)
-    copies = Copies(None, watched, served)
-    hub = Hub(watched, served, LargeRows(watched, served), Cluster(watched, {}), copies)
+    copies = Copies(None, served)
+    hub = Hub(watched, served, LargeRows(served), Cluster(watched, {}), copies)
     yield hub
     await hub.stop()
 
@@ -287,6 +287,31 @@ def buffered(server: BaseTestServer) -> int:
 def test_opening_a_page_reads_no_files() -> None:
     """Every page is told the version; to look it up takes milliseconds, in which the stream stands still."""
     assert versions() is versions()
+
+
+async def test_hello_lists_the_rules_in_force(server: BaseTestServer, watched: Watched) -> None:
+    """With what a page needs to write their figures: it knows of none by itself."""
+    watched.rules += (PRICE_MOVE,)
+    heard: list[dict[str, Any]] = []
+
+    async def take(name: str, data: bytes) -> None:
+        if name == "hello":
+            heard.append(json.loads(data))
+            raise ConnectionResetError
+
+    async with ClientSession() as session, session.get(server.make_url("/api/stream")) as response:
+        with suppress(ConnectionResetError):
+            await read_events(response.content, take)
+    assert [rule["name"] for rule in heard[0]["rules"]] == ["volume", "liquidation", "price_move"]
+    assert heard[0]["rules"][2] == {
+        "name": "price_move",
+        "unit": "percent",
+        "figure": "price_change_pct",
+        "label": "price move",
+        "threshold": 2.0,
+        "steps": [2.0, 4.0, 10.0, 20.0],
+        "note": "",
+    }
 
 
 async def test_there_is_a_limit_for_pages_and_one_for_workers(

@@ -1,0 +1,43 @@
+"""A market's figures held against the rules that judge it, for its row."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tables.market.values import COLUMNS
+from tables.serving import USD, LatestAlert, ServedMarkets, ShownRule, main_rule
+from tables.web.api.rows import Judgement
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """The part of a market's row that is about rules: ``judgements``, and the main rule's under their old names."""
+
+    rule: str
+    threshold_usd: float | None
+    amount_usd: float | None
+    mark: LatestAlert | None
+    judgements: list[Judgement]
+
+
+def judged(
+    served: ServedMarkets,
+    rules: Sequence[ShownRule],
+    windows: Sequence[Sequence[float]],
+    alerts: Mapping[str, LatestAlert],
+) -> Judged:
+    """Hold a market against its rules. ``windows`` are its figures in the order of the windows; ``alerts`` by rule."""
+    figures = dict(zip(COLUMNS, windows[served.windows.index(served.rule_window)], strict=True))
+    judgements = [
+        Judgement(rule.name, rule.unit, rule.threshold, abs(figures[rule.figure]), alerts.get(rule.name))
+        for rule in rules
+    ]
+    main = main_rule(rules)
+    shown = next((one for one in judgements if main is not None and one.rule == main.name), None)
+    in_usd = shown if shown is not None and shown.unit == USD else None
+    return Judged(
+        rule=shown.rule if shown is not None else "",
+        threshold_usd=in_usd.threshold if in_usd is not None else None,
+        amount_usd=in_usd.measured if in_usd is not None else None,
+        mark=shown.alert if shown is not None else None,
+        judgements=judgements,
+    )
