@@ -93,21 +93,11 @@ export const venueName = (venue) => venue.replaceAll("_", " ");
 // Quotients of decimals may lie a hair below what they are.
 const HAIR = 1e-9;
 
+/** A number with so many decimals, rounded down. */
+export const floored = (value, digits) => (Math.floor(value * 10 ** digits + HAIR) / 10 ** digits).toFixed(digits);
+
 /** How much of a threshold is reached, rounded down: it never claims a severity that was not reached. */
-export const share = (reach, digits = 0) => `${(Math.floor(reach * 100 * 10 ** digits + HAIR) / 10 ** digits).toFixed(digits)}%`;
+export const share = (reach, digits = 0) => `${floored(reach * 100, digits)}%`;
 
 /** How often a threshold is reached, rounded down. */
-export const multiple = (reach) => `${(Math.floor(reach * 10 + HAIR) / 10).toFixed(1)}×`;
-
-/** What an alert says, in one line. */
-export function alertSentence(alert) {
-  const span = windowName(alert.window_seconds);
-  const times = (amount) => `${multiple(amount / alert.threshold_usd)} threshold`;
-  if (alert.rule === "liquidation") {
-    const sides = [];
-    if (alert.liquidation_long_usd) sides.push(`$${shortUsd(alert.liquidation_long_usd)} longs`);
-    if (alert.liquidation_short_usd) sides.push(`$${shortUsd(alert.liquidation_short_usd)} shorts`);
-    return `${sides.join(" + ") || "$0"} liquidated in ${span}, ${times(alert.liquidation_volume_usd)}`;
-  }
-  return `$${shortUsd(alert.total_volume_usd)} traded in ${span}, ${times(alert.total_volume_usd)}`;
-}
+export const multiple = (reach) => `${floored(reach, 1)}×`;
