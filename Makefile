@@ -58,17 +58,17 @@ clean:
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Any Python from 3.11 to 3.13 will do: PYTHON if it is given, else the first that is found.
+# Any Python from 3.11 to 3.14 will do: PYTHON if it is given, else the first that is found.
 # The packages are binary wheels, checked against their hashes; the project itself is linked, not copied.
 $(STAMP): requirements.lock pyproject.toml
-	@works() { "$$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }; \
+	@works() { "$$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }; \
 	if ! works $(VENV)/bin/python; then \
 		python=; \
-		for candidate in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+		for candidate in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
 			if works "$$candidate"; then python=$$candidate; break; fi; \
 		done; \
 		if [ -z "$$python" ]; then \
-			echo "Python 3.11, 3.12 or 3.13 is needed, $(or $(PYTHON),python3) is $$("$(or $(PYTHON),python3)" --version 2>&1 | tail -n 1)." \
+			echo "Python 3.11, 3.12, 3.13 or 3.14 is needed, $(or $(PYTHON),python3) is $$("$(or $(PYTHON),python3)" --version 2>&1 | tail -n 1)." \
 				"Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; \
 			exit 1; \
 		fi; \

@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from streams import metrics
+from streams.backoff import Delays, doubling, scaled
 from streams.errors import Outage
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+JITTER: Final = scaled(0.5, 1.0)
+"""Half to all of a delay: workers that lost the same server must not come back in step."""
 
 
 async def retry_outage(
@@ -28,30 +31,22 @@ async def retry_outage(
     once when the outage begins and once when it ends. Raises the last :class:`Outage` when ``stop`` is set while
     waiting; every other error passes through at once.
     """
-    delay = first_delay_seconds
-    attempts = 0
+    delays = Delays(doubling(first_delay_seconds, max_delay_seconds), jitter=JITTER)
     began = asyncio.get_running_loop().time()
     while True:
         try:
             result = await action()
         except Outage as error:
-            attempts += 1
             metrics.sink_retries.labels(sink).inc()
-            if attempts == 1:
+            if not delays.taken:
                 log.warning("%s does not answer, trying again until it does: %s", sink, error)
-            if await stopped_within(stop, jittered(delay)):
+            if await stopped_within(stop, delays.next_seconds()):
                 raise
-            delay = min(delay * 2, max_delay_seconds)
         else:
-            if attempts:
+            if delays.taken:
                 elapsed = asyncio.get_running_loop().time() - began
-                log.info("%s answers again after %.1f s and %d attempts", sink, elapsed, attempts)
+                log.info("%s answers again after %.1f s and %d attempts", sink, elapsed, delays.taken)
             return result
-
-
-def jittered(delay_seconds: float) -> float:
-    """Return between half and all of a delay: workers that lost the same server must not come back in step."""
-    return delay_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - jitter needs no cryptography
 
 
 async def stopped_within(stop: asyncio.Event | None, seconds: float) -> bool:

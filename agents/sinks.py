@@ -8,21 +8,24 @@ from typing import Final
 
 import asyncpg
 
-from agents.alerts.postgres import open_pool
-from agents.alerts.recorder import Recorder, decode_alert, retry_outage
-from agents.counting.monitor import Message
+from agents.alerts.columns import instant
+from agents.alerts.postgres import POSTGRES, open_pool
+from agents.alerts.recorder import Recorder, RecordOutcome, decode_alert
+from agents.counting.monitor import SourceMessage
+from agents.delivery.message import identity, sentence
 from agents.delivery.notifier import Notifier
-from agents.retry import stopped_within
+from agents.retry import retry_outage, stopped_within
 from agents.stats.window_stats import WindowSample, WindowStats
 from streams.errors import BadRecord, Fatal, Outage
+from streams.model.alert import Alert
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
-POSTGRES = "postgres"
+SINK: Final = "postgres"
 
 # A fault of the program that recurs at once must not fill the log, or keep the worker from its windows.
-NOTIFIER_RESTART_SECONDS: Final = 5.0
+RESTART_SECONDS: Final = 5.0
 
 
 class Sinks:
@@ -36,7 +39,7 @@ class Sinks:
         settings: Settings,
         *,
         on_fatal: Callable[[Fatal], None],
-        refuse: Callable[[Message, BadRecord], Awaitable[None]],
+        refuse: Callable[[SourceMessage, BadRecord], Awaitable[None]],
     ) -> None:
         self._settings = settings
         self._on_fatal = on_fatal
@@ -62,25 +65,36 @@ class Sinks:
         task.add_done_callback(self._tasks.discard)
 
     async def _run_or_die(self) -> None:
-        try:
-            await self._run()
-        except Fatal as error:
-            self._on_fatal(error)
+        while not self._stop.is_set():
+            try:
+                await self._run()
+            except Fatal as error:
+                self._on_fatal(error)
+                return
+            except Outage:
+                raise
+            except Exception:
+                # Alerts would wait for ever, and nobody would say for what.
+                log.exception("Postgres could not be used; it is tried again in %g s", RESTART_SECONDS)
+                await stopped_within(self._stop, RESTART_SECONDS)
 
     async def _run(self) -> None:
-        self._pool = await retry_outage(lambda: open_pool(self._settings), sink=POSTGRES, stop=self._stop)
+        self._pool = await retry_outage(lambda: open_pool(self._settings), sink=SINK, stop=self._stop)
         pool = self._pool
         self._recorder = Recorder(pool, deliver=self._settings.webhook is not None, wake=self._wake)
         self._stats = WindowStats(pool, keep_days=self._settings.stats_retention_days)
         self._opened.set()
-        while self._settings.webhook is not None and not self._stop.is_set():
+        webhook = self._settings.webhook
+        if webhook is None:
+            log.info("no Discord webhook is set: alerts go to Postgres and to this log")
+        while webhook is not None and not self._stop.is_set():
             try:
-                await Notifier(pool, self._settings, wake=self._wake).run(self._stop)
+                await Notifier(pool, self._settings, webhook, wake=self._wake).run(self._stop)
             except Fatal:
                 raise
             except Exception:
-                log.exception("delivery to Discord failed; it begins again in %g s", NOTIFIER_RESTART_SECONDS)
-                await stopped_within(self._stop, NOTIFIER_RESTART_SECONDS)
+                log.exception("delivery to Discord failed; it begins again in %g s", RESTART_SECONDS)
+                await stopped_within(self._stop, RESTART_SECONDS)
 
     def close(self) -> None:
         """Wait no longer for a Postgres that is away: the process is to end, and goes on from the last commit."""
@@ -107,10 +121,11 @@ class Sinks:
             except (TimeoutError, Outage):
                 task.cancel()
         if self._pool is not None:
-            await self._pool.close()
+            with contextlib.suppress(Outage), POSTGRES.asked("Postgres"):
+                await self._pool.close()
 
-    async def record(self, message: Message) -> bool:
-        """Write the alert of a message; waits for Postgres as long as it takes.
+    async def record(self, message: SourceMessage) -> bool:
+        """Write the alert of a message, and log it once, when its row is new. Waits for Postgres as long as it takes.
 
         Return false where :meth:`letting_go` ended the waiting: the message must not be acknowledged then. Raises
         :class:`Outage` after :meth:`close`.
@@ -118,13 +133,16 @@ class Sinks:
         try:
             alert = decode_alert(message.value or b"")
             recorder = await self._opened_recorder()
-            await retry_outage(lambda: recorder.record(alert), sink=POSTGRES, stop=self._let_go)
+            outcome = await retry_outage(lambda: recorder.record(alert), sink=SINK, stop=self._let_go)
         except BadRecord as error:
             await self._refuse(message, error)
         except Outage:
             if self._is_closing:
                 raise
             return False
+        else:
+            if outcome is RecordOutcome.INSERTED:
+                _log_alert(alert)
         return True
 
     async def _opened_recorder(self) -> Recorder:
@@ -157,8 +175,20 @@ class Sinks:
         if self._pool is None or not self._opened.is_set():
             return False
         try:
-            async with asyncio.timeout(2):
-                await self._pool.fetchval("SELECT 1")
-        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with POSTGRES.asked("Postgres"):
+                async with asyncio.timeout(2):
+                    await self._pool.fetchval("SELECT 1")
+        except Outage:
             return False
         return True
+
+
+def _log_alert(alert: Alert) -> None:
+    """Say what happened, and where and when, under the identity that the log of deliveries uses too."""
+    log.info(
+        "alert %s: %s at %s UTC, %s",
+        identity(alert),
+        alert.severity,
+        f"{instant(alert.pane):%Y-%m-%d %H:%M:%S}",
+        sentence(alert),
+    )

@@ -16,7 +16,7 @@ from faust.types import TP
 from yarl import URL
 
 from agents.counting.evaluation import Evaluator
-from agents.counting.monitor import Message, Monitor, alert_record
+from agents.counting.monitor import Monitor, SourceMessage, alert_record
 from agents.rules.book import rule_book
 from agents.sinks import Sinks
 from agents.stats.sampler import Sampler
@@ -30,12 +30,14 @@ from streams.model.alert import Alert
 from streams.preflight import advertised_host, check_data_dir, check_port
 from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
+from streams.venues.json_rows import RowReader
+from streams.venues.registry import make_venues
 from streams.view import WorkerView
 from streams.worker.bundles import unbundled
 from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.recovery import FlowControl, TableManager
 from streams.worker.transport import Transport
-from tables.keeper import Claims, Keeper
+from tables.keeper import ChangelogClaims, Keeper
 from tables.live import LiveWindows, live_link
 from tables.market.state import Market, Span
 from tables.serving import ServedMarkets
@@ -108,16 +110,12 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         )
         self.ending = Ending()
         self.outbound = Outbound(self._send)
-        self.span = Span(
-            window=conf_.window_seconds * 1000 // conf_.pane_ms,
-            retention=conf_.retention_seconds * 1000 // conf_.pane_ms,
-        )
+        self.span = Span(window=conf_.window_seconds, retention=conf_.retention_seconds)
         self.evaluator = Evaluator(
             rule_book(conf_),
             window=self.span.window,
-            cooldown=conf_.alert_cooldown_sec * 1000 // conf_.pane_ms,
+            cooldown=conf_.alert_cooldown_sec,
             max_future_us=conf_.max_future_seconds * 1_000_000,
-            pane_us=conf_.pane_ms * 1000,
         )
         self.panes = self.Table("panes", key_type=bytes, value_type=bytes, partitions=conf_.topic_partitions)
         self.keeper = Keeper(
@@ -133,7 +131,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             self.keeper,
             self.outbound,
             home=self.home,
-            venues=(conf_.spot_venue, conf_.futures_venue),
+            rows=RowReader(make_venues(conf_)),
         )
         self.sinks = Sinks(conf_, on_fatal=die, refuse=self.market_monitor.refuse_alert)
         self.view = WorkerView(
@@ -175,12 +173,12 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         """Return the partition of a symbol."""
         return partition_of(symbol, self.consumer.topic_partitions(TRADES) or self.settings.topic_partitions)
 
-    async def before_commit(self) -> Claims:
-        """Make state durable; called by the consumer before it commits offsets."""
+    async def before_commit(self) -> ChangelogClaims:
+        """Make state durable: steps 2 to 4 of ``Consumer._commit_offsets`` in :mod:`streams.worker.transport`."""
         return await self._to_store(self.keeper.flush())
 
-    async def after_commit(self, claims: Claims) -> None:
-        """Let the table store know how far it is; called by the consumer with what :meth:`before_commit` returned."""
+    async def after_commit(self, claims: ChangelogClaims) -> None:
+        """Let the table store claim what :meth:`before_commit` returned: step 6, after an accepted commit."""
         await self._to_store(self.keeper.confirm(claims))
 
     async def _to_store(self, work: Awaitable[T]) -> T:
@@ -206,7 +204,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             Outage("stopping; start again when the table store can be written, to go on from the last commit")
         )
 
-    async def guarded(self, handle: Callable[[Message], Awaitable[T]], message: Message) -> T:
+    async def guarded(self, handle: Callable[[SourceMessage], Awaitable[T]], message: SourceMessage) -> T:
         """Run a handler that must not raise: Faust acknowledges a message whose agent raised.
 
         A bug ends the process. In one that is ending no more messages are handled.
@@ -297,7 +295,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
         async for event in stream.events():
             partition = event.message.partition
             for item in unbundled(event.message.value):
-                message = Message(item.value, partition, item.offset, item.timestamp_ms / 1000)
+                message = SourceMessage(item.value, partition, item.offset, item.timestamp_ms / 1000)
                 await app.guarded(app.market_monitor.handle, message)
             app.consumer.handled(event.message)
 
@@ -306,7 +304,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
         async for event in stream.events():
             message = event.message
             if not await app.guarded(
-                app.sinks.record, Message(message.value, message.partition, message.offset, message.timestamp)
+                app.sinks.record, SourceMessage(message.value, message.partition, message.offset, message.timestamp)
             ):
                 app.consumer.withhold(message)
 

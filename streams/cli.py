@@ -15,8 +15,8 @@ import uvloop
 
 from streams.errors import MonitorError
 from streams.logs import logging_config
+from streams.preflight import check_data_dir, check_port
 from streams.settings import Settings, load_settings
-from streams.worker.command import run_worker
 
 EXAMPLES: Final = """examples:
   liqmon run --duration 60                      everything on this machine, on the simulated market
@@ -149,17 +149,17 @@ async def _produce_until_stopped(settings: Settings, options: argparse.Namespace
     from streams.publish.producer import produce  # noqa: PLC0415
     from streams.publish.published_ids import published_ids  # noqa: PLC0415
     from streams.topics import APP_ID  # noqa: PLC0415
-    from streams.venues.registry import make_sources  # noqa: PLC0415
+    from streams.venues.registry import make_feeds  # noqa: PLC0415
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    sources = make_sources(settings, file=options.file, symbol=options.symbol, speed=options.speed, venue=options.venue)
+    feeds = make_feeds(settings, file=options.file, symbol=options.symbol, speed=options.speed, venue=options.venue)
     pace = LagPacer(settings.kafka_bootstrap_servers, APP_ID) if options.pace else None
     # A recording is sent to be counted, also where an earlier run has sent the same (docs/decisions).
     is_recording = settings.feed == "recording" or options.file is not None
     published = None if is_recording else published_ids(settings)
-    summary = await produce(settings, sources, stop=stop, pace=pace, published=published)
+    summary = await produce(settings, feeds, stop=stop, pace=pace, published_ids=published)
     logging.getLogger(__name__).info(
         "published %d trades in %d frames, refused %d, in %.1f s",
         summary.trades,
@@ -170,11 +170,22 @@ async def _produce_until_stopped(settings: Settings, options: argparse.Namespace
 
 
 def _worker(_: argparse.Namespace) -> int:
-    return run_worker(load_settings())
+    settings = load_settings()
+    check_port(settings.web_host, settings.web_port, "WEB_PORT")
+    check_data_dir(settings.data_dir)
+
+    from streams.app import create_app  # noqa: PLC0415 - declaring the app reads every setting; help must not
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    app = create_app(settings)
+    app.finalize()
+    worker = app.Worker(loglevel=settings.log_level, quiet=False, logging_config=logging_config(settings.log_level))
+    worker.execute_from_commandline()
+    return 0
 
 
 def _simulate(options: argparse.Namespace) -> int:
-    from streams.venues.simulator import run_simulator  # noqa: PLC0415
+    from streams.venues.simulator.run import run_simulator  # noqa: PLC0415
 
     settings = load_settings()
     logging.config.dictConfig(logging_config(settings.log_level))

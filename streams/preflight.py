@@ -95,7 +95,7 @@ async def _reach(url: str, timeout_seconds: float) -> None:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     if not host or not port:
-        raise Fatal(f"{url} is no WebSocket address: it must begin with wss:// or ws://")
+        raise Fatal(f"{url} is not a WebSocket address: it must begin with wss:// or ws://")
     try:
         async with asyncio.timeout(timeout_seconds):
             _, writer = await asyncio.open_connection(host, port)

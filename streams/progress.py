@@ -12,7 +12,7 @@ TERMINAL_SECONDS: Final = 1.0
 LOG_SECONDS: Final = 10.0
 
 
-class Progress:
+class ReadProgress:
     """Counts what has been read of a file of ``total_bytes``; ``rows`` counts trades, ``rejects`` refused rows."""
 
     def __init__(self, name: str, total_bytes: int) -> None:
@@ -49,7 +49,7 @@ class Progress:
         return f"{self.name}: {self.fraction:4.0%}, {self.rows:,} trades{refused}, {self.rate:,.0f} trades/s"
 
 
-async def show_progress(progress: Progress, stream: TextIO, *, terminal_seconds: float = TERMINAL_SECONDS) -> None:
+async def show_progress(progress: ReadProgress, stream: TextIO, *, terminal_seconds: float = TERMINAL_SECONDS) -> None:
     """Show progress until the recording is read or the task is cancelled.
 
     On a terminal one line is rewritten every ``terminal_seconds``; elsewhere a line is logged every 10 s and at

@@ -18,7 +18,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from streams import metrics
+from streams.backoff import Delays, doubling
 from streams.errors import Outage
+from streams.unexpected import Library
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +31,8 @@ COUNT_SECONDS: Final = 1.0
 # A loop that was busy for longer than the deadline finds timer and answer at once: the answer then has these turns.
 GRACE_TURNS: Final = 5
 
-FAILURES: Final = (RedisError, OSError, TimeoutError, RuntimeError)
-"""What a call may raise because of Redis. RuntimeError is uvloop's word for a connection that is closed already."""
+REDIS: Final = Library("the Redis client", RedisError, OSError, TimeoutError, RuntimeError)
+"""RuntimeError is uvloop's word for a connection that is closed already."""
 
 
 class Script:
@@ -91,7 +93,7 @@ class RedisLink:
     async def open(self, wait_seconds: float = 1.0) -> None:
         """Connect in the background; return when it answers, or after ``wait_seconds``."""
         if self._probing is None:
-            self._leave_alone(first_probe_seconds=0.0)
+            self._leave_alone(0.0, *doubling(FIRST_PROBE_SECONDS, LAST_PROBE_SECONDS))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._answering.wait(), wait_seconds)
 
@@ -102,7 +104,7 @@ class RedisLink:
             self._count()
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
-        with contextlib.suppress(*FAILURES):
+        with contextlib.suppress(Outage), REDIS.asked("Redis"):
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._client.aclose()
 
@@ -117,27 +119,28 @@ class RedisLink:
                 if task.done():
                     return task.result()
                 await asyncio.sleep(0)
-            raise TimeoutError
-        except FAILURES as error:
-            self._fail(error)
-            raise Outage(f"Redis does not answer ({type(error).__name__})") from None
+            error: Exception = TimeoutError()
+        except Exception as raised:  # noqa: BLE001 - whatever it is, Redis is not of use
+            error = raised
         finally:
             task.cancel()
+        self._fail(error)
+        raise Outage(f"Redis does not answer ({type(error).__name__})")
 
     def _fail(self, error: BaseException) -> None:
         if self.available:
             self._say_away(error)
-            self._leave_alone(first_probe_seconds=FIRST_PROBE_SECONDS)
+            self._leave_alone(*doubling(FIRST_PROBE_SECONDS, LAST_PROBE_SECONDS))
 
-    def _leave_alone(self, first_probe_seconds: float) -> None:
+    def _leave_alone(self, *probes_after_seconds: float) -> None:
         self._answering.clear()
         self._away_since = self._counted_until = time.monotonic()
-        self._probing = asyncio.create_task(self._probe(first_probe_seconds))
+        self._probing = asyncio.create_task(self._probe(Delays(probes_after_seconds)))
 
-    async def _probe(self, delay_seconds: float) -> None:
+    async def _probe(self, delays: Delays) -> None:
         """Wait until Redis answers within the deadline."""
         while True:
-            await self._sleep(delay_seconds)
+            await self._sleep(delays.next_seconds())
             try:
                 # What a connection that failed still has to say belongs to calls that are over.
                 await self._client.connection_pool.disconnect(inuse_connections=True)
@@ -145,9 +148,8 @@ class RedisLink:
                     await self._client.ping()
                 async with asyncio.timeout(self._deadline_seconds):
                     await self._client.ping()
-            except FAILURES as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, Redis is not of use
                 self._say_away(error)
-                delay_seconds = min(max(delay_seconds * 2, FIRST_PROBE_SECONDS), LAST_PROBE_SECONDS)
             else:
                 self._count()
                 self._say_back()
@@ -167,9 +169,10 @@ class RedisLink:
             self._counted_until = now
 
     def _say_away(self, error: BaseException) -> None:
+        why = REDIS.notice(error)
         if not self._is_said:
             self._is_said = True
-            where, why = address_of(self._client), str(error) or type(error).__name__
+            where = address_of(self._client)
             log.warning(
                 "Redis at %s does not answer (%s): going on without %s until it does", where, why, self._without
             )

@@ -1,16 +1,28 @@
 """One frozen object with every setting, read from the environment and ``.env`` and checked at start."""
 
-from functools import lru_cache
+import logging
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from streams.errors import BadSetting
 
+log = logging.getLogger(__name__)
+
 SEVERITIES: Final = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
+
+REMOVED: Final = {"pane_ms": "panes are one second wide"}
+"""Settings of earlier versions, and why nobody needs them any more: who still sets one is told, and nothing else."""
 
 Words = Annotated[tuple[str, ...], NoDecode]
 Numbers = Annotated[tuple[int, ...], NoDecode]
@@ -24,26 +36,31 @@ class Settings(BaseSettings):
     )
 
     # windows and rules
-    window_seconds: int = Field(300, ge=1, le=86_400, description="length of the window the rules look at")
-    windows: Numbers = Field((60, 300, 900, 3600), description="windows shown for every market, seconds")
-    pane_ms: int = Field(1000, ge=1000, le=1000, description="width of a pane; one second is the only one supported")
+    window_seconds: int = Field(300, ge=1, le=86_400, description="length of the window that the rules judge")
+    windows: Numbers = Field((60, 300, 900, 3600), description="lengths of the windows shown per market, seconds")
     allowed_lateness_seconds: int = Field(
-        600, ge=0, le=86_400, description="how far panes reach back past the longest window"
+        600, ge=0, le=86_400, description="how much longer than the longest window panes are kept"
     )
-    max_future_seconds: int = Field(60, ge=0, description="a trade stamped further ahead of its message is refused")
+    max_future_seconds: int = Field(60, ge=0, description="a trade further ahead of its message is refused")
     liquidation_threshold_usd: float = Field(
-        1_000_000, gt=0, description="volume rule (spot): window volume that alerts"
+        1_000_000, gt=0, description="volume rule (spot): USD traded in a window that raise an alert"
     )
     liquidation_rule_threshold_usd: float = Field(
-        250_000, gt=0, description="liquidation rule (futures): liquidated notional in a window that alerts"
+        250_000, gt=0, description="liquidation rule (futures): USD liquidated in a window that raise an alert"
     )
-    alert_cooldown_sec: int = Field(300, ge=1, le=86_400, description="quiet time after an alert")
+    price_move_pct: float | None = Field(
+        None, gt=0, le=1000, description="price move rule (all markets): percent that alerts; empty: off"
+    )
+    alert_cooldown_sec: int = Field(300, ge=1, le=86_400, description="how long only a higher severity alerts again")
     severity_multiples: Annotated[tuple[float, ...], NoDecode] = Field(
         (1, 2, 5, 10), description="multiples of the threshold for LOW, MEDIUM, HIGH, CRITICAL"
     )
 
     # feeds
     feed: Literal["simulator", "live", "recording"] = Field("simulator", description="where trades come from")
+    venues: Words = Field(
+        (), description="modules of venues beside Kraken, which producers and workers import, comma separated"
+    )
     spot_ws_url: str = Field("wss://ws.kraken.com/v2", description="Kraken spot WebSocket v2")
     futures_ws_url: str = Field("wss://futures.kraken.com/ws/v1", description="Kraken futures WebSocket v1")
     spot_venue: str = Field("kraken_spot", pattern=r"^[a-z0-9_.:-]{1,64}$", description="venue written on spot trades")
@@ -58,7 +75,7 @@ class Settings(BaseSettings):
     )
     usd_quotes: Words = Field(("USD", "USDT", "USDC"), description="quote currencies counted as USD at par")
     symbols_per_subscribe: int = Field(50, ge=1, le=1000, description="symbols in one subscribe request")
-    heartbeat_timeout_seconds: float = Field(10, gt=0, description="silence after which a socket is taken for dead")
+    heartbeat_timeout_seconds: float = Field(10, gt=0, description="silence after which a socket counts as dead")
     symbol_stale_seconds: float = Field(300, gt=0, description="silence after which one symbol is subscribed again")
 
     # producer
@@ -74,12 +91,12 @@ class Settings(BaseSettings):
         4, ge=1, le=1000, description="partitions of the topics; best a multiple of the number of workers"
     )
     topic_replication_factor: int = Field(1, ge=1, le=9, description="replication of the topics")
-    create_topics: bool = Field(default=True, description="create missing topics; off for brokers that cannot")
+    create_topics: bool = Field(default=True, description="create missing topics; false for a broker that cannot")
     fetch_max_wait_ms: int = Field(
         500,
         ge=1,
         le=30_000,
-        description="how long the broker may wait for new records; Kafka answers at once when there are",
+        description="how long the broker may wait for new records; Kafka answers at once if there are any",
     )
     commit_interval_seconds: float = Field(
         1.0, gt=0, le=60, description="how often state is flushed and offsets committed"
@@ -87,11 +104,11 @@ class Settings(BaseSettings):
 
     # state
     table_store: str = Field("rocksdb://", repr=False, description="rocksdb://, redis://host:port/db or memory://")
-    data_dir: Path = Field(Path(".liqmon"), description="where this replica keeps its tables; one directory a replica")
+    data_dir: Path = Field(Path(".liqmon"), description="where this replica keeps its tables; one directory each")
 
     # Redis
     redis_url: SecretStr | None = Field(
-        None, description="redis://host:port/db for published ids and live windows; empty: without"
+        None, description="redis://host:port/db for published ids and live windows; empty: no Redis"
     )
 
     # Postgres
@@ -118,7 +135,7 @@ class Settings(BaseSettings):
         "", description="name or address under which other workers reach this one; empty: made from WEB_HOST"
     )
     web_token: SecretStr | None = Field(
-        None, min_length=16, description="token that the web view asks for; needed where WEB_HOST is not loopback"
+        None, min_length=16, description="token that the web view asks for; needed if WEB_HOST is not loopback"
     )
     producer_urls: Words = Field(
         (), description="addresses of producers' status pages, shown on the page of workers, comma separated"
@@ -129,8 +146,31 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level logged")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - given by the library
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave the sources as they are, and name removed settings that the environment or ``.env`` still holds."""
+        sources = (init_settings, env_settings, dotenv_settings, file_secret_settings)
+        found = {name for source in sources if isinstance(source, EnvSettingsSource) for name in source.env_vars}
+        for name in sorted(REMOVED.keys() & found):
+            _warn_removed(name)
+        return sources
+
     @field_validator(
-        "spot_symbols", "futures_symbols", "usd_quotes", "producer_urls", "windows", "severity_multiples", mode="before"
+        "venues",
+        "spot_symbols",
+        "futures_symbols",
+        "usd_quotes",
+        "producer_urls",
+        "windows",
+        "severity_multiples",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -138,7 +178,9 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("redis_url", "web_token", "discord_webhook_url", "discord_webhook_url_2", mode="before")
+    @field_validator(
+        "redis_url", "web_token", "discord_webhook_url", "discord_webhook_url_2", "price_move_pct", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if value == "" else value
@@ -211,6 +253,12 @@ class Settings(BaseSettings):
     def webhook(self) -> SecretStr | None:
         """The Discord webhook in use, if any."""
         return self.discord_webhook_url_2 or self.discord_webhook_url
+
+
+@cache
+def _warn_removed(name: str) -> None:
+    """Say once for the process that a setting does nothing."""
+    log.warning("the setting %s was removed and does nothing: %s; delete its line", name.upper(), REMOVED[name])
 
 
 def _is_redis(url: str) -> bool:

@@ -1,21 +1,21 @@
 """The worker as the web view, the live windows and the sampler see it."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Final
 
 import faust
 
 from agents.alerts.history import AlertHistory
-from agents.rules.book import LIQUIDATION, VOLUME, Rule, RuleBook
+from agents.rules.base import Rule
+from agents.rules.book import RuleBook
 from agents.sinks import Sinks
 from agents.stats.window_stats import WindowSample
-from streams.model.amounts import MICRO_PER_USD
+from streams.model.kinds import AnyMarket
 from streams.settings import Settings
 from streams.worker.ending import Ending
 from streams.worker.facts import GroupFacts
 from tables.keeper import Keeper
 from tables.market.state import Market
-from tables.serving import MarketName, ShownRule
+from tables.serving import ShownRule
 
 
 class WorkerView(GroupFacts):
@@ -35,10 +35,11 @@ class WorkerView(GroupFacts):
         super().__init__(app)
         self.settings = settings
         self.alerts = AlertHistory(lambda: sinks.pool)
-        self.rules = tuple(shown(rule) for rule in (rules.spot, rules.futures))
+        self.rules = tuple(map(shown, rules.rules))
         self.home = home
         self._keeper = keeper
         self._rule_book = rules
+        self._shown = {rule.name: rule for rule in self.rules}
         self._sinks = sinks
         self._ending = ending
 
@@ -56,10 +57,9 @@ class WorkerView(GroupFacts):
         """Ask Postgres."""
         return await self._sinks.reachable()
 
-    def rules_of(self, market: MarketName) -> tuple[ShownRule, ...]:
+    def rules_of(self, market: AnyMarket) -> tuple[ShownRule, ...]:
         """Return the rules that judge a market."""
-        judging = self._rule_book.rule_for(market.symbol).name
-        return tuple(rule for rule in self.rules if rule.name == judging)
+        return tuple(self._shown[rule.name] for rule in self._rule_book.of(market))
 
     def markets(self) -> Iterator[tuple[int, Market]]:
         """Yield (partition, market) of everything in memory."""
@@ -85,19 +85,13 @@ class WorkerView(GroupFacts):
         await self._sinks.sample(samples)
 
 
-FIGURES: Final = {VOLUME: "total_volume_usd", LIQUIDATION: "liquidation_volume_usd"}
-LABELS: Final = {VOLUME: "traded volume", LIQUIDATION: "liquidations"}
-NOTES: Final = {VOLUME: "a proxy: spot trades carry no liquidation label"}
-
-
 def shown(rule: Rule) -> ShownRule:
     """Return a rule as readers need it."""
     return ShownRule(
         name=rule.name,
-        unit="usd",
-        figure=FIGURES[rule.name],
-        label=LABELS[rule.name],
-        threshold=rule.threshold_micro_usd / MICRO_PER_USD,
-        steps=tuple(step / MICRO_PER_USD for step in rule.steps_micro_usd),
-        note=NOTES.get(rule.name, ""),
+        unit=rule.unit.name,
+        figure=rule.figure,
+        label=rule.label,
+        threshold=float(rule.unit.decimal(rule.threshold)),
+        steps=tuple(float(rule.unit.decimal(step)) for step in rule.steps),
     )

@@ -1,13 +1,11 @@
 """Keeps the markets of the partitions this worker owns: loads them from the store, and makes them durable.
 
 State is written behind: frames change markets in memory, and a flush makes everything durable before the offsets of
-those frames are committed. The order of a flush matters: alerts first, then the changelog, then the local store. So
-state that says an alert was raised never outlives the alert itself, and a local store is never ahead of the
-changelog that another worker restores from.
+those frames are committed. :meth:`Keeper.flush` does steps 2 to 4 of a commit, and :meth:`Keeper.confirm` step 6. All
+steps and their reasons are in ``Consumer._commit_offsets`` of :mod:`streams.worker.transport`.
 
-A store claims to hold the changelog up to an offset only once a commit that followed was accepted (:meth:`confirm`).
-A worker that was frozen while its partition moved may flush when it wakes, before it hears of that: its records then
-lie behind those of the new owner, which its store lacks. The broker refuses its commit.
+A worker that was frozen while its partition moved may flush when it wakes, before it hears of the move. Its records
+then lie behind those of the new owner, which its store lacks. The broker refuses its commit, so it claims nothing.
 """
 
 import asyncio
@@ -21,6 +19,7 @@ from streams import metrics
 from streams.errors import Outage
 from streams.kafka.outbound import Outbound, Record
 from streams.model.alert import Alert
+from streams.model.kinds import MarketKind
 from tables.market.chunks import HEAD, Chunk, Head, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
 from tables.market.state import Market, Span
 from tables.stores.base import StateStore
@@ -29,13 +28,13 @@ from tables.stores.patience import until_answered
 T = TypeVar("T")
 
 
-class Claim(NamedTuple):
-    """How far in the changelog a flush has come. Compared as an object: when a partition has moved there is another."""
+class ChangelogClaim(NamedTuple):
+    """How far in the changelog a flush has come. Compared by identity: a partition that moved has another one."""
 
     reached: int
 
 
-Claims = dict[int, Claim]
+ChangelogClaims = dict[int, ChangelogClaim]
 
 MAX_MARKETS_PER_PARTITION: Final = 20_000
 """More markets than any exchange lists: a feed that invents symbols must not fill memory."""
@@ -48,8 +47,8 @@ class TooManyMarkets(ValueError):
 class Keeper:
     """The markets in memory, by partition.
 
-    ``settle`` returns the rows of alerts that have grown since they were sent; ``alert_record`` turns one into a
-    record for the broker. ``store_answers`` is false while the table store is waited for.
+    ``settle`` returns the rows of alerts that have grown since they were sent. ``alert_record`` turns one into a record
+    for the broker. ``store_answers`` is false while the keeper waits for the table store.
     """
 
     def __init__(
@@ -74,50 +73,53 @@ class Keeper:
         self._unsent: deque[Alert] = deque()
         self._unwritten: dict[int, dict[bytes, bytes]] = {}
         self._reached: dict[Market, int] = {}
-        self._claims: Claims = {}
+        self._claims: ChangelogClaims = {}
         # The highest changelog offset that the broker has ever acknowledged to this worker, by partition.
         self.reached: dict[int, int] = {}
         self._lock = asyncio.Lock()
         self._is_closing = False
         self.store_answers = True
 
-    async def market(self, partition: int, venue: str, symbol: str) -> Market:
+    async def market(self, partition: int, venue: str, symbol: str, kind: MarketKind | None = None) -> Market:
         """Return a market, loaded from the store on first use. Raises :class:`TooManyMarkets`.
 
-        The caller is about to change it: it will be part of the next flush.
+        ``kind`` is that of a market of which nothing is stored yet; the symbol says it where it is None. The caller
+        is about to change the market: it will be part of the next flush.
         """
         markets = self._partitions.setdefault(partition, {})
         market = markets.get((venue, symbol))
         if market is None:
             if len(markets) >= MAX_MARKETS_PER_PARTITION:
                 raise TooManyMarkets(f"partition {partition} holds {MAX_MARKETS_PER_PARTITION} markets already")
-            market = markets.setdefault((venue, symbol), await self._load(partition, venue, symbol))
+            market = markets.setdefault((venue, symbol), await self._load(partition, venue, symbol, kind))
         self.touch(partition, market)
         return market
 
     def touch(self, partition: int, market: Market) -> None:
-        """Make a market that the caller goes on changing part of the next flush, unless its partition has moved."""
+        """Put a changed market into the next flush, unless its partition has moved."""
         if self._partitions.get(partition, {}).get((market.venue, market.symbol)) is market:
             self._touched.setdefault(partition, set()).add(market)
         else:
             # Nothing here flushes it any more: it must not wait for that.
             market.flushed_watermark = market.watermark
 
-    async def _load(self, partition: int, venue: str, symbol: str) -> Market:
-        return self._restored(
-            venue, symbol, await self._answered(lambda store: store.load(partition, prefix(venue, symbol)))
-        )
+    async def _load(self, partition: int, venue: str, symbol: str, kind: MarketKind | None = None) -> Market:
+        items = await self._answered(lambda store: store.load(partition, prefix(venue, symbol)))
+        return self._restored(venue, symbol, items, kind)
 
     async def stored(self, partition: int, venue: str, symbol: str) -> Market | None:
-        """Return a market that another worker serves, as it last stored it; None where stores are apart, or without it.
+        """Return a market that another worker serves, as that worker last stored it.
 
-        Raises :class:`Outage` where the store does not answer: it is asked once.
+        Return None if the market is unknown, or if each worker has a store of its own. Asks once, and raises
+        :class:`Outage` if the store does not answer.
         """
         items = await self._store().peek(partition, prefix(venue, symbol))
         return self._restored(venue, symbol, items) if items else None
 
-    def _restored(self, venue: str, symbol: str, items: Iterable[tuple[bytes, bytes]]) -> Market:
-        market = Market(venue, symbol, self._span)
+    def _restored(
+        self, venue: str, symbol: str, items: Iterable[tuple[bytes, bytes]], kind: MarketKind | None = None
+    ) -> Market:
+        market = Market(venue, symbol, self._span, kind)
         head: Head | None = None
         chunks: list[Chunk] = []
         for key, value in items:
@@ -131,8 +133,8 @@ class Keeper:
     async def preload(self, partitions: Collection[int], within_seconds: float) -> None:
         """Load every market of partitions served here, once, so that :meth:`markets` has those that do not trade.
 
-        Returns when they are there, or after ``within_seconds``: the load goes on for who asks next. Raises what a load
-        ended in; who asks next begins it again.
+        Returns when they are there, or after ``within_seconds``: the load goes on for whoever asks next. Raises what a
+        load ended in, and the next call begins that load again.
         """
         loads = [self._load_of(partition) for partition in partitions]
         if loads:
@@ -178,8 +180,8 @@ class Keeper:
             self._claims.pop(partition, None)
         return dropped
 
-    async def flush(self) -> Claims:
-        """Make everything done so far durable. Waits as long as the broker takes; returns when it is all there.
+    async def flush(self) -> ChangelogClaims:
+        """Make everything done so far durable: steps 2 to 4 of a commit. Waits as long as the broker takes.
 
         The result is for :meth:`confirm`, after the commit that follows.
         """
@@ -200,8 +202,8 @@ class Keeper:
                 metrics.flush_seconds.observe(time.perf_counter() - started)
             return dict(self._claims)
 
-    async def confirm(self, claims: Claims) -> None:
-        """Let the stores remember how much of the changelog they hold: the broker has accepted a commit since."""
+    async def confirm(self, claims: ChangelogClaims) -> None:
+        """Let the stores remember how much of the changelog they hold: step 6, after the broker accepted the commit."""
         async with self._lock:
             for partition, claim in claims.items():
                 if self._claims.get(partition) is not claim:
@@ -235,7 +237,7 @@ class Keeper:
             return
         records = [Record(self._changelog, key, value, partition) for key, value in items.items()]
         delivered = await self._outbound.deliver(records)
-        claim = Claim(max((where.offset for where in delivered), default=-1))
+        claim = ChangelogClaim(max((where.offset for where in delivered), default=-1))
         self.reached[partition] = max(claim.reached, self.reached.get(partition, -1))
         if not self._is_ours(partition, items):
             # The partition moved meanwhile: its local store must not claim a changelog that others write to now.
@@ -250,7 +252,7 @@ class Keeper:
     def _is_ours(self, partition: int, items: dict[bytes, bytes]) -> bool:
         return self._unwritten.get(partition) is items
 
-    def _is_claimed(self, partition: int, claim: Claim) -> bool:
+    def _is_claimed(self, partition: int, claim: ChangelogClaim) -> bool:
         return self._claims.get(partition) is claim
 
     async def _keep(self, write: Callable[[StateStore], Awaitable[None]], is_ours: Callable[[], bool]) -> bool:
@@ -280,7 +282,7 @@ class Keeper:
         return await until_answered(attempt, wanted=lambda: wanted() and not self._is_closing)
 
     def close(self) -> None:
-        """Wait for a store that does not answer no longer: the process is to end, and goes on from the last commit."""
+        """Stop waiting for a store that does not answer: the process ends, and the last commit stands."""
         self._is_closing = True
         for load in self._loads.values():
             load.cancel()

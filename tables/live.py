@@ -9,11 +9,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+import msgspec
+
 from streams import keys
 from streams.errors import Outage
+from streams.model.kinds import told_kind
 from streams.redis_link import RedisLink, Script
 from streams.settings import Settings
 from streams.tasks import cancelled
+from streams.unexpected import say_once
 from tables.market.rolling import Rolling
 from tables.market.values import COLUMNS, figure_values
 from tables.serving import LatestAlert, ServedMarkets, ShownRule, main_rule
@@ -24,14 +28,17 @@ WRITE_SECONDS: Final = 0.25
 TOUCH_SECONDS: Final = 20.0
 """How often a market is written that has not changed, so that it outlives :data:`streams.keys.WINDOW_SECONDS`."""
 
+RETRY_SECONDS: Final = 3.0
+"""How long after an error that is no outage: it may come again with each write."""
+
 # Of each quarter of a second; what does not fit has its turn in the next. The stream comes first.
 BUDGET_SECONDS: Final = 0.005
 MAX_MARKETS_A_WRITE: Final = 200
 DEADLINE_SECONDS: Final = 0.25
 
-# KEYS: one a market. ARGV: lifetime in seconds, the time, what the keys of the partitions' lists begin with; for each
-# market its partition, its offset, the number of arguments that follow, and those: fields and values. An owner that was
-# frozen while its partition moved knows less than what is there, and its offset says so.
+# KEYS: one per market. ARGV: lifetime in seconds, the time, what the keys of the partitions' lists begin with. Then for
+# each market: its partition, its offset, the number of arguments that follow, and those: fields and values. An owner
+# that was frozen while its partition moved knows less than what is there, and its offset says so.
 WRITE: Final = Script("""
 local at = 4
 local lists = {}
@@ -94,9 +101,9 @@ class LiveWindows:
                 await self._write(link)
             except Outage:
                 continue
-            except Exception:
-                log.exception("live windows are not written any more; everything else goes on")
-                return
+            except Exception as error:  # noqa: BLE001 - a copy is no reason to end, or to stop trying
+                say_once(log, "live windows", error)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _write(self, link: RedisLink) -> None:
         """Write the markets whose turn it is. Raises :class:`Outage`; they are written again when it is over."""
@@ -135,7 +142,9 @@ class LiveWindows:
         """Return fields and values in turn, as docs/redis.md describes them."""
         market, served = rolling.market, self._served
         fields: list[str | float] = ["venue", market.venue, "symbol", market.symbol, "owner", served.owner]
-        fields += ("updated_at", f"{time.time():.3f}", "watermark", market.watermark * served.pane_seconds)
+        fields += ("updated_at", f"{time.time():.3f}", "watermark", market.watermark)
+        if (kind := told_kind(market.symbol, market.kind)) is not None:
+            fields += ("kind", msgspec.json.encode(kind).decode())
         if market.received_us:
             fields += ("received_at", f"{market.received_us / 1e6:.3f}")
         figures = rolling.figures()

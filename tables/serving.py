@@ -6,6 +6,8 @@ from typing import Annotated, Final, Protocol
 
 import msgspec
 
+from streams.model.kinds import AnyMarket
+from streams.model.units import USD
 from streams.settings import SEVERITIES, Settings
 from tables.market.rolling import Rolling
 from tables.market.state import Market
@@ -15,9 +17,6 @@ CATCHING_UP: Final = "is catching up: what its partitions hold is not all counte
 
 LOAD_SECONDS: Final = 0.5
 """How long a view waits for markets from the table store; less than another worker waits for this one's answer."""
-
-USD: Final = "usd"
-"""The unit of rules whose thresholds are money."""
 
 UnixSeconds = Annotated[int, msgspec.Meta(description="unix seconds, UTC, event time")]
 
@@ -44,26 +43,11 @@ class ShownRule(msgspec.Struct, frozen=True):
     label: Annotated[str, msgspec.Meta(description="what the figure is called, for people")]
     threshold: float
     steps: Annotated[tuple[float, ...], msgspec.Meta(description="what each severity begins with, lowest first")]
-    note: Annotated[str, msgspec.Meta(description="what a reader must know of the figure; may be empty")] = ""
 
 
 def main_rule(rules: Sequence[ShownRule]) -> ShownRule | None:
     """Return the rule that a reader knows who knows of one a market: the first in USD, else the first; None of none."""
-    return next((rule for rule in rules if rule.unit == USD), rules[0] if rules else None)
-
-
-class MarketName(Protocol):
-    """What tells which rules judge a market."""
-
-    @property
-    def venue(self) -> str:
-        """The venue's name."""
-        ...
-
-    @property
-    def symbol(self) -> str:
-        """The venue's name of the market."""
-        ...
+    return next((rule for rule in rules if rule.unit == USD.name), rules[0] if rules else None)
 
 
 class ServingWorker(Protocol):
@@ -114,7 +98,7 @@ class ServingWorker(Protocol):
         """Whether every market of these partitions is in memory."""
         ...
 
-    def rules_of(self, market: MarketName) -> tuple[ShownRule, ...]:
+    def rules_of(self, market: AnyMarket) -> tuple[ShownRule, ...]:
         """Return the rules that judge a market."""
         ...
 
@@ -128,10 +112,9 @@ class ServedMarkets:
     def __init__(self, worker: ServingWorker) -> None:
         self._worker = worker
         settings = worker.settings
-        self.pane_seconds = settings.pane_ms // 1000
         self.windows = tuple(sorted({*settings.windows, settings.window_seconds}))
         self.rule_window = settings.window_seconds
-        self._cooldown = settings.alert_cooldown_sec // self.pane_seconds
+        self._cooldown = settings.alert_cooldown_sec
         self._rolling: dict[Market, Rolling] = {}
         # Whether someone beside the web view goes on using the sums.
         self.is_kept = False
@@ -176,9 +159,7 @@ class ServedMarkets:
         found = []
         for partition, market in self._worker.markets():
             if market.watermark >= 0:
-                rolling = known.get(market) or Rolling(
-                    market, [seconds // self.pane_seconds for seconds in self.windows]
-                )
+                rolling = known.get(market) or Rolling(market, self.windows)
                 self._rolling[market] = rolling
                 found.append((partition, rolling))
         return found
@@ -195,7 +176,7 @@ class ServedMarkets:
                 return partition, market
         return None
 
-    def rules_of(self, market: MarketName) -> tuple[ShownRule, ...]:
+    def rules_of(self, market: AnyMarket) -> tuple[ShownRule, ...]:
         """Return the rules that judge a market."""
         return self._worker.rules_of(market)
 
@@ -203,17 +184,14 @@ class ServedMarkets:
         """Return the latest alert of each rule that judges a market and has raised one, by the rule's name."""
         found = {}
         for rule in self.rules_of(market):
-            alert = latest_alert(market, rule.name, self._cooldown, self.pane_seconds)
+            alert = latest_alert(market, rule.name, self._cooldown)
             if alert is not None:
                 found[rule.name] = alert
         return found
 
 
-def latest_alert(market: Market, rule: str, cooldown: int, pane_seconds: int) -> LatestAlert | None:
-    """Return the rule's latest alert, with the highest severity of its episode; None where there was none.
-
-    ``cooldown`` is in panes.
-    """
+def latest_alert(market: Market, rule: str, cooldown: int) -> LatestAlert | None:
+    """Return the rule's latest alert, with the highest severity of its episode; None where there was none."""
     marks = market.marks.get(rule)
     if not marks:
         return None
@@ -224,8 +202,8 @@ def latest_alert(market: Market, rule: str, cooldown: int, pane_seconds: int) ->
     severity = max(mark.severity for mark in marks[:at] if mark.episode == last.episode)
     return LatestAlert(
         rule=rule,
-        pane=last.pane * pane_seconds,
+        pane=last.pane,
         severity=SEVERITIES[severity - 1],
-        episode=last.episode * pane_seconds,
+        episode=last.episode,
         open=market.watermark < last.pane + cooldown,
     )

@@ -10,8 +10,9 @@ from typing import Any
 import hypothesis
 import pytest
 
+from streams import unexpected
 from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
-from streams.local.embedded.postgres import binary_directory
+from streams.local.embedded.programs import binary_directory
 from streams.settings import Settings
 from tests.alone import Turns
 
@@ -28,6 +29,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setitem(Settings.model_config, "env_file", None)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test know which unexpected errors others have met: each is logged once a process."""
+    monkeypatch.setattr(unexpected, "_said", set())
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +83,9 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """Give the session's Postgres."""
     directory = tmp_path_factory.mktemp("postgres")
-    with EmbeddedPostgres(directory / "server", log=directory / "log", durable=False) as postgres:
+    with EmbeddedPostgres(
+        directory / "server", log=directory / "log", durable=False, creates_databases=True
+    ) as postgres:
         yield postgres
 
 

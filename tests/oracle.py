@@ -5,7 +5,7 @@ here. Slow and obvious on purpose: every figure is read off the list of the wind
 """
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ SEVERITIES = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
 IN_WINDOWS = ("fill", "liquidation")
 
 MICRO_USD = 10**6
+NANO = 10**9
 PRODUCT_UNIT = 10**15  # price x base quantity is kept in 1e-15 USD
 BASE_UNIT = 10**14  # base quantity is kept in 1e-14 units
 
@@ -66,6 +67,9 @@ class Terms:
     liquidation_threshold_usd: Decimal = Decimal(250_000)
     cooldown_seconds: int = 300
     multiples: tuple[Decimal, ...] = (Decimal(1), Decimal(2), Decimal(5), Decimal(10))
+    price_move_pct: Decimal | None = None
+    # A recording that has ended: no trade follows, so the newest pane of each market is over.
+    has_ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,8 @@ class _History:
         self.watermark = -1
         self.counted: dict[int, _Valued] = {}
         self.live_panes: set[int] = set()
+        # Every trade that was not too late, in the order given: whether it may raise an alert, and whether it is new.
+        self.arrivals: list[tuple[_Valued, bool, bool]] = []
         self.rows: list[_Valued] = []
         self.row_panes: list[int] = []
 
@@ -204,11 +210,14 @@ class Oracle:
         if valued.pane < history.watermark - self.terms.retention_seconds + 1:
             self.late[trade.venue] += 1
             return
-        if trade.kind in IN_WINDOWS and not trade.is_snapshot:
+        is_live = trade.kind in IN_WINDOWS and not trade.is_snapshot
+        is_new = valued.number not in history.counted
+        history.arrivals.append((valued, is_live, is_new))
+        if is_live:
             # Also for a copy of a row that a snapshot brought first: whether an alert is raised must not
             # depend on which of two producers was faster.
             history.live_panes.add(valued.pane)
-        if valued.number in history.counted:
+        if not is_new:
             self.duplicates[trade.venue] += 1
             return
         history.counted[valued.number] = valued
@@ -244,9 +253,16 @@ class Oracle:
     def alerts(self) -> list[Figures]:
         """Return every alert, by market and pane, with the figures of its window at the end of its pane.
 
-        Trades are judged in the order of their panes, whatever order they arrived in.
+        Volume and liquidations are judged in the order of panes, whatever order trades arrived in. Price moves can be
+        taken back, so they are judged in the order given: when the clock leaves a pane, and at each trade behind it.
         """
-        return [alert for market in self.markets() for alert in self._alerts_of(market)]
+        return [alert for market in self.markets() for alert in self._alerts_of_market(market)]
+
+    def _alerts_of_market(self, market: Market) -> list[Figures]:
+        alerts = [*self._alerts_of(market)]
+        if self.terms.price_move_pct is not None:
+            alerts += _PriceMoves(self._histories[market], self.terms, market, self.terms.price_move_pct).alerts()
+        return sorted(alerts, key=lambda alert: (alert["pane"], alert["rule"]))
 
     def _alerts_of(self, market: Market) -> Iterable[Figures]:
         venue, symbol = market
@@ -283,5 +299,123 @@ class Oracle:
                 "window_seconds": terms.window_seconds,
                 "window_start": first_pane,
                 "window_end": pane + 1,
+                "unit": "usd",
+                "threshold": round(Fraction(threshold) * MICRO_USD),
+                "measured": amount,
+                "severity_step": round(Fraction(threshold * terms.multiples[severity]) * MICRO_USD),
+                "cooldown_seconds": terms.cooldown_seconds,
+                "retracted": False,
                 **_figures(history.between(first_pane, pane)),
             }
+
+
+class _PriceMoves:
+    """The alerts of the rule ``price_move`` on one market: the trades are gone through one by one, in the order given.
+
+    A window is judged when its last pane is over, and again when a trade comes behind the clock. What was alerted
+    stays, with the figures of its window as long as that is kept whole.
+    """
+
+    def __init__(self, history: _History, terms: Terms, market: Market, percent: Decimal) -> None:
+        self.history, self.terms, self.market = history, terms, market
+        self.threshold = round(Fraction(percent) * NANO)
+        self.steps = [round(Fraction(percent * multiple) * NANO) for multiple in terms.multiples]
+        self.rows: list[_Valued] = []
+        self.clock = -1
+        self.found: dict[int, Figures] = {}
+        self.changed: set[int] = set()
+
+    def alerts(self) -> list[Figures]:
+        is_live = False
+        for valued, live, new in self.history.arrivals:
+            if valued.pane > self.clock:
+                if is_live:
+                    self._judge(self.clock)
+                self._show_what_leaves(valued.pane)
+                self.clock, is_live = valued.pane, False
+            if new and valued.trade.kind in IN_WINDOWS:
+                insort(self.rows, valued, key=lambda v: v.order)
+                self.changed |= {
+                    pane
+                    for pane in self.found
+                    if valued.pane <= pane < valued.pane + self.terms.window_seconds and self._is_whole(pane)
+                }
+            if live and valued.pane == self.clock:
+                is_live = True
+            elif live:
+                for pane in self._panes_with(valued.pane):
+                    if pane < self.clock and self._is_whole(pane):
+                        self._judge(pane)
+        if is_live and self.terms.has_ended:
+            self._judge(self.clock)
+        for pane in self.changed:
+            self._show(self.found[pane])
+        return [self.found[pane] for pane in sorted(self.found)]
+
+    def _is_whole(self, pane: int) -> bool:
+        return pane - self.terms.window_seconds > self.clock - self.terms.retention_seconds - 1
+
+    def _between(self, first_pane: int, last_pane: int) -> list[_Valued]:
+        first = bisect_left(self.rows, first_pane, key=lambda v: v.pane)
+        return self.rows[first : bisect_right(self.rows, last_pane, key=lambda v: v.pane)]
+
+    def _panes_with(self, pane: int) -> list[int]:
+        return sorted({v.pane for v in self._between(pane, pane + self.terms.window_seconds - 1)})
+
+    def _show_what_leaves(self, clock: int) -> None:
+        """Write the figures of rows whose window is kept whole for the last time."""
+        for pane in [p for p in self.changed if p - self.terms.window_seconds <= clock - self.terms.retention_seconds]:
+            self._show(self.found[pane])
+            self.changed.discard(pane)
+
+    def _show(self, alert: Figures) -> None:
+        alert.update(_figures(self._between(alert["window_start"], alert["pane"])))
+        alert["measured"] = _in_nano_percent(alert["price_change_pct"])
+        alert["retracted"] = alert["measured"] < self.steps[0]
+
+    def _judge(self, pane: int) -> None:
+        window = self._between(pane - self.terms.window_seconds + 1, pane)
+        first, last = float(window[0].trade.price), float(window[-1].trade.price)
+        moved = _in_nano_percent((last - first) / first * 100.0)
+        reached = sum(moved >= step for step in self.steps)
+        if not reached:
+            return
+        if pane in self.found:
+            alert = self.found[pane]
+            reached = max(reached, SEVERITIES.index(alert["severity"]) + 1)
+        else:
+            levels = {at: SEVERITIES.index(alert["severity"]) + 1 for at, alert in self.found.items()}
+            if any(pane < at < pane + self.terms.cooldown_seconds and levels[at] >= reached for at in levels):
+                return
+            before = max((at for at in levels if at < pane), default=None)
+            episode = pane
+            if before is not None and pane < before + self.terms.cooldown_seconds:
+                episode = self.found[before]["episode"]
+                if reached <= max(levels[at] for at in levels if at <= before and self.found[at]["episode"] == episode):
+                    return
+            alert = self.found[pane] = self._alert(pane, episode)
+        alert["severity"] = SEVERITIES[reached - 1]
+        alert["severity_step"] = self.steps[reached - 1]
+        self._show(alert)
+
+    def _alert(self, pane: int, episode: int) -> Figures:
+        venue, symbol = self.market
+        return {
+            "rule": "price_move",
+            "venue": venue,
+            "symbol": symbol,
+            "pane": pane,
+            "threshold_micro_usd": 0,
+            "episode": episode,
+            "window_seconds": self.terms.window_seconds,
+            "window_start": pane - self.terms.window_seconds + 1,
+            "window_end": pane + 1,
+            "unit": "percent",
+            "threshold": self.threshold,
+            "cooldown_seconds": self.terms.cooldown_seconds,
+        }
+
+
+def _in_nano_percent(percent: float) -> int:
+    """Percent as integers of 1e-9, cut off."""
+    return math.floor(abs(Fraction(percent)) * NANO)

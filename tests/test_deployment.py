@@ -125,6 +125,15 @@ def test_host_ports_are_on_loopback() -> None:
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
+def test_hooks_run_what_make_check_runs() -> None:
+    """A commit is checked with the commands of `make check`, in their order."""
+    recipe = re.search(r"(?m)^check:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text())
+    assert recipe
+    commands = [line.strip().removeprefix("@").replace("$(VENV)", ".venv") for line in recipe[1].splitlines()]
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [hook["entry"] for source in config["repos"] for hook in source["hooks"]] == commands
+
+
 def test_mounted_files_exist() -> None:
     """Every file and folder that a container mounts is in the repository."""
     volumes = [volume for service in compose()["services"].values() for volume in service.get("volumes", [])]

@@ -2,18 +2,19 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from agents.alerts.history import AlertRow
 from agents.rules.book import rule_book
 from agents.stats.window_stats import WindowSample
-from streams.model.amounts import is_futures
+from streams.model.kinds import AnyMarket, kind_before_frames_told
 from streams.model.trade import Kind, Side
 from streams.settings import Settings, load_settings
 from streams.view import shown
 from tables.market.state import Market, Span
-from tables.serving import MarketName, ShownRule
+from tables.serving import ShownRule
 from tables.web.worker import AlertRecord, AlertSource
 from tests.tables.market.test_rolling import count
 from tests.trades import NOON
@@ -21,9 +22,6 @@ from tests.trades import NOON
 HERE = "http://127.0.0.1:6066"
 WINDOWS = (60, 300)
 SPAN = Span(window=300, retention=900)
-
-PRICE_MOVE = ShownRule("price_move", "percent", "price_change_pct", "price move", 2.0, (2.0, 4.0, 10.0, 20.0))
-"""A second rule of any market, in another unit."""
 
 
 class NoAlerts:
@@ -57,8 +55,8 @@ class NoAlerts:
 class MemoryWorker:
     """Serves partition 0 of one; a test changes what it likes."""
 
-    def __init__(self, settings: Settings | None = None, *, address: str = HERE) -> None:
-        self.settings = settings or load_settings(windows=WINDOWS, topic_partitions=1)
+    def __init__(self, *, address: str = HERE, **changes: Any) -> None:
+        self.settings: Settings = load_settings(**{"windows": WINDOWS, "topic_partitions": 1} | changes)
         self.address = address
         self.is_rebalancing = False
         self.has_recovered = True
@@ -66,9 +64,10 @@ class MemoryWorker:
         self.is_unassigned = False
         self.store_answers = True
         self.alerts: AlertSource = NoAlerts()
-        book = rule_book(self.settings)
-        self.rules: tuple[ShownRule, ...] = (shown(book.spot), shown(book.futures))
+        self._book = rule_book(self.settings)
+        self.rules = tuple(map(shown, self._book.rules))
         self.samples: list[WindowSample] = []
+        self.peers: dict[str, list[int]] = {}
         self.lag: dict[tuple[str, int], int] = {}
         self.trades = 0
         self._markets: dict[str, tuple[int, Market]] = {}
@@ -84,17 +83,17 @@ class MemoryWorker:
 
     def market(self, symbol: str, partition: int = 0) -> Market:
         """Return a market, with no trade at first."""
-        venue = "kraken_futures" if is_futures(symbol) else "kraken_spot"
-        return self._markets.setdefault(symbol, (partition, Market(venue, symbol, SPAN)))[1]
+        kind = kind_before_frames_told(symbol)
+        market = Market(f"kraken_{kind.name}", symbol, SPAN, kind)
+        return self._markets.setdefault(symbol, (partition, market))[1]
 
     def markets(self) -> Iterator[tuple[int, Market]]:
         """Yield every market with its partition."""
         return iter(self._markets.values())
 
-    def rules_of(self, market: MarketName) -> tuple[ShownRule, ...]:
-        """Return the rule of its kind, and any more that the test added."""
-        spot, futures, *more = self.rules
-        return (futures if is_futures(market.symbol) else spot, *more)
+    def rules_of(self, market: AnyMarket) -> tuple[ShownRule, ...]:
+        """Return the rules that judge a market."""
+        return tuple(map(shown, self._book.of(market)))
 
     def partitions(self) -> list[int]:
         """Return all."""
@@ -105,8 +104,8 @@ class MemoryWorker:
         return []
 
     def assignment(self) -> Mapping[str, Sequence[int]]:
-        """Return what this worker serves."""
-        return {self.address: self.partitions()}
+        """Return what this worker serves, and what ``peers`` do."""
+        return {self.address: self.partitions(), **self.peers}
 
     def next_offset(self, partition: int) -> int | None:
         """Return the offset behind the last trade."""

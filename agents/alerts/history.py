@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final
 import asyncpg
 import msgspec
 
+from agents.alerts.columns import AMOUNTS, instant, unix_seconds
 from agents.alerts.postgres import answering
-from agents.alerts.rows import AMOUNTS, instant, unix_seconds
 from streams.errors import Outage
 
 QUERY_SECONDS: Final = 3.0

@@ -11,6 +11,7 @@ import asyncpg
 
 from streams.errors import BadRecord, Fatal, MonitorError, Outage
 from streams.settings import Settings
+from streams.unexpected import Library
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,20 @@ MIGRATION_TIMEOUT_SECONDS: Final = 600.0
 MIGRATION_LOCK: Final = 0x6C69716D6F6E
 POOL_MAX_SIZE: Final = 8
 
+POSTGRES: Final = Library(
+    "the Postgres client",
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+    EOFError,
+)
+
 # A wrong user, password or database: waiting does not mend it.
 REFUSALS: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+# An address that is none.
+NO_ADDRESS: Final = (asyncpg.ClientConfigurationError, UnicodeError)
 LOCK: Final = "SELECT pg_advisory_xact_lock($1)"
 
 # Hypertables and the width of their chunks. An alert is rare, a sample is written every few seconds.
@@ -45,7 +58,8 @@ def answering(what: str) -> Iterator[None]:
     """Turn asyncpg's errors into the program's.
 
     Raises :class:`BadRecord` where a value cannot be stored, whoever noticed it, and :class:`Outage` for everything
-    else: a refused or lost connection, a timeout, a full disk, a missing table. Waiting, visibly, loses nothing.
+    else: a refused or lost connection, a timeout, a full disk, a missing table, whatever the client raises. Waiting,
+    visibly, loses nothing.
     """
     try:
         yield
@@ -53,16 +67,10 @@ def answering(what: str) -> Iterator[None]:
         raise
     except (asyncpg.DataError, asyncpg.exceptions._base.DataError, OverflowError) as error:
         raise BadRecord("magnitude", f"{what}: {error}") from error
-    except (asyncpg.IntegrityConstraintViolationError, ValueError, TypeError) as error:
+    except asyncpg.IntegrityConstraintViolationError as error:
         raise BadRecord("wrong_type", f"{what}: {error}") from error
-    except (
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,
-        OSError,
-        TimeoutError,
-        EOFError,
-    ) as error:
+    except Exception as error:
+        POSTGRES.notice(error)
         raise Outage(f"{what}: Postgres does not answer: {type(error).__name__}: {error}") from error
 
 
@@ -99,8 +107,8 @@ async def open_pool(settings: Settings) -> asyncpg.Pool:
                 f"Postgres at {address} refuses the connection: {error.__cause__}; "
                 "check POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB"
             ) from None
-        if isinstance(error, BadRecord):
-            raise Fatal(f"Postgres at {address} cannot be used: {error.detail}; check POSTGRES_HOST") from None
+        if isinstance(error.__cause__, NO_ADDRESS):
+            raise Fatal(f"Postgres at {address} cannot be used: {error.__cause__}; check POSTGRES_HOST") from None
         raise
     return pool
 
@@ -179,4 +187,4 @@ async def _make_hypertables(connection: Any) -> None:
                     timeout=MIGRATION_TIMEOUT_SECONDS,
                 )
     except asyncpg.PostgresError as error:
-        log.warning("TimescaleDB is there but cannot be used, plain tables serve: %s", error)
+        log.warning("TimescaleDB is installed but cannot be used; plain tables are used instead: %s", error)

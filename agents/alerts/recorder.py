@@ -9,14 +9,11 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
+from agents.alerts.columns import COLUMNS, IDENTITY, instant, to_row, unix_seconds
 from agents.alerts.postgres import answering
-from agents.alerts.rows import COLUMNS, IDENTITY, instant, to_row, unix_seconds
-from agents.retry import retry_outage
 from streams import metrics
 from streams.errors import BadRecord
 from streams.model.alert import Alert
-
-__all__ = ["AlertIdentity", "RecordOutcome", "Recorder", "alert_rows", "decode_alert", "retry_outage"]
 
 AlertIdentity = tuple[str, str, str, int]
 """(rule, venue, symbol, pane): what makes two messages the same alert. ``pane`` is in unix seconds."""
@@ -39,28 +36,44 @@ def _quoted(columns: Sequence[str]) -> str:
 
 # Parameters: the alert's columns in order, then the outbox state that a new alert starts in.
 _STATE: Final = f"${len(COLUMNS) + 1}"
-_UPDATES: Final = ", ".join(f'"{column}" = EXCLUDED."{column}"' for column in COLUMNS if column not in IDENTITY)
+_KEPT: Final = {*IDENTITY, "raised_offset"}
+_UPDATES: Final = ", ".join(f'"{column}" = EXCLUDED."{column}"' for column in COLUMNS if column not in _KEPT)
+_JUDGEMENT: Final = "({0}.alert_severity, {0}.measured, {0}.retracted)"
+# Which of two rows is later: :func:`streams.model.alert.supersedes` in SQL.
+_IS_LATER: Final = f"""
+present.count < EXCLUDED.count
+    OR (present.count = EXCLUDED.count AND present.source_offset < EXCLUDED.source_offset
+        AND {_JUDGEMENT.format("present")} IS DISTINCT FROM {_JUDGEMENT.format("EXCLUDED")})
+"""
+
+_IS_MORE_SEVERE: Final = "severity_rank(present.severity) < severity_rank(EXCLUDED.severity)"
 
 # The outbox follows in the same statement, so that no crash can part a row from its message. A message that Discord
-# has already is wanted again when it should say something else: a higher severity, or that the episode went on.
+# has already is wanted again when it should say something else: a higher severity, that the
+# episode went on, or that the alert was retracted.
 RECORD: Final = f"""
 WITH alert AS (
     INSERT INTO liquidation_alerts AS present ({_quoted(COLUMNS)})
     VALUES ({", ".join(f"${position}" for position in range(1, len(COLUMNS) + 1))})
     ON CONFLICT ({_quoted(IDENTITY)}) DO UPDATE
-    SET {_UPDATES}, revision = present.revision + 1, updated_at = now()
-    WHERE present.count < EXCLUDED.count
-    RETURNING {_quoted(IDENTITY)}, episode, alert_severity, revision
+    SET {_UPDATES}, raised_offset = coalesce(present.raised_offset, EXCLUDED.raised_offset),
+        revision = present.revision + 1, updated_at = now()
+    WHERE {_IS_LATER}
+    RETURNING {_quoted(IDENTITY)}, episode, alert_severity, retracted, revision
 ), message AS (
-    INSERT INTO alert_outbox AS present ({_quoted(IDENTITY)}, episode, state, severity)
-    SELECT {_quoted(IDENTITY)}, episode, {_STATE}::text, alert_severity FROM alert
+    INSERT INTO alert_outbox AS present ({_quoted(IDENTITY)}, episode, state, severity, retracted)
+    SELECT {_quoted(IDENTITY)}, episode, {_STATE}::text, alert_severity, retracted FROM alert
     ON CONFLICT ({_quoted(IDENTITY)}) DO UPDATE
     SET severity = EXCLUDED.severity,
-        state = CASE WHEN present.state IN ('sent', 'unknown') THEN 'pending' ELSE present.state END,
-        possible_duplicate = present.possible_duplicate OR present.state = 'unknown',
+        retracted = EXCLUDED.retracted,
+        state = CASE
+            WHEN present.state = 'sent' OR (present.state = 'unknown' AND {_IS_MORE_SEVERE}) THEN 'pending'
+            ELSE present.state
+        END,
+        possible_duplicate = present.possible_duplicate OR (present.state = 'unknown' AND {_IS_MORE_SEVERE}),
         wanted_at = now(),
         updated_at = now()
-    WHERE severity_rank(present.severity) < severity_rank(EXCLUDED.severity)
+    WHERE {_IS_MORE_SEVERE} OR present.retracted <> EXCLUDED.retracted
 ), earlier AS (
     UPDATE alert_outbox AS present
     SET escalated_to = alert.alert_severity,

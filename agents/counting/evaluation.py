@@ -1,22 +1,27 @@
 """Fold a frame into a market's panes and raise what the rules say, pane by pane. Pure: no I/O, no clock.
 
-A frame is cut into runs of trades of one pane. Each run is counted, then the window that ends with its pane is
-judged, so an alert does not depend on how trades were grouped into frames.
+A frame is cut into runs of trades of one pane. Each run is counted, then the windows it changed are judged, so an alert
+does not depend on how trades were grouped into frames. Rules whose figure only grows are judged after each run. Rules
+whose figure can fall are judged when the market's clock leaves a pane, and again for each trade that comes late.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from agents.counting.runs import Row, Run, Trades, refusal_of
-from agents.rules.book import Rule, RuleBook, severity_name
+from agents.rules.base import Rule, Timing, severity_name
+from agents.rules.book import RuleBook
 from streams.model.alert import Alert
 from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT
 from streams.model.trade import Kind
+from streams.model.units import USD
 from tables.market.episodes import Mark, Verdict, judge
 from tables.market.identities import add_id, add_range
+from tables.market.panes import PANE_US
 from tables.market.state import Market
+from tables.market.windows import WindowFigures, price_change_pct
 
 # An enum member costs three times a plain integer, once a trade.
 _LIQUIDATION: Final = int(Kind.LIQUIDATION)
@@ -42,19 +47,69 @@ class Outcome(msgspec.Struct):
     refused: list[Refusal] = []
 
 
+class Window:
+    """The rule window of ``length`` panes that ends with one pane; one object for all that are judged in turn."""
+
+    __slots__ = ("_figures", "_length", "_market", "liquidated", "pane", "volume")
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self.pane = -1
+        self.volume = self.liquidated = 0
+        self._market: Market | None = None
+        self._figures: WindowFigures | None = None
+
+    def at(self, market: Market, pane: int, volume: int, liquidated: int) -> None:
+        """Turn to another pane, whose sums the caller knows, in micro-USD."""
+        self._market, self.pane, self.volume, self.liquidated = market, pane, volume, liquidated
+        self._figures = None
+
+    @property
+    def price_change_pct(self) -> float:
+        """Last price against first: a late trade has up to ``length`` windows judged, so not by way of all figures."""
+        first, last = self._judged.ends(self.pane, self._length)
+        return price_change_pct(first.first_price, last.last_price)
+
+    @property
+    def figures(self) -> WindowFigures:
+        """Every figure of the window, computed when first asked for."""
+        if self._figures is None:
+            self._figures = self._judged.figures(self.pane, self._length)
+        return self._figures
+
+    @property
+    def _judged(self) -> Market:
+        assert self._market is not None  # noqa: S101 - nobody asks before at()
+        return self._market
+
+
+class _Source(msgspec.Struct, frozen=True):
+    """The message under way."""
+
+    partition: int
+    offset: int
+
+
+class _Rules(msgspec.Struct, frozen=True):
+    """The rules of one market."""
+
+    all: dict[str, Rule]
+    growing: tuple[Rule, ...]
+    closed: tuple[Rule, ...]
+
+
 class Evaluator:
     """Folds frames of any market under one set of rules. Holds no state but what it has yet to send of each alert."""
 
-    def __init__(
-        self, rules: RuleBook, *, window: int, cooldown: int, max_future_us: int, pane_us: int = 1_000_000
-    ) -> None:
+    def __init__(self, rules: RuleBook, *, window: int, cooldown: int, max_future_us: int) -> None:
         self.rules = rules
         self.window = window
         self.cooldown = cooldown
         self.max_future_us = max_future_us
-        self.pane_us = pane_us
-        # Alerts whose row may have grown since it was sent: sent again at the next flush.
-        self._unsettled: dict[Market, dict[int, Mark]] = {}
+        self._window = Window(window)
+        self._rules: dict[Market, _Rules] = {}
+        # Alerts, by rule and pane, whose row may have changed since it was sent: sent again at the next flush.
+        self._unsettled: dict[Market, dict[tuple[str, int], Mark]] = {}
 
     def fold(
         self, market: Market, trades: Trades, *, message_us: int, partition: int, offset: int, start: int = 0
@@ -65,93 +120,171 @@ class Evaluator:
         with ``start=done``. ``message_us`` is the message's time, the reference for trades stamped in the future.
         """
         outcome = Outcome(done=start)
+        source = _Source(partition, offset)
         latest_us = message_us + self.max_future_us
-        for run in trades.runs(self.pane_us, latest_us):
+        rules = self._rules_of(market)
+        for run in trades.runs(PANE_US, latest_us):
             if run.start < start:
                 continue
             if market.must_flush_before(run.number):
                 break
-            if market in self._unsettled and run.number > market.watermark:
-                self._settle_leaving(market, run.number, outcome, partition, offset)
-            live = _count_run(market, trades, run, latest_us, outcome)
+            if run.number > market.watermark:
+                if rules.closed and _moves_clock(trades, run, latest_us):
+                    self._close_pane(market, rules, outcome, source)
+                if market in self._unsettled:
+                    self._settle_leaving(market, run.number, outcome, source)
             market.received_us = max(market.received_us, trades.received_us)
-            if live is not None:
-                self._judge(market, run.number, live=live, outcome=outcome, partition=partition, offset=offset)
+            for part in _parts(run) if rules.closed and run.number < market.watermark else (run,):
+                live = _count_run(market, trades, part, latest_us, outcome)
+                if live is not None:
+                    self._judge(market, rules, part, live=live, outcome=outcome, source=source)
             outcome.done = run.end
-        market.is_midway = outcome.done < len(trades)
-        if not market.is_midway:
-            market.offset = max(market.offset, offset)
+        market.took(offset, outcome.done, len(trades))
         return outcome
 
-    def _judge(self, market: Market, number: int, *, live: bool, outcome: Outcome, partition: int, offset: int) -> None:
-        rule = self.rules.rule_for(market.symbol)
-        marks = market.marks.setdefault(rule.name, [])
+    def end(self, market: Market, *, partition: int, offset: int) -> Outcome:
+        """Judge the newest pane as over: nothing follows it, since its recording has ended."""
+        outcome = Outcome()
+        self._close_pane(market, self._rules_of(market), outcome, _Source(partition, offset))
+        return outcome
+
+    def _rules_of(self, market: Market) -> _Rules:
+        rules = self._rules.get(market)
+        if rules is None:
+            applying = self.rules.of(market)
+            rules = self._rules[market] = _Rules(
+                {rule.name: rule for rule in applying},
+                tuple(rule for rule in applying if rule.timing is Timing.GROWING),
+                tuple(rule for rule in applying if rule.timing is Timing.CLOSED),
+            )
+            market.judges_closed_panes = bool(rules.closed)
+        return rules
+
+    def _close_pane(self, market: Market, rules: _Rules, outcome: Outcome, source: _Source) -> None:
+        """Judge the newest pane by the rules that wait for its end, before the clock moves on."""
+        if market.is_live:
+            market.is_live = False
+            self._window.at(market, market.watermark, market.volume, market.liquidated)
+            for rule in rules.closed:
+                self._judge_window(market, rule, outcome, source)
+
+    def _judge(self, market: Market, rules: _Rules, run: Run, *, live: bool, outcome: Outcome, source: _Source) -> None:
+        number = run.number
         if live:
             if number == market.watermark:
-                sums = iter([(number, market.volume, market.liquidated)])
+                market.is_live = True
+                self._window.at(market, number, market.volume, market.liquidated)
+                for rule in rules.growing:
+                    self._judge_window(market, rule, outcome, source)
             else:
-                # A trade came late: every later window that holds it, and is still whole, may have crossed now.
-                kept_from = market.oldest + self.window - 1
-                sums = market.sums(max(number, kept_from), min(number + self.window - 1, market.watermark))
-            for pane, volume, liquidated in sums:
-                severity = rule.severity(liquidated if rule is self.rules.futures else volume)
-                if severity:
-                    verdict, mark = judge(marks, pane, severity, self.cooldown)
-                    if verdict is not Verdict.QUIET and mark is not None:
-                        outcome.alerts.append(self._alert(market, rule, mark, partition, offset))
-                        outcome.raised.append((rule.name, severity_name(mark.severity)))
-        if marks and marks[-1].pane >= number:
-            kept_from = market.oldest + self.window - 1
-            for mark in marks:
-                if number <= mark.pane < number + self.window and mark.pane >= kept_from:
-                    self._unsettled.setdefault(market, {})[mark.pane] = mark
+                self._judge_late(market, rules, run, outcome, source)
+        self._unsettle(market, number)
 
-    def _settle_leaving(self, market: Market, number: int, outcome: Outcome, partition: int, offset: int) -> None:
+    def _judge_late(self, market: Market, rules: _Rules, run: Run, outcome: Outcome, source: _Source) -> None:
+        """Judge again every later window that holds a late trade and is still whole."""
+        number = run.number
+        # What a replay does not contain yet could take a figure that falls across its threshold, and back.
+        is_replay = market.is_judged(source.offset, run.start)
+        kept_from = market.oldest + self.window - 1
+        last = min(number + self.window - 1, market.watermark)
+        for pane, volume, liquidated in market.sums(max(number, kept_from), last):
+            self._window.at(market, pane, volume, liquidated)
+            for rule in rules.growing:
+                self._judge_window(market, rule, outcome, source)
+            if pane < market.watermark and not is_replay:
+                for rule in rules.closed:
+                    self._judge_window(market, rule, outcome, source)
+
+    def _judge_window(self, market: Market, rule: Rule, outcome: Outcome, source: _Source) -> None:
+        severity = rule.severity(rule.measure(self._window))
+        if severity:
+            marks = market.marks.setdefault(rule.name, [])
+            verdict, mark = judge(marks, self._window.pane, severity, self.cooldown)
+            if verdict is not Verdict.QUIET and mark is not None:
+                raised = source.offset if verdict is Verdict.NEW else None
+                outcome.alerts.append(self._alert(market, rule, mark, source, raised_offset=raised))
+                outcome.raised.append((rule.name, severity_name(mark.severity)))
+
+    def _unsettle(self, market: Market, number: int) -> None:
+        """Remember the alerts whose windows hold a pane that has changed."""
+        rules = self._rules[market].all
+        for name, marks in market.marks.items():
+            if marks and marks[-1].pane >= number and name in rules:
+                kept_from = market.oldest + self.window - 1
+                for mark in marks:
+                    if number <= mark.pane < number + self.window and mark.pane >= kept_from:
+                        self._unsettled.setdefault(market, {})[name, mark.pane] = mark
+
+    def _settle_leaving(self, market: Market, number: int, outcome: Outcome, source: _Source) -> None:
         """Send rows whose window loses panes when event time advances to ``number``."""
         unsettled = self._unsettled[market]
-        rule = self.rules.rule_for(market.symbol)
-        for pane in sorted(unsettled):
-            if pane - self.window <= number - market.span.retention:
-                outcome.alerts.append(self._alert(market, rule, unsettled.pop(pane), partition, offset))
+        leaving = [key for key in unsettled if key[1] - self.window <= number - market.span.retention]
+        outcome.alerts += self._settled(market, {key: unsettled.pop(key) for key in leaving}, source)
         if not unsettled:
             del self._unsettled[market]
 
     def settle_all(self, partition: int, markets: Iterable[Market]) -> list[Alert]:
-        """Return the rows of alerts that have grown since they were sent, for a flush."""
-        alerts = []
+        """Return the rows of alerts that may have changed since they were sent, for a flush."""
+        alerts: list[Alert] = []
         for market in markets:
             unsettled = self._unsettled.pop(market, None)
             if unsettled:
-                rule = self.rules.rule_for(market.symbol)
-                alerts += [
-                    self._alert(market, rule, unsettled[pane], partition, market.offset) for pane in sorted(unsettled)
-                ]
+                alerts += self._settled(market, unsettled, _Source(partition, market.offset))
         return alerts
+
+    def _settled(self, market: Market, unsettled: dict[tuple[str, int], Mark], source: _Source) -> Iterator[Alert]:
+        rules = self._rules[market].all
+        for name, pane in sorted(unsettled, key=lambda key: (key[1], key[0])):
+            yield self._alert(market, rules[name], unsettled[name, pane], source, raised_offset=None)
 
     def drop(self, markets: Iterable[Market]) -> None:
         """Forget markets whose partition has moved to another worker."""
         for market in markets:
             self._unsettled.pop(market, None)
+            self._rules.pop(market, None)
 
-    def _alert(self, market: Market, rule: Rule, mark: Mark, partition: int, offset: int) -> Alert:
+    def _alert(self, market: Market, rule: Rule, mark: Mark, source: _Source, *, raised_offset: int | None) -> Alert:
         figures = market.figures(mark.pane, self.window)
-        seconds = self.pane_us // 1_000_000
+        window = Window(self.window)
+        window.at(market, mark.pane, figures.total_volume_micro_usd, figures.liquidation_volume_micro_usd)
+        measured = rule.measure(window)
         return Alert(
             rule=rule.name,
             venue=market.venue,
             symbol=market.symbol,
-            pane=mark.pane * seconds,
+            pane=mark.pane,
             severity=severity_name(mark.severity),
-            threshold_micro_usd=rule.threshold_micro_usd,
-            episode=mark.episode * seconds,
-            window_seconds=self.window * seconds,
-            window_start=(mark.pane - self.window + 1) * seconds,
-            window_end=(mark.pane + 1) * seconds,
+            threshold_micro_usd=rule.threshold if rule.unit is USD else 0,
+            episode=mark.episode,
+            window_seconds=self.window,
+            window_start=mark.pane - self.window + 1,
+            window_end=mark.pane + 1,
             received_us=market.received_us,
-            partition=partition,
-            offset=offset,
+            partition=source.partition,
+            offset=source.offset,
+            unit=rule.unit.name,
+            threshold=rule.threshold,
+            measured=measured,
+            severity_step=rule.steps[mark.severity - 1],
+            cooldown_seconds=self.cooldown,
+            raised_offset=raised_offset,
+            retracted=rule.timing is Timing.CLOSED and rule.severity(measured) == 0,
             **msgspec.structs.asdict(figures),
         )
+
+
+def _parts(run: Run) -> Iterator[Run]:
+    """Yield a late run's trades one by one: each is judged, so that what is raised does not depend on frames."""
+    return (Run(run.number, at, at + 1) for at in range(run.start, run.end))
+
+
+def _moves_clock(trades: Trades, run: Run, latest_us: int) -> bool:
+    """Whether a run ahead of the clock holds a trade that is not refused."""
+    return run.summary is not None or any(refusal_of(row, latest_us) is None for row in _rows(trades, run))
+
+
+def _rows(trades: Trades, run: Run) -> Sequence[Row]:
+    return trades.rows[run.start : run.end]
 
 
 def _count_run(market: Market, trades: Trades, run: Run, latest_us: int, outcome: Outcome) -> bool | None:

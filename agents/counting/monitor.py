@@ -18,12 +18,14 @@ from streams.errors import BadRecord
 from streams.kafka.outbound import Outbound, Record
 from streams.model import deadletters
 from streams.model.alert import Alert
-from streams.model.amounts import amounts_of, check_trade
+from streams.model.amounts import amounts_of
 from streams.model.deadletters import DeadLetter
 from streams.model.frames import decode_frame
+from streams.model.kinds import MarketKind
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
-from streams.venues.kraken.rows import futures_row_to_trade, spot_row_to_trade
+from streams.venues.json_rows import RowReader
 from tables.keeper import Keeper, TooManyMarkets
+from tables.market.state import Market
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ _encode_alert: Final = msgspec.json.Encoder().encode
 _JSON_START: Final = (b"{", b"[", b" ", b"\n", b"\t", b"\r", b'"')
 
 
-class Message(msgspec.Struct, frozen=True):
+class SourceMessage(msgspec.Struct, frozen=True):
     """A Kafka message with its coordinates; ``timestamp`` is unix seconds."""
 
     value: bytes | None
@@ -41,18 +43,22 @@ class Message(msgspec.Struct, frozen=True):
     timestamp: float
 
 
-def decode(message: Message, spot_venue: str, futures_venue: str) -> Trades:
-    """Read a frame, or one trade as JSON. Raises :class:`BadRecord`."""
+def decode(message: SourceMessage, rows: RowReader) -> Trades:
+    """Read a frame, or one trade as JSON, which ``rows`` gives to its venue. Raises :class:`BadRecord`."""
     value = message.value or b""
     if not value:
         raise BadRecord("not_a_frame", "the message is empty")
     if value.startswith(_JSON_START):
-        is_future = b'"uid"' in value
-        trade = futures_row_to_trade(value, futures_venue) if is_future else spot_row_to_trade(value, spot_venue)
-        check_trade(trade)
-        return Trades(trade.venue, trade.symbol, round(message.timestamp * 1e6), [row_of(trade, amounts_of(trade))])
+        trade = rows.read(value)
+        return Trades(
+            trade.venue,
+            trade.symbol,
+            trade.product.kind,
+            round(message.timestamp * 1e6),
+            [row_of(trade, amounts_of(trade))],
+        )
     frame = decode_frame(value)
-    return Trades(frame.venue, frame.symbol, frame.received_us, frame)
+    return Trades(frame.venue, frame.symbol, frame.kind, frame.received_us, frame)
 
 
 def alert_record(alert: Alert) -> Record:
@@ -70,18 +76,18 @@ class Monitor:
         outbound: Outbound,
         *,
         home: Callable[[str], int],
-        venues: tuple[str, str],
+        rows: RowReader,
     ) -> None:
         self._evaluator = evaluator
         self._keeper = keeper
         self._outbound = outbound
         self._home = home
-        self._venues = venues
+        self._rows = rows
 
-    async def handle(self, message: Message) -> None:
+    async def handle(self, message: SourceMessage) -> None:
         """Do everything a message asks for, up to handing alerts and dead letters to the broker's client."""
         try:
-            trades = decode(message, *self._venues)
+            trades = decode(message, self._rows)
         except BadRecord as error:
             await self._refuse(message, error.reason, error.detail, message.value or b"")
             return
@@ -94,9 +100,12 @@ class Monitor:
             await self._forward(message, trades, home)
             return
         try:
-            market = await self._keeper.market(message.partition, trades.venue, trades.symbol)
+            market = await self._keeper.market(message.partition, trades.venue, trades.symbol, trades.kind)
         except TooManyMarkets as error:
             await self._refuse(message, "too_many_markets", str(error), message.value or b"")
+            return
+        if trades.kind is not market.kind and trades.kind != market.kind:
+            await self._refuse(message, "wrong_kind", _told_apart(trades.kind, market), message.value or b"", trades)
             return
         done = 0
         while done < len(trades):
@@ -119,7 +128,7 @@ class Monitor:
         metrics.frame_bytes.labels(venue).inc(len(message.value or b""))
         metrics.last_trade_seconds.labels(venue, trades.symbol).set(trades.received_us / 1e6)
 
-    async def _emit(self, message: Message, trades: Trades, outcome: Outcome) -> None:
+    async def _emit(self, message: SourceMessage, trades: Trades, outcome: Outcome) -> None:
         for alert in outcome.alerts:
             await self._outbound.post(alert_record(alert))
         for rule, severity in outcome.raised:
@@ -137,13 +146,13 @@ class Monitor:
         if outcome.late:
             metrics.late.labels(venue).inc(outcome.late)
 
-    async def refuse_alert(self, message: Message, error: BadRecord) -> None:
+    async def refuse_alert(self, message: SourceMessage, error: BadRecord) -> None:
         """Put aside a message of the topic ``alerts`` that no row can hold."""
         await self._refuse(message, error.reason, error.detail, message.value or b"", topic=ALERTS)
 
     async def _refuse(
         self,
-        message: Message,
+        message: SourceMessage,
         reason: str,
         detail: str,
         payload: bytes,
@@ -167,14 +176,22 @@ class Monitor:
         await self._outbound.post(Record(DEAD_LETTERS, reason.encode(), deadletters.encode(letter)))
         metrics.dead_letters.labels(reason).inc()
 
-    async def _forward(self, message: Message, trades: Trades, home: int) -> None:
+    async def _forward(self, message: SourceMessage, trades: Trades, home: int) -> None:
         # A publisher with another partitioner would split a market over two owners, and both windows would be wrong.
         record = Record(TRADES, trades.symbol.encode(), message.value or b"", home, message.timestamp)
         await self._outbound.post(record)
         metrics.forwarded.labels(metrics.venue_label(trades.venue)).inc()
 
 
-def _refused_bytes(message: Message, trades: Trades, at: int) -> bytes:
+def _told_apart(kind: MarketKind, market: Market) -> str:
+    return (
+        f"its trades are of a market of kind {kind.name} with ids of {kind.id_bytes} bytes, and those counted for "
+        f"{market.venue} {market.symbol} are of kind {market.kind.name} with ids of {market.kind.id_bytes} bytes; "
+        "give the other market a venue name of its own"
+    )
+
+
+def _refused_bytes(message: SourceMessage, trades: Trades, at: int) -> bytes:
     """Return a refused trade as it came: the message where it was the only one, else its row of the frame as JSON."""
     if len(trades) == 1:
         return message.value or b""

@@ -10,18 +10,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from streams.model.amounts import (
-    MAX_NOTIONAL_MICRO_USD,
-    MAX_PRICE,
-    MAX_TIME_US,
-    MIN_PRICE,
-    MIN_TIME_US,
-    UNITS_PER_BASE,
-    Amounts,
-    is_futures,
-)
+from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, UNITS_PER_BASE, Amounts
 from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT, Frame, flags_of
-from streams.model.trade import Kind, Side, Trade
+from streams.model.kinds import MarketKind
+from streams.model.trade import MAX_PRICE, MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Kind, Side, Trade
 from tables.market.identities import TradeId
 from tables.market.panes import Pane
 
@@ -43,7 +35,7 @@ _MAX_COLUMN_QUANTITY: Final = 2**62 // 5000
 class Run(NamedTuple):
     """Consecutive trades of one pane. ``summary`` is their pane without ids, or None: count them row by row.
 
-    ``low_id`` to ``high_id`` are then their ids, without a hole; ``live`` says whether any may raise an alert.
+    ``low_id`` to ``high_id`` are then their ids, without a hole.
     """
 
     number: int
@@ -52,15 +44,15 @@ class Run(NamedTuple):
     summary: Pane | None = None
     low_id: int = 0
     high_id: int = 0
-    live: bool = True
 
 
 class Trades:
-    """What a message held."""
+    """What a message held: trades of one market, and what ``kind`` of market that is."""
 
-    def __init__(self, venue: str, symbol: str, received_us: int, source: Frame | list[Row]) -> None:
+    def __init__(self, venue: str, symbol: str, kind: MarketKind, received_us: int, source: Frame | list[Row]) -> None:
         self.venue = venue
         self.symbol = symbol
+        self.kind = kind
         self.received_us = received_us
         self._source = source
 
@@ -114,7 +106,7 @@ def rows_of(frame: Frame) -> list[Row]:
 def row_of(trade: Trade, amounts: Amounts) -> Row:
     """Return one trade as a frame would carry it."""
     whole, fraction = divmod(amounts.quantity_units, UNITS_PER_BASE)
-    trade_id: TradeId = trade.trade_id.to_bytes(16, "big") if is_futures(trade.symbol) else trade.trade_id
+    trade_id: TradeId = trade.trade_id.to_bytes(16, "big") if trade.product.kind.has_wide_ids else trade.trade_id
     return (
         trade_id,
         trade.time_us,

@@ -11,6 +11,9 @@ import aiohttp
 from pydantic import SecretStr
 
 from streams.errors import BadSetting, MonitorError, Outage
+from streams.unexpected import Library
+
+HTTP: Final = Library("the Discord client", aiohttp.ClientError, OSError, TimeoutError, hide_text=True)
 
 API: Final = "/api/v10"
 # Discord requires this form. The program has no home page; the domain is one that can belong to nobody.
@@ -96,15 +99,14 @@ class Discord:
         await self._request("PATCH", f"{self._url}/messages/{message_id}", self._query, message)
 
     async def close(self) -> None:
-        """Close the connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def _request(self, method: str, url: str, query: dict[str, str], message: dict[str, Any]) -> dict[str, Any]:
         if self._session is None:
-            # A fresh connection each time: on a kept one, the server's closing it is told apart from a lost message
-            # by nothing.
+            # A fresh connection each time: on a kept one, nobody can tell whether the server closed it before or after
+            # it took the message.
             connector = aiohttp.TCPConnector(force_close=True)
             self._session = aiohttp.ClientSession(
                 connector=connector, timeout=self._timeout, headers={"User-Agent": USER_AGENT}
@@ -116,12 +118,14 @@ class Discord:
                 self._heed(response)
                 if response.status < 300:
                     return await _json(response)
-                raise await self._refusal(response)
+                refusal = await self._refusal(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotDelivered(f"no connection to Discord: {type(error).__name__}") from None
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the request may have been written
+            HTTP.notice(error)
             # The exception itself may carry the address, and with it the token.
             raise Ambiguous(f"Discord gave no answer: {type(error).__name__}") from None
+        raise refusal
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> MonitorError:
         status = response.status

@@ -2,12 +2,13 @@
 
 import re
 from datetime import datetime
-from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from agents.alerts.rows import instant, usd
+from agents.alerts.columns import instant
+from agents.rules.book import describe, measured_of
 from streams.model.alert import Alert
+from streams.model.money import in_unit, multiple, whole_usd
 from streams.settings import Settings
 
 Message = dict[str, Any]
@@ -43,8 +44,10 @@ def message(
     headline = sentence(alert)
     link = market_link(web_url, alert)
     lines = [headline]
-    if alert.rule == "volume":
-        lines.append("Traded volume, a proxy: spot trades carry no liquidation label.")
+    if note := describe(alert).note:
+        lines.append(note)
+    if alert.retracted:
+        lines.append("↩️ **Retracted**: later trades took this window back below the threshold.")
     if escalated_to is not None:
         lines.append(f"⬆️ **Escalated to {escalated_to}** later in this episode.")
     if possible_duplicate:
@@ -74,22 +77,9 @@ def message(
 
 def sentence(alert: Alert) -> str:
     """Say what happened: how much, of what, in how long, and how far beyond the threshold."""
-    span = duration(alert.window_seconds)
-    if alert.rule == "liquidation":
-        sides = [
-            f"{short_usd(amount)} of {side}"
-            for side, amount in (
-                ("longs", alert.liquidation_long_micro_usd),
-                ("shorts", alert.liquidation_short_micro_usd),
-            )
-            if amount
-        ]
-        what = f"{' and '.join(sides) or short_usd(alert.liquidation_volume_micro_usd)} liquidated"
-        measured = alert.liquidation_volume_micro_usd
-    else:
-        what = f"{short_usd(alert.total_volume_micro_usd)} traded"
-        measured = alert.total_volume_micro_usd
-    return f"{what} in {span}, {multiple(measured, alert.threshold_micro_usd)} the threshold"
+    measured, threshold = measured_of(alert)
+    what = describe(alert).what
+    return f"{what} in {duration(alert.window_seconds)}, {multiple(measured, threshold)}{TIMES_SIGN} the threshold"
 
 
 def _fields(alert: Alert, link: str) -> list[tuple[str, str, bool]]:
@@ -102,7 +92,7 @@ def _fields(alert: Alert, link: str) -> list[tuple[str, str, bool]]:
         ("Trades", f"{alert.count:,}", True),
         ("High / low", f"{price(alert.high)} / {price(alert.low)}", True),
         ("Volatility", f"{alert.realized_volatility * 100:.3f} %", True),
-        ("Threshold", whole_usd(alert.threshold_micro_usd), True),
+        ("Threshold", in_unit(measured_of(alert)[1], alert.unit), True),
     ]
     if alert.liquidation_volume_micro_usd:
         longs, shorts = alert.liquidation_long_micro_usd, alert.liquidation_short_micro_usd
@@ -140,20 +130,6 @@ def venue_name(venue: str) -> str:
     return escape(cut(venue, MAX_NAME)).replace("_", " ")
 
 
-def short_usd(micro_usd: int) -> str:
-    """Return an amount to three digits: ``2.02 M USD``."""
-    amount = usd(micro_usd)
-    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        if amount >= size:
-            return f"{_cut_down(amount / size, '0.01'):,} {unit} USD"
-    return f"{_cut_down(amount, '0.01'):,} USD"
-
-
-def whole_usd(micro_usd: int) -> str:
-    """Return an amount in whole dollars with thousands separators: ``2,023,806 USD``."""
-    return f"{round(usd(micro_usd)):,} USD"
-
-
 def price(value: float) -> str:
     """Return a price with thousands separators and as many decimals as its size calls for."""
     size = abs(value)
@@ -162,13 +138,6 @@ def price(value: float) -> str:
     if size >= 1:
         return f"{value:,.4f}"
     return f"{value:.6g}"
-
-
-def multiple(amount: int, threshold: int) -> str:
-    """Return how often the threshold fits, rounded down: it never claims a severity that was not reached."""
-    if threshold <= 0:
-        return f"∞{TIMES_SIGN}"
-    return f"{_cut_down(Decimal(amount) / threshold, '0.1'):,}{TIMES_SIGN}"
 
 
 def duration(seconds: int) -> str:
@@ -197,7 +166,3 @@ def cut(text: str, limit: int) -> str:
 def escape(text: str) -> str:
     """Return the text with Discord's markdown taken literally."""
     return _MARKDOWN.sub(r"\\\1", text)
-
-
-def _cut_down(value: Decimal, step: str) -> Decimal:
-    return value.quantize(Decimal(step), rounding=ROUND_FLOOR)

@@ -10,13 +10,15 @@ from typing import Final
 from uuid import uuid4
 
 import asyncpg
+from pydantic import SecretStr
 
 from agents.delivery.discord import Ambiguous, Discord, MessageGone, MessageRefused, NotDelivered, WebhookDead
 from agents.delivery.message import identity, web_address
 from agents.delivery.message import message as message_of
-from agents.delivery.outbox import Claim, Outbox
-from agents.retry import jittered, retry_outage, stopped_within
+from agents.delivery.outbox import Delivery, Outbox
+from agents.retry import JITTER, retry_outage, stopped_within
 from streams import metrics
+from streams.backoff import Delays, doubling
 from streams.errors import Outage
 from streams.settings import Settings
 
@@ -29,12 +31,13 @@ UPKEEP_SECONDS: Final = 5.0
 ORPHANED_AFTER_SECONDS: Final = 30.0
 # A worker that was frozen between claim and request must not send: another may have done so meanwhile.
 CLAIM_FRESH_SECONDS: Final = 5.0
+# Discord is a stranger's service: after a minute of failures it is asked once a minute, and alerts wait in the outbox.
 FIRST_DELAY_SECONDS: Final = 1.0
 MAX_DELAY_SECONDS: Final = 60.0
 
 
 class Notifier:
-    """Delivers the outbox to the webhook of the settings, in any number of workers at once.
+    """Delivers the outbox to a webhook, in any number of workers at once.
 
     ``wake`` is set by this process's recorder. Raises :class:`BadSetting` where the webhook's address is none.
     """
@@ -43,6 +46,7 @@ class Notifier:
         self,
         pool: asyncpg.Pool,
         settings: Settings,
+        webhook: SecretStr,
         *,
         wake: asyncio.Event | None = None,
         poll_seconds: float = POLL_SECONDS,
@@ -50,16 +54,14 @@ class Notifier:
         orphaned_after_seconds: float = ORPHANED_AFTER_SECONDS,
         first_delay_seconds: float = FIRST_DELAY_SECONDS,
     ) -> None:
-        webhook = settings.webhook
-        self._discord = Discord(webhook, api_base=settings.discord_api_base) if webhook is not None else None
+        self._discord = Discord(webhook, api_base=settings.discord_api_base)
         self._outbox = Outbox(pool, f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
         self._web_url = web_address(settings)
         self._wake = wake or asyncio.Event()
         self._poll_seconds = poll_seconds
         self._upkeep_seconds = upkeep_seconds
         self._orphaned_after_seconds = orphaned_after_seconds
-        self._first_delay_seconds = first_delay_seconds
-        self._delay_seconds = 0.0
+        self._delays = Delays(doubling(first_delay_seconds, MAX_DELAY_SECONDS), jitter=JITTER)
         self._resume_at = 0.0
         self._upkeep_at = 0.0
         self.webhook_dead: str | None = None
@@ -67,19 +69,15 @@ class Notifier:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until ``stop`` is set; the request under way is finished first. Outages are waited out."""
-        if self._discord is None:
-            log.info("no Discord webhook is set: alerts go to Postgres and the log")
-            await stop.wait()
-            return
         try:
             while not stop.is_set():
-                await self._step(self._discord, stop)
+                await self._step(stop)
         except Outage as error:
             log.warning("stopped while Postgres did not answer; what was being sent counts as ambiguous: %s", error)
         finally:
             await self._discord.close()
 
-    async def _step(self, discord: Discord, stop: asyncio.Event) -> None:
+    async def _step(self, stop: asyncio.Event) -> None:
         if time.monotonic() >= self._upkeep_at:
             await retry_outage(self._upkeep, sink="postgres", stop=stop)
             self._upkeep_at = time.monotonic() + self._upkeep_seconds
@@ -87,77 +85,77 @@ class Notifier:
             await self._bury(stop)
             await self._idle(stop, self._poll_seconds)
             return
-        wait_seconds = max(discord.wait_seconds(), self._resume_at - time.monotonic())
+        wait_seconds = max(self._discord.wait_seconds(), self._resume_at - time.monotonic())
         if wait_seconds > 0:
             await stopped_within(stop, min(wait_seconds, self._upkeep_seconds))
             return
         self._wake.clear()
         asked_at = time.monotonic()
-        claim = await retry_outage(self._outbox.claim, sink="postgres", stop=stop)
-        if claim is None:
+        delivery = await retry_outage(self._outbox.claim, sink="postgres", stop=stop)
+        if delivery is None:
             await self._idle(stop, self._poll_seconds)
         elif time.monotonic() - asked_at > CLAIM_FRESH_SECONDS:
-            await self._end(self._outbox.release, claim, "claimed too long ago", stop)
+            await self._end(self._outbox.release, delivery, "claimed too long ago", stop)
         else:
-            await self._deliver(discord, claim, stop)
+            await self._deliver(delivery, stop)
 
-    async def _deliver(self, discord: Discord, claim: Claim, stop: asyncio.Event) -> None:
-        name = identity(claim.alert)
+    async def _deliver(self, delivery: Delivery, stop: asyncio.Event) -> None:
+        name = identity(delivery.alert)
         message = message_of(
-            claim.alert,
+            delivery.alert,
             web_url=self._web_url,
-            possible_duplicate=claim.possible_duplicate,
-            escalated_to=claim.escalated_to,
+            possible_duplicate=delivery.possible_duplicate,
+            escalated_to=delivery.escalated_to,
         )
         try:
-            if claim.message_id is None:
-                message_id = await discord.post(message)
+            if delivery.message_id is None:
+                message_id = await self._discord.post(message)
                 outcome = "sent"
             else:
-                message_id = claim.message_id
-                await discord.edit(message_id, message)
+                message_id = delivery.message_id
+                await self._discord.edit(message_id, message)
                 outcome = "edited"
         except NotDelivered as error:
             metrics.deliveries.labels("not_delivered").inc()
             self._back_off(error)
-            await self._end(self._outbox.release, claim, str(error), stop)
+            await self._end(self._outbox.release, delivery, str(error), stop)
         except Ambiguous as error:
             metrics.deliveries.labels("ambiguous").inc()
             self._back_off(error)
-            state = await self._end(self._outbox.doubt, claim, str(error), stop)
+            state = await self._end(self._outbox.doubt, delivery, str(error), stop)
             if state == "unknown":
                 metrics.deliveries.labels("unknown").inc()
                 log.warning("alert %s may or may not be on Discord: %s", name, error)
         except MessageGone:
             self._recover()
-            await self._end(self._outbox.sent, claim, str(claim.message_id), stop)
+            await self._end(self._outbox.sent, delivery, str(delivery.message_id), stop)
             log.info("alert %s: its message was deleted on Discord, nothing to edit", name)
         except MessageRefused as error:
             self._recover()
             metrics.deliveries.labels("dead").inc()
             log.error("alert %s cannot be shown on Discord, its row is in Postgres: %s", name, error)  # noqa: TRY400 - no bug
-            await self._end(self._outbox.fail, claim, str(error), stop)
+            await self._end(self._outbox.fail, delivery, str(error), stop)
         except WebhookDead as error:
-            await self._disable(claim, str(error), stop)
+            await self._disable(delivery, str(error), stop)
         else:
             self._recover()
             metrics.deliveries.labels(outcome).inc()
-            state = await retry_outage(lambda: self._outbox.sent(claim, message_id), sink="postgres", stop=stop)
+            state = await retry_outage(lambda: self._outbox.sent(delivery, message_id), sink="postgres", stop=stop)
             if state is None:
                 metrics.deliveries.labels("claim_lost").inc()
                 log.warning("alert %s: another worker took it over while it was sent, it may be there twice", name)
             else:
                 log.info("alert %s %s on Discord", name, outcome)
 
-    async def _disable(self, claim: Claim, error: str, stop: asyncio.Event) -> None:
+    async def _disable(self, delivery: Delivery, error: str, stop: asyncio.Event) -> None:
         self.webhook_dead = error
         metrics.deliveries.labels("dead").inc()
         log.error(
-            "the Discord webhook is gone and is not tried again: %s; alerts go to Postgres and the log only. "
+            "the Discord webhook is gone and is not tried again: %s; alerts go to Postgres and to this log only. "
             "Put a working address into DISCORD_WEBHOOK_URL_2 or DISCORD_WEBHOOK_URL and restart",
             error,
         )
-        await self._end(self._outbox.fail, claim, error, stop)
+        await self._end(self._outbox.fail, delivery, error, stop)
         await self._bury(stop)
 
     async def _bury(self, stop: asyncio.Event) -> None:
@@ -168,12 +166,12 @@ class Notifier:
 
     async def _end(
         self,
-        step: Callable[[Claim, str], Awaitable[str | None]],
-        claim: Claim,
+        step: Callable[[Delivery, str], Awaitable[str | None]],
+        delivery: Delivery,
         text: str,
         stop: asyncio.Event,
     ) -> str | None:
-        return await retry_outage(lambda: step(claim, text), sink="postgres", stop=stop)
+        return await retry_outage(lambda: step(delivery, text), sink="postgres", stop=stop)
 
     async def _upkeep(self) -> None:
         for state in await self._outbox.take_orphans(self._orphaned_after_seconds):
@@ -187,15 +185,14 @@ class Notifier:
         metrics.sink_retries.labels("discord").inc()
         if isinstance(error, NotDelivered) and error.retry_after_seconds:
             return  # the client keeps to what Discord asked for
-        if not self._delay_seconds:
+        if not self._delays.taken:
             log.warning("Discord does not take messages, trying again until it does: %s", error)
-        self._delay_seconds = min(self._delay_seconds * 2 or self._first_delay_seconds, MAX_DELAY_SECONDS)
-        self._resume_at = time.monotonic() + jittered(self._delay_seconds)
+        self._resume_at = time.monotonic() + self._delays.next_seconds()
 
     def _recover(self) -> None:
-        if self._delay_seconds:
+        if self._delays.taken:
             log.info("Discord takes messages again")
-        self._delay_seconds = 0.0
+        self._delays.reset()
 
     async def _idle(self, stop: asyncio.Event, seconds: float) -> None:
         waits = [asyncio.ensure_future(event.wait()) for event in (stop, self._wake)]

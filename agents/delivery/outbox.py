@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 import msgspec
 
+from agents.alerts.columns import COLUMNS, IDENTITY, from_row, instant
 from agents.alerts.postgres import answering
-from agents.alerts.rows import COLUMNS, IDENTITY, from_row, instant
 from streams.model.alert import Alert
 
 # Who gets a second message when the first one's fate is unknown. The others are marked unknown instead.
@@ -17,7 +17,7 @@ MAX_AMBIGUOUS: Final = 20
 MAX_RESEND_DELAY_SECONDS: Final = 60
 
 
-class Claim(NamedTuple):
+class Delivery(NamedTuple):
     """A message that this worker has committed itself to send.
 
     ``alert`` shows the severity that the message should show. ``message_id`` is set where a posted message is to be
@@ -64,7 +64,9 @@ _LET_GO: Final = "owner = NULL, claimed_at = NULL, updated_at = now()"
 # A claim that another worker took for orphaned still knows the message's id: kept where nothing was sent since.
 _SENT: Final = f"""
 UPDATE alert_outbox
-SET state = CASE WHEN severity <> $8 OR escalated_to IS DISTINCT FROM $9 THEN 'pending' ELSE 'sent' END,
+SET state = CASE
+        WHEN severity <> $8 OR escalated_to IS DISTINCT FROM $9 OR retracted <> $10 THEN 'pending' ELSE 'sent'
+    END,
     message_id = $7, posted_severity = $8, posted_escalation = $9, last_error = NULL, {_LET_GO}
 WHERE {_THIS} AND (({_MINE}) OR (state IN ('pending', 'unknown') AND message_id IS NULL))
 RETURNING state
@@ -127,13 +129,13 @@ class Outbox:
         self._pool = pool
         self._owner = owner
 
-    async def claim(self) -> Claim | None:
+    async def claim(self) -> Delivery | None:
         """Commit to sending the next message, and return it; ``None`` where there is none to send now."""
         with answering("claiming a message"):
             row = await self._pool.fetchrow(_CLAIM, self._owner)
             if row is None:
                 return None
-            return Claim(
+            return Delivery(
                 msgspec.structs.replace(from_row(row), severity=row["severity"]),
                 row["message_id"],
                 row["possible_duplicate"],
@@ -141,21 +143,23 @@ class Outbox:
                 row["claimed_at"],
             )
 
-    async def sent(self, claim: Claim, message_id: str) -> str | None:
+    async def sent(self, delivery: Delivery, message_id: str) -> str | None:
         """Record that Discord has the message; it is pending again if it should say something else by now."""
-        return await self._end(_SENT, claim, message_id, claim.alert.severity, claim.escalated_to)
+        return await self._end(
+            _SENT, delivery, message_id, delivery.alert.severity, delivery.escalated_to, delivery.alert.retracted
+        )
 
-    async def release(self, claim: Claim, error: str) -> str | None:
+    async def release(self, delivery: Delivery, error: str) -> str | None:
         """Give the message back: Discord certainly does not have it."""
-        return await self._end(_RELEASE, claim, error)
+        return await self._end(_RELEASE, delivery, error)
 
-    async def doubt(self, claim: Claim, error: str) -> str | None:
+    async def doubt(self, delivery: Delivery, error: str) -> str | None:
         """Record that nobody knows whether Discord has the message: it is to be sent again, or unknown."""
-        return await self._end(_DOUBT, claim, error)
+        return await self._end(_DOUBT, delivery, error)
 
-    async def fail(self, claim: Claim, error: str) -> str | None:
+    async def fail(self, delivery: Delivery, error: str) -> str | None:
         """Record that the message will never be delivered."""
-        return await self._end(_FAIL, claim, error)
+        return await self._end(_FAIL, delivery, error)
 
     async def bury(self, error: str) -> int:
         """Record that no waiting message will ever be delivered, and return how many were never posted."""
@@ -174,8 +178,8 @@ class Outbox:
         with answering("reading the outbox's age"):
             return float(await self._pool.fetchval(_AGE))
 
-    async def _end(self, statement: str, claim: Claim, *arguments: Any) -> str | None:
-        alert = claim.alert
+    async def _end(self, statement: str, delivery: Delivery, *arguments: Any) -> str | None:
+        alert = delivery.alert
         with answering("ending a claim"):
             state = await self._pool.fetchval(
                 statement,
@@ -184,7 +188,7 @@ class Outbox:
                 alert.symbol,
                 instant(alert.pane),
                 self._owner,
-                claim.claimed_at,
+                delivery.claimed_at,
                 *arguments,
             )
         return None if state is None else str(state)

@@ -1,57 +1,62 @@
-"""The rules: which figure of a window is compared with which threshold, and how severe a crossing is. Pure."""
+"""The rules in force: found in this package, made from the settings, and named to whoever shows alerts."""
 
-from collections.abc import Sequence
+import pkgutil
+from importlib import import_module
 from typing import Final
 
 import msgspec
 
-from streams.model.amounts import MICRO_PER_USD, is_futures
-from streams.settings import SEVERITIES, Settings
-
-VOLUME: Final = "volume"
-"""Window volume on spot, where no liquidation label exists: a proxy, and said to be one."""
-
-LIQUIDATION: Final = "liquidation"
-"""Liquidated notional in the window, on futures, whose trades are labelled."""
+from agents import rules
+from agents.rules.base import Description, Rule
+from streams.model.alert import Alert
+from streams.model.kinds import AnyMarket
+from streams.model.units import UNITS
+from streams.settings import Settings
 
 
-class Rule(msgspec.Struct, frozen=True):
-    """A threshold on a window: ``steps_micro_usd`` are what LOW, MEDIUM, HIGH and CRITICAL begin with."""
-
-    name: str
-    threshold_micro_usd: int
-    steps_micro_usd: tuple[int, ...]
-
-    def severity(self, amount_micro_usd: int) -> int:
-        """Return 0 below the threshold, else 1 (LOW) to 4 (CRITICAL)."""
-        return sum(amount_micro_usd >= step for step in self.steps_micro_usd)
+def _found() -> dict[str, type[Rule]]:
+    for module in sorted(pkgutil.iter_modules(rules.__path__)):
+        import_module(f"{rules.__name__}.{module.name}")
+    return {kind.name: kind for kind in sorted(Rule.__subclasses__(), key=lambda kind: kind.name)}
 
 
-def severity_name(severity: int) -> str:
-    """Return the word for a severity of 1 to 4."""
-    return SEVERITIES[severity - 1]
-
-
-def make_rule(name: str, threshold_usd: float, multiples: Sequence[float]) -> Rule:
-    """Return a rule with a threshold in USD and the multiples of it that each severity begins with."""
-    threshold = round(threshold_usd * MICRO_PER_USD)
-    return Rule(name, threshold, tuple(round(threshold * multiple) for multiple in multiples))
+RULES: Final = _found()
+"""Every rule of the program by name."""
 
 
 class RuleBook(msgspec.Struct, frozen=True):
-    """The rules of each kind of market."""
+    """The rules in force, in the order of their names."""
 
-    spot: Rule
-    futures: Rule
+    rules: tuple[Rule, ...]
 
-    def rule_for(self, symbol: str) -> Rule:
-        """Return the rule that applies to a symbol."""
-        return self.futures if is_futures(symbol) else self.spot
+    def of(self, market: AnyMarket) -> tuple[Rule, ...]:
+        """Return the rules that judge a market."""
+        return tuple(rule for rule in self.rules if rule.applies_to(market))
 
 
 def rule_book(settings: Settings) -> RuleBook:
     """Return the rules the settings ask for."""
-    return RuleBook(
-        spot=make_rule(VOLUME, settings.liquidation_threshold_usd, settings.severity_multiples),
-        futures=make_rule(LIQUIDATION, settings.liquidation_rule_threshold_usd, settings.severity_multiples),
-    )
+    made = (kind.of(settings) for kind in RULES.values())
+    return RuleBook(tuple(rule for rule in made if rule is not None))
+
+
+def describe(alert: Alert) -> Description:
+    """Say what an alert is about; of a rule that this release does not have, what it measured."""
+    rule = RULES.get(alert.rule)
+    if rule is not None:
+        return rule.describe(alert)
+    unit = UNITS.get(alert.unit)
+    measured = f"{unit.decimal(alert.measured):,f} {unit.name}" if unit and alert.measured is not None else "a crossing"
+    return Description(f"{alert.rule}: {measured}")
+
+
+def measured_of(alert: Alert) -> tuple[int, int]:
+    """Return what an alert's rule measured and its threshold, integers of the alert's unit.
+
+    A message of an earlier release says neither: its rules were in USD.
+    """
+    if alert.measured is not None and alert.threshold is not None:
+        return alert.measured, alert.threshold
+    kind = RULES.get(alert.rule)
+    figure = kind.figure if kind is not None else "total_volume_usd"
+    return int(getattr(alert, figure.replace("_usd", "_micro_usd"))), alert.threshold_micro_usd

@@ -100,7 +100,7 @@ class Sampler:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Start the clocks."""
+        """Begin to sample windows every ``STATS_INTERVAL_SECONDS``, and to measure lag and table sizes."""
         metrics.markets.set_function(lambda: sum(1 for _ in self._worker.markets()))
         self._tasks = [
             asyncio.create_task(self._every(self._settings.stats_interval_seconds, "sample", self._sample)),
@@ -108,7 +108,6 @@ class Sampler:
         ]
 
     async def stop(self) -> None:
-        """Stop the clocks."""
         await cancelled(*self._tasks)
 
     async def _every(self, seconds: float, what: str, work: Callable[[], Awaitable[None]]) -> None:

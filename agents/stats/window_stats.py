@@ -7,8 +7,8 @@ from typing import Final
 import asyncpg
 import msgspec
 
+from agents.alerts.columns import instant, usd
 from agents.alerts.postgres import answering
-from agents.alerts.rows import instant, usd
 
 PRUNE_EVERY_SECONDS: Final = 3600.0
 

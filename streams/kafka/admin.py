@@ -16,25 +16,34 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from streams.backoff import Delays
 from streams.errors import Fatal, Outage
 from streams.settings import Settings
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
+from streams.unexpected import Library
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+KAFKA: Final = Library("the Kafka client", KafkaError, OSError, TimeoutError)
+
+# A broker that starts is used within a second; one that is away for long costs an attempt in five seconds.
 RETRY_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 MAX_RECORD_BYTES: Final = 8 * 1024**2
-"""Most that a record of the changelog may hold: 32 seconds of one market with 14 000 futures trades a second. Kafka's
-own limit of 1 MB would be met by 1800, and a record that the broker refuses stops the worker."""
+"""Most that a record of the changelog may hold: 32 seconds of one market with 14 000 futures trades a second.
+
+Kafka's own limit of 1 MB would be reached by 1800 trades a second, and a record that the broker refuses stops the
+worker.
+"""
 
 CHANGELOG_CONFIG: Final = {
     "cleanup.policy": "compact",
     "max.message.bytes": str(MAX_RECORD_BYTES + 64 * 1024),
-    # A worker that was frozen flushes old state behind its successor's: compaction must not drop the newer value
-    # while a restore could still meet the two, so records stay for longer than panes are kept.
+    # A worker that was frozen flushes old state behind its successor's. Compaction must not drop the newer value while
+    # a restore could still meet the two. 48 h is as long as the settings let panes be kept: a day's window and a day
+    # late.
     "min.compaction.lag.ms": str(48 * 3600 * 1000),
 }
 
@@ -46,24 +55,23 @@ def servers(settings: Settings) -> list[str]:
 
 async def wait_for_broker(settings: Settings) -> None:
     """Return once a broker answers; say once what is awaited."""
-    attempt = 0
+    delays = Delays(RETRY_SECONDS)
     while True:
         client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=5000)
         try:
             await client.start()
         except (KafkaError, OSError) as error:
-            if attempt == 0:
+            if not delays.taken:
                 log.warning("waiting for Kafka at %s (%s)", settings.kafka_bootstrap_servers, error)
         else:
             return
         finally:
             await client.close()
-        await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
-        attempt += 1
+        await asyncio.sleep(delays.next_seconds())
 
 
 def verdict(error: BaseException) -> Outage | Fatal | None:
-    """Return what an error of the broker's client is to an operator; None where it is no fault of the broker."""
+    """Return the error that an operator should see for one of the client's; None where the broker is not at fault."""
     what = str(error) or type(error).__name__
     if isinstance(error, OSError | KafkaTimeoutError) or (isinstance(error, KafkaError) and error.retriable):
         return Outage(f"the broker did not answer ({what}); start again, to go on from the last commit")
@@ -73,11 +81,11 @@ def verdict(error: BaseException) -> Outage | Fatal | None:
 
 
 async def until_served(settings: Settings, work: Callable[[], Awaitable[T]]) -> T:
-    """Return what a piece of work with the broker returns, begun anew whenever the broker goes away in the middle.
+    """Run work that needs the broker, again from its start whenever the broker goes away; return its result.
 
     Raises :class:`Fatal` where waiting does not help, such as missing rights, and what else the work raises.
     """
-    attempt, said = 0, ""
+    delays, said = Delays(RETRY_SECONDS), ""
     while True:
         await wait_for_broker(settings)
         try:
@@ -92,8 +100,7 @@ async def until_served(settings: Settings, work: Callable[[], Awaitable[T]]) -> 
             if what != said:
                 log.warning("Kafka at %s went away again (%s)", settings.kafka_bootstrap_servers, error or what)
             said = what
-        await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
-        attempt += 1
+        await asyncio.sleep(delays.next_seconds())
 
 
 def is_embedded(cluster: str) -> bool:
@@ -102,7 +109,7 @@ def is_embedded(cluster: str) -> bool:
 
 
 async def cluster_id(settings: Settings) -> str:
-    """Return the name of the broker's cluster, another one after its data was wiped. Raises what the client raises."""
+    """Return the id of the broker's cluster, which changes when its data is wiped. Raises what the client raises."""
     client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=5000)
     try:
         await client.start()
@@ -116,16 +123,15 @@ async def known_ends(settings: Settings, topic: str) -> tuple[str, dict[int, int
 
     Raises :class:`Outage` while the broker does not answer.
     """
-    client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=5000)
-    try:
-        await client.start()
-        cluster = str((await client.describe_cluster())["cluster_id"])
-        # The client would wait for a topic that is missing, until it times out.
-        return cluster, await end_offsets(settings, topic) if topic in await client.list_topics() else {}
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise Outage(f"the broker does not answer ({type(error).__name__})") from None
-    finally:
-        await client.close()
+    with KAFKA.asked("the broker"):
+        client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=5000)
+        try:
+            await client.start()
+            cluster = str((await client.describe_cluster())["cluster_id"])
+            # The client would wait for a topic that is missing, until it times out.
+            return cluster, await end_offsets(settings, topic) if topic in await client.list_topics() else {}
+        finally:
+            await client.close()
 
 
 async def cluster_and_ends(settings: Settings, topic: str) -> tuple[str, dict[int, int]]:
@@ -133,18 +139,16 @@ async def cluster_and_ends(settings: Settings, topic: str) -> tuple[str, dict[in
 
     Raises :class:`Outage` while the broker does not answer.
     """
-    try:
+    with KAFKA.asked("the broker"):
         return await cluster_id(settings), await end_offsets(settings, topic)
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise Outage(f"the broker does not answer ({type(error).__name__})") from None
 
 
 async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str, str]] | None = None) -> None:
     """Create the topics that are missing, and see that each has the partitions it must have.
 
     With ``CREATE_TOPICS=false`` they are only asked for, which makes them appear on the embedded broker. Raises
-    :class:`Fatal` where a topic is missing or has another number of partitions than the settings say: producers and
-    workers would not agree on where a market is.
+    :class:`Fatal` if a topic is missing, or has another number of partitions than the settings say. Producers and
+    workers would then not agree on where a market is.
     """
     wanted: dict[str, Mapping[str, str]] = {TRADES: {}, ALERTS: {}, DEAD_LETTERS: {}, **(changelogs or {})}
     if settings.create_topics:

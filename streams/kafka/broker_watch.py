@@ -9,9 +9,11 @@ from streams.errors import Fatal, Outage
 from streams.kafka import admin
 from streams.settings import Settings
 from streams.tasks import cancelled
+from streams.unexpected import say_once
 
 log = logging.getLogger(__name__)
 
+# docs/faults.md promises that a worker notices a replaced broker within 10 s.
 LOOK_SECONDS: Final = 5.0
 
 
@@ -40,22 +42,23 @@ class BrokerWatch:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin, with the broker that is there now."""
+        """Watch in the background. The first broker that answers is the one that must stay."""
         self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """End."""
         if self._task is not None:
             await cancelled(self._task)
 
     async def _watch(self) -> None:
         cluster = ""
         while True:
-            reached = dict(self._reached())
             try:
+                reached = dict(self._reached())
                 found, ends = await admin.known_ends(self._settings, self._changelog)
             except Outage:
                 pass  # a broker that is away says nothing about what it will be
+            except Exception as error:  # noqa: BLE001 - a watch that ended would be missed by nobody
+                say_once(log, "looking for a replaced broker", error)
             else:
                 cluster = cluster or found
                 lost = [partition for partition, offset in reached.items() if ends.get(partition, 0) <= offset]

@@ -1,13 +1,13 @@
 """The producer's Kafka client: how it is set, opened, and given up."""
 
 import asyncio
+import contextlib
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from streams.errors import Outage
-from streams.kafka.admin import ensure_topics, servers
+from streams.kafka.admin import KAFKA, ensure_topics, servers
 from streams.settings import Settings
 
 # Ten frames of 500 trades; large enough that the round trip does not limit a replay, small beside Kafka's 1 MB.
@@ -39,7 +39,7 @@ async def connect(settings: Settings) -> AIOKafkaProducer:
             await ensure_topics(settings)
     except BaseException as error:
         await discard(client)
-        if isinstance(error, KafkaError | OSError | TimeoutError):
+        if isinstance(error, KAFKA.expected):
             raise Outage(type(error).__name__) from None
         raise
     return client
@@ -50,10 +50,12 @@ async def discard(client: AIOKafkaProducer) -> None:
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await client.stop()
-    except (KafkaError, TimeoutError):
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client is not used again
+        KAFKA.notice(error)
         sender = client._sender.sender_task  # the client has no public way to give up
         if sender is not None:
             sender.cancel()
-        await client.client.close()
+        with contextlib.suppress(Outage), KAFKA.asked("the broker"):
+            await client.client.close()
         if sender is not None:
             await asyncio.wait([sender], timeout=STOP_SECONDS)

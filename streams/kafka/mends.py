@@ -1,4 +1,4 @@
-"""Faults of the broker's client, aiokafka, that a worker cannot live with, mended for the process."""
+"""Repairs, for this process, two faults of the Kafka client aiokafka that a worker cannot live with."""
 
 import functools
 from collections.abc import Awaitable, Callable
@@ -23,8 +23,9 @@ ELSEWHERE: Final = (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupErr
 def _with_lost_connections(send: Callable[..., T]) -> Callable[..., T]:
     """Let a write to a connection that is gone be a lost connection, whatever the loop calls it.
 
-    uvloop raises RuntimeError where asyncio only counts, and aiokafka expects OSError: its task that keeps the
-    metadata ends, everything that waits for metadata waits for ever (aio-libs/aiokafka issue 1038).
+    uvloop raises RuntimeError where asyncio only counts. From CPython 3.12 on a write may raise TypeError. aiokafka
+    expects OSError. So its task that keeps the metadata ends, and everything that waits for metadata waits for ever
+    (aio-libs/aiokafka issue 1038).
     """
 
     @functools.wraps(send)
@@ -33,7 +34,7 @@ def _with_lost_connections(send: Callable[..., T]) -> Callable[..., T]:
             return send(connection, *args, **kwargs)
         except KafkaError:
             raise
-        except RuntimeError as error:
+        except Exception as error:
             writer = connection._writer
             if writer is None or not writer.transport.is_closing():
                 raise
@@ -46,9 +47,9 @@ def _with_lost_connections(send: Callable[..., T]) -> Callable[..., T]:
 def _with_errors_of_groups(send: Callable[[GroupCoordinator, Any], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """Let an answer without offsets be the error that it carries.
 
-    Since version 2 of OffsetFetch (KIP-88) an error of the whole group, such as a coordinator that has moved, stands
-    beside an empty list of partitions. aiokafka reads the list only: nothing was ever committed, so a worker would
-    begin at the beginning. It asks again after the errors that pass, once they are raised.
+    Since version 2 of OffsetFetch (KIP-88) an error of the whole group stands beside an empty list of partitions. One
+    example is a coordinator that has moved. aiokafka reads the list only, takes it that nothing was ever committed, and
+    a worker would begin at the beginning. Once such errors are raised, aiokafka asks again after those that pass.
     """
 
     @functools.wraps(send)

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from streams.backoff import Delays
 from streams.errors import Fatal
 
 log = logging.getLogger(__name__)
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 MAX_IN_FLIGHT: Final = 2000
 """Records sent and not yet acknowledged; beyond it the sender waits: a slow broker slows the stream."""
 
+# The client itself tries for long before it gives a record up, so the first attempt of ours need not wait.
 RETRY_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -73,22 +75,22 @@ class Outbound:
         return done
 
     async def _start(self, record: Record) -> Awaitable[Any]:
-        attempt = 0
+        delays = Delays(RETRY_SECONDS)
         while True:
             try:
                 return await self._send(record)
             except (KafkaError, OSError) as error:
-                attempt = await _pause(attempt, record.topic, error)
+                await _pause(delays, record.topic, error)
 
     async def _finish(self, waiting: list[tuple[Record, Awaitable[Any]]]) -> list[Delivered]:
         done = []
         for record, sent in waiting:
-            attempt, future = 0, asyncio.ensure_future(sent)
+            delays, future = Delays(RETRY_SECONDS), asyncio.ensure_future(sent)
             while True:
                 try:
                     metadata = await asyncio.shield(future)
                 except (KafkaError, OSError) as error:
-                    attempt = await _pause(attempt, record.topic, error)
+                    await _pause(delays, record.topic, error)
                     future = asyncio.ensure_future(await self._start(record))
                 else:
                     done.append(Delivered(metadata.partition, metadata.offset))
@@ -96,12 +98,11 @@ class Outbound:
         return done
 
 
-async def _pause(attempt: int, topic: str, error: Exception) -> int:
+async def _pause(delays: Delays, topic: str, error: Exception) -> None:
     if isinstance(error, MessageSizeTooLargeError):
         raise Fatal(
-            f"the broker takes no record as large as one for {topic} ({error}): raise max.message.bytes of that topic"
+            f"a record for {topic} is too large for the broker ({error}): raise max.message.bytes of that topic"
         ) from None
-    if attempt == 0:
+    if not delays.taken:
         log.warning("the broker did not take a record for %s (%s); sending it again until it does", topic, error)
-    await asyncio.sleep(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)])
-    return attempt + 1
+    await asyncio.sleep(delays.next_seconds())

@@ -1,20 +1,27 @@
 """Follows a run from outside, over the broker: alerts as they are raised, and how far the worker is behind."""
 
+import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Mapping
 from typing import Final, Self
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from streams.model.alert import Alert
 from streams.settings import SEVERITIES
 from streams.topics import ALERTS, APP_ID, DEAD_LETTERS, TRADES
+from streams.unexpected import say_once
+
+log = logging.getLogger(__name__)
 
 Identity = tuple[str, str, str, int]
 
 METADATA_MS: Final = 1000
+RETRY_SECONDS: Final = 1.0
 
 
 class AlertFollower:
@@ -40,7 +47,6 @@ class AlertFollower:
 
     @property
     def identities(self) -> list[Identity]:
-        """Every alert seen so far."""
         return list(self._severities)
 
     async def __aenter__(self) -> Self:
@@ -57,10 +63,19 @@ class AlertFollower:
         await self._consumer.stop()
 
     async def follow(self) -> None:
-        """Read until cancelled."""
-        async for message in self._consumer:
-            with contextlib.suppress(msgspec.DecodeError):
-                self._take(msgspec.json.decode(message.value or b"", type=Alert))
+        """Hand alerts on until cancelled; messages that are no alerts are passed over."""
+        while True:
+            try:
+                async for message in self._consumer:
+                    with contextlib.suppress(msgspec.DecodeError):
+                        self._take(msgspec.json.decode(message.value or b"", type=Alert))
+            except KafkaError:
+                raise
+            except Exception as error:  # noqa: BLE001 - it only shows alerts: whatever it is, the run goes on
+                say_once(log, "alerts on the terminal", error)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
 
     async def has_read_all(self) -> bool:
         """Whether nothing is left to read now."""
@@ -76,7 +91,7 @@ class AlertFollower:
             self._show(alert)
 
 
-class Progress:
+class GroupProgress:
     """How far the worker's consumer group has come, read from the broker."""
 
     def __init__(self, bootstrap_servers: str) -> None:

@@ -5,8 +5,13 @@ from typing import Final
 
 import aiohttp
 
+from streams.errors import Outage
+from streams.unexpected import Library
+
 TIMEOUT_SECONDS: Final = 2.0
 OK: Final = 200
+
+HTTP: Final = Library("the HTTP client", aiohttp.ClientError, OSError, TimeoutError)
 
 
 async def get_page(host: str, port: int, path: str) -> str | None:
@@ -14,9 +19,10 @@ async def get_page(host: str, port: int, path: str) -> str | None:
     url = f"http://{reachable_host(host)}:{port}{path}"
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
-            return await response.text() if response.status == OK else None
-    except (aiohttp.ClientError, TimeoutError, OSError):
+        with HTTP.asked(url):
+            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+                return await response.text() if response.status == OK else None
+    except Outage:
         return None
 
 

@@ -9,12 +9,13 @@ from typing import Any, Final
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
+from agents.delivery.message import duration
+from agents.rules.book import describe, measured_of
 from streams.model.alert import Alert
+from streams.model.money import multiple
 from streams.settings import SEVERITIES
 
 COLOURS: Final = {"LOW": "36", "MEDIUM": "33", "HIGH": "31", "CRITICAL": "1;31"}
-MICRO: Final = 1_000_000
-UNITS: Final = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 COUNTED: Final = {
     "trades": "liqmon_trades_total",
@@ -66,37 +67,11 @@ def totals(metrics: str) -> dict[str, int]:
     return sums
 
 
-def money(micro_usd: int) -> str:
-    """Return an amount as people say it: ``1.01 M USD``."""
-    usd = micro_usd / MICRO
-    for size, unit in UNITS:
-        if usd >= size:
-            return f"{usd / size:,.2f} {unit} USD"
-    return f"{usd:,.2f} USD"
-
-
-def length(seconds: int) -> str:
-    """Return a window's length as people say it: ``5 min``."""
-    for size, unit in ((3600, "h"), (60, "min")):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
-
-
 def happened(alert: Alert) -> str:
     """Return what happened in a few words. Volume is never called liquidations: spot trades carry no such label."""
-    if alert.rule == "liquidation":
-        amount = alert.liquidation_volume_micro_usd
-        longs = alert.liquidation_long_micro_usd * 2 >= amount
-        what = f"liquidated, mostly {'longs' if longs else 'shorts'},"
-        if amount in (alert.liquidation_long_micro_usd, alert.liquidation_short_micro_usd):
-            what = f"of {'longs' if longs else 'shorts'} liquidated"
-    else:
-        amount, what = alert.total_volume_micro_usd, "traded"
-    # Rounded down: it never claims a severity that was not reached.
-    tenths = amount * 10 // alert.threshold_micro_usd
+    measured, threshold = measured_of(alert)
     return (
-        f"{money(amount)} {what} in {length(alert.window_seconds)} ({tenths // 10}.{tenths % 10}x the threshold), "
+        f"{describe(alert).what} in {duration(alert.window_seconds)} ({multiple(measured, threshold)}x the threshold), "
         f"price {alert.last_price:,.10g} ({alert.price_change_pct:+.2f} %)"
     )
 

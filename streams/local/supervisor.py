@@ -18,9 +18,10 @@ from aiokafka.errors import KafkaError
 from agents.alerts.postgres import open_pool
 from agents.alerts.recorder import alert_rows
 from streams.errors import Fatal, Outage
+from streams.kafka.admin import KAFKA
 from streams.local import report
 from streams.local.embedded import Child
-from streams.local.following import AlertFollower, Identity, Progress
+from streams.local.following import AlertFollower, GroupProgress, Identity
 from streams.local.probing import get_page, listens, reachable_host
 from streams.model.alert import Alert
 from streams.settings import Settings
@@ -61,7 +62,7 @@ class Plan:
 
 
 class Abandoned(Exception):
-    """Someone asked a second time, or before anything was ready: no summary, no waiting."""
+    """The user asked twice to stop, or before anything was ready: the run ends at once and without a summary."""
 
 
 class Supervisor:
@@ -82,7 +83,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._on_signal)
         servers = self._plan.settings.kafka_bootstrap_servers
         try:
-            async with Progress(servers) as progress:
+            async with GroupProgress(servers) as progress:
                 await self._watch(servers, progress)
         except KafkaError as error:
             raise Fatal(f"the broker at {servers} does not answer: {error}") from None
@@ -91,7 +92,7 @@ class Supervisor:
             return ABANDONED
         return 0
 
-    async def _watch(self, servers: str, progress: Progress) -> None:
+    async def _watch(self, servers: str, progress: GroupProgress) -> None:
         letters, alerts = await progress.dead_letters(), await progress.ends(ALERTS)
         self._spawn("worker", self._plan.worker)
         await self._until_ready(lambda: self._is_ready(self._plan.settings.web_port), "the worker")
@@ -131,7 +132,7 @@ class Supervisor:
         )
         return began
 
-    async def _until_end(self, progress: Progress, following: asyncio.Task[None]) -> None:
+    async def _until_end(self, progress: GroupProgress, following: asyncio.Task[None]) -> None:
         """Return when someone asks, the duration is over, or a recording is processed."""
         deadline = time.monotonic() + (self._plan.duration_seconds or float("inf"))
         note_due = time.monotonic() + NOTE_SECONDS
@@ -148,7 +149,7 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._told_to_stop.wait(), POLL_SECONDS)
 
-    async def _drain(self, progress: Progress) -> None:
+    async def _drain(self, progress: GroupProgress) -> None:
         """Stop reading the feed, and let the worker finish what was read."""
         code = await self._end("producer", PRODUCER_GRACE_SECONDS)
         if code != 0:
@@ -262,18 +263,19 @@ class Supervisor:
 
 
 def say(text: str) -> None:
-    """Print for the person at the terminal; one who has closed the pipe hears no more, and the run goes on."""
+    """Print a line for the person at the terminal. A closed pipe ends the printing, not the run."""
     try:
         print(text, flush=True)  # noqa: T201 - the terminal is the interface
     except BrokenPipeError:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the rest of the process
 
 
-async def _lag(progress: Progress) -> int:
-    """Return the worker's lag; one, that is not none, while the broker does not say."""
+async def _lag(progress: GroupProgress) -> int:
+    """Return the worker's lag in messages; while the broker does not answer, 1, so that nobody takes it for done."""
     try:
         return await progress.lag()
-    except KafkaError:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the broker is asked again
+        KAFKA.notice(error)
         return 1
 
 

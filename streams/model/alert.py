@@ -1,15 +1,32 @@
-"""An alert's row as the monitor emits it."""
+"""An alert's row as the monitor emits it: its identity, its figures, and which of two rows of one alert stays."""
+
+from typing import NamedTuple
 
 import msgspec
+
+
+class AlertId(NamedTuple):
+    """What makes two messages the same alert. ``pane`` is the start of the crossing pane, unix seconds."""
+
+    rule: str
+    venue: str
+    symbol: str
+    pane: int
 
 
 class Alert(msgspec.Struct, frozen=True, omit_defaults=False):
     """An alert's row at its present state: one message on the topic ``alerts``, one row in ``liquidation_alerts``.
 
-    Identity is (``rule``, ``venue``, ``symbol``, ``pane``); everything else is a column that may be brought up
-    to date. A row with a higher ``count`` supersedes one with a lower: windows only ever gain trades.
-    Amounts ending in ``_micro_usd`` are integers in micro-USD. ``pane`` is the start of the crossing pane in
-    unix seconds; the window covers ``window_start`` (inclusive) to ``window_end`` (exclusive), unix seconds.
+    Everything but its identity is a column that may be brought up to date. Amounts ending in ``_micro_usd`` are
+    integers in micro-USD. The window covers ``window_start`` (inclusive) to ``window_end`` (exclusive), unix seconds.
+
+    ``threshold``, ``measured`` and ``severity_step`` are integers of ``unit`` (:mod:`streams.model.units`): what the
+    rule compares, what it measured of this row's window, and the step that the severity begins with. ``offset`` is the
+    source offset that the figures contain; ``raised_offset`` that of the message that raised the alert, where this row
+    is the one that raised it. ``retracted``: later trades took the measured value back below the first step.
+
+    Fields from ``unit`` on have defaults: a message of an earlier release has none of them, and its
+    ``threshold_micro_usd`` is the threshold. That one is 0 where the unit is not USD.
     """
 
     rule: str
@@ -40,3 +57,30 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=False):
     received_us: int
     partition: int
     offset: int
+    unit: str = "usd"
+    threshold: int | None = None
+    measured: int | None = None
+    severity_step: int | None = None
+    cooldown_seconds: int | None = None
+    raised_offset: int | None = None
+    retracted: bool = False
+
+    @property
+    def id(self) -> AlertId:
+        """What tells this alert from any other."""
+        return AlertId(self.rule, self.venue, self.symbol, self.pane)
+
+
+def supersedes(new: Alert, old: Alert) -> bool:
+    """Whether of two rows of one alert ``new`` is the later state. One that says nothing new replaces nothing.
+
+    A window gains trades only, so the higher count is later, also after the broker was replaced and offsets began
+    anew. Where counts are equal the higher source offset is later. ``agents.alerts.recorder`` says the same in SQL.
+    """
+    if new.count != old.count:
+        return new.count > old.count
+    return new.offset > old.offset and _judgement(new) != _judgement(old)
+
+
+def _judgement(alert: Alert) -> tuple[str, int | None, bool]:
+    return alert.severity, alert.measured, alert.retracted

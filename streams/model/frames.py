@@ -17,6 +17,9 @@ fractions  i8       base quantity, the fraction in 1e-14
 flags      u1       bits 0-1 taker side, bits 2-3 kind, bit 4 snapshot
 ========== ======== =================================================================================
 
+One item may follow: the market's kind, ``[name, has_liquidations, id_bytes]``, where it is not the one that the symbol
+says (:func:`streams.model.kinds.kind_before_frames_told`). Readers take a frame with further items and ignore them.
+
 A message that begins with ``{`` is no frame but one trade as JSON, see :mod:`streams.rows`.
 """
 
@@ -26,12 +29,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from streams.errors import BadRecord
-from streams.model.amounts import MAX_NAME, UNITS_PER_BASE, amounts_of, check_trade, is_futures, is_market_name
-from streams.model.trade import Trade
+from streams.model.amounts import UNITS_PER_BASE, amounts_of
+from streams.model.kinds import WIDE_ID_BYTES, MarketKind, kind_before_frames_told, told_kind
+from streams.model.trade import MAX_NAME, Trade, is_market_name
 
 VERSION: Final = 1
 MAX_FRAME_TRADES: Final = 5000
@@ -40,10 +42,6 @@ SIDE_MASK: Final = 0b11
 KIND_SHIFT: Final = 2
 KIND_MASK: Final = 0b1100
 SNAPSHOT: Final = 0b10000
-
-_WIDE_ID_BYTES: Final = 16
-
-Ints = npt.NDArray[np.int64]
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -61,19 +59,25 @@ class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
     quantities: bytes
     fractions: bytes
     flags: bytes
+    told_kind: MarketKind | None = None
 
     def __len__(self) -> int:
         return len(self.flags)
 
     @property
+    def kind(self) -> MarketKind:
+        """What kind of market its trades are of."""
+        return self.told_kind or kind_before_frames_told(self.symbol)
+
+    @property
     def wide_ids(self) -> bool:
         """Whether ids are 128-bit values."""
-        return len(self.ids) == _WIDE_ID_BYTES * len(self)
+        return len(self.ids) == WIDE_ID_BYTES * len(self)
 
     def trade_ids(self) -> list[int]:
         """Return the ids in order of arrival."""
         if self.wide_ids:
-            step = _WIDE_ID_BYTES
+            step = WIDE_ID_BYTES
             return [int.from_bytes(self.ids[at : at + step], "big") for at in range(0, len(self.ids), step)]
         return array("q", self.ids).tolist()
 
@@ -102,34 +106,33 @@ def flags_of(trade: Trade) -> int:
 
 
 def encode_frame(venue: str, symbol: str, trades: Sequence[Trade], received_us: int) -> bytes:
-    """Return the frame of these trades, all of one venue and symbol, in order of arrival.
+    """Return the frame of these trades, all of one venue, symbol and kind of market, in order of arrival.
 
-    Raises :class:`BadRecord` where a trade is refused (see :mod:`streams.model.amounts`).
+    Raises :class:`BadRecord` where a trade's amounts are absurd (see :mod:`streams.model.amounts`).
     """
     if not 1 <= len(trades) <= MAX_FRAME_TRADES:
         raise BadRecord("magnitude", f"a frame holds 1 to {MAX_FRAME_TRADES} trades, not {len(trades)}")
-    for trade in trades:
-        check_trade(trade)
     amounts = [amounts_of(trade) for trade in trades]
     ids = [trade.trade_id for trade in trades]
-    wide = is_futures(symbol)
     split = [divmod(amount.quantity_units, UNITS_PER_BASE) for amount in amounts]
-    return _encoder.encode(
-        Frame(
-            version=VERSION,
-            venue=venue,
-            symbol=symbol,
-            received_us=received_us,
-            ids=b"".join(i.to_bytes(_WIDE_ID_BYTES, "big") for i in ids) if wide else _column("<q", ids),
-            times_us=_column("<q", [trade.time_us for trade in trades]),
-            prices=_column("<d", [float(trade.price) for trade in trades]),
-            notionals=_column("<q", [amount.notional_micro_usd for amount in amounts]),
-            rests=_column("<i", [amount.notional_rest for amount in amounts]),
-            quantities=_column("<q", [whole for whole, _ in split]),
-            fractions=_column("<q", [fraction for _, fraction in split]),
-            flags=bytes(flags_of(trade) for trade in trades),
-        )
+    kind = trades[0].product.kind
+    told = told_kind(symbol, kind)
+    # In the order of Frame's fields.
+    items = (
+        VERSION,
+        venue,
+        symbol,
+        received_us,
+        b"".join(i.to_bytes(WIDE_ID_BYTES, "big") for i in ids) if kind.has_wide_ids else _column("<q", ids),
+        _column("<q", [trade.time_us for trade in trades]),
+        _column("<d", [float(trade.price) for trade in trades]),
+        _column("<q", [amount.notional_micro_usd for amount in amounts]),
+        _column("<i", [amount.notional_rest for amount in amounts]),
+        _column("<q", [whole for whole, _ in split]),
+        _column("<q", [fraction for _, fraction in split]),
+        bytes(flags_of(trade) for trade in trades),
     )
+    return _encoder.encode(items if told is None else (*items, told))
 
 
 def _column(item: str, values: Sequence[float]) -> bytes:
@@ -143,6 +146,7 @@ def decode_frame(data: bytes) -> Frame:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRecord("not_a_frame", str(error)[:200]) from None
     count = len(frame)
+    kind = frame.kind
     if frame.version != VERSION:
         raise BadRecord("not_a_frame", f"frame version {frame.version} is not known, only {VERSION} is")
     if not 1 <= count <= MAX_FRAME_TRADES:
@@ -150,7 +154,7 @@ def decode_frame(data: bytes) -> Frame:
     if any(
         len(column) != width * count
         for column, width in (
-            (frame.ids, _WIDE_ID_BYTES if is_futures(frame.symbol) else 8),
+            (frame.ids, kind.id_bytes),
             (frame.times_us, 8),
             (frame.prices, 8),
             (frame.notionals, 8),
@@ -160,7 +164,7 @@ def decode_frame(data: bytes) -> Frame:
         )
     ):
         raise BadRecord(
-            "not_a_frame", "columns of a frame must hold one item a trade, ids of 16 bytes for futures and 8 for spot"
+            "not_a_frame", f"columns of a frame must hold one item a trade, here with ids of {kind.id_bytes} bytes"
         )
     if not (is_market_name(frame.venue) and is_market_name(frame.symbol)):
         raise BadRecord("not_a_frame", f"venue and symbol must be 1 to {MAX_NAME} printable characters other than '|'")

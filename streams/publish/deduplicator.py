@@ -10,17 +10,20 @@ from streams.publish.coalescer import Group
 from streams.publish.published_ids import MAX_FRAMES_A_CALL, MAX_TRADES_A_CALL, PublishedIds
 
 
-class Screen:
+class Deduplicator:
     """Holds groups back for as long as Redis takes to say what others have published, then passes them on in order.
 
-    ``waiting`` counts the trades held; ``changed`` is called when it falls. Without ``published`` nothing is held.
+    ``waiting`` counts the trades held; ``changed`` is called when it falls. Without ``published_ids`` nothing is held.
     """
 
     def __init__(
-        self, published: PublishedIds | None, pass_on: Callable[[Sequence[Group]], None], changed: Callable[[], None]
+        self,
+        published_ids: PublishedIds | None,
+        pass_on: Callable[[Sequence[Group]], None],
+        changed: Callable[[], None],
     ) -> None:
         self.waiting = 0
-        self._published = published
+        self._published_ids = published_ids
         self._pass_on = pass_on
         self._changed = changed
         self._groups: deque[tuple[float, Group]] = deque()
@@ -29,8 +32,7 @@ class Screen:
         self._is_empty.set()
 
     def put(self, groups: Sequence[Group]) -> None:
-        """Take groups of one or more markets."""
-        if not self._groups and (self._published is None or not self._published.available):
+        if not self._groups and (self._published_ids is None or not self._published_ids.available):
             self._pass_on(groups)
         elif groups:
             now = time.monotonic()
@@ -40,22 +42,22 @@ class Screen:
             self._is_work.set()
 
     async def open(self) -> None:
-        """Connect to Redis; without it, go on soon."""
-        if self._published is not None:
-            await self._published.open()
+        """Connect to Redis; return soon where it does not answer."""
+        if self._published_ids is not None:
+            await self._published_ids.open()
 
     async def close(self) -> None:
-        """Mark what is acknowledged, and give the connection to Redis up."""
-        if self._published is not None:
-            await self._published.close()
+        """Mark in Redis what is acknowledged, then disconnect."""
+        if self._published_ids is not None:
+            await self._published_ids.close()
 
     async def drain(self) -> None:
         """Return when nothing is held."""
         await self._is_empty.wait()
 
     async def run(self) -> None:
-        """Ask and pass on, for ever."""
-        while self._published is not None:
+        """Ask Redis about the groups held and pass on what is left of them, until cancelled."""
+        while self._published_ids is not None:
             await self._is_work.wait()
             # They stay where they are until they are passed on, so that none that comes meanwhile overtakes them.
             asked: list[Group] = []
@@ -65,7 +67,7 @@ class Screen:
                     break
                 asked.append(group)
                 trades += len(group.trades)
-            left = await self._published.unpublished(asked)
+            left = await self._published_ids.unpublished(asked)
             now = time.monotonic()
             for _ in asked:
                 since, _ = self._groups.popleft()

@@ -1,6 +1,7 @@
 """Keeps a fast producer within what a broker keeps: how far the consumer group is behind, in bytes a partition."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -8,8 +9,9 @@ from typing import Final, Protocol
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 
+from streams.errors import Outage
+from streams.kafka.admin import KAFKA
 from streams.topics import TRADES
 
 log = logging.getLogger(__name__)
@@ -28,12 +30,10 @@ class Pacer(Protocol):
         ...
 
     def published(self, partition: int, next_offset: int, size_bytes: int) -> None:
-        """Take note of ``size_bytes`` acknowledged in the partition, which now ends before ``next_offset``."""
+        """Count ``size_bytes`` that the broker has acknowledged; the partition now ends before ``next_offset``."""
         ...
 
-    async def close(self) -> None:
-        """Let go of connections."""
-        ...
+    async def close(self) -> None: ...
 
 
 class LagPacer:
@@ -67,7 +67,6 @@ class LagPacer:
         return self._lag_bytes.get(partition, 0)
 
     def published(self, partition: int, next_offset: int, size_bytes: int) -> None:
-        """Take note of ``size_bytes`` acknowledged in the partition, which now ends before ``next_offset``."""
         self._unread.setdefault(partition, deque()).append((next_offset, size_bytes))
         self._lag_bytes[partition] = self.lag_bytes(partition) + size_bytes
 
@@ -89,10 +88,10 @@ class LagPacer:
             await asyncio.sleep(self._poll_seconds)
 
     async def close(self) -> None:
-        """Let go of the connection."""
-        if self._admin is not None:
-            await self._admin.close()
-            self._admin = None
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            with contextlib.suppress(Outage), KAFKA.asked("the broker"):
+                await admin.close()
 
     async def _poll(self) -> None:
         """Ask for the group's offsets, once for all partitions that wait."""
@@ -106,8 +105,8 @@ class LagPacer:
                     await self._admin.start()
                 partitions = [TopicPartition(self._topic, partition) for partition in self._unread]
                 offsets = await self._admin.list_consumer_group_offsets(self._group, partitions=partitions)
-            except (KafkaError, OSError) as error:
-                log.debug("cannot read the offsets of group %s: %r", self._group, error)
+            except Exception as error:  # noqa: BLE001 - whatever it is: it is asked again, and nothing is lost meanwhile
+                log.debug("cannot read the offsets of group %s: %s", self._group, KAFKA.notice(error))
                 await self.close()
                 return
             self._polled = time.monotonic()

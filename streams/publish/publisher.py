@@ -8,18 +8,17 @@ hole in its sequence numbers, and the broker refuses everything after it.
 
 import asyncio
 import logging
-import random
 import time
 from collections import deque
 from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from streams import metrics
-from streams.errors import Outage
-from streams.kafka.admin import cluster_id
+from streams.backoff import Delays, doubling, scaled
+from streams.errors import Fatal
+from streams.kafka.admin import KAFKA, cluster_id
 from streams.kafka.clients import connect, discard
 from streams.kafka.partitioning import partition_of
 from streams.publish.pacer import Pacer
@@ -29,13 +28,14 @@ from streams.topics import TRADES
 
 log = logging.getLogger(__name__)
 
+# A broker that is back is used within seconds; a producer that waits for it long must not load what starts.
 FIRST_RETRY_SECONDS: Final = 0.2
 LAST_RETRY_SECONDS: Final = 5.0
 # An acknowledgement takes milliseconds; after this the broker is taken for away, and that is said once.
 SLOW_SECONDS: Final = 5.0
 
 
-class Message(msgspec.Struct, frozen=True):
+class Outgoing(msgspec.Struct, frozen=True):
     """One Kafka message and what it stands for: ``trades`` of ``venue``, or a dead letter with its ``reason``."""
 
     topic: str
@@ -58,7 +58,7 @@ class _Lane:
     def __init__(self, topic: str, partition: int) -> None:
         self.topic = topic
         self.partition = partition
-        self.messages: deque[Message] = deque()
+        self.messages: deque[Outgoing] = deque()
         self.filled = asyncio.Event()
         self.sending_since: float | None = None
 
@@ -81,17 +81,20 @@ class Publisher:
     ``failure`` completes with :class:`Fatal` where going on makes no sense.
     """
 
-    def __init__(self, settings: Settings, *, pace: Pacer | None = None, published: PublishedIds | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, pace: Pacer | None = None, published_ids: PublishedIds | None = None
+    ) -> None:
         self._settings = settings
         self._pace = pace
-        self._published = published
+        self._published_ids = published_ids
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._link: _Link | None = None
         self._connecting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._away_since: float | None = None
-        self._retry_seconds = FIRST_RETRY_SECONDS
+        # Jitter, because all producers lose a broker in the same moment.
+        self._delays = Delays(doubling(FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS), jitter=scaled(0.75, 1.25))
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waiting = 0
         self.trades = 0
@@ -103,10 +106,10 @@ class Publisher:
         """Begin to connect. Messages may be put at once."""
         self.spawn(self._first_contact())
         self.spawn(self._watch())
-        if self._published is not None:
-            self.spawn(self._published.run())
+        if self._published_ids is not None:
+            self.spawn(self._published_ids.run())
 
-    def put(self, message: Message) -> None:
+    def put(self, message: Outgoing) -> None:
         """Take a message. It is sent as soon as those before it in its partition are acknowledged."""
         partition = partition_of(message.key, self._settings.topic_partitions)
         lane = self._lanes.get((message.topic, partition))
@@ -186,7 +189,12 @@ class Publisher:
             lane.sending_since = time.monotonic()
             try:
                 sent = await _outcome(link, batch, lane)
-            except (KafkaError, AssertionError) as error:  # a vanished partition is an assertion in the client
+            except AssertionError as error:  # a vanished partition is an assertion in the client
+                self._away(type(error).__name__)
+                broken = link
+                continue
+            except Exception as error:  # noqa: BLE001 - whatever it is, another client is tried
+                KAFKA.notice(error)
                 self._away(type(error).__name__)
                 broken = link
                 continue
@@ -201,8 +209,8 @@ class Publisher:
             return
 
     def _acknowledged(self, lane: _Lane, count: int) -> None:
-        if self._published is not None and lane.topic == TRADES:
-            self._published.acknowledged([lane.messages[at].value for at in range(count)])
+        if self._published_ids is not None and lane.topic == TRADES:
+            self._published_ids.acknowledged([lane.messages[at].value for at in range(count)])
         published: dict[str, list[int]] = {}  # metrics are costly a message, so they are added up first
         for _ in range(count):
             message = lane.messages.popleft()
@@ -222,7 +230,7 @@ class Publisher:
             metrics.frames.labels(venue).inc(frames)
             metrics.frame_bytes.labels(venue).inc(size_bytes)
         self.last_ack = time.monotonic()
-        self._retry_seconds = FIRST_RETRY_SECONDS
+        self._delays.reset()
         self._back()
         self._changed.set()
 
@@ -255,22 +263,20 @@ class Publisher:
             if self._link is broken and broken is not None:
                 self._link = None
                 await broken.close()
-                await self._pause()
+                await asyncio.sleep(self._delays.next_seconds())
             while self._link is None:
                 try:
-                    if self._published is not None:
-                        self._published.know(await cluster_id(self._settings))
+                    if self._published_ids is not None:
+                        self._published_ids.know(await cluster_id(self._settings))
                     self._link = _Link(await connect(self._settings))
-                except (Outage, KafkaError, OSError) as error:
-                    self._away(str(error))
-                    await self._pause()
+                except Fatal:
+                    raise
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+                    self._away(KAFKA.notice(error))
+                    await asyncio.sleep(self._delays.next_seconds())
             if not self.waiting:
                 self._back()
             return self._link
-
-    async def _pause(self) -> None:
-        await asyncio.sleep(self._retry_seconds * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, no secret
-        self._retry_seconds = min(self._retry_seconds * 2, LAST_RETRY_SECONDS)
 
 
 async def _outcome(link: _Link, batch: Any, lane: _Lane) -> Any:

@@ -4,6 +4,8 @@ import random
 from collections import deque
 from typing import Final
 
+from streams.backoff import Delays, doubling
+
 # Kraken allows about 150 connections in ten minutes for one address, then bans it for ten minutes. Two producers
 # behind one address must fit, so one feed takes less than half.
 MAX_CONNECTIONS: Final = 70
@@ -49,19 +51,20 @@ class Backoff:
         most_seconds: float = MOST_SECONDS,
         rng: random.Random | None = None,
     ) -> None:
-        self._fast_tries = fast_tries
-        self._least_seconds = least_seconds
-        self._most_seconds = most_seconds
-        self._rng = rng or random.Random()  # noqa: S311 - jitter, not a secret
-        self.failures = 0
+        random_of = rng or random.Random()  # noqa: S311 - jitter, not a secret
+
+        def at_least(most: float) -> float:
+            return random_of.uniform(least_seconds, max(least_seconds, most)) if most else 0.0
+
+        self._delays = Delays((0.0,) * fast_tries + doubling(least_seconds * 2, most_seconds), jitter=at_least)
+
+    @property
+    def failures(self) -> int:
+        """Connections that ended or never opened, since one that lived."""
+        return self._delays.taken
 
     def failed(self, lived_seconds: float) -> float:
         """Count a connection that ended or never opened; return the pause before the next in seconds."""
         if lived_seconds >= STABLE_SECONDS:
-            self.failures = 0
-        self.failures += 1
-        slow = self.failures - self._fast_tries
-        if slow <= 0:
-            return 0.0
-        ceiling = min(self._most_seconds, self._least_seconds * 2 ** min(slow, 30))
-        return self._rng.uniform(self._least_seconds, max(self._least_seconds, ceiling))
+            self._delays.reset()
+        return self._delays.next_seconds()

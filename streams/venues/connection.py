@@ -1,11 +1,11 @@
-"""A Kraken socket that is kept open for ever: what spot and futures have in common."""
+"""A venue's socket that is kept open for ever: what feeds of all protocols have in common."""
 
 import asyncio
 import logging
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -14,15 +14,19 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from streams import metrics
-from streams.errors import BadSetting, Outage
+from streams.errors import BadRecord, BadSetting, Outage
 from streams.model.connection import Connection
-from streams.model.trade import Batch, Trade
+from streams.model.trade import Batch, Reject, Trade
 from streams.settings import Settings
+from streams.unexpected import Library
 from streams.venues.backoff import FAST_TRIES, LEAST_SECONDS, MOST_SECONDS, Backoff, ConnectionLimiter
-from streams.venues.kraken.parsing import Parsed
+from streams.venues.base import Feed
+from streams.venues.parsed import Parsed
 from streams.venues.subscriptions import Phase, Subscriptions
 
 log = logging.getLogger(__name__)
+
+SOCKETS: Final = Library("the socket client", OSError, TimeoutError, WebSocketException)
 
 # A snapshot of a hundred rows is 25 KB; a frame far above that is no trade message.
 MAX_MESSAGE_BYTES: Final = 16 * 2**20
@@ -34,7 +38,7 @@ LOG_EVERY_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class SocketTiming:
     """Deadlines and pauses of a feed, in seconds.
 
     The venues close a socket that was idle for a minute: ``ping_seconds`` stays well below.
@@ -50,7 +54,7 @@ class Timing:
     most_backoff_seconds: float = MOST_SECONDS
 
     @classmethod
-    def of(cls, settings: Settings) -> "Timing":
+    def of(cls, settings: Settings) -> "SocketTiming":
         """Return the timing that the settings ask for."""
         return cls(
             heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
@@ -58,7 +62,7 @@ class Timing:
         )
 
 
-class Feed(ABC):
+class SocketFeed(Feed):
     """One venue's trades over one socket at a time, reconnecting without limit.
 
     ``connected`` tells whether the socket is open now; ``reconnects`` counts how often it was opened again.
@@ -67,7 +71,7 @@ class Feed(ABC):
     """
 
     def __init__(
-        self, url: str, venue: str, symbols: Sequence[str], *, symbols_per_subscribe: int, timing: Timing
+        self, url: str, venue: str, symbols: Sequence[str], *, symbols_per_subscribe: int, timing: SocketTiming
     ) -> None:
         if urlsplit(url).scheme not in ("ws", "wss"):
             raise BadSetting(f"the socket of {venue} must be a ws:// or wss:// address, not {url!r}")
@@ -114,13 +118,12 @@ class Feed(ABC):
 
     @abstractmethod
     def _parse(self, data: bytes) -> Parsed:
-        """Return what a message holds."""
+        """Return what a message holds. Raises :class:`BadRecord` for one of which nothing can be used."""
 
     def _absorb(self, parsed: Parsed) -> list[Trade]:
         """Return the message's trades, marked as snapshot or live by what was seen before."""
         return parsed.trades
 
-    @abstractmethod
     def _resubscribing(self, symbols: list[str] | None) -> None:
         """Take notice that these symbols (all of them: None) will send a snapshot again."""
 
@@ -146,16 +149,7 @@ class Feed(ABC):
             await asyncio.sleep(pause)
 
     async def _session(self) -> AsyncGenerator[Batch, None]:
-        # The library's own keepalive would end the connection while a slow reader holds the socket's buffer full.
-        async with connect(
-            self.url,
-            open_timeout=self._timing.open_timeout_seconds,
-            close_timeout=1,
-            ping_interval=None,
-            compression=None,
-            max_size=MAX_MESSAGE_BYTES,
-            proxy=None if _is_loopback(self.url) else True,
-        ) as socket:
+        async with self._opened_socket() as socket:
             keepalive = asyncio.create_task(self._keep_alive(socket))
             try:
                 self._count_opened()
@@ -169,6 +163,25 @@ class Feed(ABC):
                 if self.connected:
                     self._set_connected(connected=False)
 
+    @asynccontextmanager
+    async def _opened_socket(self) -> AsyncGenerator[ClientConnection, None]:
+        with SOCKETS.surprises():
+            # The library's own keepalive would end the connection while a slow reader holds the socket's buffer full.
+            socket = await connect(
+                self.url,
+                open_timeout=self._timing.open_timeout_seconds,
+                close_timeout=1,
+                ping_interval=None,
+                compression=None,
+                max_size=MAX_MESSAGE_BYTES,
+                proxy=None if _is_loopback(self.url) else True,
+            )
+        try:
+            yield socket
+        finally:
+            with suppress(Outage), SOCKETS.asked(self.venue):
+                await socket.close()
+
     async def _read(self, socket: ClientConnection) -> AsyncGenerator[Batch, None]:
         deadline = time.monotonic() + self._timing.heartbeat_timeout_seconds
         next_tick = 0.0
@@ -178,8 +191,9 @@ class Feed(ABC):
                 await self._send_due(socket)
                 next_tick = now + TICK_SECONDS
             try:
-                async with asyncio.timeout(max(0.0, min(next_tick, deadline) - now)):
-                    data = await socket.recv(decode=False)
+                with SOCKETS.surprises():
+                    async with asyncio.timeout(max(0.0, min(next_tick, deadline) - now)):
+                        data = await socket.recv(decode=False)
             except TimeoutError:
                 if time.monotonic() >= deadline:
                     raise Outage(f"silent for {self._timing.heartbeat_timeout_seconds:g} s") from None
@@ -187,7 +201,7 @@ class Feed(ABC):
             received_us = time.time_ns() // 1000
             self._heard_at = received_us / 1e6
             heard = time.monotonic()
-            parsed = self._parse(data)
+            parsed = self._parsed(data)
             trades = self._take(parsed, heard, received_us)
             if trades or parsed.rejects:
                 yield Batch(trades, received_us, parsed.rejects)
@@ -197,6 +211,12 @@ class Feed(ABC):
             if resumed - heard > SLOW_READER_SECONDS:
                 self.subscriptions.forgive(resumed - heard)
             deadline = resumed + self._timing.heartbeat_timeout_seconds
+
+    def _parsed(self, data: bytes) -> Parsed:
+        try:
+            return self._parse(data)
+        except BadRecord as error:
+            return Parsed(rejects=[Reject(error.reason, error.detail, data, self.venue)])
 
     def _take(self, parsed: Parsed, heard: float, received_us: int) -> list[Trade]:
         for ack in parsed.acks:
@@ -229,8 +249,9 @@ class Feed(ABC):
             await self._send(socket, self._subscribe_request(group))
 
     async def _send(self, socket: ClientConnection, text: str) -> None:
-        async with asyncio.timeout(self._timing.heartbeat_timeout_seconds):
-            await socket.send(text)
+        with SOCKETS.surprises():
+            async with asyncio.timeout(self._timing.heartbeat_timeout_seconds):
+                await socket.send(text)
 
     async def _keep_alive(self, socket: ClientConnection) -> None:
         while True:
@@ -239,8 +260,9 @@ class Feed(ABC):
             pause = self._timing.ping_seconds if is_subscribed else self._timing.heartbeat_timeout_seconds / 3
             await asyncio.sleep(min(pause, self._timing.ping_seconds))
             try:
-                await self._ping(socket)
-            except WebSocketException:
+                with SOCKETS.asked(self.venue):
+                    await self._ping(socket)
+            except Outage:
                 return
 
     def _count_opened(self) -> None:

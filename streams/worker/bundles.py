@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
-# A body runs to its end before anything else of its partition: 64 frames of 20 trades are about 5 ms.
+# A bundle is handled to its end before anything else of its partition: 64 frames of 20 trades take about 5 ms.
 MAX_MESSAGES: Final = 64
+# About 4 900 trades of 53 bytes, so large frames travel nearly alone.
 MAX_BYTES: Final = 256 * 1024
 
 FIRST: Final = "liqmon-first-offset"

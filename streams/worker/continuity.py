@@ -1,9 +1,9 @@
 """Whether messages follow each other: what was fetched may be dropped on the way, and must then be fetched again.
 
-Faust drops fetched messages around a rebalance (while partitions are sought one after another, when the flow stops, or
-when a fetch ends after the seek that it should have come before). It takes the hole for a gap in the log: commits past
-it, or lets a table store claim records that it lacks. Here a message is taken only where the one before it was; where
-one is missing the position is put back to it.
+Faust drops fetched messages around a rebalance: while it seeks partitions one after another, and when the flow stops.
+It also drops a fetch that ends after a seek which should have followed it. It takes the hole for a gap in the log. It
+then commits past the hole, or lets a table store claim records that it lacks. Here a message is taken only if the one
+before it was. If one is missing, the position is put back to it.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class Continuity:
         return wanted
 
     def fetched(self, tp: TP, first: int) -> None:
-        """Take note of where a fetch begins, before any of it can be lost.
+        """Remember where a fetch begins, before any of it can be lost.
 
         If it begins behind what was asked for again, the log has nothing there: retention has removed it, or those
         are a transaction's marks.

@@ -1,6 +1,6 @@
-"""How a worker ends by itself: without a step further, since nothing that is not durable yet may be acknowledged.
+"""How a worker ends by itself: at once, since nothing may be acknowledged that is not durable yet.
 
-Its exit codes are those of a worker that runs. A command that cannot start, for a wrong setting, ends with 1 too.
+Its exit codes are those of a running worker. A command that cannot start because of a wrong setting ends with 1 too.
 """
 
 import asyncio
@@ -9,19 +9,19 @@ import os
 from typing import Final, NoReturn
 
 MUST_NOT_GO_ON: Final = 70
-"""Exit code where a fault outside of the program is in the way; a restart goes on from the last commit."""
+"""Exit code for a fault outside of the program. A restart goes on from the last commit."""
 
 BUG: Final = 1
-"""Exit code where the program is in error; the log has the traceback. Faust's own crashes end with it too."""
+"""Exit code for an error of the program. The log has the traceback. Faust's own crashes end with it too."""
 
 UNREADY_SECONDS: Final = 2.0
-"""How long a worker that must not go on answers that it is not ready: a probe that looks every second sees it."""
+"""How long a worker that must not go on answers that it is not ready. A probe that looks every second sees it."""
 
 log = logging.getLogger(__name__)
 
 
 class Ending:
-    """The end of a worker that others may still ask for a moment: it says that it is not ready, and does nothing more.
+    """Ends the process a moment later, so that probes meanwhile hear that the worker is not ready.
 
     Once it :attr:`has_begun`, whoever acknowledges, counts or judges waits in :meth:`over` instead.
     """
@@ -36,7 +36,7 @@ class Ending:
             asyncio.get_running_loop().call_later(UNREADY_SECONDS, die, error)
 
     async def over(self) -> NoReturn:
-        """Wait for the end."""
+        """Never return: the caller must do nothing more until the process ends."""
         while True:  # noqa: ASYNC110 - it ends the process, not the loop
             await asyncio.sleep(UNREADY_SECONDS)
 

@@ -16,6 +16,7 @@ from streams.worker.bundles import bundled, first_offset
 from streams.worker.continuity import Continuity, Step
 
 SOURCES: Final = frozenset({TRADES, ALERTS})
+# How soon a consumer that has no partition yet looks again: short beside a commit interval, long beside a loop's turn.
 IDLE_SECONDS: Final = 0.01
 
 # Bundles under way are few; entries of bundles that a rebalance dropped are forgotten beyond this.
@@ -41,8 +42,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def log_ends(self, tps: Collection[TP], timeout_seconds: float) -> Mapping[TP, int]:
         """Return the end offsets of partitions. Raises :class:`TimeoutError`, and what the client raises.
 
-        It gives up in the client's thread too: calls share two lanes there, and commits and fetches must not wait for
-        a question that nobody waits for any more.
+        The question ends in the client's thread too. Calls share two lanes there, and commits and fetches must not
+        wait for an answer that nobody wants any more.
         """
         ends: Mapping[TP, int] = await self.call_thread(self._log_ends, tps, timeout_seconds)
         return ends
@@ -63,13 +64,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """Bundles the messages of ``trades``, commits after ``app.before_commit()``, and loses nothing around a rebalance.
 
-    The offsets to commit have been chosen by the time state is flushed, so what is flushed contains all of them.
+    The order of a commit is in :meth:`_commit_offsets`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Where what a message stands for begins, by its offset: a bundle with its first message, until it is committed;
-        # a record of a changelog with the gap that compaction left before it, until the next fetch.
+        # By a message's offset, the first offset that it stands for. A bundle stands for its first message on, until it
+        # is committed. A changelog record stands for the gap that compaction left before it, until the next fetch.
         self._firsts: dict[TP, dict[int, int]] = {}
         self._sources = Continuity()
         self._changelogs = Continuity()
@@ -164,8 +165,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         """Go back to the committed offsets of all assigned partitions; to the beginning where there is none.
 
-        Faust does this from two tasks at once, the fetcher's and the recovery's. Were one to open the partitions before
-        the other goes back, what is taken in between would be met again: in a rebalance it is the recovery's alone.
+        Faust does this from two tasks at once, the fetcher's and the recovery's. If one opened the partitions before
+        the other goes back, what is taken in between would be met again. So in a rebalance only the recovery seeks.
         """
         if self.app.rebalancing and asyncio.current_task() is self._fetching:
             return
@@ -180,7 +181,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                 raise
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """Go to these offsets of changelogs: a recovery has the rest."""
+        """Go on from these offsets of changelogs; a recovery has read what is before them."""
         self._changelogs.begin(partitions)
         await super().seek_wait(partitions)
 
@@ -202,8 +203,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Finish and commit what was begun, so that the next owner meets none of it again.
 
         Faust does this too, but only after it has forgotten what was acknowledged since the last commit, and not in an
-        app that is stopping. An alert that waits for Postgres is let go: the move must not wait too, and nobody serve
-        the windows.
+        app that is stopping. An alert that waits for Postgres is let go. Otherwise the move would wait for Postgres,
+        and nobody would serve the windows meanwhile.
         """
         self._caught_up.clear()
         self._next.clear()
@@ -220,7 +221,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         await super().on_partitions_revoked(revoked)
 
     async def commit_and_end_transactions(self) -> None:
-        """Commit all that is acknowledged by now; Faust leaves that to a commit under way, which may lack the last."""
+        """Commit all that is acknowledged by now. A commit under way, which Faust would trust, may lack the last."""
         while (running := self._commit_fut) is not None:
             await asyncio.wait([running])
             if running.cancelled():
@@ -229,7 +230,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         await super().commit_and_end_transactions()
 
     def handled(self, message: Any) -> None:
-        """Take note that all of a message was counted."""
+        """Count a message as wholly handled: the partition goes on behind it."""
         self._next[message.tp] = message.offset + 1
 
     def next_offset(self, tp: TP) -> int | None:
@@ -245,7 +246,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return end
 
     def has_caught_up(self, tp: TP) -> bool:
-        """Whether a partition was handled up to its end once since it moved here: what its last owner had, is here."""
+        """Whether a partition was handled up to its end once since it moved here, so that nothing is missing."""
         if tp not in self._caught_up:
             end = self.log_end(tp)
             if end is not None and self._next.get(tp, -1) >= end:
@@ -253,12 +254,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return tp in self._caught_up
 
     def withhold(self, message: Any) -> None:
-        """Leave a message to whoever has its partition next: it is over here, and is not committed."""
+        """Let go of a message without committing it: whoever has its partition next handles it."""
         message.acked = True
         self._unacked_messages.discard(message)
 
     async def log_ends(self, tps: Collection[TP], timeout_seconds: float) -> Mapping[TP, int]:
-        """Ask the client's thread, and wait no longer than that either where both of its lanes are taken."""
+        """Return the end offsets of partitions. Raises :class:`TimeoutError`, also if both lanes are taken."""
         async with asyncio.timeout(timeout_seconds):
             ends: Mapping[TP, int] = await self._thread.log_ends(tps, timeout_seconds)
         return ends
@@ -268,6 +269,19 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return tp.topic in SOURCES
 
     async def _commit_offsets(self, offsets: dict[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002 - Faust's signature
+        """Commit in the one order that loses nothing and claims nothing too early. Each step is awaited.
+
+        1. Choose: Faust has chosen ``offsets``, those of handled messages without a hole. Memory holds all of them.
+        2. Alerts: :meth:`tables.keeper.Keeper.flush` waits until Kafka has every alert and dead letter sent so far.
+           So no durable state says that an alert was raised which is not on its topic.
+        3. Changelog: ``flush`` sends changed heads and chunks, each market's head first, and waits for Kafka. So the
+           local store is never ahead of what another worker restores.
+        4. Store: ``flush`` writes the same values to the store.
+        5. Commit: Kafka accepts the offsets, or refuses a worker that no longer owns its partitions. So whatever a
+           crash undoes is read again.
+        6. Claim: :meth:`tables.keeper.Keeper.confirm` lets the store claim the changelog up to step 3. The accepted
+           commit proves that no other owner had written before it.
+        """
         claims = await self.app.before_commit()
         is_done = bool(await super()._commit_offsets(offsets, start_new_transaction))
         if is_done:

@@ -1,1 +1,1 @@
-"""One market's state: panes, identities, windows, episodes. Pure: no I/O."""
+"""One market's state: panes, the ids they have counted, windows, and alert episodes. Pure: no I/O."""

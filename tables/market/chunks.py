@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from streams.errors import MonitorError
+from streams.model.kinds import MarketKind
 from tables.market.episodes import Mark
 from tables.market.panes import Pane
 
@@ -19,6 +20,7 @@ CHUNK_PANES: Final = 32
 hour is about a hundred keys."""
 
 HEAD: Final = "head"
+KIND: Final = "kind"
 
 
 class Chunk(msgspec.Struct, array_like=True):
@@ -33,12 +35,16 @@ class Head(msgspec.Struct, array_like=True):
     """What a market remembers besides panes: its clock (``watermark``, the greatest pane seen) and alerts by rule.
 
     ``chunks`` are the numbers of those written behind it: where one is older than the head, the flush was cut short.
+    ``more`` holds named additions: ``kind``, the market's :class:`MarketKind`, where the symbol does not say it.
+    ``format`` and ``more`` are left out while they are 1 and empty.
     """
 
     offset: int
     watermark: int
     marks: dict[str, list[Mark]]
     chunks: list[int] = []
+    format: int = 1
+    more: dict[str, msgspec.Raw] = {}
 
 
 class CorruptState(MonitorError):
@@ -48,6 +54,7 @@ class CorruptState(MonitorError):
 _encoder: Final = msgspec.msgpack.Encoder()
 _chunk_decoder: Final = msgspec.msgpack.Decoder(Chunk)
 _head_decoder: Final = msgspec.msgpack.Decoder(Head)
+_kind_decoder: Final = msgspec.msgpack.Decoder(MarketKind)
 _offset_decoder: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
@@ -74,6 +81,8 @@ def market_of(key: bytes) -> tuple[str, str]:
 
 def encode(value: Chunk | Head) -> bytes:
     """Return a value as stored and as sent to the changelog."""
+    if isinstance(value, Head) and value.format == 1 and not value.more:
+        return _encoder.encode((value.offset, value.watermark, value.marks, value.chunks))
     return _encoder.encode(value)
 
 
@@ -88,9 +97,22 @@ def decode_chunk(key: bytes, value: bytes) -> Chunk:
 def decode_head(key: bytes, value: bytes) -> Head:
     """Read a head. Raises :class:`CorruptState`."""
     try:
-        return _head_decoder.decode(value)
+        head = _head_decoder.decode(value)
+        if KIND in head.more:
+            _kind_decoder.decode(head.more[KIND])
     except msgspec.DecodeError as error:
         raise CorruptState(f"the value of {key!r} is no head: {error}") from None
+    return head
+
+
+def named_kind(head: Head) -> MarketKind | None:
+    """Return the kind of market that a head names, None where it names none."""
+    return _kind_decoder.decode(head.more[KIND]) if KIND in head.more else None
+
+
+def naming(more: dict[str, msgspec.Raw], kind: MarketKind) -> dict[str, msgspec.Raw]:
+    """Return a head's named additions with the kind of market among them."""
+    return more if KIND in more else {**more, KIND: msgspec.Raw(_encoder.encode(kind))}
 
 
 def offset_of(value: bytes) -> int:

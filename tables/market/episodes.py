@@ -30,8 +30,8 @@ def judge(marks: list[Mark], pane: int, severity: int, cooldown: int) -> tuple[V
 
     ``NEW`` is an alert: the first of an episode (no alert in the ``cooldown`` panes before), or an escalation above
     the episode's highest severity. ``RAISED`` is an alert of this very pane whose severity rose as more of the pane
-    arrived. A pane judged after a later one (its trades came late) is quiet where the later alert already told of
-    the same episode at no lower severity.
+    arrived. A pane may be judged after a later one, if its trades came late. It is quiet if the later alert already
+    told of the same episode at no lower severity.
     """
     at = bisect_left(marks, pane, key=lambda mark: mark.pane)
     if at < len(marks) and marks[at].pane == pane:

@@ -1,7 +1,7 @@
 """Sets of trade ids, kept inside the pane that counted them.
 
-Two shapes, one a market: spot ids are consecutive integers, so a sorted flat list of inclusive ranges
-``[lo, hi, lo, hi, ...]`` holds thousands in two numbers; futures ids are 16 random bytes, kept as a sorted list.
+There are two shapes, and each market has one. Spot ids are consecutive integers, so a sorted flat list of inclusive
+ranges ``[lo, hi, lo, hi, ...]`` holds thousands in two numbers. Futures ids are 16 random bytes, kept as a sorted list.
 """
 
 from bisect import bisect_left, bisect_right

@@ -7,10 +7,15 @@ import msgspec
 from streams.model.trade import Side
 from tables.market.identities import TradeId
 
+PANE_SECONDS: Final = 1
+"""Width of a pane. A pane's number is its second of unix time; frames, state and rows all count on that."""
+
+PANE_US: Final = PANE_SECONDS * 1_000_000
+
 UNITS_PER_WHOLE: Final = 10**14
 """Fractions of a base quantity are in 1e-14."""
 
-# Sums stay below this, so that a stored value always fits 64 bits; a trade that would pass it is refused.
+# Sums stay below this, so that a stored value always fits 64 bits. A trade that would pass it is refused.
 SUM_LIMIT: Final = 2**62
 
 # An enum member costs three times a plain integer, once a trade.

@@ -1,7 +1,7 @@
-"""Every window of a market at once, at a cost that depends on what changed and not on how long the windows are.
+"""Every window of a market at once. The cost depends on what changed, not on how long the windows are.
 
-The windows of a market end with the same pane, so one walk back in time serves them all. Whole chunks of panes that
-have not changed are taken as one step.
+All windows of a market end with the same pane, so one walk back in time serves them all. A whole chunk of panes that
+has not changed is one step of that walk.
 """
 
 import math
@@ -15,7 +15,7 @@ from tables.market.state import Market
 from tables.market.windows import WindowFigures, figures_of
 
 SPARK_STEP: Final = 8
-"""Panes in one point of a sparkline."""
+"""Panes in one point of a sparkline. It divides a chunk, so that a chunk's points are computed once."""
 
 SPARK_CHUNKS: Final = 28
 """Chunks that a sparkline covers: a quarter of an hour."""

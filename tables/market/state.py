@@ -3,22 +3,28 @@
 Pure: frames go in, panes touched come out. Loading and storing is :mod:`tables.keeper`'s.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 
-from tables.market.chunks import CHUNK_PANES, Chunk, Head
+from streams.model.kinds import MarketKind, kind_before_frames_told, told_kind
+from tables.market.chunks import CHUNK_PANES, Chunk, Head, named_kind, naming
 from tables.market.episodes import Mark, forget
 from tables.market.panes import Pane
 from tables.market.windows import WindowFigures, figures
+
+CLOSING: Final = "closing"
+"""What the head of a market that has rules for closed panes adds: whether its newest pane is live, and how far from the
+head's offset panes were judged (messages, rows of the next one)."""
 
 
 class Span(msgspec.Struct, frozen=True):
     """How long things are kept, in panes: the rule window, how far back panes are kept, and the ring of stored chunks.
 
-    The ring is ``slack`` panes longer than what is kept: state is flushed before event time runs ``slack`` panes past
-    the last flush, so that a flush cut short by a crash never overwrites a chunk that a replay still needs.
+    The ring is ``slack`` panes longer than what is kept, and state is flushed before event time runs ``slack`` panes
+    past the last flush. So a flush cut short by a crash never overwrites a chunk that a replay still needs.
     """
 
     window: int
@@ -32,16 +38,21 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class Market:
-    """The state of one (venue, symbol)."""
+    """The state of one (venue, symbol). ``kind`` is what its frames say, or what its stored head says."""
 
     __slots__ = (
         "_dirty",
+        "_judged",
         "_lead",
+        "_more",
         "_numbers",
         "_tail",
         "chunks",
         "flushed_watermark",
+        "is_live",
         "is_midway",
+        "judges_closed_panes",
+        "kind",
         "liquidated",
         "marks",
         "offset",
@@ -54,16 +65,23 @@ class Market:
         "watermark",
     )
 
-    def __init__(self, venue: str, symbol: str, span: Span) -> None:
+    def __init__(self, venue: str, symbol: str, span: Span, kind: MarketKind | None = None) -> None:
         self.venue = venue
         self.symbol = symbol
+        self.kind = kind or kind_before_frames_told(symbol)
         self.span = span
         self.chunks: dict[int, Chunk] = {}
         self.watermark = -1
         self.flushed_watermark = -1
         self.offset = -1
-        # A message was counted in part: some chunks contain trades that ``offset`` does not tell of.
+        # A message was counted in part: some chunks contain trades that ``offset`` does not cover yet.
         self.is_midway = False
+        # Whether the newest pane holds a trade that may raise an alert.
+        self.is_live = False
+        # Whether a rule of this market waits for panes to be over: only then is the line above kept with the state.
+        self.judges_closed_panes = False
+        # What comes before this message and row was judged by such rules, and its alerts are on their topic.
+        self._judged = (-1, 0)
         self.received_us = 0
         self.marks: dict[str, list[Mark]] = {}
         self.volume = 0
@@ -73,21 +91,28 @@ class Market:
         self.stale: set[int] = set()
         self._numbers: list[int] = []
         self._tail = self._lead = 0
+        # The head's named additions, those unknown here among them: written back as they were read.
+        self._more: dict[str, msgspec.Raw] = {}
 
     def restore(self, head: Head | None, chunks: Iterable[Chunk]) -> None:
         """Take over stored state; chunks that have left what is kept are ignored."""
         if head is not None:
             self.watermark = self.flushed_watermark = head.watermark
             self.marks = head.marks
+            self.kind = named_kind(head) or kind_before_frames_told(self.symbol)
+            self._more = {name: value for name, value in head.more.items() if name != CLOSING}
         self.chunks = {
             chunk.number: chunk
             for chunk in sorted(chunks, key=lambda chunk: chunk.number)
             if chunk.number >= self.oldest // CHUNK_PANES
         }
         if head is not None:
-            # Where the flush was cut short behind its head, what is written next must not claim the chunks it lacked.
+            # If a flush was cut short after the head, what is written next must not claim the chunks that are missing.
             held = [self.chunks[at].offset if at in self.chunks else -1 for at in head.chunks]
             self.offset = min([head.offset, *held])
+            if (closing := head.more.get(CLOSING)) is not None:
+                self.is_live, ahead, row = msgspec.msgpack.decode(closing, type=tuple[bool, int, int])
+                self._judged = (head.offset + ahead, row)
         self._numbers = [
             number * CHUNK_PANES + n
             for number, chunk in self.chunks.items()
@@ -213,6 +238,13 @@ class Market:
             if pane is not None:
                 yield number, pane
 
+    def ends(self, last: int, window: int) -> tuple[Pane, Pane]:
+        """Return the first and the last non-empty pane of a window. Raises :class:`StopIteration` for an empty one."""
+        first = next(pane for _, pane in self.panes(last - window + 1, last))
+        at = bisect_right(self._numbers, last)
+        final = self.pane(self._numbers[at - 1])
+        return first, final or first
+
     def figures(self, last: int, window: int) -> WindowFigures:
         """Return the figures of the window of ``window`` panes that ends with pane ``last``."""
         return figures(pane for _, pane in self.panes(last - window + 1, last))
@@ -225,11 +257,29 @@ class Market:
         """Whether what is not flushed must be, before a pane so far ahead takes the place of what a replay needs."""
         return self.watermark > self.flushed_watermark and number - self.flushed_watermark > self.span.slack
 
+    def took(self, offset: int, done: int, total: int) -> None:
+        """Take note that ``done`` of a message's ``total`` trades are counted and judged."""
+        self.is_midway = done < total
+        if not self.is_midway:
+            self.offset = max(self.offset, offset)
+        self._judged = max(self._judged, (offset, done) if self.is_midway else (offset + 1, 0))
+
+    def is_judged(self, offset: int, row: int) -> bool:
+        """Whether a message's row was judged before this state was stored: what comes now is a replay of it."""
+        return (offset, row) < self._judged
+
+    def _closing(self) -> dict[str, msgspec.Raw]:
+        if not self.judges_closed_panes:
+            return {}
+        offset, row = self._judged
+        # By its distance from the head's offset, which is shifted when the broker is replaced.
+        return {CLOSING: msgspec.Raw(msgspec.msgpack.encode((self.is_live, offset - self.offset, row)))}
+
     def take_dirty(self) -> tuple[Head, list[Chunk]]:
         """Return what changed since the last call, stamped with the offset it contains.
 
-        What is taken in the middle of a message is taken again, with the offset of the whole: until then a worker
-        that was frozen before it may put back, under the same offset, a chunk without its trades.
+        What is taken in the middle of a message is taken again at its end, with its own offset. Until then a worker
+        that was frozen before the message may put back a chunk with the same offset and without its trades.
         """
         dirty = self._dirty
         if not self.is_midway:
@@ -239,4 +289,9 @@ class Market:
         changed = [self.chunks[at] for at in sorted(dirty) if at in self.chunks]
         for chunk in changed:
             chunk.offset = self.offset
-        return Head(self.offset, self.watermark, self.marks, [chunk.number for chunk in changed]), changed
+        told = told_kind(self.symbol, self.kind)
+        more = self._more | self._closing()
+        if told is not None:
+            more = naming(more, told)
+        head = Head(self.offset, self.watermark, self.marks, [chunk.number for chunk in changed], more=more)
+        return head, changed

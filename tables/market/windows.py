@@ -62,9 +62,14 @@ def figures(panes: Iterable[Pane]) -> WindowFigures:
     return figures_of(total, realized_volatility(last_prices))
 
 
+def price_change_pct(first: float, last: float) -> float:
+    """Return the change of a price, per cent."""
+    return (last - first) / first * 100
+
+
 def figures_of(total: Pane, volatility: float) -> WindowFigures:
     """Return the figures of a window whose panes add up to ``total``."""
-    change = (total.last_price - total.first_price) / total.first_price * 100 if total.count else 0.0
+    change = price_change_pct(total.first_price, total.last_price) if total.count else 0.0
     return WindowFigures(
         count=total.count,
         total_volume_micro_usd=total.notional,

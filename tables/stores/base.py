@@ -89,7 +89,7 @@ class ChangelogEvent(Protocol):
 def newer(stored: bytes | None, incoming: bytes) -> bool:
     """Whether a changelog record should replace what is stored: not where that contains a higher source offset.
 
-    A worker that was frozen while its partition moved flushes old state when it wakes, and its record lands in the
+    A worker that was frozen while its partition moved flushes old state when it wakes. Its record then lands in the
     changelog behind the new owner's.
     """
     return stored is None or offset_of(incoming) >= offset_of(stored)

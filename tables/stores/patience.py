@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from streams import metrics
+from streams.backoff import Delays, doubling, scaled
 from streams.errors import Outage
 
 log = logging.getLogger(__name__)
 
+# A flush waits meanwhile and nothing is committed: a store that restarts is found at once, one that is away for long
+# is asked every five seconds.
 FIRST_RETRY_SECONDS: Final = 0.1
 LAST_RETRY_SECONDS: Final = 5.0
 SINK: Final = "table_store"
@@ -23,7 +25,8 @@ async def until_answered(work: Callable[[], Awaitable[T]], *, wanted: Callable[[
 
     Raises the last :class:`Outage` once the result is no longer ``wanted``; every other error at once.
     """
-    delay_seconds = FIRST_RETRY_SECONDS
+    # Jitter, because every worker of the group waits for the same server.
+    delays = Delays(doubling(FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS), jitter=scaled(0.5, 1.0))
     loop = asyncio.get_running_loop()
     away_since: float | None = None
     while True:
@@ -36,8 +39,7 @@ async def until_answered(work: Callable[[], Awaitable[T]], *, wanted: Callable[[
                 log.warning("%s; trying again until it does, nothing is acknowledged meanwhile", error)
             if not wanted():
                 raise
-            await asyncio.sleep(delay_seconds * random.uniform(0.5, 1))  # noqa: S311 - jitter, no secret
-            delay_seconds = min(delay_seconds * 2, LAST_RETRY_SECONDS)
+            await asyncio.sleep(delays.next_seconds())
         else:
             if away_since is not None:
                 log.info("the table store answers again after %.1f s", loop.time() - away_since)

@@ -1,11 +1,12 @@
 """Market state in Redis, which every replica can read: a hash a market, written in one round trip a flush.
 
-A partition's state comes with the changelog offset it stands for, so an owner reads no more of the changelog than
-what its predecessor had not written, usually nothing, and standbys have nothing to do. Everything that waits for
-Redis waits asynchronously: what Faust calls synchronously works on memory.
+A partition's state comes with the changelog offset that it stands for. So an owner reads only what its predecessor had
+not written, usually nothing, and standbys have nothing to do. Everything that waits for Redis waits asynchronously.
+What Faust calls synchronously works on memory.
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import struct
@@ -15,15 +16,14 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 import redis
-from aiokafka.errors import KafkaError
 from faust.stores import base
 from faust.types import TP
 
 from streams import keys, metrics
 from streams.errors import Fatal, Outage
-from streams.kafka.admin import cluster_and_ends, is_embedded, open_producer
+from streams.kafka.admin import KAFKA, cluster_and_ends, is_embedded, open_producer
 from streams.kafka.outbound import Outbound, Record
-from streams.redis_link import FAILURES, Script, address_of, connect, evaluate
+from streams.redis_link import REDIS, Script, address_of, connect, evaluate
 from streams.settings import Settings
 from tables.market.chunks import offset_of, shifted
 from tables.stores.base import ChangelogEvent, Items, StoreApp, newer
@@ -53,8 +53,8 @@ class StoreLost(Fatal):
 class _Restore(msgspec.Struct):
     """What was read of a partition's changelog since the last rebalance, and is not yet written.
 
-    ``reached`` is the changelog offset that stands for, together with what Redis has. Where Redis has nothing there
-    is a ``token``.
+    ``reached`` is the changelog offset that it stands for, together with what Redis has. If Redis has nothing, there is
+    a ``token``.
     """
 
     reached: int
@@ -187,7 +187,8 @@ class Store(base.Store):  # type: ignore[misc]
 
     async def on_stop(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        with contextlib.suppress(Outage), REDIS.asked("Redis"):
+            await self._client.aclose()
 
     def __getitem__(self, key: object) -> NoReturn:
         raise NotImplementedError("state in Redis is read by market: use load()")
@@ -308,25 +309,20 @@ class Store(base.Store):  # type: ignore[misc]
         return result
 
     async def _answer(self, work: Awaitable[Any]) -> Any:
-        try:
+        with REDIS.asked(f"the table store in Redis at {address_of(self._client)}"):
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await work
-        except FAILURES as error:
-            reason = str(error) or type(error).__name__
-            raise Outage(f"the table store in Redis at {address_of(self._client)} does not answer ({reason})") from None
 
 
 async def deliver(settings: Settings, records: list[Record]) -> None:
     """Send records before the worker's own client may; return when the broker has them. Raises :class:`Outage`."""
-    try:
+    with KAFKA.asked("the broker"):
         producer = await open_producer(settings)
         try:
             outbound = Outbound(lambda record: producer.send(record.topic, record.value, record.key, record.partition))
             await outbound.deliver(records)
         finally:
             await producer.stop()
-    except (KafkaError, OSError) as error:
-        raise Outage(f"the broker does not answer ({type(error).__name__})") from None
 
 
 def _items(prefix: bytes, fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

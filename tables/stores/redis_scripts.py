@@ -1,8 +1,8 @@
 """The Lua scripts of the Redis table store. A stored value is its source offset, 8 bytes big endian, and the value.
 
-Every script begins by making sure that the partition's state is still what its owner left there: the broker it was
-made for, and a changelog offset that has not gone back. Redis that was emptied, or restored from an old copy, lacks
-writes that were acknowledged.
+Every script first makes sure that the partition's state is still what its owner left there. It must be made for the
+same broker, and its changelog offset must not have gone back. A Redis that was emptied, or restored from an old copy,
+lacks writes that were acknowledged.
 """
 
 from typing import Final
@@ -28,10 +28,10 @@ if is_lost then return 'lost' end
 return redis.call('SMEMBERS', KEYS[2])
 """)
 
-# KEYS: meta, markets, then one a market. ARGV: cluster, changelog offset known to be stored, changelog offset reached
-# with these values ("" where more follow), the token of a restore that found nothing ("" otherwise); then for each
-# market its name and the number of its values, and for each of those field, source offset and stored value. Of two
-# values of a field the one with the higher source offset stays. Returns the changelog offset stored.
+# KEYS: meta, markets, then one per market. ARGV: cluster, changelog offset known to be stored, changelog offset reached
+# with these values ("" where more follow), and a restore's token ("" unless it found nothing). Then for each market
+# follow its name and the number of its values, and for each value field, source offset and stored value. Of two values
+# of a field the one with the higher source offset stays. Returns the changelog offset stored.
 SAVE: Final = Script(f"""{_IS_LOST}
 if is_lost and (ARGV[4] == '' or stored[3] ~= ARGV[4]) then return 'lost' end
 local at = 5

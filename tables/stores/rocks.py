@@ -90,8 +90,8 @@ class Store(rocksdb.Store):  # type: ignore[misc]
     ) -> None:
         """Restore from the changelog; of two values of a key the one with the higher source offset stays.
 
-        What cannot be written ends the process, and until then it does nothing with its tables: Faust would log the
-        error, and go on as if the records were there.
+        If they cannot be written, the process ends and does nothing more with its tables. Faust would log the error and
+        go on as if the records were there.
         """
         try:
             self._restore(batch)

@@ -1,8 +1,9 @@
 """What a worker does when the broker was replaced while its RocksDB stayed: carry the state over to the new broker.
 
 Faust would crash again and again, since the local store claims a changelog that no longer exists. The state itself is
-right and nowhere else, so its values are sent to the new changelog before the worker joins the group, and the old
-database is moved aside. Offsets of the new log start at 0: stored ones are shifted below all of them, in their order.
+right, and it is nowhere else. So before the worker joins the group, its values are sent to the new changelog, and the
+old database is moved aside. Offsets of the new log start at 0: stored ones are shifted below all of them, in their
+order.
 """
 
 import logging
@@ -34,10 +35,10 @@ async def carry_over(
 ) -> int:
     """Send the state of databases that another broker's changelog made to this one's, and move them aside.
 
-    Those are all where ``cluster`` is not the name that the last call left in ``directory``, which holds Faust's
-    databases; and any that is ahead of its changelog: a new broker may have an old one's name. ``ends`` is the end
-    offset of each partition of the changelog; ``deliver`` returns when the broker has the records. Return how many
-    were moved.
+    ``directory`` holds Faust's databases, and the name of the cluster that the last call left there. If ``cluster`` is
+    another one, all databases are carried over. Otherwise those are that are ahead of their changelog, since a new
+    broker may have an old one's name. ``ends`` is the end offset of each partition of the changelog. ``deliver``
+    returns when the broker has the records. Return how many databases were moved.
     """
     moved = 0
     is_other = _cluster_of(directory, table) not in (None, cluster)

@@ -68,8 +68,8 @@ class Access:
     def knows_host(self, request: web.Request) -> bool:
         """Whether the request names this machine.
 
-        Without a token, another site's name that was made to resolve to loopback must not read the view through
-        the browser of whoever looks at that site.
+        Another site's name may be made to resolve to loopback. Without a token, that site must not read the view
+        through the browser of its visitor.
         """
         if self._token is not None or request.path in OPEN_PATHS:
             return True

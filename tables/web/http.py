@@ -1,4 +1,4 @@
-"""Requests that are no HTTP, or break its limits: refused like all others, where aiohttp would name its versions."""
+"""Refuses bytes that are not HTTP, or break its limits, as the view refuses others; aiohttp would name its versions."""
 
 import logging
 from http import HTTPStatus

@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from random import Random
 
 from agents.counting.evaluation import Evaluator
-from agents.counting.monitor import Message, decode
+from agents.counting.monitor import SourceMessage, decode
 from agents.rules.book import rule_book
-from streams.model.alert import Alert
+from streams.model.alert import Alert, AlertId, supersedes
 from streams.model.frames import encode_frame
 from streams.model.trade import Trade
 from streams.settings import Settings, load_settings
 from tables.market.chunks import HEAD, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
 from tables.market.state import Market, Span
 from tables.stores.base import newer
+from tests.trades import row_reader
 
 FAR_FUTURE_SECONDS = 4e9
+ROWS = row_reader()
 
 
 def frames_of(trades: Sequence[Trade], size: int) -> list[bytes]:
@@ -32,7 +34,7 @@ def frames_of(trades: Sequence[Trade], size: int) -> list[bytes]:
 
 
 class Replica:
-    """Reads one partition's log. ``rows`` are the alerts as Postgres would hold them: the fuller row wins."""
+    """Reads one partition's log. ``rows`` are the alerts as Postgres would hold them: the later row wins."""
 
     def __init__(self, log: Sequence[bytes], settings: Settings | None = None, *, slack: int = 3600) -> None:
         self.settings = settings or load_settings()
@@ -40,7 +42,7 @@ class Replica:
         self.span = Span(self.settings.window_seconds, self.settings.retention_seconds, slack)
         self.durable: dict[bytes, bytes] = {}
         self.committed = 0
-        self.rows: dict[tuple[str, str, str, int], Alert] = {}
+        self.rows: dict[AlertId, Alert] = {}
         self.counted = self.duplicates = self.late = self.sent = 0
         self.refused: list[str] = []
         self.start()
@@ -69,8 +71,8 @@ class Replica:
     def step(self, dies: Random | None = None) -> None:
         """Process the next message of the log; with ``dies``, die in the middle of a flush that it asks for."""
         offset = self.position
-        message = Message(self.log[offset], 0, offset, FAR_FUTURE_SECONDS)
-        trades = decode(message, "kraken_spot", "kraken_futures")
+        message = SourceMessage(self.log[offset], 0, offset, FAR_FUTURE_SECONDS)
+        trades = decode(message, ROWS)
         market = self.market(trades.venue, trades.symbol)
         done = 0
         while done < len(trades):
@@ -100,10 +102,9 @@ class Replica:
     def record(self, alerts: Sequence[Alert]) -> None:
         """Bring rows up to date, as the recorder does."""
         for alert in alerts:
-            key = (alert.rule, alert.venue, alert.symbol, alert.pane)
             self.sent += 1
-            if key not in self.rows or self.rows[key].count < alert.count:
-                self.rows[key] = alert
+            if alert.id not in self.rows or supersedes(alert, self.rows[alert.id]):
+                self.rows[alert.id] = alert
 
     def flush(self, dies: Random | None = None) -> None:
         """Make everything durable, alerts first; with ``dies``, only a random part of it."""

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from agents import sinks as sinks_module
-from agents.counting.monitor import Message
+from agents.counting.monitor import SourceMessage
 from agents.delivery.notifier import Notifier
 from agents.sinks import Sinks
 from agents.stats.window_stats import WindowSample
@@ -20,6 +20,7 @@ from streams.settings import Settings
 from tests.agents.factories import PANE, an_alert
 from tests.discord_server import DiscordServer
 from tests.faults.proxy import HOST, Proxy
+from tests.lost_writes import writes_that_fail
 from tests.waiting import until
 
 
@@ -27,11 +28,11 @@ class Way:
     """Sinks with what they report."""
 
     def __init__(self, settings: Settings) -> None:
-        self.refused: list[tuple[Message, BadRecord]] = []
+        self.refused: list[tuple[SourceMessage, BadRecord]] = []
         self.fatal: list[Fatal] = []
         self.sinks = Sinks(settings, on_fatal=self.fatal.append, refuse=self._refuse)
 
-    async def _refuse(self, message: Message, error: BadRecord) -> None:
+    async def _refuse(self, message: SourceMessage, error: BadRecord) -> None:
         self.refused.append((message, error))
 
 
@@ -50,9 +51,9 @@ async def way_for() -> AsyncIterator[Callable[[Settings], Way]]:
         await way.sinks.stop()
 
 
-def message(value: bytes | None = None) -> Message:
+def message(value: bytes | None = None) -> SourceMessage:
     """Return a message of the topic ``alerts``."""
-    return Message(msgspec.json.encode(an_alert()) if value is None else value, 1, 5, PANE)
+    return SourceMessage(msgspec.json.encode(an_alert()) if value is None else value, 1, 5, PANE)
 
 
 def a_sample() -> WindowSample:
@@ -90,6 +91,36 @@ async def test_an_alert_becomes_a_row(
     assert sinks.pool is not None
     assert await sinks.reachable()
     assert await rows(pool) == 1
+
+
+@pytest.mark.usefixtures("pool")
+async def test_each_alert_is_logged_once(
+    settings: Settings, way_for: Callable[[Settings], Way], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line names the alert and says what happened; what comes again, or with fuller figures, adds none."""
+    caplog.set_level(logging.INFO, "agents")
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    fuller = msgspec.json.encode(an_alert(count=500, severity="HIGH"))
+    another = msgspec.json.encode(an_alert(pane=PANE + 600))
+    for value in (None, None, fuller, another):
+        assert await sinks.record(message(value))
+    what = "2.02 M USD traded in 5 min, 2.0\N{MULTIPLICATION SIGN} the threshold"
+    assert [line for line in caplog.messages if line.startswith("alert ")] == [
+        f"alert volume · kraken_spot · BTC/USD · {PANE}: MEDIUM at 2019-07-01 00:06:04 UTC, {what}",
+        f"alert volume · kraken_spot · BTC/USD · {PANE + 600}: MEDIUM at 2019-07-01 00:16:04 UTC, {what}",
+    ]
+    assert "no Discord webhook is set: alerts go to Postgres and to this log" in caplog.messages
+
+
+async def test_without_a_webhook_nothing_is_to_be_sent(
+    settings: Settings, pool: asyncpg.Pool, way_for: Callable[[Settings], Way]
+) -> None:
+    """The outbox says that the alert's message is disabled, also for a webhook that is set later."""
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    await sinks.record(message())
+    assert await pool.fetchval("SELECT state FROM alert_outbox") == "disabled"
 
 
 async def test_alerts_wait_for_a_postgres_that_is_away(
@@ -152,6 +183,29 @@ async def test_an_outage_in_between_is_waited_out(
     await proxy.heal()
     await asyncio.wait_for(recording, 20)
     assert await rows(pool) == 2
+
+
+async def test_an_error_that_no_client_should_raise_costs_no_alert(
+    settings: Settings,
+    pool: asyncpg.Pool,
+    way_for: Callable[[Settings], Way],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is an outage that is waited for: neither a dead letter nor the worker's end."""
+    way = way_for(settings)
+    await way.sinks.start()
+    await until(lambda: way.sinks.pool)
+    with writes_that_fail(settings.postgres_port) as failed:
+        assert not await way.sinks.reachable()
+        recording = asyncio.create_task(way.sinks.record(message()))
+        begun = len(failed)
+        await until(lambda: len(failed) > begun + 2)
+        await way.sinks.sample([a_sample()])
+        assert not recording.done()
+    assert await asyncio.wait_for(recording, 20)
+    assert way.refused == []
+    assert await rows(pool) == 1
+    assert "'NoneType' object is not callable" in caplog.text
 
 
 @pytest.mark.parametrize("opened", [False, True])
@@ -229,7 +283,7 @@ async def test_a_fault_in_delivery_is_said_and_delivery_begins_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It neither ends for good without a word nor takes the windows with it."""
-    monkeypatch.setattr(sinks_module, "NOTIFIER_RESTART_SECONDS", 0.01)
+    monkeypatch.setattr(sinks_module, "RESTART_SECONDS", 0.01)
     run = Notifier.run
     failures = iter([ZeroDivisionError("a bug")])
 

@@ -1,1 +1,1 @@
-"""Benchmarks: each figure of the README is printed by one of these modules."""
+"""Benchmarks: each figure of docs/costs.md is printed by one of these modules."""

@@ -1,16 +1,20 @@
 """Figures as the pages write them."""
 
+from decimal import ROUND_DOWN, Decimal
+
 
 def short_usd(value: float) -> str:
-    """Three digits and a unit, as in the overview."""
-    for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= unit * 0.9995:
-            return _three(value / unit) + name
-    return "0" if value == 0 else _three(value)
+    """Three digits and a unit, rounded down, as in the overview."""
+    exact = Decimal(f"{value:.6f}")
+    for unit, name in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if exact >= unit:
+            return _three(exact / unit) + name
+    return "0" if exact == 0 else _three(exact)
 
 
-def _three(value: float) -> str:
-    return f"{value:.{0 if value >= 99.5 else 1 if value >= 9.95 else 2}f}"
+def _three(value: Decimal) -> str:
+    step = "1" if value >= 100 else "0.1" if value >= 10 else "0.01"
+    return str(value.quantize(Decimal(step), rounding=ROUND_DOWN))
 
 
 def usd(value: float) -> str:

@@ -17,7 +17,7 @@ from tables.web.routes import add_routes
 from tables.web.worker import AlertRecord
 from tests.browser.conftest import ARTIFACTS, DESKTOP, PHONE, Open
 from tests.trades import NOON
-from tests.worker import PRICE_MOVE, MemoryWorker, NoAlerts
+from tests.worker import MemoryWorker, NoAlerts
 
 SYMBOL = "BTC/USD"
 # A page asks for the panes of the last minutes before it knows when its market traded last.
@@ -55,8 +55,7 @@ class Alerts(NoAlerts):
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Give the port of a worker whose market has moved further than its volume has come."""
-    worker = MemoryWorker()
-    worker.rules += (PRICE_MOVE,)
+    worker = MemoryWorker(price_move_pct=2)
     worker.alerts = Alerts()
     for ago, price in ((20, 100.0), (10, 97.0), (0, 95.6781)):
         market = worker.trade(SYMBOL, LAST - ago - NOON, price)
@@ -83,7 +82,7 @@ def test_the_overview_shows_the_rule_that_is_furthest_along(port: int, visit: Op
     cell = page.locator(f'.row[data-symbol="{SYMBOL}"] .reach')
     cell.wait_for()
     assert cell.inner_text().split() == ["2.1\N{MULTIPLICATION SIGN}", "MEDIUM"]
-    assert cell.get_attribute("title") == "price move: 4.32% of 2.00%\ntraded volume: $293 of $1.00M"
+    assert cell.get_attribute("title") == "price move: 4.32% of 2.00%\ntraded volume: $292 of $1.00M"
     quiet = page.locator('.row[data-symbol="ETH/USD"] .reach')
     assert quiet.inner_text().split() == ["0.0%"]
     page.get_by_label("open episodes only").check()
@@ -96,13 +95,13 @@ def test_a_markets_page_shows_every_rule(port: int, visit: Open) -> None:
     page.locator("#rules [data-rule=price_move] canvas").wait_for()
     facts = {dt.inner_text(): dt.locator("+ dd").inner_text() for dt in page.locator("[data-rule] dt").all()}
     assert facts == {
-        "Threshold of traded volume": "$293 of $1.00M (0.0%)",
+        "Threshold of traded volume": "$292 of $1.00M (0.0%)",
         "Threshold of price move": "4.32% of 2.00% (216.0%)",
     }
     titles = [[part.strip() for part in title.inner_text().split("\n")] for title in page.locator("#rules h3").all()]
     assert titles == [
-        ["Traded volume in 5m against the threshold", "$293"],
         ["Price move in 5m against the threshold", "4.32%"],
+        ["Traded volume in 5m against the threshold", "$292"],
     ]
     assert page.locator("#episode").inner_text().startswith("MEDIUM since")
 
@@ -111,7 +110,7 @@ def test_the_alerts_page_lists_the_rules_that_the_worker_says(port: int, visit: 
     """Its filter has them all, and an alert of each says what happened in its rule's unit."""
     page = visit(port, "/alerts").page
     page.locator("#rule option").nth(3).wait_for(state="attached")
-    assert page.locator("#rule option").all_inner_texts() == ["any", "traded volume", "liquidations", "price move"]
+    assert page.locator("#rule option").all_inner_texts() == ["any", "liquidations", "price move", "traded volume"]
     sentences = {
         "$1.30M traded in 5m, 1.3\N{MULTIPLICATION SIGN} threshold",
         "4.32% price move in 5m, 2.1\N{MULTIPLICATION SIGN} threshold",

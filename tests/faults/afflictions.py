@@ -11,7 +11,7 @@ from itertools import islice
 
 import redis
 
-from streams.publish.publisher import Message
+from streams.publish.publisher import Outgoing
 from tests.discord_server import Behaviour, accepted_then_dropped, rate_limited, webhook_gone
 from tests.faults.feed import messages_of
 from tests.faults.poison import BAD_ROWS
@@ -332,7 +332,7 @@ async def malformed_messages_come(world: World) -> str:
     for number, dose in enumerate(doses):
         world.stack.sent += dose.good
         key = BAD_ROWS if dose.good else ("BTC/USD", "ETH/USD", "SOL/USD")[number % 3]
-        world.publisher.put(Message(dose.topic, key, dose.value, now_ms, 1, "poison"))
+        world.publisher.put(Outgoing(dose.topic, key, dose.value, now_ms, 1, "poison"))
         world.poisoned.append(dose)
         await world.some_time(0.1, 0.5)
     return f"{len(doses)} malformed messages"

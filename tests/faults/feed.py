@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, Self
 
 from streams.model.frames import encode_frame
-from streams.publish.publisher import Message, Publisher
+from streams.publish.publisher import Outgoing, Publisher
 from streams.settings import Settings
 from streams.topics import TRADES
 from tests.oracle import OracleTrade
@@ -164,7 +164,7 @@ class Feed(Player):
         async with asyncio.timeout(timeout_seconds):
             await self._publisher.drain()
 
-    def publish(self, message: Message) -> None:
+    def publish(self, message: Outgoing) -> None:
         """Send a message of another kind in between."""
         self._publisher.put(message)
 
@@ -173,13 +173,13 @@ class Feed(Player):
             self._publisher.put(message)
 
 
-def messages_of(trades: list[OracleTrade]) -> list[Message]:
+def messages_of(trades: list[OracleTrade]) -> list[Outgoing]:
     """Return the trades as the producer would publish them: a frame a market."""
     by_market: dict[tuple[str, str], list[Any]] = {}
     for trade, record in zip(trades, records(trades), strict=True):
         by_market.setdefault((trade.venue, trade.symbol), []).append(record)
     now_us = time.time_ns() // 1000
     return [
-        Message(TRADES, symbol, encode_frame(venue, symbol, part, now_us), now_us // 1000, len(part), venue)
+        Outgoing(TRADES, symbol, encode_frame(venue, symbol, part, now_us), now_us // 1000, len(part), venue)
         for (venue, symbol), part in by_market.items()
     ]

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from agents.alerts.rows import from_row
+from agents.alerts.columns import from_row
 from streams.model.alert import Alert
 from streams.model.deadletters import DeadLetter
 from streams.model.deadletters import decode as decode_letter
@@ -29,7 +29,7 @@ WINDOWS = (60, 300, 900, 3600)
 SAMPLES = 10
 SERVED_SECONDS = 60
 # Where a row came from is not the oracle's business.
-UNJUDGED = frozenset({"received_us", "partition", "offset"})
+UNJUDGED = frozenset({"received_us", "partition", "offset", "raised_offset"})
 ROWS = "SELECT * FROM liquidation_alerts WHERE venue = ANY($1) ORDER BY venue, symbol, timestamp"
 OUTBOX = (
     "SELECT rule, venue, symbol, extract(epoch FROM timestamp)::bigint AS pane, state, ambiguous FROM alert_outbox"

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 import pytest_asyncio
 
-from streams.publish.publisher import Message, Publisher
+from streams.publish.publisher import Outgoing, Publisher
 from tests.faults import harm
 from tests.faults.exchange import Exchange
 from tests.faults.judge import judge, letters
@@ -59,7 +59,7 @@ async def test_poison_goes_to_the_dead_letters_with_its_bytes_and_stops_nothing(
             # The good rows of a poisoned frame keep the order of their market, which the exchange does not trade.
             stack.sent += dose.good
             key = BAD_ROWS if dose.good else ("BTC/USD", "ETH/USD", "SOL/USD")[number % 3]
-            publisher.put(Message(dose.topic, key, dose.value, now_us // 1000, 1, "poison"))
+            publisher.put(Outgoing(dose.topic, key, dose.value, now_us // 1000, 1, "poison"))
             await exchange.until_sent(20)
             if number == len(poison) // 2:
                 kill = await harm.kill(stack, exchange, stack.workers[0], Random(11), evicted=stack.workers[:1])

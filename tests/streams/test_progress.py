@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from streams import progress as module
-from streams.progress import Progress, show_progress
+from streams.progress import ReadProgress, show_progress
 from tests.waiting import until
 
 
@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
 
 async def test_on_a_terminal_one_line_is_rewritten() -> None:
     """Each state replaces the one before; the last one ends its line."""
-    progress = Progress("XBTUSD.csv", 200)
+    progress = ReadProgress("XBTUSD.csv", 200)
     terminal = Terminal()
     showing = asyncio.create_task(show_progress(progress, terminal, terminal_seconds=0.001))
     progress.bytes, progress.rows = 100, 5
@@ -40,7 +40,7 @@ async def test_elsewhere_lines_are_logged_and_the_last_state_too(
     """No control characters reach a file, and nothing but the log is written."""
     monkeypatch.setattr(module, "LOG_SECONDS", 0.001)
     caplog.set_level(logging.INFO)
-    progress = Progress("XBTUSD.csv", 100)
+    progress = ReadProgress("XBTUSD.csv", 100)
     stream = io.StringIO()
     showing = asyncio.create_task(show_progress(progress, stream))
     await until(lambda: bool(caplog.messages))
@@ -55,7 +55,7 @@ async def test_elsewhere_lines_are_logged_and_the_last_state_too(
 async def test_a_stopped_recording_shows_how_far_it_came(caplog: pytest.LogCaptureFixture) -> None:
     """Cancelled at the end of the program, it says the last state."""
     caplog.set_level(logging.INFO)
-    progress = Progress("XBTUSD.csv", 100)
+    progress = ReadProgress("XBTUSD.csv", 100)
     showing = asyncio.create_task(show_progress(progress, io.StringIO()))
     await asyncio.sleep(0)
     progress.bytes = 42
@@ -68,7 +68,7 @@ async def test_the_rate_is_that_of_the_reading(monkeypatch: pytest.MonkeyPatch) 
     """Once all is read it does not fall while the broker takes the rest."""
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    progress = Progress("XBTUSD.csv", 100)
+    progress = ReadProgress("XBTUSD.csv", 100)
     progress.rows = 1000
     now += 10
     assert progress.rate == pytest.approx(100)

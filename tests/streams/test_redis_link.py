@@ -18,6 +18,7 @@ from streams import metrics
 from streams.errors import Outage
 from streams.redis_link import RedisLink, Script
 from tests.faults.proxy import Proxy
+from tests.lost_writes import writes_that_fail
 from tests.streams.worker.stalls import Stalls
 from tests.waiting import until
 
@@ -137,6 +138,19 @@ async def test_an_outage_is_said_once_at_each_end_and_counted(
     assert "going on without a test" in away
     assert "answers again after" in back
     assert "secret-word" not in caplog.text
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_error_that_no_client_should_raise_is_an_outage_too(link: RedisLink, proxy: Proxy) -> None:
+    """CPython 3.12 raises TypeError for a write to a lost connection; the link goes on when that is over."""
+    with writes_that_fail(proxy.port) as failed:
+        with pytest.raises(Outage, match="TypeError"):
+            await link.call(ECHO, [], ["during"])
+        assert not link.available
+        calls = len(failed)
+        # Probes meet it as well.
+        await until(lambda: len(failed) > calls + 3)
+    assert await answer(link, "after") == b"after"
 
 
 @pytest.mark.usefixtures("quick")

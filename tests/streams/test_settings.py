@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from streams import settings as settings_module
 from streams.errors import BadSetting
 from streams.settings import Settings, load_settings
 
@@ -66,7 +67,6 @@ def test_forms_of_values(monkeypatch: pytest.MonkeyPatch, name: str, value: str,
         ("WINDOWS", "60,0"),
         ("WINDOWS", "60,abc"),
         ("WINDOWS", ",".join(map(str, range(1, 18)))),
-        ("PANE_MS", "500"),
         ("ALLOWED_LATENESS_SECONDS", "-1"),
         ("LIQUIDATION_THRESHOLD_USD", "0"),
         ("LIQUIDATION_THRESHOLD_USD", "-5"),
@@ -206,3 +206,23 @@ def test_the_second_webhook_goes_before_the_first(first: str, second: str, used:
     """As users of the original have it."""
     webhook = load_settings(discord_webhook_url=first, discord_webhook_url_2=second).webhook
     assert (webhook and webhook.get_secret_value()) == used
+
+
+@pytest.mark.parametrize("where", ["environment", ".env"])
+def test_a_removed_setting_is_named_once_and_does_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture, where: str
+) -> None:
+    """A line of an old `.env`, even with a value that was refused once, stops nobody."""
+    settings_module._warn_removed.cache_clear()
+    if where == ".env":
+        file = tmp_path / ".env"
+        file.write_text("PANE_MS=500\nWINDOW_SECONDS=60\n")
+        monkeypatch.setitem(Settings.model_config, "env_file", file)
+    else:
+        monkeypatch.setenv("PANE_MS", "500")
+        monkeypatch.setenv("WINDOW_SECONDS", "60")
+    assert load_settings().window_seconds == 60
+    assert load_settings().window_seconds == 60
+    assert caplog.messages == [
+        "the setting PANE_MS was removed and does nothing: panes are one second wide; delete its line"
+    ]

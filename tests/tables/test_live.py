@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +26,7 @@ from tests.recordings import SCENARIOS
 from tests.trades import NOON
 from tests.view import View, ask, eventually
 from tests.waiting import until
-from tests.worker import HERE, PRICE_MOVE, WINDOWS, MemoryWorker
+from tests.worker import HERE, WINDOWS, MemoryWorker
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
 # A busy machine must not look like a Redis that is away.
@@ -41,8 +41,8 @@ def server(redis_url: str) -> redis.Redis:
 
 @pytest.fixture
 def worker() -> MemoryWorker:
-    """Give a worker."""
-    return MemoryWorker()
+    """Give a worker with two rules a market."""
+    return MemoryWorker(price_move_pct=2)
 
 
 @pytest.fixture
@@ -96,7 +96,6 @@ class TestContent:
 
     async def test_each_rule_has_its_latest_alert(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """The rule in USD under the names that it always had, any other under its own."""
-        worker.rules += (PRICE_MOVE,)
         market = worker.trade("BTC/USD")
         market.marks["volume"] = [Mark(NOON, 1, NOON)]
         market.marks["price_move"] = [Mark(NOON - 10, 2, NOON - 10), Mark(NOON, 3, NOON - 10)]
@@ -116,7 +115,6 @@ class TestContent:
 
     async def test_every_field_is_documented(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """In docs/redis.md, windows by the name of their figure."""
-        worker.rules += (PRICE_MOVE,)
         for rule in ("volume", "price_move"):
             worker.market("BTC/USD").marks[rule] = [Mark(NOON, 3, NOON - 60)]
         worker.trade("BTC/USD")
@@ -219,6 +217,30 @@ class TestWriting:
             await writer.stop()
         assert "going on without live windows" in caplog.messages[0]
         assert len(caplog.messages) == 2
+
+    @pytest.mark.usefixtures("writer")
+    async def test_an_error_that_nobody_expected_is_no_end(
+        self,
+        worker: MemoryWorker,
+        server: redis.Redis,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """They are written again when it is over; the log has its traceback once."""
+        monkeypatch.setattr(live, "RETRY_SECONDS", 0.01)
+        failures = 0
+
+        async def fail(_: Collection[int], _seconds: float) -> None:
+            nonlocal failures
+            failures += 1
+            raise TypeError("'NoneType' object is not callable")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(worker, "preload", fail)
+            worker.trade("BTC/USD")
+            await until(lambda: failures > 5)
+        await until(lambda: window_of(server, "BTC/USD").get("offset") == "1")
+        assert [bool(record.exc_info) for record in caplog.records] == [True]
 
     async def test_without_redis_url_nothing_runs(self, worker: MemoryWorker) -> None:
         """No task, no connection."""

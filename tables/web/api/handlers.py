@@ -96,11 +96,10 @@ class Api:
     async def _panes(
         self, partition: int, market: Market, start: int | None, end: int | None, *, owner: str, source: str
     ) -> Panes:
-        seconds = self._served.pane_seconds
-        first = market.watermark - self._served.rule_window // seconds + 1 if start is None else start // seconds
-        last = market.watermark if end is None else -(-end // seconds) - 1
+        first = market.watermark - self._served.rule_window + 1 if start is None else start
+        last = market.watermark if end is None else end - 1
         rows = []
-        for row in pane_rows(market, first, last, seconds):
+        for row in pane_rows(market, first, last):
             rows.append(row)
             if len(rows) % _ROWS_BETWEEN_TURNS == 0:
                 await asyncio.sleep(0)
@@ -111,8 +110,8 @@ class Api:
             partition=partition,
             source=source,
             offset=market.offset,
-            newest_pane=market.watermark * seconds,
-            oldest_pane=market.oldest * seconds,
+            newest_pane=market.watermark,
+            oldest_pane=market.oldest,
             age_seconds=age_seconds(market),
             missing_ids=sum(high - low + 1 for row in rows for low, high in row.gaps),
             rows=rows,

@@ -155,7 +155,7 @@ class Spark(msgspec.Struct, frozen=True):
     points: list[float | None]
 
 
-def pane_rows(market: Market, first: int, last: int, pane_seconds: int) -> Iterator[PaneRow]:
+def pane_rows(market: Market, first: int, last: int) -> Iterator[PaneRow]:
     """Yield the non-empty panes ``first..last`` in time order; ids that are missing between them are in ``gaps``."""
     kept = [
         (number, pane)
@@ -165,7 +165,7 @@ def pane_rows(market: Market, first: int, last: int, pane_seconds: int) -> Itera
     gaps = _gaps(kept)
     for number, pane in kept:
         yield PaneRow(
-            pane=number * pane_seconds,
+            pane=number,
             count=pane.count,
             total_volume_usd=usd(pane.notional),
             buy_volume_usd=usd(pane.buy),

@@ -11,7 +11,9 @@ from typing import Final
 import msgspec
 
 from streams import keys
+from streams.model.kinds import MarketKind, kind_before_frames_told
 from streams.redis_link import RedisLink, Script
+from tables.market.panes import PANE_SECONDS
 from tables.market.values import COLUMNS
 from tables.serving import LatestAlert, ServedMarkets
 from tables.web.api.rows import MarketRow, WindowRow
@@ -54,6 +56,7 @@ class Copy(msgspec.Struct, frozen=True):
     received_at: float | None
     alerts: dict[str, LatestAlert]
     windows: list[list[float]]
+    kind: MarketKind
 
     @property
     def age_seconds(self) -> float:
@@ -93,7 +96,7 @@ class Copies:
         for start in range(0, len(found), MARKETS_A_CALL):
             async with self._one_at_a_time:
                 answer = await self._link.call(READ, found[start : start + MARKETS_A_CALL], [])
-            copies = [self._copy(_decoded(one)) for one in answer]
+            copies = [self._copy(_decoded(one)) for one in answer] if isinstance(answer, list) else []
             yield [copy for copy in copies if copy is not None and copy.partition == partition]
 
     def _copy(self, pairs: list[str]) -> Copy | None:
@@ -113,8 +116,9 @@ class Copies:
                     [int(fields[f"{seconds}.count"]), *(_finite(fields[f"{seconds}.{name}"]) for name in COLUMNS[1:])]
                     for seconds in self._served.windows
                 ],
+                kind=_kind(fields),
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, msgspec.DecodeError) as error:
             if not self._is_refused_said:
                 self._is_refused_said = True
                 log.warning("a live window in Redis cannot be read (%r); such markets are left out", error)
@@ -122,7 +126,7 @@ class Copies:
 
     def window_rows(self, copy: Copy) -> Iterator[WindowRow]:
         """Yield every window of a market."""
-        end = copy.watermark + self._served.pane_seconds
+        end = copy.watermark + PANE_SECONDS
         received = copy.received_at
         for seconds, figures in zip(self._served.windows, copy.windows, strict=True):
             yield WindowRow(
@@ -158,6 +162,12 @@ class Copies:
             copied=copy.updated_at,
             judgements=found.judgements,
         )
+
+
+def _kind(fields: dict[str, str]) -> MarketKind:
+    if "kind" not in fields:
+        return kind_before_frames_told(fields["symbol"])
+    return msgspec.json.decode(fields["kind"], type=MarketKind)
 
 
 def _latest_alerts(fields: dict[str, str]) -> dict[str, LatestAlert]:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from streams.model.units import USD
 from tables.market.values import COLUMNS
-from tables.serving import USD, LatestAlert, ServedMarkets, ShownRule, main_rule
+from tables.serving import LatestAlert, ServedMarkets, ShownRule, main_rule
 from tables.web.api.rows import Judgement
 
 
@@ -33,7 +34,7 @@ def judged(
     ]
     main = main_rule(rules)
     shown = next((one for one in judgements if main is not None and one.rule == main.name), None)
-    in_usd = shown if shown is not None and shown.unit == USD else None
+    in_usd = shown if shown is not None and shown.unit == USD.name else None
     return Judged(
         rule=shown.rule if shown is not None else "",
         threshold_usd=in_usd.threshold if in_usd is not None else None,

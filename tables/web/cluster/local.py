@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from tables.market.panes import PANE_SECONDS
 from tables.market.rolling import SPARK_STEP, Rolling
 from tables.market.state import Market
 from tables.market.values import COLUMNS, figure_values
@@ -39,7 +40,7 @@ class LocalRows:
 
     def _windows_of(self, partition: int, rolling: Rolling) -> Iterator[WindowRow]:
         market, served = rolling.market, self._served
-        end = (market.watermark + 1) * served.pane_seconds
+        end = market.watermark + PANE_SECONDS
         for seconds, figures in zip(served.windows, rolling.figures(), strict=True):
             yield WindowRow(
                 venue=market.venue,
@@ -66,7 +67,7 @@ class LocalRows:
             partition=partition,
             offset=market.offset,
             received=market.received_us / 1e6 if market.received_us else None,
-            pane=market.watermark * served.pane_seconds,
+            pane=market.watermark,
             rule=found.rule,
             threshold_usd=found.threshold_usd,
             amount_usd=found.amount_usd,
@@ -78,8 +79,8 @@ class LocalRows:
     def spark(self, rolling: Rolling) -> Spark:
         """Return a market's sparkline."""
         end, points = rolling.spark()
-        market, seconds = rolling.market, self._served.pane_seconds
-        return Spark(market.venue, market.symbol, end * seconds, SPARK_STEP * seconds, points)
+        market = rolling.market
+        return Spark(market.venue, market.symbol, end, SPARK_STEP, points)
 
 
 def age_seconds(market: Market) -> float | None:

@@ -8,6 +8,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from streams.unexpected import Library
 from tables.web.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,9 @@ NOTES: Final = "X-Liqmon-Notes"
 
 NONSENSE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 """What decoding another program's answer may raise."""
+
+
+HTTP: Final = Library("the client for other workers", aiohttp.ClientError, OSError, TimeoutError, *NONSENSE)
 
 
 class PeerDown(Exception):
@@ -86,10 +90,13 @@ class Cluster:
                 async for chunk in response.content.iter_any():
                     body += chunk
                     if len(body) > MAX_ANSWER_BYTES:
-                        raise PeerDown(f"{url} answers without an end")
-                return Answer(response.status, response.content_type, bytes(body), response.headers.get(NOTES, ""))
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+                        break
+                else:
+                    return Answer(response.status, response.content_type, bytes(body), response.headers.get(NOTES, ""))
+        except Exception as error:  # noqa: BLE001 - whatever it is, its rows are missing, with a note
+            HTTP.notice(error)
             raise PeerDown(f"{url} does not answer ({type(error).__name__})") from None
+        raise PeerDown(f"{url} answers without an end")
 
     async def get_all(self, path: str, query: Mapping[str, str]) -> dict[str, Answer | PeerDown]:
         """Ask all other workers at once; return what each answered, or that it did not."""

@@ -17,7 +17,7 @@ from streams.model.connection import Connection
 from tables.market.state import Market
 from tables.serving import ServedMarkets
 from tables.web.cluster.local import age_seconds
-from tables.web.cluster.replicas import NONSENSE, PEER_SECONDS
+from tables.web.cluster.replicas import HTTP, PEER_SECONDS
 from tables.web.worker import Worker
 
 MAX_STATUS_BYTES: Final = 256 * 1024
@@ -207,6 +207,7 @@ async def _producer(url: str) -> ProducerRow:
             details = msgspec.json.decode(body[:MAX_STATUS_BYTES], type=dict[str, Any])
         connections = msgspec.convert(details.pop("connections", []), type=list[Connection])
         is_ready = msgspec.convert(details.pop("ready", False), type=bool)
-    except (aiohttp.ClientError, OSError, TimeoutError, *NONSENSE):
+    except Exception as error:  # noqa: BLE001 - whatever it is, the page shows the others
+        HTTP.notice(error)
         return ProducerRow(url, answering=False, ready=False, connections=[], details={})
     return ProducerRow(url, answering=True, ready=is_ready, connections=connections, details=details)

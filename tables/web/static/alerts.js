@@ -110,9 +110,8 @@ function delivery(alert) {
 
 function detail(alert) {
   const { rule, unit, threshold, measured } = measureOf(alert);
-  const note = alert.note || rule.note;
   const facts = [
-    ["Rule", note ? `${rule.label} (${note})` : rule.label], ["Measured", amount(unit, measured)], ["Threshold", amount(unit, threshold)],
+    ["Rule", alert.note ? `${rule.label}: ${alert.note}` : rule.label], ["Measured", amount(unit, measured)], ["Threshold", amount(unit, threshold)],
     ["Window", `${dateTime(alert.window_start)} to ${dateTime(alert.window_end)} (${windowName(alert.window_seconds)})`],
     ["Volume", usd(alert.total_volume_usd)],
     ["Bought / sold", `${usd(alert.buy_volume_usd)} / ${usd(alert.sell_volume_usd)}`],

@@ -174,7 +174,7 @@ function reach(cell, item) {
   const part = most?.reach ?? 0;
   bar.firstChild.style.width = `${Math.min(100, part * 100).toFixed(1)}%`;
   setClass(bar, `bar ${most?.step ? severities[most.step - 1] : part >= 0.7 ? "near" : ""}`);
-  setText(label, !most ? NONE : most.step > 1 ? multiple(part) : share(part, part < 0.1 ? 1 : 0));
+  setText(label, !most ? NONE : most.step > 1 ? multiple(most.measured, most.threshold) : share(most.measured, most.threshold, part < 0.1 ? 1 : 0));
   setText(badge, item.level ? severities[item.level - 1] : "");
   setClass(badge, `badge ${item.level ? severities[item.level - 1] : ""}`);
   if (cell.tip !== item.tip) cell.title = cell.tip = item.tip;

@@ -8,18 +8,19 @@ const byDigits = new Map();
 export const NONE = "–";
 export const MINUS = "−";
 
-/** Three digits and a unit: 1.23M. */
+// Amounts are exact in micro-USD, of which they are written as decimals; as floats they may lie a hair below.
+const micros = (usd) => Math.round(usd * 1e6);
+const floorDivide = (amount, unit) => (amount - (amount % unit)) / unit;
+
+/** Three digits and a unit, rounded down by the rule of streams/model/money.py: 1.23M. */
 export function shortUsd(value) {
   if (!Number.isFinite(value)) return NONE;
-  const size = Math.abs(value);
-  const sign = value < 0 ? MINUS : "";
-  for (const [unit, name] of UNITS) {
-    if (size >= unit * 0.9995) {
-      const scaled = size / unit;
-      return `${sign}${scaled.toFixed(scaled >= 99.95 ? 0 : scaled >= 9.995 ? 1 : 2)}${name}`;
-    }
-  }
-  return size === 0 ? "0" : `${sign}${size.toFixed(size >= 99.5 ? 0 : size >= 9.95 ? 1 : 2)}`;
+  const amount = micros(Math.abs(value));
+  if (amount === 0) return "0";
+  const [unit, name] = UNITS.find(([size]) => amount >= size * 1e6) ?? [1, ""];
+  const digits = amount >= unit * 100e6 ? 0 : amount >= unit * 10e6 ? 1 : 2;
+  const scaled = floorDivide(amount, (unit * 1e6) / 10 ** digits) / 10 ** digits;
+  return `${value < 0 ? MINUS : ""}${scaled.toFixed(digits)}${name}`;
 }
 
 export const usd = (value) => (Number.isFinite(value) ? `$${cents.format(value)}` : NONE);
@@ -90,14 +91,13 @@ export const host = (url) => url.replace(/^https?:\/\//, "");
 
 export const venueName = (venue) => venue.replaceAll("_", " ");
 
-// Quotients of decimals may lie a hair below what they are.
-const HAIR = 1e-9;
-
 /** A number with so many decimals, rounded down. */
-export const floored = (value, digits) => (Math.floor(value * 10 ** digits + HAIR) / 10 ** digits).toFixed(digits);
+export const floored = (value, digits) => (floorDivide(micros(value), 10 ** (6 - digits)) / 10 ** digits).toFixed(digits);
 
-/** How much of a threshold is reached, rounded down: it never claims a severity that was not reached. */
-export const share = (reach, digits = 0) => `${floored(reach * 100, digits)}%`;
+const parts = (amount, threshold, many) => floorDivide(micros(amount) * many, micros(threshold)) / many;
 
-/** How often a threshold is reached, rounded down. */
-export const multiple = (reach) => `${floored(reach, 1)}×`;
+/** How much of a threshold an amount is, rounded down: it never claims a severity that was not reached. */
+export const share = (amount, threshold, digits = 0) => `${(parts(amount, threshold, 100 * 10 ** digits) * 100).toFixed(digits)}%`;
+
+/** How often a threshold fits into an amount, rounded down to a tenth. */
+export const multiple = (amount, threshold) => `${parts(amount, threshold, 10).toFixed(1)}×`;

@@ -6,7 +6,7 @@ import { byId, el, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
 import { NONE, clock, count, dateTime, direction, host, percent, price, share, shortUsd, usd, venueName, windowName } from "./format.js";
 import { PaneTable } from "./panes.js";
-import { alertSentence, progress, ruleOf, standing } from "./rules.js";
+import { alertSentence, progress, standing } from "./rules.js";
 import { columnsOf, isDrawn } from "./series.js";
 import { copyAge, rowAge, startPage } from "./shell.js";
 import { alertKey } from "./source.js";
@@ -163,8 +163,7 @@ function drawRules(row) {
   }
   list.querySelectorAll("[data-rule] dd").forEach((node, at) => {
     const one = judgements[at];
-    setText(node, `${progress(one)} (${share(one.reach, 1)})`);
-    node.parentElement.title = ruleOf(one.rule).note;
+    setText(node, `${progress(one)} (${share(one.measured, one.threshold, 1)})`);
   });
 }
 

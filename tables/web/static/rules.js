@@ -5,7 +5,7 @@ import { NONE, count, floored, multiple, shortUsd, windowName } from "./format.j
 
 /** A rule by name. Of one that is not in force any more only the name is known. */
 export function ruleOf(name) {
-  return feed.hello?.rules?.find((rule) => rule.name === name) ?? { name, label: name.replaceAll("_", " "), note: "" };
+  return feed.hello?.rules?.find((rule) => rule.name === name) ?? { name, label: name.replaceAll("_", " ") };
 }
 
 /** What a rule measures, or its threshold, with its unit: $1.23M, 2.50%, 1,234. */
@@ -88,6 +88,6 @@ export function alertSentence(alert) {
   const { rule, unit, threshold, measured } = measureOf(alert);
   const isKnown = Number.isFinite(measured);
   const what = alert.what ?? WORDS[rule.figure]?.(alert) ?? (isKnown ? `${amount(unit, measured)} ${rule.label}` : rule.label);
-  const times = isKnown && threshold ? `, ${multiple(measured / threshold)} threshold` : "";
+  const times = isKnown && threshold ? `, ${multiple(measured, threshold)} threshold` : "";
   return `${what} in ${windowName(alert.window_seconds)}${times}`;
 }

@@ -1,7 +1,7 @@
 """The latest row of every market, serialised once for all who watch.
 
-A watcher remembers the revision it has seen and is given what is newer: one who reads fast gets each change, one who
-reads slowly gets the latest state, and nobody has a queue.
+A watcher remembers the revision that it has seen, and is given what is newer. One that reads fast gets each change, one
+that reads slowly gets the latest state, and nobody has a queue.
 """
 
 import asyncio

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from streams.settings import SEVERITIES
+from tables.market.panes import PANE_SECONDS
 from tables.market.values import COLUMNS
 from tables.serving import ServedMarkets, ShownRule
 from tables.web.api.params import Query
@@ -93,7 +94,7 @@ class Stream:
             columns=COLUMNS,
             windows=self._served.windows,
             rule_window=self._served.rule_window,
-            pane_seconds=self._served.pane_seconds,
+            pane_seconds=PANE_SECONDS,
             cooldown_seconds=settings.alert_cooldown_sec,
             severities=SEVERITIES,
             rules=self._worker.rules,

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 FASTEST_SECONDS: Final = 0.25
 SLOWEST_SECONDS: Final = 3.0
 # Of the loop's time: updates, and the questions of markets' pages. Together they stay below the 5 % that open pages may
-# cost the stream, with room for what the kernel adds; tests/benchmarks/web.py shows what is left of it.
+# cost the stream, with room for what the kernel adds. tests/benchmarks/web.py measures it.
 SHARE_OF_TIME: Final = 0.015
 # Measured: waking a watcher and handing it an event of a few kilobytes.
 SECONDS_PER_WATCHER: Final = 100e-6

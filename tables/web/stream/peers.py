@@ -8,7 +8,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from tables.web.cluster.replicas import NONSENSE, PEER_SECONDS, Cluster
+from tables.web.cluster.replicas import HTTP, PEER_SECONDS, Cluster
 from tables.web.stream.board import Board, Key
 
 log = logging.getLogger(__name__)
@@ -82,8 +82,8 @@ class Peers:
                     if response.status == 200:
                         self.answering.add(url)
                         await read_events(response.content, take)
-            except (aiohttp.ClientError, OSError, TimeoutError, *NONSENSE) as error:
-                log.debug("the stream of %s ended: %r", url, error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is followed again
+                log.debug("the stream of %s ended: %s", url, HTTP.notice(error))
             self._silent(url)
             await asyncio.sleep(RETRY_SECONDS)
 

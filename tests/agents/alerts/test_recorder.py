@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.alerts.columns import COLUMNS, from_row, to_row
 from agents.alerts.recorder import Recorder, RecordOutcome, alert_rows, decode_alert
-from agents.alerts.rows import COLUMNS, from_row, to_row
 from streams import metrics
 from streams.errors import BadRecord, Outage
 from streams.model.alert import Alert

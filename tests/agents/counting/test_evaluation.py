@@ -1,5 +1,6 @@
 """Folding and judging survive crashes anywhere: what is durable afterwards equals the brute-force oracle."""
 
+from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -7,15 +8,19 @@ import msgspec
 import pytest
 
 from streams.model.alert import Alert
+from streams.settings import load_settings
 from tables.market.chunks import CHUNK_PANES
 from tests.agents.replica import Replica, frames_of
-from tests.oracle import Oracle
+from tests.oracle import Oracle, Terms
 from tests.real_data import real_file, spot_csv
 from tests.recordings import IN_ORDER, SCENARIOS, Tape
 from tests.wire import records
 
 SEEDS = (1, 2)
-NOT_THE_ORACLES = {"received_us", "partition", "offset"}
+PRICE_MOVE_PCT = Decimal("0.3")
+TERMS = Terms(price_move_pct=PRICE_MOVE_PCT)
+SETTINGS = load_settings(price_move_pct=PRICE_MOVE_PCT)
+NOT_THE_ORACLES = {"received_us", "partition", "offset", "raised_offset"}
 
 
 def as_row(alert: Alert) -> dict[str, Any]:
@@ -24,7 +29,8 @@ def as_row(alert: Alert) -> dict[str, Any]:
 
 
 def rows(replica: Replica) -> list[dict[str, Any]]:
-    return [as_row(replica.rows[key]) for key in sorted(replica.rows, key=lambda key: (key[1], key[2], key[3]))]
+    in_order = sorted(replica.rows, key=lambda key: (key.venue, key.symbol, key.pane, key.rule))
+    return [as_row(replica.rows[key]) for key in in_order]
 
 
 def windows(replica: Replica, oracle: Oracle) -> tuple[list[Any], list[Any]]:
@@ -56,9 +62,9 @@ def test_a_replica_that_dies_anywhere_ends_with_the_same_panes_and_alerts(name: 
     """Kills between messages and in the middle of flushes; what is durable is any part of the flush under way."""
     for seed in SEEDS:
         trades = SCENARIOS[name](seed)
-        oracle = Oracle(trades)
+        oracle = Oracle(trades, TERMS)
         random = Random(seed)
-        replica = Replica(frames_of(records(trades), random.choice((1, 5, 40))), slack=slack)
+        replica = Replica(frames_of(records(trades), random.choice((1, 5, 40))), SETTINGS, slack=slack)
         deaths = 0
         while replica.position < len(replica.log):
             replica.step(dies=random if random.random() < 0.2 and deaths < 40 else None)
@@ -89,12 +95,12 @@ class Owners:
 
     def __init__(self, log: list[bytes], seed: int) -> None:
         self.random = WrittenInOrder(seed)
-        self.current = Replica(log)
+        self.current = Replica(log, SETTINGS)
         self._log = log
         self._frozen: list[Replica] = []
 
     def _succeed(self) -> None:
-        heir = Replica(self._log)
+        heir = Replica(self._log, SETTINGS)
         heir.durable, heir.rows, heir.committed = self.current.durable, self.current.rows, self.current.committed
         heir.start()
         self.current = heir
@@ -127,7 +133,7 @@ def test_owners_that_die_or_freeze_leave_what_an_untroubled_one_does_where_trade
     """Whether a late trade alerts depends on what was raised before it: a replay has to know that."""
     for seed in range(3):
         log = frames_of(records(SCENARIOS[name](seed)), (5, 1, 40)[seed])
-        troubled, untroubled = Owners(log, seed).run().current, Replica(log).run()
+        troubled, untroubled = Owners(log, seed).run().current, Replica(log, SETTINGS).run()
         assert rows(troubled) == rows(untroubled), f"seed {seed}"
         for place, market in untroubled.markets.items():
             found = troubled.market(*place)

@@ -13,17 +13,21 @@ from hypothesis import strategies as st
 from agents.counting import runs as runs_module
 from agents.counting.evaluation import Evaluator, Outcome
 from agents.counting.runs import LEAST_FOR_COLUMNS, Row, Trades, refusal_of, row_of, rows_of
-from agents.rules.book import RuleBook, make_rule
-from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, MAX_TIME_US, MIN_TIME_US, UNITS_PER_BASE, amounts_of
+from agents.rules.book import RuleBook
+from agents.rules.liquidation import Liquidation
+from agents.rules.price_move import PriceMove
+from agents.rules.volume import Volume
+from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, UNITS_PER_BASE, amounts_of
 from streams.model.frames import VERSION, Frame, decode_frame
-from streams.model.trade import Kind, Side
+from streams.model.trade import MAX_TIME_US, MIN_TIME_US, Kind, Side
 from tables.market.state import Market, Span
 from tests.trades import BTC, NOON, PERPETUAL, frame_of, future, message_of, spot, worth
 
 PANE_US = 1_000_000
 LATEST_US = (NOON + 3600) * PANE_US
 SPAN = Span(window=5, retention=60, slack=40)
-RULES = RuleBook(spot=make_rule("volume", 500, (1, 2, 5, 10)), futures=make_rule("liquidation", 500, (1, 2, 5, 10)))
+MULTIPLES = (1, 2, 5, 10)
+RULES = RuleBook((Liquidation(500, MULTIPLES), PriceMove(1, MULTIPLES), Volume(500, MULTIPLES)))
 INT64 = st.integers(-(2**63), 2**63 - 1)
 
 # The id, time, price, notional, rest, whole, fraction and flags of a trade in a frame; times are set by the frame.
@@ -75,7 +79,7 @@ def frame_from(rows: list[list[Any]]) -> Frame:
         struct.pack(f"<{len(rows)}{code}", *column)
         for code, column in zip("qqdqiqqB", zip(*rows, strict=True), strict=True)
     ]
-    return decode_frame(msgspec.msgpack.encode(Frame(VERSION, "v", BTC, 7, *columns)))
+    return decode_frame(msgspec.msgpack.encode([VERSION, "v", BTC, 7, *columns]))
 
 
 def folded(frame_list: list[Frame], least_for_columns: int) -> tuple[list[Outcome], Market]:
@@ -85,7 +89,7 @@ def folded(frame_list: list[Frame], least_for_columns: int) -> tuple[list[Outcom
     outcomes = []
     with mock.patch.object(runs_module, "LEAST_FOR_COLUMNS", least_for_columns):
         for offset, frame in enumerate(frame_list):
-            trades = Trades(frame.venue, frame.symbol, frame.received_us, frame)
+            trades = Trades(frame.venue, frame.symbol, frame.kind, frame.received_us, frame)
             done = 0
             while done < len(trades):
                 outcome = evaluator.fold(market, trades, message_us=LATEST_US, partition=0, offset=offset, start=done)
@@ -133,7 +137,7 @@ def test_every_row_is_accounted_for(frame: Frame) -> None:
 @given(frames(), st.sampled_from([1, 10**9]))
 def test_runs_are_the_frame_in_order(frame: Frame, least_for_columns: int) -> None:
     """Without an overlap or a gap, each of one pane."""
-    trades = Trades("v", BTC, 0, frame)
+    trades = Trades("v", BTC, frame.kind, 0, frame)
     with mock.patch.object(runs_module, "LEAST_FOR_COLUMNS", least_for_columns):
         runs = trades.runs(PANE_US, LATEST_US)
     assert [run.start for run in runs] == [0, *(run.end for run in runs[:-1])]
@@ -148,7 +152,7 @@ def test_folding_in_parts_is_folding_at_once(frame: Frame, slack: int) -> None:
     whole, market = folded([frame], 1)
     narrow = Market("v", BTC, Span(SPAN.window, SPAN.retention, slack))
     evaluator = Evaluator(RULES, window=SPAN.window, cooldown=10, max_future_us=0)
-    trades = Trades("v", BTC, 7, frame)
+    trades = Trades("v", BTC, frame.kind, 7, frame)
     done = counted = 0
     while done < len(trades):
         outcome = evaluator.fold(narrow, trades, message_us=LATEST_US, partition=0, offset=0, start=done)

@@ -31,6 +31,7 @@ from tests.discord_server import (
     rate_limited,
     webhook_gone,
 )
+from tests.lost_writes import writes_that_fail
 
 MESSAGE = embeds.message(an_alert(), web_url="http://127.0.0.1:6066")
 BASE = "https://discord.com"
@@ -104,6 +105,18 @@ async def test_a_post_waits_for_the_message_and_returns_its_id(client: Discord, 
     assert request.path == f"/api/v10/webhooks/{WEBHOOK_ID}/{TOKEN}"
     assert request.query == {"wait": "true"}
     assert request.user_agent.startswith("DiscordBot (")
+
+
+async def test_an_error_that_no_client_should_raise_leaves_the_outcome_open(
+    client: Discord, discord: DiscordServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The request may have been written by then; the token is in no line of the log."""
+    port = int(discord.base.rpartition(":")[2])
+    with writes_that_fail(port) as failed, pytest.raises(Ambiguous):
+        await client.post(MESSAGE)
+    assert failed
+    assert TOKEN not in caplog.text
+    assert await client.post(MESSAGE)
 
 
 async def test_an_edit_replaces_the_message(client: Discord, discord: DiscordServer) -> None:

@@ -50,8 +50,8 @@ def test_a_volume_alert_reads_at_a_glance() -> None:
     ("longs", "shorts", "text"),
     [
         (1_230_000_000_000, 0, "1.23 M USD of longs liquidated in 5 min"),
-        (0, 250_400_000_000, "250.40 k USD of shorts liquidated in 5 min"),
-        (3_000_000_000_000, 10_000_000, "3.00 M USD of longs and 10.00 USD of shorts liquidated in 5 min"),
+        (0, 250_400_000_000, "250 k USD of shorts liquidated in 5 min"),
+        (3_000_000_000_000, 10_000_000, "3.00 M USD of longs and 10.0 USD of shorts liquidated in 5 min"),
     ],
 )
 def test_a_liquidation_alert_says_which_side_and_how_much(longs: int, shorts: int, text: str) -> None:
@@ -77,8 +77,9 @@ def test_each_severity_has_a_colour() -> None:
 
 
 def test_the_multiple_never_claims_what_was_not_reached() -> None:
-    """1.999 times the threshold is 1.9, since 2 would be another severity."""
-    assert embeds.multiple(1_999_999, 1_000_000) == "1.9\N{MULTIPLICATION SIGN}"
+    """A micro-USD below twice the threshold is 1.9 times, since 2 would be another severity."""
+    alert = an_alert(total_volume_micro_usd=1_999_999_999_999, threshold_micro_usd=1_000_000_000_000)
+    assert "1.99 M USD traded in 5 min, 1.9\N{MULTIPLICATION SIGN} the threshold" in embeds.sentence(alert)
 
 
 def test_a_possible_duplicate_says_so() -> None:
@@ -150,3 +151,8 @@ NUMBER = st.floats()
 def test_discord_takes_any_alert(alert: Alert, web_url: str) -> None:
     """Whatever the figures and names, the message is within Discord's limits."""
     assert faults_of(embeds.message(alert, web_url=web_url, possible_duplicate=True, escalated_to="CRITICAL")) == []
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(60, "1 min"), (90, "90 s"), (3600, "1 h"), (5400, "90 min")])
+def test_a_window_is_said_in_its_largest_whole_unit(seconds: int, text: str) -> None:
+    assert embeds.duration(seconds) == text

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from agents.alerts.recorder import Recorder
 from agents.delivery import outbox as outbox_module
@@ -50,7 +51,8 @@ def running(pool: asyncpg.Pool, hooked: Settings) -> Running:
 
     @asynccontextmanager
     async def run(**options: Any) -> AsyncIterator[Notifier]:
-        notifier = Notifier(pool, hooked, **{**QUICK, **options})
+        assert hooked.webhook is not None
+        notifier = Notifier(pool, hooked, hooked.webhook, **{**QUICK, **options})
         stop = asyncio.Event()
         task = asyncio.create_task(notifier.run(stop))
         try:
@@ -434,10 +436,10 @@ async def test_a_late_answer_settles_what_was_unknown(pool: asyncpg.Pool, record
     """A worker taken for dead that did deliver names the message's id: nothing needs to be sent again."""
     await recorder.record(an_alert(severity="LOW"))
     slow, other = Outbox(pool, "slow"), Outbox(pool, "other")
-    claim = await slow.claim()
-    assert claim is not None
+    delivery = await slow.claim()
+    assert delivery is not None
     assert await other.take_orphans(0.0) == ["unknown"]
-    assert await slow.sent(claim, "1") == "sent"
+    assert await slow.sent(delivery, "1") == "sent"
 
 
 async def test_the_outbox_age_is_told(pool: asyncpg.Pool, recorder: Recorder) -> None:
@@ -483,18 +485,7 @@ async def test_a_postgres_outage_is_waited_out(
     assert len(discord.messages) == 2
 
 
-async def test_without_a_webhook_nothing_is_sent(pool: asyncpg.Pool, settings: Settings) -> None:
-    """The notifier says so and rests."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(Notifier(pool, settings).run(stop))
-    await Recorder(pool, deliver=False).record(an_alert())
-    stop.set()
-    await asyncio.wait_for(task, 5)
-    assert await states(pool) == ["disabled"]
-
-
 def test_a_wrong_webhook_stops_the_start() -> None:
     """A webhook's address that is none is a wrong setting."""
-    settings = load_settings(discord_webhook_url="https://example.com/x")
     with pytest.raises(BadSetting):
-        Notifier(None, settings)
+        Notifier(None, load_settings(), SecretStr("https://example.com/x"))

@@ -21,6 +21,7 @@ from aiokafka.protocol.commit import OffsetFetchResponse_v1, OffsetFetchResponse
 from streams.kafka.mends import _with_errors_of_groups, group_error, mend_aiokafka
 from tests.faults.proxy import Proxy
 from tests.kafka import RealKafka
+from tests.lost_writes import writes_that_fail
 
 HOST = "127.0.0.1"
 
@@ -45,6 +46,24 @@ def test_a_request_on_a_connection_that_is_gone_is_a_lost_connection() -> None:
 
     mend_aiokafka()
     assert not uvloop.run(ask()).connected()
+
+
+async def test_a_write_that_asyncio_calls_a_type_error_is_a_lost_connection_too() -> None:
+    """As CPython does from 3.12 on where the connection is gone; on one that is open it is a fault of the program."""
+    mend_aiokafka()
+    async with await asyncio.start_server(lambda *_: None, HOST, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connection = AIOKafkaConnection(HOST, port)
+        connection._reader, writer = await asyncio.open_connection(HOST, port)
+        connection._writer = writer
+        connection._read_task = asyncio.create_task(asyncio.sleep(0))
+        with writes_that_fail(port):
+            with pytest.raises(TypeError):
+                connection.send(ApiVersionRequest())
+            writer.transport.abort()
+            with pytest.raises(KafkaConnectionError, match=f"{HOST}:{port} broken"):
+                connection.send(ApiVersionRequest())
+        assert not connection.connected()
 
 
 @pytest.mark.parametrize(

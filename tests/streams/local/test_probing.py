@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from streams.local.probing import get_page, listens, reachable_host
+from tests.lost_writes import writes_that_fail
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,13 @@ async def test_only_200_is_a_page() -> None:
         assert await get_page(server.host, server.port or 0, "/yes") == "yes"
         assert await get_page(server.host, server.port or 0, "/no") is None
         assert await listens(server.host, server.port or 0)
+
+
+async def test_an_error_that_no_client_should_raise_is_no_page() -> None:
+    """Who asks how a process is wants an answer, whatever happens."""
+    async with TestServer(web.Application()) as server:
+        with writes_that_fail(server.port or 0):
+            assert await get_page(server.host, server.port or 0, "/") is None
 
 
 async def test_nobody_there() -> None:

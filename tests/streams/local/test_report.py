@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streams.local.report import Summary, alert_line, count_severities, length, money, totals, write_report
+from streams.local.report import Summary, alert_line, count_severities, totals, write_report
 from streams.model.alert import Alert
 
 ALERT = Alert(
@@ -80,8 +80,8 @@ def test_spot_volume_is_not_called_liquidations() -> None:
     [
         (1_500_000, "1.50 M USD of longs liquidated"),
         (0, "1.50 M USD of shorts liquidated"),
-        (1_000_000, "1.50 M USD liquidated, mostly longs,"),
-        (500_000, "1.50 M USD liquidated, mostly shorts,"),
+        (1_000_000, "1.00 M USD of longs and 500 k USD of shorts liquidated"),
+        (500_000, "500 k USD of longs and 1.00 M USD of shorts liquidated"),
     ],
 )
 def test_liquidations_name_their_side(long_musd: int, words: str) -> None:
@@ -105,21 +105,6 @@ def test_colour_is_for_terminals() -> None:
     """With colour the severity stands out; without, no control character is written."""
     assert "\x1b[33mMEDIUM" in alert_line(ALERT, colour=True)
     assert "\x1b" not in alert_line(ALERT, colour=False)
-
-
-@pytest.mark.parametrize(
-    ("micro_usd", "text"),
-    [(0, "0.00 USD"), (999_999_999, "1,000.00 USD"), (1_500_000_000, "1.50 k USD"), (2 * 10**15, "2.00 B USD")],
-)
-def test_money(micro_usd: int, text: str) -> None:
-    """Amounts are rounded to what a person reads at a glance."""
-    assert money(micro_usd) == text
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(60, "1 min"), (90, "90 s"), (3600, "1 h"), (5400, "90 min")])
-def test_length(seconds: int, text: str) -> None:
-    """A window's length is said in its largest whole unit."""
-    assert length(seconds) == text
 
 
 def test_totals_sum_over_labels() -> None:

@@ -5,6 +5,7 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams.publish.pacer import LagPacer
+from tests.lost_writes import writes_that_fail
 from tests.waiting import until
 
 
@@ -71,4 +72,20 @@ async def test_a_partition_waits_for_itself_only(broker_address: str) -> None:
     assert not done
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+    await pacer.close()
+
+
+async def test_an_error_that_no_client_should_raise_is_waited_out(broker_address: str) -> None:
+    """The producer goes on when the broker says again what is processed."""
+    group = Group(broker_address, "lag-broken")
+    await group.publish(1)
+    await group.commit(1)
+    pacer = group.pacer(100)
+    pacer.published(1, 1, 100)
+    with writes_that_fail(int(broker_address.rpartition(":")[2])) as failed:
+        waiting = asyncio.create_task(pacer.wait(1))
+        await until(lambda: len(failed) > 3)
+        assert not waiting.done()
+    async with asyncio.timeout(10):
+        await waiting
     await pacer.close()

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from streams.publish import publisher
 from streams.publish.producer import Producer, ProducerSummary, produce
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, TRADES
+from streams.venues import base
 from tests.kafka import RealKafka
+from tests.lost_writes import writes_that_fail
 from tests.streams.publish.feeds import SYMBOLS, Feed, feed_of, frames, frozen, settings_for, trade
 from tests.waiting import until
 
@@ -116,8 +118,8 @@ class TestStop:
     async def test_a_source_that_cannot_go_on_ends_it_after_what_it_gave(self, fresh_broker: EmbeddedBroker) -> None:
         """The error comes out, the trades before it are published."""
 
-        class Torn:
-            async def batches(self) -> AsyncIterator[Batch]:
+        class Torn(base.Feed):
+            async def batches(self) -> AsyncGenerator[Batch, None]:
                 yield Batch([trade(1)], 0)
                 raise Fatal("the disk is gone")
 
@@ -142,13 +144,36 @@ class TestALostClient:
             client = sender._link
             with frozen(fresh_broker):
                 for topic in (TRADES, DEAD_LETTERS):
-                    sender.put(publisher.Message(topic, "BTC/USD", b"value", 1))
+                    sender.put(publisher.Outgoing(topic, "BTC/USD", b"value", 1))
                     await asyncio.sleep(0.5)
                 await until(lambda: sender._link is not client)
             async with asyncio.timeout(20):
                 await sender.drain()
         finally:
             await sender.close()
+
+
+class TestErrorsThatNoClientShouldRaise:
+    """The client is given up, and another takes over what it had."""
+
+    async def test_every_trade_is_published_in_order(self, fresh_broker: EmbeddedBroker) -> None:
+        """Writes fail for a while in the middle of a stream of trades."""
+        feed, stop = Feed(), asyncio.Event()
+        producer = Producer(settings_for(fresh_broker.address), [feed])
+        running = asyncio.create_task(producer.run(stop))
+        feed.give([trade(0)])
+        await until(lambda: producer._publisher.trades == 1)
+        with writes_that_fail(int(fresh_broker.address.rpartition(":")[2])) as failed:
+            for number in range(1, 20):
+                feed.give([trade(number)])
+            await until(lambda: len(failed) > 5)
+            assert not running.done()
+        feed.give([trade(20)])
+        await until(lambda: producer._publisher.trades == 21, 60)
+        stop.set()
+        summary = await running
+        found = await frames(fresh_broker.address, summary.frames)
+        assert [number for frame in found for number in frame.trade_ids()] == list(range(21))
 
 
 class TestOutages:

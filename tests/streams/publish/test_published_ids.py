@@ -1,6 +1,7 @@
 """Producers of one feed: what one has published the others leave out, and nothing is ever lost for it."""
 
 import asyncio
+import contextlib
 import functools
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -15,12 +16,13 @@ from streams.local.embedded import EmbeddedBroker
 from streams.model.frames import encode_frame
 from streams.model.trade import Trade
 from streams.publish.coalescer import Group
-from streams.publish.deduplicator import Screen
+from streams.publish.deduplicator import Deduplicator
 from streams.publish.producer import Producer, ProducerSummary, produce
 from streams.publish.published_ids import DEADLINE_SECONDS, PublishedIds, published_ids
-from streams.redis_link import RedisLink
+from streams.redis_link import RedisLink, Script
 from streams.settings import load_settings
 from tests.faults.proxy import Proxy
+from tests.lost_writes import writes_that_fail
 from tests.streams.publish.feeds import NOON_US, Feed, feed_of, frames, frozen, settings_for, trade
 from tests.streams.worker.stalls import Stalls
 from tests.waiting import until
@@ -62,7 +64,8 @@ class Peer:
 
 def group_of(*trades: Trade) -> Group:
     """Return trades of one market as the coalescer would."""
-    return Group(trades[0].venue, trades[0].symbol, list(trades), NOON_US, 0)
+    first = trades[0]
+    return Group(first.venue, first.symbol, first.product.kind, list(trades), NOON_US, 0)
 
 
 def uid(number: int, **changes: Any) -> Trade:
@@ -119,13 +122,6 @@ class TestMarks:
         asked = group_of(close, uid(1), uid(2, time_us=NOON_US + minute_us), uid(3, time_us=NOON_US - 5 * minute_us))
         assert await second.left(asked, group_of(uid(4))) == [[close.trade_id], [uid(4).trade_id]]
 
-    async def test_an_impossible_id_is_not_in_the_way(self, second: Peer) -> None:
-        """It is refused where frames are made, as without Redis."""
-        for number in (-1, 1 << 128, 1 << 200):
-            for symbol in ("BTC/USD", "PF_XBTUSD"):
-                odd = trade(1, symbol, trade_id=number)
-                assert await second.left(group_of(odd)) == [[number]]
-
     async def test_what_was_skipped_is_counted(self, first: Peer, second: Peer) -> None:
         """By venue, in liqmon_skipped_total."""
         await first.publish(trade(1), trade(2), trade(3))
@@ -179,7 +175,7 @@ class TestMarks:
         assert await second.left(group_of(trade(1), trade(2))) == [[1]]
 
 
-class TestScreen:
+class TestDeduplicator:
     """The step between collecting and framing."""
 
     @pytest.mark.parametrize("fault", ["slow", "silent", "gone"])
@@ -192,8 +188,8 @@ class TestScreen:
             came_out.extend((group.trades[0].trade_id, time.perf_counter()) for group in groups)
 
         async with Peer(f"redis://{network.address}/0", deadline_seconds=DEADLINE_SECONDS) as peer, Stalls() as stalls:
-            screen = Screen(peer.ids, pass_on, lambda: None)
-            running = asyncio.create_task(screen.run())
+            deduplicator = Deduplicator(peer.ids, pass_on, lambda: None)
+            running = asyncio.create_task(deduplicator.run())
             for number in range(300):
                 if number == 100:
                     if fault == "gone":
@@ -203,10 +199,10 @@ class TestScreen:
                     else:
                         network.swallow()
                 went_in[number] = time.perf_counter()
-                screen.put([group_of(trade(number))])
+                deduplicator.put([group_of(trade(number))])
                 await asyncio.sleep(0.001)
-            await screen.drain()
-            assert screen.waiting == 0
+            await deduplicator.drain()
+            assert deduplicator.waiting == 0
             assert not peer.ids.available
             running.cancel()
         assert [number for number, _ in came_out] == list(range(300))
@@ -214,11 +210,11 @@ class TestScreen:
         assert max(waited) < 0.05
 
     async def test_without_redis_nothing_is_held(self) -> None:
-        """REDIS_URL empty: no screen, no cost."""
+        """REDIS_URL empty: nothing is left out, no cost."""
         assert published_ids(load_settings()) is None
         passed: list[Group] = []
-        screen = Screen(None, passed.extend, lambda: None)
-        screen.put([group_of(trade(1))])
+        deduplicator = Deduplicator(None, passed.extend, lambda: None)
+        deduplicator.put([group_of(trade(1))])
         assert [group.trades[0].trade_id for group in passed] == [1]
 
 
@@ -228,7 +224,7 @@ class TestProducers:
     async def publish(self, address: str, url: str, feed: Feed, **changes: Any) -> ProducerSummary:
         """Run a producer to its end."""
         settings = settings_for(address, redis_url=url, **changes)
-        return await produce(settings, [feed], stop=asyncio.Event(), published=published_ids(settings))
+        return await produce(settings, [feed], stop=asyncio.Event(), published_ids=published_ids(settings))
 
     async def ready(self, *producers: Producer) -> None:
         """Wait until each can publish at once what its feed gives."""
@@ -256,7 +252,7 @@ class TestProducers:
         producers = []
         for feed, linger_ms in zip(feeds, (0, 100), strict=True):
             settings = settings_for(fresh_broker.address, redis_url=redis_url, frame_linger_ms=linger_ms)
-            producers.append(Producer(settings, [feed], published=published_ids(settings)))
+            producers.append(Producer(settings, [feed], published_ids=published_ids(settings)))
         running = [asyncio.create_task(producer.run(stop)) for producer in producers]
         # While one connects it marks nothing, and both would publish all that is given meanwhile.
         await self.ready(*producers)
@@ -279,7 +275,7 @@ class TestProducers:
         server = redis.Redis.from_url(redis_url)
         feed, stop = Feed(), asyncio.Event()
         settings = settings_for(fresh_broker.address, redis_url=redis_url)
-        producer = Producer(settings, [feed], published=published_ids(settings))
+        producer = Producer(settings, [feed], published_ids=published_ids(settings))
         running = asyncio.create_task(producer.run(stop))
         feed.give([trade(1)])
         await until(server.keys)
@@ -301,7 +297,7 @@ class TestProducers:
         monkeypatch.setattr("streams.publish.published_ids.KNOW_SECONDS", 0.2)
         feed, stop = Feed(), asyncio.Event()
         settings = settings_for("127.0.0.1:1", redis_url=redis_url)
-        producer = Producer(settings, [feed], published=published_ids(settings))
+        producer = Producer(settings, [feed], published_ids=published_ids(settings))
         running = asyncio.create_task(producer.run(stop, drain_seconds=0.1))
         feed.give([trade(1)])
         await until(lambda: producer.buffered_trades)
@@ -319,28 +315,49 @@ class TestProducers:
         )
         assert two.trades == 0
 
-    @pytest.mark.parametrize("fault", ["slow", "silent", "gone"])
+    @pytest.mark.parametrize("fault", ["slow", "silent", "gone", "broken"])
     async def test_a_failing_redis_loses_nothing_and_delays_nothing(
         self, fresh_broker: EmbeddedBroker, network: Proxy, fault: str
     ) -> None:
         """The fault strikes in the middle; everything arrives, and soon."""
         feed, stop = Feed(), asyncio.Event()
         settings = settings_for(fresh_broker.address, redis_url=f"redis://{network.address}/0")
-        producer = Producer(settings, [feed], published=published_ids(settings))
+        producer = Producer(settings, [feed], published_ids=published_ids(settings))
         running = asyncio.create_task(producer.run(stop))
         await self.ready(producer)
-        for number in range(60):
-            if number == 20:
-                if fault == "gone":
-                    await network.refuse()
-                elif fault == "slow":
-                    network.delay(5)
-                else:
-                    network.swallow()
-            feed.give([trade(number)])
-            await until(lambda number=number: producer._publisher.trades > number, 2)  # type: ignore[misc]
-        stop.set()
-        summary = await running
+        with contextlib.ExitStack() as broken:
+            for number in range(60):
+                if number == 20:
+                    if fault == "gone":
+                        await network.refuse()
+                    elif fault == "slow":
+                        network.delay(5)
+                    elif fault == "silent":
+                        network.swallow()
+                    else:
+                        broken.enter_context(writes_that_fail(network.port))
+                feed.give([trade(number)])
+                await until(lambda number=number: producer._publisher.trades > number, 2)  # type: ignore[misc]
+            stop.set()
+            summary = await running
         assert summary.trades == 60
         found = await frames(fresh_broker.address, summary.frames)
         assert [number for frame in found for number in frame.trade_ids()] == list(range(60))
+
+    @pytest.mark.parametrize("answer", ["7", "{}", "{1}", "{false, false}"])
+    async def test_answers_that_make_no_sense_lose_nothing(
+        self, fresh_broker: EmbeddedBroker, redis_url: str, answer: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Something that speaks Redis's protocol and is none: everything is published."""
+        monkeypatch.setattr("streams.publish.published_ids.LOOK_UP", Script(f"return {answer}"))
+        monkeypatch.setattr("streams.publish.published_ids.DEADLINE_SECONDS", PATIENT_SECONDS)
+        feed, stop = Feed(), asyncio.Event()
+        settings = settings_for(fresh_broker.address, redis_url=redis_url)
+        producer = Producer(settings, [feed], published_ids=published_ids(settings))
+        running = asyncio.create_task(producer.run(stop))
+        await self.ready(producer)
+        for number in range(20):
+            feed.give([trade(number)])
+            await until(lambda number=number: producer._publisher.trades > number)  # type: ignore[misc]
+        stop.set()
+        assert (await running).trades == 20

@@ -17,7 +17,7 @@ from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 from pydantic import SecretStr
 
-from agents.counting.monitor import Message
+from agents.counting.monitor import SourceMessage
 from streams.app import MonitorApp, create_app
 from streams.errors import Fatal
 from streams.kafka.admin import MAX_RECORD_BYTES
@@ -223,7 +223,7 @@ async def test_what_is_taken_between_the_seek_and_the_end_of_a_recovery_is_handl
     def has_read(offset: int) -> bool:
         return bool(consumer._read_offset[PLACE] == offset)
 
-    async def held(message: Message) -> None:
+    async def held(message: SourceMessage) -> None:
         await may_go_on.wait()
         await handle_message(message)
 
@@ -287,7 +287,7 @@ async def test_a_recovery_that_is_overtaken_does_not_call_the_tables_ready(worke
 
 async def test_a_record_that_the_broker_will_never_take_is_said_to_be_one(worker: MonitorApp) -> None:
     """Faust's producer hides the client's error in one of its own."""
-    with pytest.raises(Fatal, match="takes no record as large as one for dead-letters"):
+    with pytest.raises(Fatal, match="a record for dead-letters is too large for the broker"):
         await worker.outbound.deliver([Record(DEAD_LETTERS, b"large", bytes(MAX_RECORD_BYTES + 1))])
 
 

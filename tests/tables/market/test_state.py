@@ -4,10 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import count
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.model.kinds import FUTURES_KIND, SPOT_KIND, MarketKind, kind_before_frames_told
 from tables.market.chunks import CHUNK_PANES, Chunk, Head, decode_chunk, decode_head, encode
 from tables.market.episodes import Mark
 from tables.market.identities import add_id
@@ -323,3 +325,45 @@ def test_marks_are_stored_and_forgotten_with_their_panes() -> None:
     again = a_market()
     again.restore(decode_head(b"", encode(head)), [Chunk(0, 0, [None] * CHUNK_PANES)])
     assert again.marks == market.marks
+
+
+PERP = MarketKind("perp", has_liquidations=True, id_bytes=8)
+
+
+def stored(market: Market) -> Head:
+    """Return the market's head as a later worker reads it."""
+    head, _ = market.take_dirty()
+    return decode_head(b"", encode(head))
+
+
+@pytest.mark.parametrize(("symbol", "kind"), [("BTC-PERP", PERP), ("PF_BTC", SPOT_KIND)])
+def test_the_head_keeps_the_kind_that_the_symbol_does_not_say(symbol: str, kind: MarketKind) -> None:
+    """A market that comes back from the table is what it was, whatever its next frame says."""
+    market = Market("v", symbol, SPAN, kind)
+    add(market, START, 1, 5)
+    again = Market("v", symbol, SPAN, FUTURES_KIND)
+    again.restore(stored(market), [])
+    assert again.kind == kind
+    assert stored(again).more == stored(market).more
+
+
+@pytest.mark.parametrize("symbol", ["BTC/USD", "PF_XBTUSD"])
+def test_a_head_of_before_means_what_its_symbol_says(symbol: str) -> None:
+    """It names no kind, and still does not."""
+    market = Market("v", symbol, SPAN)
+    add(market, START, 1, 5)
+    assert encode(market.take_dirty()[0]) == msgspec.msgpack.encode([0, START, {}, [START // CHUNK_PANES]])
+    again = Market("v", symbol, SPAN, PERP)
+    again.restore(stored(market), [])
+    assert again.kind is kind_before_frames_told(symbol)
+
+
+def test_what_a_head_names_that_is_not_known_here_is_written_back() -> None:
+    """A later release may have more to say of a market."""
+    market = Market("v", "BTC-PERP", SPAN, PERP)
+    add(market, START, 1, 5)
+    head = stored(market)
+    head.more["later"] = msgspec.Raw(msgspec.msgpack.encode([1, "two"]))
+    again = Market("v", "BTC-PERP", SPAN)
+    again.restore(decode_head(b"", encode(head)), [])
+    assert stored(again).more == head.more

@@ -1,6 +1,7 @@
 """What only a store that all replicas share can meet: outages, others' writes, lost and foreign state."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,6 +18,7 @@ from tables.stores import patience
 from tables.stores import redis as redis_store
 from tables.stores.redis import StoreLost
 from tests.faults.proxy import Proxy
+from tests.lost_writes import writes_that_fail
 from tests.tables.stores.conftest import TOPIC, Changelog, Owner, OwnerFactory, item
 from tests.waiting import until
 
@@ -331,7 +333,7 @@ class Gate:
 class TestOutages:
     """Redis is away: nothing is lost and nothing is acknowledged."""
 
-    @pytest.mark.parametrize("fault", ["gone", "silent"])
+    @pytest.mark.parametrize("fault", ["gone", "silent", "broken"])
     async def test_every_access_says_so_soon(
         self, new_owner: OwnerFactory, network: Proxy, monkeypatch: pytest.MonkeyPatch, fault: str
     ) -> None:
@@ -340,9 +342,10 @@ class TestOutages:
         await owner.write(item("BTC/USD", 1))
         if fault == "gone":
             await network.refuse()
-        else:
+        elif fault == "silent":
             network.swallow()
-        with monkeypatch.context() as hasty:
+        broken = writes_that_fail(network.port) if fault == "broken" else contextlib.nullcontext()
+        with monkeypatch.context() as hasty, broken:
             hasty.setattr(redis_store, "ANSWER_SECONDS", 0.2)
             for access in (
                 owner.store.load(0, b"kraken_spot|BTC/USD|"),

@@ -24,15 +24,13 @@ from tables.web.stream.board import Board, Key
 from tests.faults.proxy import Proxy
 from tests.tables.test_live import PATIENT_SECONDS
 from tests.trades import NOON
-from tests.worker import HERE, PRICE_MOVE, WINDOWS, MemoryWorker
+from tests.worker import HERE, WINDOWS, MemoryWorker
 
 
 @pytest.fixture
 def worker() -> MemoryWorker:
     """Give a worker with two rules that writes its markets, and is then asked for no more."""
-    worker = MemoryWorker()
-    worker.rules += (PRICE_MOVE,)
-    return worker
+    return MemoryWorker(price_move_pct=2)
 
 
 @pytest.fixture
@@ -83,10 +81,10 @@ async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: Memory
         assert row.age_seconds is not None
     whole = copies.market_row(copy)
     assert (whole.offset, whole.pane, whole.mark, whole.copied) == (3, NOON + 100, mark, copy.updated_at)
-    assert [(one.rule, one.alert) for one in whole.judgements] == [("volume", mark), ("price_move", moved)]
+    assert [(one.rule, one.alert) for one in whole.judgements] == [("price_move", moved), ("volume", mark)]
     assert [one.measured for one in whole.judgements] == [
-        market.figures(market.watermark, 300).total_volume_micro_usd / 1e6,
         abs(market.figures(market.watermark, 300).price_change_pct),
+        market.figures(market.watermark, 300).total_volume_micro_usd / 1e6,
     ]
     assert whole.amount_usd == market.figures(market.watermark, 300).total_volume_micro_usd / 1e6
     assert await read(copies, 0) == {}

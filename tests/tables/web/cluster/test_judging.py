@@ -2,12 +2,13 @@
 
 import msgspec
 
+from streams.model.kinds import AnyMarket
 from tables.market.episodes import Mark
-from tables.serving import LatestAlert, ServedMarkets, ShownRule, main_rule
+from tables.serving import LatestAlert, ServedMarkets, ShownRule
 from tables.web.api.rows import Judgement, MarketRow
 from tables.web.cluster.local import LocalRows
 from tests.trades import NOON
-from tests.worker import PRICE_MOVE, MemoryWorker
+from tests.worker import MemoryWorker
 
 
 def row_of(worker: MemoryWorker, symbol: str = "BTC/USD") -> MarketRow:
@@ -19,44 +20,37 @@ def row_of(worker: MemoryWorker, symbol: str = "BTC/USD") -> MarketRow:
 
 def test_each_rule_of_a_market_is_measured_in_its_unit() -> None:
     """With its own latest alert; a price that fell has moved as far as one that rose."""
-    worker = MemoryWorker()
-    worker.rules += (PRICE_MOVE,)
+    worker = MemoryWorker(price_move_pct=2)
     worker.trade("BTC/USD", 0, 100.0)
     market = worker.trade("BTC/USD", 10, 95.0)
     market.marks["price_move"] = [Mark(NOON + 10, 2, NOON + 10)]
-    volume = worker.rules[0]
     assert row_of(worker).judgements == [
-        Judgement("volume", "usd", volume.threshold, 195.0, None),
         Judgement("price_move", "percent", 2.0, 5.0, LatestAlert("price_move", NOON + 10, "MEDIUM", NOON + 10, True)),
+        Judgement("volume", "usd", 1e6, 195.0, None),
     ]
 
 
 def test_a_reader_of_an_earlier_release_is_told_of_the_rule_in_usd() -> None:
     """Whatever the order of the rules: it takes amounts for dollars."""
-    worker = MemoryWorker()
-    worker.rules += (PRICE_MOVE,)
+    worker = MemoryWorker(price_move_pct=2)
     market = worker.trade("BTC/USD", 0, 100.0)
     market.marks["volume"] = [Mark(NOON, 1, NOON)]
     market.marks["price_move"] = [Mark(NOON, 4, NOON)]
     row = row_of(worker)
-    assert (row.rule, row.threshold_usd, row.amount_usd) == ("volume", worker.rules[0].threshold, 100.0)
+    assert (row.rule, row.threshold_usd, row.amount_usd) == ("volume", 1e6, 100.0)
     assert row.mark == LatestAlert("volume", NOON, "LOW", NOON, True)
-    assert main_rule((PRICE_MOVE, worker.rules[0])) == worker.rules[0]
 
 
 class Without(MemoryWorker):
-    """A worker whose markets are judged by these rules alone."""
+    """A worker whose markets no rule in USD judges."""
 
-    judging: tuple[ShownRule, ...] = ()
-
-    def rules_of(self, market: object) -> tuple[ShownRule, ...]:  # noqa: ARG002
-        return self.judging
+    def rules_of(self, market: AnyMarket) -> tuple[ShownRule, ...]:
+        return tuple(rule for rule in super().rules_of(market) if rule.unit != "usd")
 
 
 def test_a_rule_that_counts_no_usd_has_no_threshold_in_usd() -> None:
     """Its name and latest alert are known; 2 per cent are no 2 dollars."""
-    worker = Without()
-    worker.judging = (PRICE_MOVE,)
+    worker = Without(price_move_pct=2)
     worker.trade("BTC/USD", 0, 100.0).marks["price_move"] = [Mark(NOON, 1, NOON)]
     row = row_of(worker)
     assert (row.rule, row.threshold_usd, row.amount_usd) == ("price_move", None, None)

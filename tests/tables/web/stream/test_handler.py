@@ -14,7 +14,6 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import BaseTestServer, TestServer
 
-from streams.settings import load_settings
 from tables.market.rolling import Rolling
 from tables.serving import ServedMarkets
 from tables.web.api.rows import MarketRow
@@ -29,7 +28,7 @@ from tables.web.stream.hub import Hub
 from tables.web.stream.peers import read_events
 from tables.web.worker import AlertRecord
 from tests.waiting import until
-from tests.worker import PRICE_MOVE, MemoryWorker, NoAlerts
+from tests.worker import MemoryWorker, NoAlerts
 
 HERE = "http://127.0.0.1:6066"
 MARKETS = 300
@@ -39,7 +38,7 @@ class Watched(MemoryWorker):
     """A worker with many markets; ``fails`` makes the next look at them fail."""
 
     def __init__(self) -> None:
-        super().__init__(load_settings(windows=(300,), topic_partitions=1), address=HERE)
+        super().__init__(address=HERE, windows=(300,), price_move_pct=2)
         self.fails = 0
         for number in range(MARKETS):
             self.trade(f"M{number}/USD")
@@ -289,9 +288,8 @@ def test_opening_a_page_reads_no_files() -> None:
     assert versions() is versions()
 
 
-async def test_hello_lists_the_rules_in_force(server: BaseTestServer, watched: Watched) -> None:
+async def test_hello_lists_the_rules_in_force(server: BaseTestServer) -> None:
     """With what a page needs to write their figures: it knows of none by itself."""
-    watched.rules += (PRICE_MOVE,)
     heard: list[dict[str, Any]] = []
 
     async def take(name: str, data: bytes) -> None:
@@ -302,15 +300,14 @@ async def test_hello_lists_the_rules_in_force(server: BaseTestServer, watched: W
     async with ClientSession() as session, session.get(server.make_url("/api/stream")) as response:
         with suppress(ConnectionResetError):
             await read_events(response.content, take)
-    assert [rule["name"] for rule in heard[0]["rules"]] == ["volume", "liquidation", "price_move"]
-    assert heard[0]["rules"][2] == {
+    assert [rule["name"] for rule in heard[0]["rules"]] == ["liquidation", "price_move", "volume"]
+    assert heard[0]["rules"][1] == {
         "name": "price_move",
         "unit": "percent",
         "figure": "price_change_pct",
         "label": "price move",
         "threshold": 2.0,
         "steps": [2.0, 4.0, 10.0, 20.0],
-        "note": "",
     }
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from streams.model.alert import Alert
+from streams.model.units import UNITS, USD
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -21,7 +22,6 @@ TIMES: Final = {
 AMOUNTS: Final = {
     "total_volume_usd": "total_volume_micro_usd",
     "largest_trade_usd": "largest_trade_micro_usd",
-    "threshold_usd": "threshold_micro_usd",
     "liquidation_volume_usd": "liquidation_volume_micro_usd",
     "liquidation_long_usd": "liquidation_long_micro_usd",
     "liquidation_short_usd": "liquidation_short_micro_usd",
@@ -44,10 +44,19 @@ PLAIN: Final = {
     "low": "low",
     "source_partition": "partition",
     "source_offset": "offset",
+    "unit": "unit",
+    "cooldown_seconds": "cooldown_seconds",
+    "raised_offset": "raised_offset",
+    "retracted": "retracted",
 }
+IN_UNIT: Final = ("threshold", "measured", "severity_step")
+"""Columns that hold integers of the alert's unit, as exact decimals of it."""
+
+THRESHOLD_USD: Final = "threshold_usd"
+"""The threshold of a rule in USD; null for any other, whose threshold is in ``threshold``."""
 
 IDENTITY: Final = ("rule", "venue", "symbol", "timestamp")
-COLUMNS: Final = (*TIMES, *AMOUNTS, *PLAIN)
+COLUMNS: Final = (*TIMES, *AMOUNTS, *PLAIN, *IN_UNIT, THRESHOLD_USD)
 
 
 def usd(micro_usd: int) -> Decimal:
@@ -71,6 +80,8 @@ def to_row(alert: Alert) -> list[Any]:
         *(instant(getattr(alert, name)) for name in TIMES.values()),
         *(usd(getattr(alert, name)) for name in AMOUNTS.values()),
         *(getattr(alert, name) for name in PLAIN.values()),
+        *(_decimal(alert.unit, getattr(alert, name)) for name in IN_UNIT),
+        usd(alert.threshold_micro_usd) if alert.unit == USD.name else None,
     ]
 
 
@@ -79,4 +90,14 @@ def from_row(row: Mapping[str, Any]) -> Alert:
     fields: dict[str, Any] = {name: unix_seconds(row[column]) for column, name in TIMES.items()}
     fields.update((name, int(row[column].scaleb(6))) for column, name in AMOUNTS.items())
     fields.update((name, row[column]) for column, name in PLAIN.items())
+    fields.update((name, _integer(fields["unit"], row[name])) for name in IN_UNIT)
+    fields["threshold_micro_usd"] = 0 if row[THRESHOLD_USD] is None else int(row[THRESHOLD_USD].scaleb(6))
     return Alert(received_us=0, **fields)
+
+
+def _decimal(unit: str, integer: int | None) -> Decimal | None:
+    return UNITS[unit].decimal(integer) if integer is not None and unit in UNITS else None
+
+
+def _integer(unit: str, value: Decimal | None) -> int | None:
+    return UNITS[unit].integer(value) if value is not None and unit in UNITS else None

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import BadRecord
-from streams.model.trade import FUTURES, SPOT, Kind, Side, Trade
-from streams.venues.simulator import Market
+from streams.model.trade import Kind, Side, Trade
+from streams.venues.kraken.products import FUTURES, SPOT
+from streams.venues.simulator.exchange import SimulatedExchange
 
 START_US = 1_760_000_000_000_000
 SPOT_SYMBOLS = ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD")
@@ -18,9 +19,9 @@ FUTURES_SYMBOLS = ("PF_XBTUSD", "PF_ETHUSD", "PI_XBTUSD")
 SEEDS = range(5)
 
 
-def market(seed: int = 1, rate: float = 100.0) -> Market:
-    """Return a market of the default symbols."""
-    return Market(
+def exchange(seed: int = 1, rate: float = 100.0) -> SimulatedExchange:
+    """Return an exchange of the default symbols."""
+    return SimulatedExchange(
         seed=seed,
         start_us=START_US,
         spot_symbols=SPOT_SYMBOLS,
@@ -29,9 +30,9 @@ def market(seed: int = 1, rate: float = 100.0) -> Market:
     )
 
 
-def run(seconds: float, seed: int = 1, rate: float = 100.0) -> tuple[Market, list[Trade]]:
-    """Return a market and what it traded in its first seconds."""
-    made = market(seed, rate)
+def run(seconds: float, seed: int = 1, rate: float = 100.0) -> tuple[SimulatedExchange, list[Trade]]:
+    """Return an exchange and what it traded in its first seconds."""
+    made = exchange(seed, rate)
     return made, made.step(START_US + int(seconds * 1e6))
 
 
@@ -44,11 +45,11 @@ def notional(trade: Trade) -> Decimal:
 @given(st.lists(st.integers(min_value=1, max_value=3_000_000), min_size=1, max_size=20))
 def test_the_same_seed_gives_the_same_trades_however_it_is_stepped(steps: list[int]) -> None:
     """No wall clock and no caller's rhythm inside the model."""
-    stepped, now_us, trades = market(), START_US, []
+    stepped, now_us, trades = exchange(), START_US, []
     for step in steps:
         now_us += step
         trades += stepped.step(now_us)
-    at_once = market()
+    at_once = exchange()
     assert trades == at_once.step(now_us)
     assert stepped.cascades == at_once.cascades
 
@@ -149,7 +150,7 @@ def test_sizes_are_heavy_tailed_and_arrivals_bursty() -> None:
 
 def test_any_symbol_has_a_market_but_no_product_of_unknown_notional() -> None:
     """Prices of coins that are not known are made up; a product that the monitor refuses cannot be traded."""
-    made = Market(seed=1, start_us=START_US, spot_symbols=["NEWCOIN/USD"], futures_symbols=["PF_NEWCOINUSD"])
+    made = SimulatedExchange(seed=1, start_us=START_US, spot_symbols=["NEWCOIN/USD"], futures_symbols=["PF_NEWCOINUSD"])
     assert {trade.symbol for trade in made.step(START_US + 20_000_000)} == {"NEWCOIN/USD", "PF_NEWCOINUSD"}
     with pytest.raises(BadRecord):
-        Market(seed=1, start_us=START_US, spot_symbols=[], futures_symbols=["PV_XRPXBT"])
+        SimulatedExchange(seed=1, start_us=START_US, spot_symbols=[], futures_symbols=["PV_XRPXBT"])

@@ -1,0 +1,109 @@
+"""What a rule is: which figure of a market's window it compares with which steps, when, and how it says so. Pure.
+
+Every module beside this one that defines a :class:`Rule` is a rule of the program (:mod:`agents.rules.book` finds it).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from enum import Enum
+from typing import ClassVar, Protocol, Self
+
+import msgspec
+
+from streams.model.alert import Alert
+from streams.model.kinds import AnyMarket
+from streams.model.units import Unit
+from streams.settings import SEVERITIES, Settings
+from tables.market.windows import WindowFigures
+
+
+class Timing(Enum):
+    """When a rule may be judged.
+
+    A figure that only grows inside a pane is judged at every trade (``GROWING``): the alert is early, and the pane's
+    end decides the same. One that can fall is judged when the pane is over (``CLOSED``), or the alert would depend on
+    how trades were grouped into frames.
+    """
+
+    GROWING = "growing"
+    CLOSED = "closed"
+
+
+class RuleWindow(Protocol):
+    """The rule window that ends with the judged pane."""
+
+    @property
+    def volume(self) -> int:
+        """Notional traded, micro-USD; kept as a running sum."""
+        ...
+
+    @property
+    def liquidated(self) -> int:
+        """Notional of liquidations, micro-USD; kept as a running sum."""
+        ...
+
+    @property
+    def price_change_pct(self) -> float:
+        """Last price against first, per cent; read off the window's two ends."""
+        ...
+
+    @property
+    def figures(self) -> WindowFigures:
+        """Every figure, computed from all panes when first asked for."""
+        ...
+
+
+class Description(msgspec.Struct, frozen=True):
+    """An alert in words: ``what`` happened in the window, and a ``note`` where readers need one."""
+
+    what: str
+    note: str = ""
+
+
+class Rule(ABC):
+    """A threshold on a figure of the rule window.
+
+    ``name`` is part of every alert's identity and never changes; ``label`` is for people. ``figure`` is the name, in
+    the table of figures, of what is compared, by its absolute value. ``threshold`` is the operator's; ``steps`` are
+    what LOW, MEDIUM, HIGH and CRITICAL begin with. Both are integers of ``unit``.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    unit: ClassVar[Unit]
+    figure: ClassVar[str]
+    timing: ClassVar[Timing] = Timing.GROWING
+
+    def __init__(self, threshold: float, multiples: Sequence[float]) -> None:
+        """Take the threshold in whole units, and the multiples of it that each severity begins with."""
+        self.threshold = self.unit.integer(threshold)
+        self.steps = tuple(round(self.threshold * multiple) for multiple in multiples)
+
+    @classmethod
+    @abstractmethod
+    def of(cls, settings: Settings) -> Self | None:
+        """Return the rule that the settings ask for; None where they switch it off."""
+
+    @abstractmethod
+    def applies_to(self, market: AnyMarket) -> bool:
+        """Whether this market is judged by the rule."""
+
+    @abstractmethod
+    def measure(self, window: RuleWindow) -> int | None:
+        """Return what is compared with the steps; None where the window does not say."""
+
+    @staticmethod
+    @abstractmethod
+    def describe(alert: Alert) -> Description:
+        """Say what an alert of this rule is about. It may be of another process, with other settings."""
+
+    def severity(self, measured: int | None) -> int:
+        """Return 0 below the first step, else 1 (LOW) to 4 (CRITICAL)."""
+        if measured is None or measured < self.steps[0]:
+            return 0
+        return sum(measured >= step for step in self.steps)
+
+
+def severity_name(severity: int) -> str:
+    """Return the word for a severity of 1 to 4."""
+    return SEVERITIES[severity - 1]

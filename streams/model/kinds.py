@@ -1,0 +1,68 @@
+"""What kind of market a market is: whether its trades carry liquidation labels, and how wide their ids are.
+
+A venue says it of each of its markets. It travels in frames and is kept in a market's state, so a worker needs no
+knowledge of the venue to count its trades.
+"""
+
+from typing import Annotated, Final, Literal, Protocol
+
+import msgspec
+
+NARROW_ID_BYTES: Final = 8
+WIDE_ID_BYTES: Final = 16
+
+
+class MarketKind(msgspec.Struct, frozen=True, array_like=True):
+    """A kind of market. ``name`` is "spot", "futures" or a venue's own word.
+
+    ``has_liquidations`` says whether trades carry liquidation labels. ``id_bytes`` is the width of trade ids: 8 for
+    integers, 16 for 128-bit values.
+    """
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    has_liquidations: bool
+    id_bytes: Literal[8, 16]
+
+    @property
+    def has_wide_ids(self) -> bool:
+        """Whether ids are 128-bit values."""
+        return self.id_bytes == WIDE_ID_BYTES
+
+
+class AnyMarket(Protocol):
+    """A market, or a copy of one: what it is called and what it is."""
+
+    @property
+    def venue(self) -> str:
+        """The venue's name."""
+        ...
+
+    @property
+    def symbol(self) -> str:
+        """The symbol."""
+        ...
+
+    @property
+    def kind(self) -> MarketKind:
+        """What kind of market it is."""
+        ...
+
+
+SPOT_KIND: Final = MarketKind("spot", has_liquidations=False, id_bytes=8)
+FUTURES_KIND: Final = MarketKind("futures", has_liquidations=True, id_bytes=16)
+
+_FUTURES_PREFIXES: Final = ("PI_", "FI_", "PF_", "FF_")
+
+
+def kind_before_frames_told(symbol: str) -> MarketKind:
+    """Return what frames and state that name no kind mean: Kraken's futures by their prefixes, spot otherwise.
+
+    Frames and state name a kind only where it differs from this.
+    """
+    return FUTURES_KIND if symbol.startswith(_FUTURES_PREFIXES) else SPOT_KIND
+
+
+def told_kind(symbol: str, kind: MarketKind) -> MarketKind | None:
+    """Return the kind that a frame or a head must name; None where the symbol says the same."""
+    before = kind_before_frames_told(symbol)
+    return None if kind is before or kind == before else kind
