@@ -77,6 +77,8 @@ class Sinks:
                 # Alerts would wait for ever, and nobody would say for what.
                 log.exception("Postgres could not be used; it is tried again in %g s", RESTART_SECONDS)
                 await stopped_within(self._stop, RESTART_SECONDS)
+            else:
+                return
 
     async def _run(self) -> None:
         self._pool = await retry_outage(lambda: open_pool(self._settings), sink=SINK, stop=self._stop)

@@ -145,6 +145,7 @@ def _produce(options: argparse.Namespace) -> int:
 
 
 async def _produce_until_stopped(settings: Settings, options: argparse.Namespace) -> None:
+    from agents.rules.book import rule_book  # noqa: PLC0415 - only this command needs the rules
     from streams.publish.pacer import LagPacer  # noqa: PLC0415 - only this command needs the clients
     from streams.publish.producer import produce  # noqa: PLC0415
     from streams.publish.published_ids import published_ids  # noqa: PLC0415
@@ -159,7 +160,8 @@ async def _produce_until_stopped(settings: Settings, options: argparse.Namespace
     # A recording is sent to be counted, also where an earlier run has sent the same (docs/decisions).
     is_recording = settings.feed == "recording" or options.file is not None
     published = None if is_recording else published_ids(settings)
-    summary = await produce(settings, feeds, stop=stop, pace=pace, published_ids=published)
+    says_ends = is_recording and rule_book(settings).waits_for_panes
+    summary = await produce(settings, feeds, stop=stop, pace=pace, published_ids=published, says_ends=says_ends)
     logging.getLogger(__name__).info(
         "published %d trades in %d frames, refused %d, in %.1f s",
         summary.trades,

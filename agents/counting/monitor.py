@@ -123,6 +123,10 @@ class Monitor:
             done = outcome.done
             if done < len(trades) or market.must_flush():
                 await self._keeper.flush()
+        if trades.is_end:
+            ended = self._evaluator.end(market, partition=message.partition, offset=message.offset)
+            await self._emit(message, trades, ended)
+            return
         venue = metrics.venue_label(trades.venue)
         metrics.frames.labels(venue).inc()
         metrics.frame_bytes.labels(venue).inc(len(message.value or b""))

@@ -59,6 +59,11 @@ class Trades:
     def __len__(self) -> int:
         return len(self._source)
 
+    @property
+    def is_end(self) -> bool:
+        """Whether its market's recording has ended with this message."""
+        return isinstance(self._source, Frame) and self._source.is_end
+
     @cached_property
     def rows(self) -> list[Row]:
         """The trades in order of arrival."""

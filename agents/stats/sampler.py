@@ -30,45 +30,19 @@ def samples(
 ) -> list[WindowSample]:
     """Return a sample of each window of each market that has traded, stamped with the interval ``now`` falls in."""
     sampled_at = int(now // interval_seconds * interval_seconds)
-    taken = []
-    for market in markets:
-        for seconds in windows if market.watermark >= 0 else ():
-            figures = market.figures(market.watermark, seconds)
-            prices = (
-                {}
-                if not figures.count
-                else {
-                    name: getattr(figures, name)
-                    for name in (
-                        "vwap",
-                        "price_change_pct",
-                        "realized_volatility",
-                        "first_price",
-                        "last_price",
-                        "high",
-                        "low",
-                    )
-                }
-            )
-            taken.append(
-                WindowSample(
-                    sampled_at=sampled_at,
-                    venue=market.venue,
-                    symbol=market.symbol,
-                    window_seconds=seconds,
-                    window_end=market.watermark + 1,
-                    count=figures.count,
-                    total_volume_micro_usd=figures.total_volume_micro_usd,
-                    buy_volume_micro_usd=figures.buy_volume_micro_usd,
-                    sell_volume_micro_usd=figures.sell_volume_micro_usd,
-                    liquidation_volume_micro_usd=figures.liquidation_volume_micro_usd,
-                    liquidation_long_micro_usd=figures.liquidation_long_micro_usd,
-                    liquidation_short_micro_usd=figures.liquidation_short_micro_usd,
-                    largest_trade_micro_usd=figures.largest_trade_micro_usd,
-                    **prices,
-                )
-            )
-    return taken
+    return [
+        WindowSample(
+            sampled_at=sampled_at,
+            venue=market.venue,
+            symbol=market.symbol,
+            window_seconds=seconds,
+            window_end=market.watermark + 1,
+            figures=market.figures(market.watermark, seconds),
+        )
+        for market in markets
+        if market.watermark >= 0
+        for seconds in windows
+    ]
 
 
 class SampledWorker(Protocol):

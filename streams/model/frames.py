@@ -17,8 +17,9 @@ fractions  i8       base quantity, the fraction in 1e-14
 flags      u1       bits 0-1 taker side, bits 2-3 kind, bit 4 snapshot
 ========== ======== =================================================================================
 
-One item may follow: the market's kind, ``[name, has_liquidations, id_bytes]``, where it is not the one that the symbol
-says (:func:`streams.model.kinds.kind_before_frames_told`). Readers take a frame with further items and ignore them.
+Two items may follow: the market's kind, ``[name, has_liquidations, id_bytes]``, where it is not the one that the symbol
+says (:func:`streams.model.kinds.kind_before_frames_told`); and true in a frame without trades that ends a market's
+recording. Readers take a frame with further items and ignore them.
 
 A message that begins with ``{`` is no frame but one trade as JSON, see :mod:`streams.rows`.
 """
@@ -60,6 +61,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
     fractions: bytes
     flags: bytes
     told_kind: MarketKind | None = None
+    is_end: bool = False
 
     def __len__(self) -> int:
         return len(self.flags)
@@ -135,6 +137,12 @@ def encode_frame(venue: str, symbol: str, trades: Sequence[Trade], received_us: 
     return _encoder.encode(items if told is None else (*items, told))
 
 
+def encode_end(venue: str, symbol: str, kind: MarketKind, received_us: int) -> bytes:
+    """Return the frame that ends a market's recording: its newest pane is over, since nothing follows."""
+    columns = [b""] * 8
+    return _encoder.encode((VERSION, venue, symbol, received_us, *columns, told_kind(symbol, kind), True))
+
+
 def _column(item: str, values: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(values)}{item[1]}", *values)
 
@@ -149,7 +157,7 @@ def decode_frame(data: bytes) -> Frame:
     kind = frame.kind
     if frame.version != VERSION:
         raise BadRecord("not_a_frame", f"frame version {frame.version} is not known, only {VERSION} is")
-    if not 1 <= count <= MAX_FRAME_TRADES:
+    if not (0 if frame.is_end else 1) <= count <= MAX_FRAME_TRADES:
         raise BadRecord("not_a_frame", f"a frame holds 1 to {MAX_FRAME_TRADES} trades, not {count}")
     if any(
         len(column) != width * count

@@ -16,7 +16,8 @@ from streams.errors import BadRecord, Fatal
 from streams.model import deadletters
 from streams.model.amounts import amounts_of
 from streams.model.deadletters import DeadLetter
-from streams.model.frames import encode_frame
+from streams.model.frames import encode_end, encode_frame
+from streams.model.kinds import MarketKind
 from streams.model.trade import Batch, Reject, Trade
 from streams.progress import show_progress
 from streams.publish.coalescer import Coalescer, Group
@@ -61,6 +62,7 @@ class Producer:
         *,
         pace: Pacer | None = None,
         published_ids: PublishedIds | None = None,
+        says_ends: bool = False,
     ) -> None:
         self._settings = settings
         self._sources = sources
@@ -71,6 +73,9 @@ class Producer:
         self._timer: asyncio.TimerHandle | None = None
         self._reasons_said: set[str] = set()
         self._reading = 0
+        self._says_ends = says_ends
+        # The markets read, each with its kind: only kept where their ends are to be said.
+        self._markets: dict[tuple[str, str], MarketKind] = {}
 
     @property
     def buffered_trades(self) -> int:
@@ -92,6 +97,8 @@ class Producer:
             readers += [asyncio.create_task(self._read(source)) for source in self._sources]
             failed = await self._until_read(readers, stopping)
             self._deduplicator.put(self._coalescer.flush())
+            if failed is None and not stopping.done():
+                self._say_ends()
             await self._drain(stopping, drain_seconds, hurry=failed is not None)
             if failed is not None:
                 raise failed
@@ -222,6 +229,8 @@ class Producer:
     def _frame(self, groups: Sequence[Group]) -> None:
         for group in groups:
             trades = group.trades
+            if self._says_ends:
+                self._markets[group.venue, group.symbol] = trades[0].product.kind
             try:
                 frame = encode_frame(group.venue, group.symbol, trades, group.received_us)
             except BadRecord:
@@ -232,6 +241,13 @@ class Producer:
             self._publisher.put(
                 Outgoing(TRADES, group.symbol, frame, _timestamp_ms(group.received_us), len(trades), group.venue)
             )
+
+    def _say_ends(self) -> None:
+        """Publish, behind each market's last trades, that its recording is over."""
+        now_us = _now_us()
+        for (venue, symbol), kind in self._markets.items():
+            frame = encode_end(venue, symbol, kind, now_us)
+            self._publisher.put(Outgoing(TRADES, symbol, frame, _timestamp_ms(now_us)))
 
     def _only_good(self, group: Group) -> list[Trade]:
         good, bad = [], []
@@ -285,17 +301,19 @@ async def produce(
     stop: asyncio.Event,
     pace: Pacer | None = None,
     published_ids: PublishedIds | None = None,
+    says_ends: bool = False,
 ) -> ProducerSummary:
     """Run a producer with its status page until its sources end (recordings) or ``stop`` is set.
 
-    With ``published_ids`` it leaves out what other producers have published.
+    With ``published_ids`` it leaves out what other producers have published. With ``says_ends`` it tells workers when
+    recordings are read to their end, for rules that wait until a pane is over.
 
     Raises :class:`Fatal` where trades could not be published, the status port is taken, or a source cannot go on.
     """
     if settings.log_level != "debug":
         # The client logs every attempt of an outage; the publisher says once what is awaited.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    producer = Producer(settings, sources, pace=pace, published_ids=published_ids)
+    producer = Producer(settings, sources, pace=pace, published_ids=published_ids, says_ends=says_ends)
     server = StatusServer(settings.web_host, settings.producer_metrics_port, producer.facts)
     await server.start()
     followed = [source.progress for source in sources if source.progress is not None]

@@ -1,13 +1,19 @@
-"""A window's figures as readers see them: amounts in USD, by the names that alerts and dashboards use."""
+"""A window's figures as readers outside the program are given them: amounts in USD."""
 
 from typing import Final
 
-from tables.market.windows import WindowFigures
+from streams.model.amounts import MICRO_PER_USD
+from streams.model.figures import FIGURES
+from tables.market.windows import WindowFigures, compiled
 
-MICRO_PER_USD: Final = 10**6
+COLUMNS: Final = tuple(figure.name for figure in FIGURES)
+"""A window's figures, by the names that alerts and dashboards use, in the order in which the stream sends them."""
 
-COLUMNS: Final = tuple(name.replace("_micro_usd", "_usd") for name in WindowFigures.__struct_fields__)
-"""The names of a window's figures, in the order of :func:`figure_values`."""
+_in_usd: Final = compiled(
+    "figures",
+    [f"figures.{figure.field}{f' / {MICRO_PER_USD}' if figure.type.is_amount else ''}" for figure in FIGURES],
+    {},
+)
 
 
 def usd(micro_usd: int) -> float:
@@ -16,21 +22,6 @@ def usd(micro_usd: int) -> float:
 
 
 def figure_values(figures: WindowFigures) -> list[float]:
-    """Return a window's figures in the order of :data:`COLUMNS`."""
-    return [
-        figures.count,
-        usd(figures.total_volume_micro_usd),
-        usd(figures.buy_volume_micro_usd),
-        usd(figures.sell_volume_micro_usd),
-        usd(figures.liquidation_volume_micro_usd),
-        usd(figures.liquidation_long_micro_usd),
-        usd(figures.liquidation_short_micro_usd),
-        usd(figures.largest_trade_micro_usd),
-        figures.vwap,
-        figures.price_change_pct,
-        figures.realized_volatility,
-        figures.first_price,
-        figures.last_price,
-        figures.high,
-        figures.low,
-    ]
+    """Return a window's figures in the order of :data:`COLUMNS`; each amount is the double nearest to it."""
+    values: list[float] = _in_usd(figures)
+    return values

@@ -17,6 +17,7 @@ from agents.sinks import Sinks
 from agents.stats.window_stats import WindowSample
 from streams.errors import BadRecord, Fatal, Outage
 from streams.settings import Settings
+from tables.market.windows import figures
 from tests.agents.factories import PANE, an_alert
 from tests.discord_server import DiscordServer
 from tests.faults.proxy import HOST, Proxy
@@ -58,7 +59,7 @@ def message(value: bytes | None = None) -> SourceMessage:
 
 def a_sample() -> WindowSample:
     """Return a sample of an empty window, taken now: old ones are pruned."""
-    return WindowSample(int(time.time()), "kraken_spot", "BTC/USD", 300, PANE + 1, *[0] * 8)
+    return WindowSample(int(time.time()), "kraken_spot", "BTC/USD", 300, PANE + 1, figures([]))
 
 
 def with_webhook(settings: Settings, discord: DiscordServer) -> Settings:
@@ -91,6 +92,23 @@ async def test_an_alert_becomes_a_row(
     assert sinks.pool is not None
     assert await sinks.reachable()
     assert await rows(pool) == 1
+
+
+@pytest.mark.usefixtures("pool")
+async def test_postgres_is_opened_once_without_a_webhook(
+    settings: Settings, way_for: Callable[[Settings], Way], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where there is nothing to deliver, what opens Postgres ends with that."""
+    caplog.set_level(logging.INFO, "agents")
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    assert await sinks.record(message())
+    pool = sinks.pool
+    await until(lambda: not sinks._tasks, 5)
+    assert sinks.pool is pool
+    assert [line for line in caplog.messages if "no Discord webhook" in line] == [
+        "no Discord webhook is set: alerts go to Postgres and to this log"
+    ]
 
 
 @pytest.mark.usefixtures("pool")

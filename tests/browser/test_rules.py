@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from agents.alerts.history import AlertRow
 from tables.market.episodes import Mark
+from tables.market.values import COLUMNS
 from tables.serving import ServedMarkets
 from tables.web.routes import add_routes
 from tables.web.worker import AlertRecord
@@ -28,15 +30,14 @@ MARKET = f"/market?venue=kraken_spot&symbol={SYMBOL}"
 def alert(rule: str, severity: str, threshold: float) -> AlertRow:
     """Return the row of an alert of the market below."""
     at = datetime.fromtimestamp(LAST, UTC)
-    return AlertRow(
-        rule=rule, venue="kraken_spot", symbol=SYMBOL, pane=LAST, timestamp=at, alert_severity=severity,
-        episode=LAST, window_seconds=300, window_start=LAST - 299, window_end=LAST + 1, threshold_usd=threshold,
-        count=3, total_volume_usd=1_300_000.0, buy_volume_usd=1_300_000.0, sell_volume_usd=0.0,
-        liquidation_volume_usd=0.0, liquidation_long_usd=0.0, liquidation_short_usd=0.0, largest_trade_usd=600_000.0,
-        vwap=98.0, price_change_pct=-4.3219, realized_volatility=0.01, first_price=100.0, last_price=95.6781,
-        high=100.0, low=95.6781, source_partition=0, source_offset=3, revision=1, recorded_at=at, updated_at=at,
-        delivery="sent", possible_duplicate=False, delivery_attempts=1,
-    )  # fmt: skip
+    fields = {
+        "rule": rule, "venue": "kraken_spot", "symbol": SYMBOL, "pane": LAST, "timestamp": at,
+        "alert_severity": severity, "episode": LAST, "window_seconds": 300, "window_start": LAST - 299,
+        "window_end": LAST + 1, "threshold_usd": threshold, "source_partition": 0, "source_offset": 3, "revision": 1,
+        "recorded_at": at, "updated_at": at, "delivery": "sent", "possible_duplicate": False, "delivery_attempts": 1,
+        **dict.fromkeys(COLUMNS, 0), "count": 3, "total_volume_usd": 1_300_000.0, "price_change_pct": -4.3219,
+    }  # fmt: skip
+    return msgspec.convert(fields, AlertRow)
 
 
 class Alerts(NoAlerts):

@@ -21,6 +21,7 @@ from tables.serving import ServedMarkets
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until
 from tests.faults.proxy import Proxy
+from tests.figures_page import PAGE
 from tests.oracle import Oracle
 from tests.recordings import SCENARIOS
 from tests.trades import NOON
@@ -114,15 +115,16 @@ class TestContent:
         }
 
     async def test_every_field_is_documented(self, worker: MemoryWorker, server: redis.Redis) -> None:
-        """In docs/redis.md, windows by the name of their figure."""
+        """In docs/redis.md, the figures of a window in docs/figures.md."""
         for rule in ("volume", "price_move"):
             worker.market("BTC/USD").marks[rule] = [Mark(NOON, 3, NOON - 60)]
         worker.trade("BTC/USD")
         await until(lambda: window_of(server, "BTC/USD"))
         assert window_of(server, "BTC/USD")["alert_severity"] == "HIGH"
-        text = DOCUMENT.read_text()
+        fields, figures = DOCUMENT.read_text(), PAGE.read_text()
         for name in window_of(server, "BTC/USD"):
-            assert f"`{name.rpartition('.')[2]}`" in text
+            first, _, last = name.rpartition(".")
+            assert f"`{last}`" in (figures if first.isdecimal() else fields)
 
     async def test_it_expires_when_nobody_writes_it(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """A market whose worker died is gone after a minute."""

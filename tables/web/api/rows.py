@@ -1,21 +1,22 @@
 """The records of the web view's JSON, and how they are made of the state. Their docstrings describe the API."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import msgspec
 
+from streams.model.figures import vwap_of, with_figures
 from tables.market.identities import TradeId, count_ids
 from tables.market.panes import Pane
 from tables.market.state import Market
 from tables.market.values import usd
-from tables.market.windows import vwap
 from tables.serving import LatestAlert, UnixSeconds
 
 Usd = Annotated[float, msgspec.Meta(description="USD: whole micro-USD, six decimals")]
 Price = Annotated[float, msgspec.Meta(description="in the quote currency; 0 where nothing traded")]
 
 
+@with_figures(after="window_end", in_usd=True)
 class WindowRow(msgspec.Struct, frozen=True):
     """One window of one market. It ends with the market's newest pane: event time, not the wall clock."""
 
@@ -24,23 +25,6 @@ class WindowRow(msgspec.Struct, frozen=True):
     window_seconds: int
     window_start: Annotated[int, msgspec.Meta(description="unix seconds, inclusive")]
     window_end: Annotated[int, msgspec.Meta(description="unix seconds, exclusive")]
-    count: Annotated[int, msgspec.Meta(description="trades counted: fills and liquidations")]
-    total_volume_usd: Usd
-    buy_volume_usd: Usd
-    sell_volume_usd: Usd
-    liquidation_volume_usd: Usd
-    liquidation_long_usd: Annotated[float, msgspec.Meta(description="USD of longs liquidated: the taker sold")]
-    liquidation_short_usd: Annotated[float, msgspec.Meta(description="USD of shorts liquidated: the taker bought")]
-    largest_trade_usd: Usd
-    vwap: Price
-    price_change_pct: Annotated[float, msgspec.Meta(description="last against first price, per cent")]
-    realized_volatility: Annotated[
-        float, msgspec.Meta(description="root of summed squared log returns, not annualised")
-    ]
-    first_price: Price
-    last_price: Price
-    high: Price
-    low: Price
     owner: Annotated[str, msgspec.Meta(description="address of the worker that serves the market's partition")]
     partition: int
     source: Annotated[
@@ -115,14 +99,17 @@ class Judgement(msgspec.Struct, frozen=True):
     rule: str
     unit: str
     threshold: float
-    measured: Annotated[float, msgspec.Meta(description="the size of the rule's figure, without a sign")]
+    measured: Annotated[
+        float | None, msgspec.Meta(description="the size of the rule's figure, without a sign; null without its window")
+    ]
     alert: Annotated[LatestAlert | None, msgspec.Meta(description="the rule's latest alert of this market")]
 
 
 class MarketRow(msgspec.Struct, frozen=True):
     """One market with all its windows, as the stream sends it.
 
-    ``windows`` has a list a window, shortest first, in the order of ``hello``'s columns.
+    ``windows`` has a list per window, shortest first, in the order of ``hello``'s columns; null is a figure that the
+    worker which wrote it does not know. Workers may differ in ``WINDOWS``: ``window_seconds`` says which these are.
     """
 
     venue: str
@@ -134,12 +121,16 @@ class MarketRow(msgspec.Struct, frozen=True):
     pane: UnixSeconds
     rule: Annotated[str, msgspec.Meta(description="the first rule in USD; earlier releases know of one rule a market")]
     threshold_usd: Annotated[float | None, msgspec.Meta(description="of that rule; null where it counts no USD")]
-    amount_usd: Annotated[float | None, msgspec.Meta(description="what that rule measured; null as the threshold is")]
+    amount_usd: Annotated[
+        float | None,
+        msgspec.Meta(description="what that rule measured; null as the threshold is, and without its window"),
+    ]
     mark: Annotated[LatestAlert | None, msgspec.Meta(description="the latest alert of that rule")]
-    windows: list[list[float]]
+    windows: Sequence[Sequence[float | None]]
     copied: Annotated[
         float | None, msgspec.Meta(description="of a copy from Redis: when it was written, unix seconds; else null")
     ] = None
+    window_seconds: Annotated[tuple[int, ...], msgspec.Meta(description="length of each of the windows, seconds")] = ()
     judgements: Annotated[
         list[Judgement], msgspec.Meta(description="each rule that judges the market; an earlier release sends none")
     ] = []
@@ -173,7 +164,7 @@ def pane_rows(market: Market, first: int, last: int) -> Iterator[PaneRow]:
             liquidation_long_usd=usd(pane.long_liquidated),
             liquidation_short_usd=usd(pane.short_liquidated),
             largest_trade_usd=usd(pane.largest),
-            vwap=vwap(pane),
+            vwap=vwap_of(pane),
             first_price=pane.first_price,
             last_price=pane.last_price,
             high=pane.high,

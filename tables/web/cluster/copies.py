@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from streams import keys
+from streams.model.figures import FIGURES
 from streams.model.kinds import MarketKind, kind_before_frames_told
 from streams.redis_link import RedisLink, Script
 from tables.market.panes import PANE_SECONDS
@@ -44,7 +45,10 @@ _RULES_PANE: Final = re.compile(r"alert\..+\.pane").fullmatch
 
 
 class Copy(msgspec.Struct, frozen=True):
-    """A market as its owner last wrote it to Redis. Times are unix seconds; ``windows`` are as in a market's row."""
+    """A market as its owner last wrote it to Redis. Times are unix seconds.
+
+    ``windows`` are those of its owner by their length in seconds, shortest first, each as in a market's row.
+    """
 
     venue: str
     symbol: str
@@ -55,7 +59,7 @@ class Copy(msgspec.Struct, frozen=True):
     updated_at: float
     received_at: float | None
     alerts: dict[str, LatestAlert]
-    windows: list[list[float]]
+    windows: dict[int, list[float | None]]
     kind: MarketKind
 
     @property
@@ -112,10 +116,7 @@ class Copies:
                 updated_at=_finite(fields["updated_at"]),
                 received_at=_finite(fields["received_at"]) if "received_at" in fields else None,
                 alerts=_latest_alerts(fields),
-                windows=[
-                    [int(fields[f"{seconds}.count"]), *(_finite(fields[f"{seconds}.{name}"]) for name in COLUMNS[1:])]
-                    for seconds in self._served.windows
-                ],
+                windows={seconds: _figures(fields, seconds) for seconds in _lengths(fields)},
                 kind=_kind(fields),
             )
         except (KeyError, ValueError, msgspec.DecodeError) as error:
@@ -128,7 +129,7 @@ class Copies:
         """Yield every window of a market."""
         end = copy.watermark + PANE_SECONDS
         received = copy.received_at
-        for seconds, figures in zip(self._served.windows, copy.windows, strict=True):
+        for seconds, figures in copy.windows.items():
             yield WindowRow(
                 venue=copy.venue,
                 symbol=copy.symbol,
@@ -140,12 +141,13 @@ class Copies:
                 source="redis",
                 age_seconds=None if received is None else max(0.0, round(time.time() - received, 3)),
                 copy_age_seconds=copy.age_seconds,
-                **dict(zip(COLUMNS, figures, strict=True)),  # type: ignore[arg-type]
+                **dict(zip(COLUMNS, figures, strict=True)),
             )
 
     def market_row(self, copy: Copy) -> MarketRow:
         """Return a market with all its windows."""
-        found = judged(self._served, self._served.rules_of(copy), copy.windows, copy.alerts)
+        rule_window = copy.windows.get(self._served.rule_window)
+        found = judged(self._served.rules_of(copy), rule_window, copy.alerts)
         return MarketRow(
             venue=copy.venue,
             symbol=copy.symbol,
@@ -158,8 +160,9 @@ class Copies:
             threshold_usd=found.threshold_usd,
             amount_usd=found.amount_usd,
             mark=found.mark,
-            windows=copy.windows,
+            windows=[*copy.windows.values()],
             copied=copy.updated_at,
+            window_seconds=tuple(copy.windows),
             judgements=found.judgements,
         )
 
@@ -168,6 +171,20 @@ def _kind(fields: dict[str, str]) -> MarketKind:
     if "kind" not in fields:
         return kind_before_frames_told(fields["symbol"])
     return msgspec.json.decode(fields["kind"], type=MarketKind)
+
+
+def _lengths(fields: dict[str, str]) -> list[int]:
+    """Return the lengths of the windows that a market's owner wrote, shortest first."""
+    return sorted(int(name.removesuffix(".count")) for name in fields if name.endswith(".count"))
+
+
+def _figures(fields: dict[str, str], seconds: int) -> list[float | None]:
+    """Return a window's figures; null for what joined after its owner's release."""
+    values: list[float | None] = []
+    for figure in FIGURES:
+        text = fields.get(f"{seconds}.{figure.name}") if figure.is_later else fields[f"{seconds}.{figure.name}"]
+        values.append(None if text is None else int(text) if figure.type.json is int else _finite(text))
+    return values
 
 
 def _latest_alerts(fields: dict[str, str]) -> dict[str, LatestAlert]:

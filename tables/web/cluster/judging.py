@@ -6,7 +6,7 @@ import msgspec
 
 from streams.model.units import USD
 from tables.market.values import COLUMNS
-from tables.serving import LatestAlert, ServedMarkets, ShownRule, main_rule
+from tables.serving import LatestAlert, ShownRule, main_rule
 from tables.web.api.rows import Judgement
 
 
@@ -21,15 +21,12 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 def judged(
-    served: ServedMarkets,
-    rules: Sequence[ShownRule],
-    windows: Sequence[Sequence[float]],
-    alerts: Mapping[str, LatestAlert],
+    rules: Sequence[ShownRule], rule_window: Sequence[float | None] | None, alerts: Mapping[str, LatestAlert]
 ) -> Judged:
-    """Hold a market against its rules. ``windows`` are its figures in the order of the windows; ``alerts`` by rule."""
-    figures = dict(zip(COLUMNS, windows[served.windows.index(served.rule_window)], strict=True))
+    """Hold a market against its rules. ``rule_window`` are its figures, None without that window; alerts go by rule."""
+    figures = dict(zip(COLUMNS, rule_window, strict=True)) if rule_window is not None else {}
     judgements = [
-        Judgement(rule.name, rule.unit, rule.threshold, abs(figures[rule.figure]), alerts.get(rule.name))
+        Judgement(rule.name, rule.unit, rule.threshold, _size(figures.get(rule.figure)), alerts.get(rule.name))
         for rule in rules
     ]
     main = main_rule(rules)
@@ -42,3 +39,7 @@ def judged(
         mark=shown.alert if shown is not None else None,
         judgements=judgements,
     )
+
+
+def _size(figure: float | None) -> float | None:
+    return abs(figure) if figure is not None else None

@@ -52,14 +52,15 @@ class LocalRows:
                 partition=partition,
                 source="memory",
                 age_seconds=age_seconds(market),
-                **dict(zip(COLUMNS, figure_values(figures), strict=True)),  # type: ignore[arg-type]
+                **dict(zip(COLUMNS, figure_values(figures), strict=True)),
             )
 
     def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
         """Return a market with all its windows."""
         market, served = rolling.market, self._served
         windows = [figure_values(figures) for figures in rolling.figures()]
-        found = judged(served, served.rules_of(market), windows, served.latest_alerts(market))
+        rule_window = windows[served.windows.index(served.rule_window)]
+        found = judged(served.rules_of(market), rule_window, served.latest_alerts(market))
         return MarketRow(
             venue=market.venue,
             symbol=market.symbol,
@@ -73,6 +74,7 @@ class LocalRows:
             amount_usd=found.amount_usd,
             mark=found.mark,
             windows=windows,
+            window_seconds=served.windows,
             judgements=found.judgements,
         )
 

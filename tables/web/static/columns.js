@@ -31,8 +31,8 @@ export function view(row, window) {
     window,
     ...values,
     last: values.last_price,
-    distance: values.vwap ? (values.last_price / values.vwap - 1) * 100 : 0,
-    balance: two ? (values.buy_volume_usd - values.sell_volume_usd) / two : 0,
+    distance: values.vwap === 0 ? 0 : (values.last_price / values.vwap - 1) * 100,
+    balance: two === 0 ? 0 : (values.buy_volume_usd - values.sell_volume_usd) / two,
     rate: feed.figure(row, shortest, "count") / shortest,
     volumes: hello.windows.map((seconds) => feed.figure(row, seconds, "total_volume_usd")),
     ...standing(row),
@@ -57,7 +57,7 @@ function lastPrice(cell, item) {
   const shown = price(item.last, digitsOf(item.row, item.last));
   const before = cell.owner === item.key ? cell.value : undefined;
   setText(cell, shown);
-  if (before !== undefined && before !== item.last && !matchMedia("(prefers-reduced-motion: reduce)").matches) {
+  if (Number.isFinite(before) && Number.isFinite(item.last) && before !== item.last && !matchMedia("(prefers-reduced-motion: reduce)").matches) {
     const name = item.last > before ? "--up-wash" : "--down-wash";
     const colour = getComputedStyle(document.documentElement).getPropertyValue(name);
     cell.animate([{ backgroundColor: colour }, { backgroundColor: "transparent" }], { duration: 700 });
@@ -87,8 +87,9 @@ function sparkPoints(item) {
   const step = spark?.step_seconds ?? 8;
   const slot = Math.floor(item.row.pane / step) * step;
   const tail = live.points.at(-1);
-  if (tail && tail[0] === slot) tail[1] = item.last;
-  else if (!tail || tail[0] < slot) live.points.push([slot, item.last]);
+  const isKnown = Number.isFinite(item.last);
+  if (isKnown && tail && tail[0] === slot) tail[1] = item.last;
+  else if (isKnown && (!tail || tail[0] < slot)) live.points.push([slot, item.last]);
   const points = [];
   if (spark) {
     const start = spark.end - spark.points.length * step;
@@ -146,8 +147,8 @@ function makeBalance() {
 function balance(cell, item) {
   const [bar, label] = cell.children;
   const share = Math.round((item.balance + 1) * 50);
-  bar.firstChild.style.width = `${share}%`;
-  setText(label, `${share}/${100 - share}`);
+  bar.firstChild.style.width = `${share || 0}%`;
+  setText(label, Number.isNaN(share) ? NONE : `${share}/${100 - share}`);
 }
 
 function makeLiquidations() {
@@ -171,7 +172,7 @@ function reach(cell, item) {
   const [bar, label, badge] = cell.children;
   const { severities } = feed.hello;
   const { furthest: most } = item;
-  const part = most?.reach ?? 0;
+  const part = most?.reach || 0;
   bar.firstChild.style.width = `${Math.min(100, part * 100).toFixed(1)}%`;
   setClass(bar, `bar ${most?.step ? severities[most.step - 1] : part >= 0.7 ? "near" : ""}`);
   setText(label, !most ? NONE : most.step > 1 ? multiple(most.measured, most.threshold) : share(most.measured, most.threshold, part < 0.1 ? 1 : 0));

@@ -97,7 +97,8 @@ export const floored = (value, digits) => (floorDivide(micros(value), 10 ** (6 -
 const parts = (amount, threshold, many) => floorDivide(micros(amount) * many, micros(threshold)) / many;
 
 /** How much of a threshold an amount is, rounded down: it never claims a severity that was not reached. */
-export const share = (amount, threshold, digits = 0) => `${(parts(amount, threshold, 100 * 10 ** digits) * 100).toFixed(digits)}%`;
+export const share = (amount, threshold, digits = 0) =>
+  Number.isFinite(amount) ? `${(parts(amount, threshold, 100 * 10 ** digits) * 100).toFixed(digits)}%` : NONE;
 
 /** How often a threshold fits into an amount, rounded down to a tenth. */
-export const multiple = (amount, threshold) => `${parts(amount, threshold, 10).toFixed(1)}×`;
+export const multiple = (amount, threshold) => (Number.isFinite(amount) ? `${parts(amount, threshold, 10).toFixed(1)}×` : NONE);

@@ -131,9 +131,9 @@ function drawFacts() {
   drawRules(row);
   const rate = feed.figure(row, feed.hello.windows[0], "count") / feed.hello.windows[0];
   const facts = {
-    volume: usd(values.total_volume_usd), trades: `${count(values.count)} (${rate.toFixed(1)}/s)`, vwap: price(values.vwap, digits),
-    distance: values.vwap ? percent((values.last_price / values.vwap - 1) * 100, 3) : NONE,
-    volatility: `${(values.realized_volatility * 100).toFixed(3)}%`, balance: `$${shortUsd(values.buy_volume_usd)} / $${shortUsd(values.sell_volume_usd)}`,
+    volume: usd(values.total_volume_usd), trades: `${count(values.count)} (${Number.isNaN(rate) ? NONE : rate.toFixed(1)}/s)`, vwap: price(values.vwap, digits),
+    distance: percent((values.last_price / values.vwap - 1) * 100, 3),
+    volatility: percent(values.realized_volatility * 100, 3).replace("+", ""), balance: `$${shortUsd(values.buy_volume_usd)} / $${shortUsd(values.sell_volume_usd)}`,
     liquidated: `$${shortUsd(values.liquidation_long_usd)} / $${shortUsd(values.liquidation_short_usd)}`, largest: usd(values.largest_trade_usd),
     range: `${price(values.high, digits)} / ${price(values.low, digits)}`,
     age: rowAge(row), newest: clock(row.pane), owner: ownerOf(row), partition: `${row.partition} / ${count(row.offset)}`,

@@ -122,7 +122,8 @@ function order(items) {
   const compare = (a, b) => {
     const [x, y] = [column.value(a), column.value(b)];
     const difference = typeof x === "string" ? x.localeCompare(y) : x - y;
-    return difference * state.direction || a.key.localeCompare(b.key);
+    // What is missing comes last, whichever way the rest is sorted.
+    return Number.isNaN(x) - Number.isNaN(y) || difference * state.direction || a.key.localeCompare(b.key);
   };
   return items.sort(compare).map((item) => item.key);
 }
@@ -147,7 +148,7 @@ function fillRow(element, item, index) {
 
 function drawTiles(items) {
   const all = [...items.values()];
-  const sum = (name) => all.reduce((total, item) => total + item[name], 0);
+  const sum = (name) => all.reduce((total, item) => total + (item[name] || 0), 0);
   const open = all.filter((item) => item.level);
   setText(byId("tile-markets"), String(all.length));
   setText(byId("tile-rate"), `${sum("rate").toFixed(1)} trades/s`);

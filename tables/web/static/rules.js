@@ -37,7 +37,7 @@ function stand(row) {
   // A worker of an earlier release knows of one rule a market, in USD.
   const told = row.judgements ?? [{ rule: row.rule, unit: "usd", threshold: row.threshold_usd, measured: row.amount_usd, alert: row.mark }];
   const judgements = told.map(judged);
-  const byReach = judgements.toSorted((a, b) => b.reach - a.reach);
+  const byReach = judgements.toSorted((a, b) => (b.reach || 0) - (a.reach || 0));
   return {
     judgements,
     furthest: byReach[0],
@@ -54,7 +54,7 @@ function judged(told) {
     label: rule.label,
     figure: rule.figure,
     steps,
-    reach: told.measured / told.threshold,
+    reach: (told.measured ?? NaN) / told.threshold,
     step: steps.filter((least) => told.measured >= least).length,
     level: told.alert?.open ? feed.hello.severities.indexOf(told.alert.severity) + 1 : 0,
   };

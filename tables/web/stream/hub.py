@@ -218,6 +218,10 @@ class Hub:
         ]
         instead = "old, or copies from Redis" if self._copies.available else "old or missing"
         notes = [f"{worker.url} does not answer; its rows are {instead}" for worker in workers if not worker.answering]
+        notes += [
+            f"{url} does not say which windows its rows hold; they are left out"
+            for url in sorted(self._peers.unreadable)
+        ]
         if not self._alerts.available:
             notes.append("Postgres does not answer: alerts are missing")
         if self._worker.is_rebalancing:

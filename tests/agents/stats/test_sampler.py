@@ -75,17 +75,10 @@ def test_a_sample_is_the_window_at_the_last_trade() -> None:
     assert first == second
     short, long = first
     assert (short.sampled_at, short.window_seconds, short.window_end) == (NOON + 200, 10, NOON + 100)
-    assert (short.count, short.total_volume_micro_usd) == (10, 10 * 10**6)
-    assert (short.first_price, short.last_price, short.high, short.low) == (190, 199, 199, 190)
-    assert long.count == 100
-
-
-def test_a_window_without_trades_has_no_prices() -> None:
-    """Zero is a price that a chart would draw."""
-    market = a_market(seconds=range(1))
-    market.open_pane(NOON + 1000)
-    (sample,) = samples([market], (60,), NOON, 10)
-    assert (sample.count, sample.vwap, sample.last_price, sample.realized_volatility) == (0, None, None, None)
+    figures = short.figures
+    assert (figures.count, figures.total_volume_micro_usd) == (10, 10 * 10**6)
+    assert (figures.first_price, figures.last_price, figures.high, figures.low) == (190, 199, 199, 190)
+    assert long.figures.count == 100
 
 
 def test_a_market_that_never_traded_is_not_sampled() -> None:

@@ -17,6 +17,7 @@ from streams.model.frames import (
     SNAPSHOT,
     VERSION,
     decode_frame,
+    encode_end,
     encode_frame,
 )
 from streams.model.kinds import FUTURES_KIND, SPOT_KIND, MarketKind
@@ -143,7 +144,7 @@ def test_a_frame_names_the_kind_that_its_symbol_does_not_say(symbol: str, produc
 def test_a_frame_with_further_items_is_a_frame() -> None:
     """A later release may have more to say."""
     items = msgspec.msgpack.decode(frame_of([spot(1)]))
-    frame = decode_frame(msgspec.msgpack.encode([*items, None, b"more"]))
+    frame = decode_frame(msgspec.msgpack.encode([*items, None, False, b"more"]))
     assert (frame.kind, frame.trade_ids()) == (SPOT_KIND, [1])
 
 
@@ -249,3 +250,14 @@ def test_a_damaged_frame_is_a_frame_or_refused(at: int, value: int, cut: int) ->
 def test_no_frame_begins_like_json() -> None:
     """The worker tells the two apart by the first byte."""
     assert frame_of([spot()])[:1] not in (b"{", b"[", b'"', b" ", b"\n")
+
+
+def test_a_frame_without_trades_ends_a_recording() -> None:
+    """It names the market as its other frames do. Without that word a frame must hold trades."""
+    end = encode_end("recording:x", "BTC/USD", SPOT_KIND, 7)
+    frame = decode_frame(end)
+    assert (frame.venue, frame.symbol, frame.kind) == ("recording:x", "BTC/USD", SPOT_KIND)
+    assert (frame.is_end, len(frame)) == (True, 0)
+    empty = msgspec.msgpack.encode(msgspec.msgpack.decode(end)[:-1])
+    with pytest.raises(BadRecord, match="not 0"):
+        decode_frame(empty)

@@ -90,6 +90,22 @@ async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: Memory
     assert await read(copies, 0) == {}
 
 
+async def test_an_owners_windows_are_its_own(copies: Copies, worker: MemoryWorker, link: RedisLink) -> None:
+    """A worker with other windows shows those that the owner has, under their own lengths, and judges by none else."""
+    market = worker.trade("BTC/USD")
+    await written(copies, worker)
+    others = Copies(link, ServedMarkets(MemoryWorker(windows=(60, 120), window_seconds=120, price_move_pct=2)))
+    copy = (await read(others))["BTC/USD"]
+    rows = {row.window_seconds: row for row in others.window_rows(copy)}
+    assert {seconds: row.window_start for seconds, row in rows.items()} == {60: NOON - 59, 300: NOON - 299}
+    whole = others.market_row(copy)
+    assert dict(zip(whole.window_seconds, whole.windows, strict=True)) == {
+        seconds: figure_values(market.figures(market.watermark, seconds)) for seconds in WINDOWS
+    }
+    assert whole.amount_usd is None
+    assert [one.measured for one in whole.judgements] == [None, None]
+
+
 async def written(copies: Copies, worker: MemoryWorker) -> None:
     """Wait until Redis has every market of the worker as it is now."""
     async with asyncio.timeout(20):
