@@ -125,6 +125,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             outbound=self.outbound,
             settle=self._settle,
             alert_record=alert_record,
+            on_fatal=die,
         )
         self.market_monitor = Monitor(
             self.evaluator,

@@ -14,6 +14,8 @@ Items = Mapping[bytes, bytes]
 class StateStore(Protocol):
     """A store of one table's partitions. Keys and values are bytes as :mod:`tables.market.chunks` makes them.
 
+    A later release's are kept as they came, whatever is in them behind the source offset that a value begins with.
+
     A store behind a network raises :class:`streams.errors.Outage` while it does not answer: nothing was done, or all
     of it, and doing it again is harmless.
     """

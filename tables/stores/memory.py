@@ -6,7 +6,7 @@ from faust.stores import memory
 from faust.types import TP
 
 from streams import metrics
-from tables.market.chunks import market_of
+from tables.market.chunks import markets_of
 from tables.stores.base import ChangelogEvent, Items, newer
 
 
@@ -34,7 +34,7 @@ class Store(memory.Store):  # type: ignore[misc]
 
     async def markets(self, partition: int) -> set[tuple[str, str]]:
         """Return the (venue, symbol) of every market of a partition."""
-        return {market_of(key) for key in self._partitions.get(partition, {})}
+        return markets_of(self._partitions.get(partition, {}))
 
     def apply_changelog_batch(
         self,

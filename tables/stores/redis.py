@@ -25,7 +25,7 @@ from streams.kafka.admin import KAFKA, cluster_and_ends, is_embedded, open_produ
 from streams.kafka.outbound import Outbound, Record
 from streams.redis_link import REDIS, Script, address_of, connect, evaluate
 from streams.settings import Settings
-from tables.market.chunks import offset_of, shifted
+from tables.market.chunks import offset_of, shifted, split_key
 from tables.stores.base import ChangelogEvent, Items, StoreApp, newer
 from tables.stores.patience import until_answered
 from tables.stores.redis_scripts import LOAD, LOST, MARKETS, SAVE
@@ -100,7 +100,8 @@ class Store(base.Store):  # type: ignore[misc]
     async def markets(self, partition: int) -> list[tuple[str, str]]:
         """Return the (venue, symbol) of every market of a partition. Raises as :meth:`save`."""
         names = await self._call(MARKETS, partition, [self._key(keys.table_markets, partition)])
-        return [(venue, symbol) for venue, _, symbol in (name.decode().rpartition("|") for name in names)]
+        # The name without a bar is that of what belongs to no market.
+        return [(venue, symbol) for venue, bar, symbol in (name.decode().partition("|") for name in names) if bar]
 
     # What Faust uses
 
@@ -240,7 +241,8 @@ class Store(base.Store):  # type: ignore[misc]
             market = await self._answer(self._client.hgetall(self._key(keys.table_market, partition, name.decode())))
             for field, value in market.items():
                 moved = shifted(value[_PACK_OFFSET.size :], -OLD_LOG)
-                records.append(Record(topic, b"%b|%b" % (name, field), moved, partition))
+                key = b"%b|%b" % (name, field) if name else field
+                records.append(Record(topic, key, moved, partition))
         log.warning(
             "the broker was replaced: carrying %d values of partition %d in Redis over to its changelog",
             len(records),
@@ -275,7 +277,7 @@ class Store(base.Store):  # type: ignore[misc]
     async def _save(self, partition: int, items: Items, reached: int | None, token: str = "") -> None:
         by_market: dict[str, list[tuple[str, bytes]]] = {}
         for key, value in items.items():
-            market, _, field = key.decode().rpartition("|")
+            market, field = split_key(key)
             by_market.setdefault(market, []).append((field, value))
         parts = list(_parts(by_market))
         for number, part in enumerate(parts, 1):

@@ -9,7 +9,7 @@ from rocksdict import Rdict, WriteBatch
 
 from streams import metrics
 from streams.errors import Outage
-from tables.market.chunks import market_of
+from tables.market.chunks import markets_of
 from tables.stores.base import ChangelogEvent, Items, StoreApp, newer
 
 # Faust's defaults are a 2 GiB block cache and three 64 MiB buffers for every partition of every table.
@@ -80,7 +80,7 @@ class Store(rocksdb.Store):  # type: ignore[misc]
 
     async def markets(self, partition: int) -> set[tuple[str, str]]:
         """Return the (venue, symbol) of every market of a partition."""
-        return {market_of(key) for key in self._visible_keys(self._db_for_partition(partition))}
+        return markets_of(self._visible_keys(self._db_for_partition(partition)))
 
     def apply_changelog_batch(
         self,

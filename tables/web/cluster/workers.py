@@ -13,7 +13,9 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from streams.model import frames
 from streams.model.connection import Connection
+from tables.market import formats
 from tables.market.state import Market
 from tables.serving import ServedMarkets
 from tables.web.cluster.local import age_seconds
@@ -24,6 +26,8 @@ MAX_STATUS_BYTES: Final = 256 * 1024
 STARTED: Final = time.time()
 STANDING_BY: Final = "stands by: no partition is left for it"
 PACKAGES: Final = ("liquidation-monitor", "faust-streaming", "aiokafka", "aiohttp", "asyncpg", "msgspec")
+FORMATS: Final = {"frames": frames.VERSION, "state": formats.FORMAT}
+"""The newest format that this release reads, by what has it: decision 0023 says what that is for."""
 
 
 class PartitionRow(msgspec.Struct, frozen=True):
@@ -63,6 +67,10 @@ class WorkerRow(msgspec.Struct, frozen=True):
     partitions: list[PartitionRow]
     feeds: list[FeedRow]
     versions: dict[str, str]
+    formats: Annotated[
+        dict[str, int],
+        msgspec.Meta(description="the newest format that it reads of what is stored; none from before that"),
+    ] = {}
 
 
 class ProducerRow(msgspec.Struct, frozen=True):
@@ -128,6 +136,7 @@ async def worker_row(worker: Worker, served: ServedMarkets, watchers: int) -> Wo
         partitions=[*_partitions(worker, markets)],
         feeds=_feeds([market for _, market in markets]),
         versions=versions(),
+        formats=FORMATS,
     )
 
 

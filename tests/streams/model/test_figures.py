@@ -17,6 +17,8 @@ from tables.web.api.openapi import document
 from tables.web.api.rows import WindowRow
 from tests.agents.factories import an_alert
 from tests.figures_page import PAGE, page
+from tests.oracle import Oracle, in_usd
+from tests.recordings import SCENARIOS
 
 ROOT = Path(__file__).parents[3]
 
@@ -82,6 +84,15 @@ def test_every_record_has_every_figure() -> None:
     assert [name for name in Alert.__struct_fields__ if name in fields] == fields
     for row in (WindowRow, AlertRow):
         assert [name for name in row.__struct_fields__ if name in names] == names
+
+
+def test_the_oracle_computes_every_figure_in_its_own_way() -> None:
+    """A figure without a judge would be whatever the program says."""
+    trades = SCENARIOS["several markets"](3)
+    ((venue, symbol), *_) = (oracle := Oracle(trades)).markets()
+    judged = oracle.window(venue, symbol, oracle.watermark(venue, symbol)) or {}
+    missing = [figure.field for figure in FIGURES if figure.field not in judged or figure.name not in in_usd(judged)]
+    assert missing == [], "compute these in tests/oracle.py, and name amounts in its AMOUNTS"
 
 
 def test_a_record_keeps_what_it_had() -> None:
