@@ -1,6 +1,6 @@
 """How a market's state is laid out in the table: one head, and panes in a fixed ring of chunks.
 
-Keys are ``venue|symbol|head`` and ``venue|symbol|<slot>``. The slot of a chunk is its number modulo the ring's size, so
+Keys are ``venue|symbol|head`` and ``venue|symbol|<slot>``. The slot of a chunk is its number modulo the ring's size. So
 a market never has more keys than the ring has slots, and nothing needs to expire. A key that ends in anything else
 belongs to a later release: it stays in the store, unread.
 
