@@ -23,7 +23,8 @@ from tables.market.episodes import Mark
 from tables.market.panes import Pane
 from tables.market.rolling import Rolling
 from tables.market.state import Market, Span
-from tables.web.api.rows import LatestAlert
+from tables.serving import LatestAlert, ServedMarkets
+from tests.worker import WINDOWS, MemoryWorker
 
 NOON = 1_700_000_000
 SPAN = Span(window=300, retention=3600)
@@ -148,16 +149,8 @@ TABLE_ITEMS = {
 """A market's state, as it is in the changelog and in RocksDB."""
 
 
-class Served:
-    """The worker that writes :func:`live_window`, as :mod:`tables.live` sees it."""
-
-    pane_seconds = 1
-    windows = (60, 300)
-    here = "http://127.0.0.1:6066"
-
-    def latest_alert(self, _: Market) -> LatestAlert:
-        """Return the latest alert."""
-        return LatestAlert("volume", NOON - 8, "CRITICAL", NOON - 40, open=True)
+LATEST_ALERT = LatestAlert("volume", NOON - 8, "CRITICAL", NOON - 40, open=True)
+"""What :data:`SPOT_HEAD` says of the rule ``volume``."""
 
 
 def live_window() -> dict[str, str]:
@@ -169,8 +162,9 @@ def live_window() -> dict[str, str]:
         pane.add_trade(number, number * 10**6, price, 5_000_000, 1, 1, 2, Side.BUY, False)
         market.counted(number, pane, 5_000_000, 0)
     market.received_us = NOON * 10**6 + 123_456
+    market.marks = SPOT_HEAD.marks
     with mock.patch("time.time", return_value=NOON + 0.5):
-        fields = LiveWindows(None, Served())._fields(Rolling(market, Served.windows))  # type: ignore[arg-type]
+        fields = LiveWindows(None, ServedMarkets(MemoryWorker()))._fields(Rolling(market, WINDOWS))
     return {str(name): str(value) for name, value in zip(fields[::2], fields[1::2], strict=True)}
 
 

@@ -14,10 +14,12 @@ from streams.model.amounts import amounts_of
 from streams.model.frames import decode_frame
 from streams.model.trade import Trade
 from tables.market.chunks import decode_chunk, decode_head
+from tables.serving import ServedMarkets
 from tables.web.cluster.copies import Copies
 from tests.formats import content
 from tests.formats.samples import VERSIONS, sample, samples
 from tests.trades import row_reader
+from tests.worker import MemoryWorker
 
 # Their readers leave fields alone that they do not know: a further one is no new format.
 OBJECTS = ("alert", "dead letter of a worker", "dead letter of a producer", "live window")
@@ -92,11 +94,11 @@ class TestReading:
     def test_live_windows(self, version: int) -> None:
         """As a worker shows those of one that does not answer."""
         fields = json.loads(sample(version, "live window")) | {"partition": "2", "offset": "41"}
-        copy = Copies(None, content.Served())._copy([part for pair in fields.items() for part in pair])  # type: ignore[arg-type]
+        copy = Copies(None, ServedMarkets(MemoryWorker()))._copy([part for pair in fields.items() for part in pair])
         assert copy is not None
         assert (copy.venue, copy.symbol, copy.watermark) == ("kraken_spot", "BTC/USD", content.NOON)
         assert {seconds: window[:2] for seconds, window in copy.windows.items()} == {60: [1, 5.0], 300: [2, 10.0]}
-        assert copy.mark == content.Served().latest_alert(None)  # type: ignore[arg-type]
+        assert copy.alerts == {"volume": content.LATEST_ALERT}
 
 
 class TestReadingAhead:
