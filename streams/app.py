@@ -127,14 +127,20 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             alert_record=alert_record,
             on_fatal=die,
         )
+        venues = make_venues(conf_)
         self.market_monitor = Monitor(
             self.evaluator,
             self.keeper,
             self.outbound,
             home=self.home,
-            rows=RowReader(make_venues(conf_)),
+            rows=RowReader(venues),
         )
-        self.sinks = Sinks(conf_, on_fatal=die, refuse=self.market_monitor.refuse_alert)
+        self.sinks = Sinks(
+            conf_,
+            on_fatal=die,
+            refuse=self.market_monitor.refuse_alert,
+            venue_names={venue.name: venue.display_name for venue in venues},
+        )
         self.view = WorkerView(
             self,
             conf_,
