@@ -59,8 +59,8 @@ class AlertRow(msgspec.Struct, frozen=True):
     cooldown_seconds: Annotated[int | None, msgspec.Meta(description="cooldown in force")]
     raised_offset: Annotated[int | None, msgspec.Meta(description="offset of the message that raised the alert")]
     retracted: Annotated[bool, msgspec.Meta(description="later trades took it back below the first step")]
-    what: Annotated[str, msgspec.Meta(description="what happened in the window, in the words of the rule")]
-    note: Annotated[str, msgspec.Meta(description="what readers need to know of the rule; empty: nothing")]
+    what: Annotated[str, msgspec.Meta(description="what happened in the window, in words")]
+    note: Annotated[str, msgspec.Meta(description="what a reader must know of the rule's figure; may be empty")]
 
 
 _IN_OUTBOX: Final = {
@@ -69,7 +69,7 @@ _IN_OUTBOX: Final = {
     "delivery_attempts": "attempts",
 }
 _MADE: Final = ("pane", "what", "note")
-_STORED: Final = [name for name in AlertRow.__struct_fields__ if name not in _MADE and name not in _IN_OUTBOX]
+_STORED: Final = [name for name in AlertRow.__struct_fields__ if name not in (*_MADE, *_IN_OUTBOX)]
 _SELECT: Final = (
     "SELECT "  # noqa: S608 - constants
     + ", ".join(f'alert."{name}"' for name in _STORED)
@@ -159,5 +159,5 @@ def _row(row: Any) -> AlertRow:
         fields[name] = unix_seconds(fields[name])
     for name in (*AMOUNTS, THRESHOLD_USD, *IN_UNIT):
         fields[name] = None if fields[name] is None else float(fields[name])
-    said = describe(from_row(row))
-    return AlertRow(**fields, what=said.what, note=said.note)
+    description = describe(from_row(row))
+    return AlertRow(what=description.what, note=description.note, **fields)

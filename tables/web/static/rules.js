@@ -63,20 +63,9 @@ function judged(told) {
 /** How far a rule has come, in words. */
 export const progress = (one) => `${amount(one.unit, one.measured)} of ${amount(one.unit, one.threshold)}`;
 
-/** An alert's rule, what it measured, and the threshold. */
-export function measureOf(alert) {
-  const rule = ruleOf(alert.rule);
-  return {
-    rule,
-    unit: alert.unit ?? rule.unit ?? "usd",
-    threshold: alert.threshold ?? alert.threshold_usd,
-    measured: alert.measured ?? Math.abs(alert[rule.figure]),
-  };
-}
-
-/** What an alert says, in one line. */
+/** What an alert says, in one line. The worker has the words; an earlier release had none. */
 export function alertSentence(alert) {
-  const { threshold, measured } = measureOf(alert);
-  const times = Number.isFinite(measured) && threshold ? `, ${multiple(measured, threshold)} threshold` : "";
-  return `${alert.what} in ${windowName(alert.window_seconds)}${times}${alert.retracted ? ", retracted" : ""}`;
+  const times = alert.measured && alert.threshold ? `, ${multiple(alert.measured, alert.threshold)} threshold` : "";
+  const end = alert.retracted ? ", taken back by later trades" : "";
+  return `${alert.what ?? ruleOf(alert.rule).label} in ${windowName(alert.window_seconds)}${times}${end}`;
 }
