@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
 import asyncpg
+from pydantic import SecretStr
 
 from agents.alerts.columns import instant
 from agents.alerts.postgres import POSTGRES, open_pool
@@ -40,8 +41,10 @@ class Sinks:
         *,
         on_fatal: Callable[[Fatal], None],
         refuse: Callable[[SourceMessage, BadRecord], Awaitable[None]],
+        venue_names: Mapping[str, str] | None = None,
     ) -> None:
         self._settings = settings
+        self._venue_names = venue_names
         self._on_fatal = on_fatal
         self._refuse = refuse
         self._stop = asyncio.Event()
@@ -77,6 +80,8 @@ class Sinks:
                 # Alerts would wait for ever, and nobody would say for what.
                 log.exception("Postgres could not be used; it is tried again in %g s", RESTART_SECONDS)
                 await stopped_within(self._stop, RESTART_SECONDS)
+            else:
+                return
 
     async def _run(self) -> None:
         self._pool = await retry_outage(lambda: open_pool(self._settings), sink=SINK, stop=self._stop)
@@ -84,16 +89,20 @@ class Sinks:
         self._recorder = Recorder(pool, deliver=self._settings.webhook is not None, wake=self._wake)
         self._stats = WindowStats(pool, keep_days=self._settings.stats_retention_days)
         self._opened.set()
-        if self._settings.webhook is None:
+        webhook = self._settings.webhook
+        if webhook is None:
             log.info("no Discord webhook is set: alerts go to Postgres and to this log")
-        while self._settings.webhook is not None and not self._stop.is_set():
+        while webhook is not None and not self._stop.is_set():
             try:
-                await Notifier(pool, self._settings, wake=self._wake).run(self._stop)
+                await self._notifier(pool, webhook).run(self._stop)
             except Fatal:
                 raise
             except Exception:
                 log.exception("delivery to Discord failed; it begins again in %g s", RESTART_SECONDS)
                 await stopped_within(self._stop, RESTART_SECONDS)
+
+    def _notifier(self, pool: asyncpg.Pool, webhook: SecretStr) -> Notifier:
+        return Notifier(pool, self._settings, webhook, wake=self._wake, venue_names=self._venue_names)
 
     def close(self) -> None:
         """Wait no longer for a Postgres that is away: the process is to end, and goes on from the last commit."""

@@ -145,21 +145,23 @@ def _produce(options: argparse.Namespace) -> int:
 
 
 async def _produce_until_stopped(settings: Settings, options: argparse.Namespace) -> None:
+    from agents.rules.book import rule_book  # noqa: PLC0415 - only this command needs the rules
     from streams.publish.pacer import LagPacer  # noqa: PLC0415 - only this command needs the clients
     from streams.publish.producer import produce  # noqa: PLC0415
     from streams.publish.published_ids import published_ids  # noqa: PLC0415
     from streams.topics import APP_ID  # noqa: PLC0415
-    from streams.venues.registry import make_sources  # noqa: PLC0415
+    from streams.venues.registry import make_feeds  # noqa: PLC0415
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    sources = make_sources(settings, file=options.file, symbol=options.symbol, speed=options.speed, venue=options.venue)
+    feeds = make_feeds(settings, file=options.file, symbol=options.symbol, speed=options.speed, venue=options.venue)
     pace = LagPacer(settings.kafka_bootstrap_servers, APP_ID) if options.pace else None
     # A recording is sent to be counted, also where an earlier run has sent the same (docs/decisions).
     is_recording = settings.feed == "recording" or options.file is not None
     published = None if is_recording else published_ids(settings)
-    summary = await produce(settings, sources, stop=stop, pace=pace, published_ids=published)
+    says_ends = is_recording and rule_book(settings).waits_for_panes
+    summary = await produce(settings, feeds, stop=stop, pace=pace, published_ids=published, says_ends=says_ends)
     logging.getLogger(__name__).info(
         "published %d trades in %d frames, refused %d, in %.1f s",
         summary.trades,
@@ -185,7 +187,7 @@ def _worker(_: argparse.Namespace) -> int:
 
 
 def _simulate(options: argparse.Namespace) -> int:
-    from streams.venues.simulator import run_simulator  # noqa: PLC0415
+    from streams.venues.simulator.run import run_simulator  # noqa: PLC0415
 
     settings = load_settings()
     logging.config.dictConfig(logging_config(settings.log_level))

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
 
     # feeds
     feed: Literal["simulator", "live", "recording"] = Field("simulator", description="where trades come from")
+    venues: Words = Field(
+        (), description="modules of venues beside Kraken, which producers and workers import, comma separated"
+    )
     spot_ws_url: str = Field("wss://ws.kraken.com/v2", description="Kraken spot WebSocket v2")
     futures_ws_url: str = Field("wss://futures.kraken.com/ws/v1", description="Kraken futures WebSocket v1")
     spot_venue: str = Field("kraken_spot", pattern=r"^[a-z0-9_.:-]{1,64}$", description="venue written on spot trades")
@@ -160,7 +163,14 @@ class Settings(BaseSettings):
         return sources
 
     @field_validator(
-        "spot_symbols", "futures_symbols", "usd_quotes", "producer_urls", "windows", "severity_multiples", mode="before"
+        "venues",
+        "spot_symbols",
+        "futures_symbols",
+        "usd_quotes",
+        "producer_urls",
+        "windows",
+        "severity_multiples",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:

@@ -43,7 +43,8 @@ class OracleTrade:
     """One trade as a person would write it down.
 
     ``side`` is buy, sell or unknown; ``kind`` is fill, liquidation, block or termination; ``id`` is the venue's
-    integer or the text of a uuid; ``qty`` is in the product's own unit.
+    integer or the text of a uuid; ``qty`` is in the product's own unit. ``labelled`` says whether the market's trades
+    carry liquidation labels; None: as Kraken's symbols say.
     """
 
     venue: str
@@ -55,6 +56,7 @@ class OracleTrade:
     qty: Decimal
     time_us: int
     is_snapshot: bool = False
+    labelled: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ class _History:
 
     def __init__(self) -> None:
         self.watermark = -1
+        self.labelled = False
         self.counted: dict[int, _Valued] = {}
         self.live_panes: set[int] = set()
         # Every trade that was not too late, in the order given: whether it may raise an alert, and whether it is new.
@@ -206,6 +209,7 @@ class Oracle:
     def _take(self, trade: OracleTrade) -> None:
         valued = _value(trade)
         history = self._histories[trade.venue, trade.symbol]
+        history.labelled = not is_spot(trade.symbol) if trade.labelled is None else trade.labelled
         history.watermark = max(history.watermark, valued.pane)
         if valued.pane < history.watermark - self.terms.retention_seconds + 1:
             self.late[trade.venue] += 1
@@ -267,7 +271,7 @@ class Oracle:
     def _alerts_of(self, market: Market) -> Iterable[Figures]:
         venue, symbol = market
         terms, history = self.terms, self._histories[market]
-        rule = "volume" if is_spot(symbol) else "liquidation"
+        rule = "liquidation" if history.labelled else "volume"
         threshold = terms.volume_threshold_usd if rule == "volume" else terms.liquidation_threshold_usd
         episode = last_alert = highest = None
         for pane in sorted(history.live_panes):

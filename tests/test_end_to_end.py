@@ -20,10 +20,10 @@ from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres
 from streams.model import deadletters
 from streams.settings import load_settings
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
-from streams.venues.simulator import KrakenServer
 from tests.discord_server import DiscordServer
 from tests.faults.processes import Process, Processes, wait_until
 from tests.kafka import RealKafka, real_or_embedded
+from tests.kraken_server import ScriptedKraken
 from tests.oracle import Oracle, OracleTrade, Terms
 from tests.real_data import FUTURES_JSONL, REST_JSON, SPOT_CSV, futures_jsonl, real_file, rest_json, spot_csv
 from tests.recordings import SCENARIOS
@@ -182,7 +182,7 @@ async def test_a_simulated_cascade_alerts_with_its_side_and_notional_and_one_mes
     assert expected
     assert all(alert["rule"] == "liquidation" for alert in expected)
     assert all(alert["liquidation_long_micro_usd"] > alert["liquidation_short_micro_usd"] for alert in expected)
-    server = KrakenServer()
+    server = ScriptedKraken()
     await server.start()
     try:
         producer = stack.producer(

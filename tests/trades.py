@@ -7,6 +7,10 @@ from typing import Any
 from agents.counting.runs import Trades
 from streams.model.frames import decode_frame, encode_frame
 from streams.model.trade import Kind, Side, Trade
+from streams.settings import load_settings
+from streams.venues.json_rows import RowReader
+from streams.venues.kraken.products import product_of
+from streams.venues.registry import make_venues
 
 NOON = 1_700_000_000
 """The unix second that tests count from."""
@@ -19,7 +23,8 @@ INVERSE = "PI_XBTUSD"
 def spot(number: int = 1, second: float = 0, **changes: Any) -> Trade:
     """Return a spot trade of 100 USD, ``second`` after noon."""
     fields: dict[str, Any] = {
-        "venue": "kraken_spot", "symbol": BTC, "trade_id": number, "side": Side.BUY, "kind": Kind.FILL,
+        "venue": "kraken_spot", "symbol": BTC, "product": product_of(changes.get("symbol", BTC)),
+        "trade_id": number, "side": Side.BUY, "kind": Kind.FILL,
         "price": Decimal(100), "quantity": Decimal(1), "time_us": round((NOON + second) * 1_000_000),
     }  # fmt: skip
     return Trade(**fields | changes)
@@ -33,6 +38,11 @@ def future(number: int = 1, second: float = 0, **changes: Any) -> Trade:
 def worth(usd: float, number: int = 1, second: float = 0, **changes: Any) -> Trade:
     """Return a spot trade of so many USD."""
     return spot(number, second, quantity=Decimal(str(usd)) / 100, **changes)
+
+
+def row_reader() -> RowReader:
+    """Return what reads rows of JSON, as the settings' defaults make it."""
+    return RowReader(make_venues(load_settings()))
 
 
 def frame_of(trades: Sequence[Trade], received_us: int = 0) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from streams.model.trade import Kind, Side, Trade
+from streams.venues.kraken.products import product_of
 from tests.oracle import OracleTrade, id_number
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,6 +25,7 @@ def record(trade: OracleTrade) -> Trade:
         price=trade.price,
         quantity=trade.qty,
         time_us=trade.time_us,
+        product=product_of(trade.symbol),
         is_snapshot=trade.is_snapshot,
     )
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from streams.model.alert import Alert
+from streams.model.figures import FIGURES
 from streams.model.units import UNITS, USD
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -19,31 +20,16 @@ TIMES: Final = {
     "window_end": "window_end",
     "episode": "episode",
 }
-AMOUNTS: Final = {
-    "total_volume_usd": "total_volume_micro_usd",
-    "largest_trade_usd": "largest_trade_micro_usd",
-    "liquidation_volume_usd": "liquidation_volume_micro_usd",
-    "liquidation_long_usd": "liquidation_long_micro_usd",
-    "liquidation_short_usd": "liquidation_short_micro_usd",
-    "buy_volume_usd": "buy_volume_micro_usd",
-    "sell_volume_usd": "sell_volume_micro_usd",
-}
+AMOUNTS: Final = {figure.name: figure.field for figure in FIGURES if figure.type.is_amount}
 PLAIN: Final = {
-    "vwap": "vwap",
-    "price_change_pct": "price_change_pct",
     "alert_severity": "severity",
     "rule": "rule",
     "venue": "venue",
     "symbol": "symbol",
     "window_seconds": "window_seconds",
-    "realized_volatility": "realized_volatility",
-    "count": "count",
-    "first_price": "first_price",
-    "last_price": "last_price",
-    "high": "high",
-    "low": "low",
     "source_partition": "partition",
     "source_offset": "offset",
+    **{figure.name: figure.field for figure in FIGURES if not figure.type.is_amount},
     "unit": "unit",
     "cooldown_seconds": "cooldown_seconds",
     "raised_offset": "raised_offset",
@@ -78,7 +64,7 @@ def to_row(alert: Alert) -> list[Any]:
     """Return the values of :data:`COLUMNS`. Raises :class:`OverflowError` for a time that no calendar holds."""
     return [
         *(instant(getattr(alert, name)) for name in TIMES.values()),
-        *(usd(getattr(alert, name)) for name in AMOUNTS.values()),
+        *(None if (amount := getattr(alert, name)) is None else usd(amount) for name in AMOUNTS.values()),
         *(getattr(alert, name) for name in PLAIN.values()),
         *(_decimal(alert.unit, getattr(alert, name)) for name in IN_UNIT),
         usd(alert.threshold_micro_usd) if alert.unit == USD.name else None,
@@ -88,7 +74,8 @@ def to_row(alert: Alert) -> list[Any]:
 def from_row(row: Mapping[str, Any]) -> Alert:
     """Return the alert that a row holds. ``received_us`` is not kept in a row: 0."""
     fields: dict[str, Any] = {name: unix_seconds(row[column]) for column, name in TIMES.items()}
-    fields.update((name, int(row[column].scaleb(6))) for column, name in AMOUNTS.items())
+    amounts = ((name, row[column]) for column, name in AMOUNTS.items())
+    fields.update((name, None if amount is None else int(amount.scaleb(6))) for name, amount in amounts)
     fields.update((name, row[column]) for column, name in PLAIN.items())
     fields.update((name, _integer(fields["unit"], row[name])) for name in IN_UNIT)
     fields["threshold_micro_usd"] = 0 if row[THRESHOLD_USD] is None else int(row[THRESHOLD_USD].scaleb(6))

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Final
 import asyncpg
 import msgspec
 
-from agents.alerts.columns import AMOUNTS, instant, unix_seconds
+from agents.alerts.columns import AMOUNTS, IN_UNIT, THRESHOLD_USD, instant, unix_seconds
 from agents.alerts.postgres import answering
 from streams.errors import Outage
+from streams.model.figures import with_figures
 
 QUERY_SECONDS: Final = 3.0
 MAX_CHANGES: Final = 500
@@ -21,6 +22,7 @@ Iso = Annotated[datetime, msgspec.Meta(description="RFC 3339, UTC")]
 Usd = Annotated[float, msgspec.Meta(description="USD, six decimals")]
 
 
+@with_figures(after="threshold_usd", in_usd=True)
 class AlertRow(msgspec.Struct, frozen=True):
     """An alert as its row in ``liquidation_alerts`` has it, with the window as it was.
 
@@ -37,22 +39,7 @@ class AlertRow(msgspec.Struct, frozen=True):
     window_seconds: int
     window_start: Annotated[int, msgspec.Meta(description="unix seconds, inclusive")]
     window_end: Annotated[int, msgspec.Meta(description="unix seconds, exclusive")]
-    threshold_usd: Usd
-    count: int
-    total_volume_usd: Usd
-    buy_volume_usd: Usd
-    sell_volume_usd: Usd
-    liquidation_volume_usd: Usd
-    liquidation_long_usd: Usd
-    liquidation_short_usd: Usd
-    largest_trade_usd: Usd
-    vwap: float
-    price_change_pct: float
-    realized_volatility: float
-    first_price: float
-    last_price: float
-    high: float
-    low: float
+    threshold_usd: Annotated[float | None, msgspec.Meta(description="null for a rule in another unit")]
     source_partition: int
     source_offset: int
     revision: Annotated[int, msgspec.Meta(description="1, and one more each time a fuller window replaced the figures")]
@@ -64,6 +51,13 @@ class AlertRow(msgspec.Struct, frozen=True):
     ]
     possible_duplicate: Annotated[bool | None, msgspec.Meta(description="Discord may have the message twice")]
     delivery_attempts: int | None
+    unit: Annotated[str, msgspec.Meta(description="of threshold, measured and severity_step: usd, percent or count")]
+    threshold: Annotated[float | None, msgspec.Meta(description="what the rule compares with")]
+    measured: Annotated[float | None, msgspec.Meta(description="what the rule measured of this window")]
+    severity_step: Annotated[float | None, msgspec.Meta(description="what the severity begins with")]
+    cooldown_seconds: Annotated[int | None, msgspec.Meta(description="cooldown in force")]
+    raised_offset: Annotated[int | None, msgspec.Meta(description="offset of the message that raised the alert")]
+    retracted: Annotated[bool, msgspec.Meta(description="later trades took it back below the first step")]
 
 
 _IN_OUTBOX: Final = {
@@ -159,6 +153,6 @@ def _row(row: Any) -> AlertRow:
     fields["pane"] = unix_seconds(fields["timestamp"])
     for name in _UNIX:
         fields[name] = unix_seconds(fields[name])
-    for name in AMOUNTS:
-        fields[name] = float(fields[name])
+    for name in (*AMOUNTS, THRESHOLD_USD, *IN_UNIT):
+        fields[name] = None if fields[name] is None else float(fields[name])
     return AlertRow(**fields)

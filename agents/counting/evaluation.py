@@ -14,6 +14,7 @@ from agents.counting.runs import Row, Run, Trades, refusal_of
 from agents.rules.base import Rule, Timing, severity_name
 from agents.rules.book import RuleBook
 from streams.model.alert import Alert
+from streams.model.figures import change_pct
 from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT
 from streams.model.trade import Kind
 from streams.model.units import USD
@@ -21,7 +22,7 @@ from tables.market.episodes import Mark, Verdict, judge
 from tables.market.identities import add_id, add_range
 from tables.market.panes import PANE_US
 from tables.market.state import Market
-from tables.market.windows import WindowFigures, price_change_pct
+from tables.market.windows import WindowFigures
 
 # An enum member costs three times a plain integer, once a trade.
 _LIQUIDATION: Final = int(Kind.LIQUIDATION)
@@ -68,7 +69,7 @@ class Window:
     def price_change_pct(self) -> float:
         """Last price against first: a late trade has up to ``length`` windows judged, so not by way of all figures."""
         first, last = self._judged.ends(self.pane, self._length)
-        return price_change_pct(first.first_price, last.last_price)
+        return change_pct(first.first_price, last.last_price)
 
     @property
     def figures(self) -> WindowFigures:
@@ -146,6 +147,7 @@ class Evaluator:
         """Judge the newest pane as over: nothing follows it, since its recording has ended."""
         outcome = Outcome()
         self._close_pane(market, self._rules_of(market), outcome, _Source(partition, offset))
+        market.took(offset, 0, 0)
         return outcome
 
     def _rules_of(self, market: Market) -> _Rules:
@@ -178,7 +180,8 @@ class Evaluator:
                     self._judge_window(market, rule, outcome, source)
             else:
                 self._judge_late(market, rules, run, outcome, source)
-        self._unsettle(market, number)
+        if market.marks:
+            self._unsettle(market, number)
 
     def _judge_late(self, market: Market, rules: _Rules, run: Run, outcome: Outcome, source: _Source) -> None:
         """Judge again every later window that holds a late trade and is still whole."""
@@ -196,14 +199,16 @@ class Evaluator:
                     self._judge_window(market, rule, outcome, source)
 
     def _judge_window(self, market: Market, rule: Rule, outcome: Outcome, source: _Source) -> None:
-        severity = rule.severity(rule.measure(self._window))
-        if severity:
-            marks = market.marks.setdefault(rule.name, [])
-            verdict, mark = judge(marks, self._window.pane, severity, self.cooldown)
-            if verdict is not Verdict.QUIET and mark is not None:
-                raised = source.offset if verdict is Verdict.NEW else None
-                outcome.alerts.append(self._alert(market, rule, mark, source, raised_offset=raised))
-                outcome.raised.append((rule.name, severity_name(mark.severity)))
+        measured = rule.measure(self._window)
+        # Asked once a run: nearly always the answer is no.
+        if measured is None or measured < rule.steps[0]:
+            return
+        marks = market.marks.setdefault(rule.name, [])
+        verdict, mark = judge(marks, self._window.pane, rule.severity(measured), self.cooldown)
+        if verdict is not Verdict.QUIET and mark is not None:
+            raised = source.offset if verdict is Verdict.NEW else None
+            outcome.alerts.append(self._alert(market, rule, mark, source, raised_offset=raised))
+            outcome.raised.append((rule.name, severity_name(mark.severity)))
 
     def _unsettle(self, market: Market, number: int) -> None:
         """Remember the alerts whose windows hold a pane that has changed."""

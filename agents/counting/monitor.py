@@ -18,12 +18,12 @@ from streams.errors import BadRecord
 from streams.kafka.outbound import Outbound, Record
 from streams.model import deadletters
 from streams.model.alert import Alert
-from streams.model.amounts import amounts_of, check_trade
+from streams.model.amounts import amounts_of
 from streams.model.deadletters import DeadLetter
 from streams.model.frames import decode_frame
-from streams.model.kinds import MarketKind, kind_before_frames_told
+from streams.model.kinds import MarketKind
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
-from streams.venues.kraken.trade_rows import futures_row_to_trade, spot_row_to_trade
+from streams.venues.json_rows import RowReader
 from tables.keeper import Keeper, TooManyMarkets
 from tables.market.state import Market
 
@@ -43,19 +43,17 @@ class SourceMessage(msgspec.Struct, frozen=True):
     timestamp: float
 
 
-def decode(message: SourceMessage, spot_venue: str, futures_venue: str) -> Trades:
-    """Read a frame, or one trade as JSON. Raises :class:`BadRecord`."""
+def decode(message: SourceMessage, rows: RowReader) -> Trades:
+    """Read a frame, or one trade as JSON, which ``rows`` gives to its venue. Raises :class:`BadRecord`."""
     value = message.value or b""
     if not value:
         raise BadRecord("not_a_frame", "the message is empty")
     if value.startswith(_JSON_START):
-        is_future = b'"uid"' in value
-        trade = futures_row_to_trade(value, futures_venue) if is_future else spot_row_to_trade(value, spot_venue)
-        check_trade(trade)
+        trade = rows.read(value)
         return Trades(
             trade.venue,
             trade.symbol,
-            kind_before_frames_told(trade.symbol),
+            trade.product.kind,
             round(message.timestamp * 1e6),
             [row_of(trade, amounts_of(trade))],
         )
@@ -78,18 +76,18 @@ class Monitor:
         outbound: Outbound,
         *,
         home: Callable[[str], int],
-        venues: tuple[str, str],
+        rows: RowReader,
     ) -> None:
         self._evaluator = evaluator
         self._keeper = keeper
         self._outbound = outbound
         self._home = home
-        self._venues = venues
+        self._rows = rows
 
     async def handle(self, message: SourceMessage) -> None:
         """Do everything a message asks for, up to handing alerts and dead letters to the broker's client."""
         try:
-            trades = decode(message, *self._venues)
+            trades = decode(message, self._rows)
         except BadRecord as error:
             await self._refuse(message, error.reason, error.detail, message.value or b"")
             return
@@ -125,6 +123,10 @@ class Monitor:
             done = outcome.done
             if done < len(trades) or market.must_flush():
                 await self._keeper.flush()
+        if trades.is_end:
+            ended = self._evaluator.end(market, partition=message.partition, offset=message.offset)
+            await self._emit(message, trades, ended)
+            return
         venue = metrics.venue_label(trades.venue)
         metrics.frames.labels(venue).inc()
         metrics.frame_bytes.labels(venue).inc(len(message.value or b""))

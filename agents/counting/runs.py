@@ -10,18 +10,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from streams.model.amounts import (
-    MAX_NOTIONAL_MICRO_USD,
-    MAX_PRICE,
-    MAX_TIME_US,
-    MIN_PRICE,
-    MIN_TIME_US,
-    UNITS_PER_BASE,
-    Amounts,
-)
+from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, UNITS_PER_BASE, Amounts
 from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT, Frame, flags_of
-from streams.model.kinds import MarketKind, kind_before_frames_told
-from streams.model.trade import Kind, Side, Trade
+from streams.model.kinds import MarketKind
+from streams.model.trade import MAX_PRICE, MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Kind, Side, Trade
 from tables.market.identities import TradeId
 from tables.market.panes import Pane
 
@@ -36,6 +28,7 @@ _MAX_PRICE: Final = float(MAX_PRICE)
 # An enum member costs three times a plain integer, once a trade.
 _SELL: Final = int(Side.SELL)
 _LIQUIDATION: Final = Kind.LIQUIDATION << KIND_SHIFT
+_KNOWN_FLAGS: Final = np.uint8(SIDE_MASK | KIND_MASK | SNAPSHOT)
 # A column of 5000 such quantities still sums within 63 bits.
 _MAX_COLUMN_QUANTITY: Final = 2**62 // 5000
 
@@ -43,7 +36,7 @@ _MAX_COLUMN_QUANTITY: Final = 2**62 // 5000
 class Run(NamedTuple):
     """Consecutive trades of one pane. ``summary`` is their pane without ids, or None: count them row by row.
 
-    ``low_id`` to ``high_id`` are then their ids, without a hole; ``live`` says whether any may raise an alert.
+    ``low_id`` to ``high_id`` are then their ids, without a hole.
     """
 
     number: int
@@ -52,7 +45,6 @@ class Run(NamedTuple):
     summary: Pane | None = None
     low_id: int = 0
     high_id: int = 0
-    live: bool = True
 
 
 class Trades:
@@ -67,6 +59,11 @@ class Trades:
 
     def __len__(self) -> int:
         return len(self._source)
+
+    @property
+    def is_end(self) -> bool:
+        """Whether its market's recording has ended with this message."""
+        return isinstance(self._source, Frame) and self._source.is_end
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -115,9 +112,7 @@ def rows_of(frame: Frame) -> list[Row]:
 def row_of(trade: Trade, amounts: Amounts) -> Row:
     """Return one trade as a frame would carry it."""
     whole, fraction = divmod(amounts.quantity_units, UNITS_PER_BASE)
-    trade_id: TradeId = (
-        trade.trade_id.to_bytes(16, "big") if kind_before_frames_told(trade.symbol).has_wide_ids else trade.trade_id
-    )
+    trade_id: TradeId = trade.trade_id.to_bytes(16, "big") if trade.product.kind.has_wide_ids else trade.trade_id
     return (
         trade_id,
         trade.time_us,
@@ -142,7 +137,8 @@ def _summed(frame: Frame, pane_us: int, latest_us: int) -> list[Run] | None:
     notionals = np.frombuffer(frame.notionals, np.int64)
     wholes = np.frombuffer(frame.quantities, np.int64)
     fractions = np.frombuffer(frame.fractions, np.int64)
-    flags = np.frombuffer(frame.flags, np.uint8)
+    # Without what later releases may say in the bits 5 to 7.
+    flags = np.frombuffer(frame.flags, np.uint8) & _KNOWN_FLAGS
     count = len(ids)
     if not (
         int(ids[-1]) - int(ids[0]) == count - 1
@@ -160,7 +156,6 @@ def _summed(frame: Frame, pane_us: int, latest_us: int) -> list[Run] | None:
         and fractions.min() >= 0
         and fractions.max() < UNITS_PER_BASE
         and bool((wholes + fractions > 0).all())
-        and not (flags & ~np.uint8(SIDE_MASK)).any()
         and flags.max() <= Side.SELL
     ):
         return None
@@ -213,8 +208,8 @@ def refusal_of(row: Row, latest_us: int) -> tuple[str, str] | None:  # noqa: PLR
         return "bad_time", f"time {time_us} us is outside 2009 to 2100"
     if time_us > latest_us:
         return "future", f"stamped {(time_us - latest_us) / 1_000_000:.3f} s further ahead of its message than allowed"
-    if flags & SIDE_MASK > _SELL or flags & ~(SIDE_MASK | KIND_MASK | SNAPSHOT):
-        return "bad_side", f"flags {flags:#04x} mean nothing"
+    if flags & SIDE_MASK > _SELL:
+        return "bad_side", f"flags {flags:#04x} name no side"
     if flags & (SIDE_MASK | KIND_MASK) == _LIQUIDATION:
         return "bad_side", "a liquidation must say which side the taker was"
     return None

@@ -99,7 +99,6 @@ class Discord:
         await self._request("PATCH", f"{self._url}/messages/{message_id}", self._query, message)
 
     async def close(self) -> None:
-        """Close the connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None

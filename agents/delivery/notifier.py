@@ -5,11 +5,12 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from uuid import uuid4
 
 import asyncpg
+from pydantic import SecretStr
 
 from agents.delivery.discord import Ambiguous, Discord, MessageGone, MessageRefused, NotDelivered, WebhookDead
 from agents.delivery.message import identity, web_address
@@ -36,26 +37,29 @@ MAX_DELAY_SECONDS: Final = 60.0
 
 
 class Notifier:
-    """Delivers the outbox to the webhook of the settings, in any number of workers at once.
+    """Delivers the outbox to a webhook, in any number of workers at once.
 
-    ``wake`` is set by this process's recorder. Raises :class:`BadSetting` where the webhook's address is none.
+    ``wake`` is set by this process's recorder. ``venue_names`` are venues' names for people. Raises
+    :class:`BadSetting` where the webhook's address is none.
     """
 
     def __init__(
         self,
         pool: asyncpg.Pool,
         settings: Settings,
+        webhook: SecretStr,
         *,
         wake: asyncio.Event | None = None,
+        venue_names: Mapping[str, str] | None = None,
         poll_seconds: float = POLL_SECONDS,
         upkeep_seconds: float = UPKEEP_SECONDS,
         orphaned_after_seconds: float = ORPHANED_AFTER_SECONDS,
         first_delay_seconds: float = FIRST_DELAY_SECONDS,
     ) -> None:
-        webhook = settings.webhook
-        self._discord = Discord(webhook, api_base=settings.discord_api_base) if webhook is not None else None
+        self._discord = Discord(webhook, api_base=settings.discord_api_base)
         self._outbox = Outbox(pool, f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
         self._web_url = web_address(settings)
+        self._venue_names = venue_names or {}
         self._wake = wake or asyncio.Event()
         self._poll_seconds = poll_seconds
         self._upkeep_seconds = upkeep_seconds
@@ -68,19 +72,15 @@ class Notifier:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until ``stop`` is set; the request under way is finished first. Outages are waited out."""
-        if self._discord is None:
-            log.info("no Discord webhook is set: alerts go to Postgres and the log")
-            await stop.wait()
-            return
         try:
             while not stop.is_set():
-                await self._step(self._discord, stop)
+                await self._step(stop)
         except Outage as error:
             log.warning("stopped while Postgres did not answer; what was being sent counts as ambiguous: %s", error)
         finally:
             await self._discord.close()
 
-    async def _step(self, discord: Discord, stop: asyncio.Event) -> None:
+    async def _step(self, stop: asyncio.Event) -> None:
         if time.monotonic() >= self._upkeep_at:
             await retry_outage(self._upkeep, sink="postgres", stop=stop)
             self._upkeep_at = time.monotonic() + self._upkeep_seconds
@@ -88,7 +88,7 @@ class Notifier:
             await self._bury(stop)
             await self._idle(stop, self._poll_seconds)
             return
-        wait_seconds = max(discord.wait_seconds(), self._resume_at - time.monotonic())
+        wait_seconds = max(self._discord.wait_seconds(), self._resume_at - time.monotonic())
         if wait_seconds > 0:
             await stopped_within(stop, min(wait_seconds, self._upkeep_seconds))
             return
@@ -100,23 +100,24 @@ class Notifier:
         elif time.monotonic() - asked_at > CLAIM_FRESH_SECONDS:
             await self._end(self._outbox.release, delivery, "claimed too long ago", stop)
         else:
-            await self._deliver(discord, delivery, stop)
+            await self._deliver(delivery, stop)
 
-    async def _deliver(self, discord: Discord, delivery: Delivery, stop: asyncio.Event) -> None:
+    async def _deliver(self, delivery: Delivery, stop: asyncio.Event) -> None:
         name = identity(delivery.alert)
         message = message_of(
             delivery.alert,
             web_url=self._web_url,
+            venue_names=self._venue_names,
             possible_duplicate=delivery.possible_duplicate,
             escalated_to=delivery.escalated_to,
         )
         try:
             if delivery.message_id is None:
-                message_id = await discord.post(message)
+                message_id = await self._discord.post(message)
                 outcome = "sent"
             else:
                 message_id = delivery.message_id
-                await discord.edit(message_id, message)
+                await self._discord.edit(message_id, message)
                 outcome = "edited"
         except NotDelivered as error:
             metrics.deliveries.labels("not_delivered").inc()

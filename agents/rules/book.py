@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from agents import rules
-from agents.rules.base import Description, Rule
+from agents.rules.base import Description, Rule, Timing
 from streams.model.alert import Alert
 from streams.model.kinds import AnyMarket
 from streams.model.units import UNITS
@@ -28,6 +28,11 @@ class RuleBook(msgspec.Struct, frozen=True):
     """The rules in force, in the order of their names."""
 
     rules: tuple[Rule, ...]
+
+    @property
+    def waits_for_panes(self) -> bool:
+        """Whether any rule is judged when a pane is over."""
+        return any(rule.timing is Timing.CLOSED for rule in self.rules)
 
     def of(self, market: AnyMarket) -> tuple[Rule, ...]:
         """Return the rules that judge a market."""

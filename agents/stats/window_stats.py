@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import msgspec
 
 from agents.alerts.columns import instant, usd
 from agents.alerts.postgres import answering
+from streams.model.figures import FIGURES, Figure
+from tables.market.windows import WindowFigures
 
 PRUNE_EVERY_SECONDS: Final = 3600.0
 
@@ -17,7 +19,7 @@ class WindowSample(msgspec.Struct, frozen=True):
     """One window of one market at one moment.
 
     ``sampled_at`` is in unix seconds, rounded by the sampler to its interval, so that a sample taken twice is one row.
-    ``window_end`` (unix seconds) is exclusive. Prices are ``None`` for a window without trades.
+    ``window_end`` (unix seconds) is exclusive.
     """
 
     sampled_at: int
@@ -25,53 +27,43 @@ class WindowSample(msgspec.Struct, frozen=True):
     symbol: str
     window_seconds: int
     window_end: int
-    count: int
-    total_volume_micro_usd: int
-    buy_volume_micro_usd: int
-    sell_volume_micro_usd: int
-    liquidation_volume_micro_usd: int
-    liquidation_long_micro_usd: int
-    liquidation_short_micro_usd: int
-    largest_trade_micro_usd: int
-    vwap: float | None = None
-    price_change_pct: float | None = None
-    realized_volatility: float | None = None
-    first_price: float | None = None
-    last_price: float | None = None
-    high: float | None = None
-    low: float | None = None
+    figures: WindowFigures
 
 
-# Column, its type in Postgres. The order is that of the record's fields.
+# Column, its type in Postgres. The order is that of a row's cells.
 _TYPES: Final = (
     ("sampled_at", "timestamptz"),
     ("venue", "text"),
     ("symbol", "text"),
     ("window_seconds", "integer"),
     ("window_end", "timestamptz"),
-    ("count", "bigint"),
-    ("total_volume_usd", "numeric"),
-    ("buy_volume_usd", "numeric"),
-    ("sell_volume_usd", "numeric"),
-    ("liquidation_volume_usd", "numeric"),
-    ("liquidation_long_usd", "numeric"),
-    ("liquidation_short_usd", "numeric"),
-    ("largest_trade_usd", "numeric"),
-    ("vwap", "double precision"),
-    ("price_change_pct", "double precision"),
-    ("realized_volatility", "double precision"),
-    ("first_price", "double precision"),
-    ("last_price", "double precision"),
-    ("high", "double precision"),
-    ("low", "double precision"),
+    *((figure.name, figure.type.sql.partition("(")[0]) for figure in FIGURES),
 )
-_CONVERT: Final = {"timestamptz": instant, "numeric": usd}
 
 INSERT: Final = (
     f"INSERT INTO window_stats ({', '.join(name for name, _ in _TYPES)}) "  # noqa: S608 - constants above
     f"SELECT * FROM unnest({', '.join(f'${n}::{kind}[]' for n, (_, kind) in enumerate(_TYPES, 1))}) "
     "ON CONFLICT (venue, symbol, window_seconds, sampled_at) DO NOTHING"
 )
+
+
+def to_row(sample: WindowSample) -> list[Any]:
+    """Return a sample's cells. Prices of an empty window are null: a chart would draw a zero."""
+    return [
+        instant(sample.sampled_at),
+        sample.venue,
+        sample.symbol,
+        sample.window_seconds,
+        instant(sample.window_end),
+        *(_cell(figure, sample.figures) for figure in FIGURES),
+    ]
+
+
+def _cell(figure: Figure[Any], figures: WindowFigures) -> Any:
+    if figure.type.needs_trades and not figures.count:
+        return None
+    value = getattr(figures, figure.field)
+    return usd(value) if figure.type.is_amount and value is not None else value
 
 
 class WindowStats:
@@ -89,12 +81,8 @@ class WindowStats:
         """
         if not samples:
             return 0
-        rows = zip(*(msgspec.structs.astuple(sample) for sample in samples), strict=True)
         with answering("sampling windows"):
-            columns = [
-                [_CONVERT[kind](value) for value in values] if kind in _CONVERT else list(values)
-                for values, (_, kind) in zip(rows, _TYPES, strict=True)
-            ]
+            columns = zip(*map(to_row, samples), strict=True)
             status = await self._pool.execute(INSERT, *columns)
             if time.monotonic() >= self._prune_at:
                 await self.prune()

@@ -71,7 +71,7 @@ async def wait_for_broker(settings: Settings) -> None:
 
 
 def verdict(error: BaseException) -> Outage | Fatal | None:
-    """Return what an error of the broker's client is to an operator; None where it is no fault of the broker."""
+    """Return the error that an operator should see for one of the client's; None where the broker is not at fault."""
     what = str(error) or type(error).__name__
     if isinstance(error, OSError | KafkaTimeoutError) or (isinstance(error, KafkaError) and error.retriable):
         return Outage(f"the broker did not answer ({what}); start again, to go on from the last commit")
@@ -81,7 +81,7 @@ def verdict(error: BaseException) -> Outage | Fatal | None:
 
 
 async def until_served(settings: Settings, work: Callable[[], Awaitable[T]]) -> T:
-    """Return what a piece of work with the broker returns, begun anew whenever the broker goes away in the middle.
+    """Run work that needs the broker, again from its start whenever the broker goes away; return its result.
 
     Raises :class:`Fatal` where waiting does not help, such as missing rights, and what else the work raises.
     """
@@ -109,7 +109,7 @@ def is_embedded(cluster: str) -> bool:
 
 
 async def cluster_id(settings: Settings) -> str:
-    """Return the name of the broker's cluster, another one after its data was wiped. Raises what the client raises."""
+    """Return the id of the broker's cluster, which changes when its data is wiped. Raises what the client raises."""
     client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=5000)
     try:
         await client.start()

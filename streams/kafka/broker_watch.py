@@ -42,11 +42,10 @@ class BrokerWatch:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin, with the broker that is there now."""
+        """Watch in the background. The first broker that answers is the one that must stay."""
         self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """End."""
         if self._task is not None:
             await cancelled(self._task)
 

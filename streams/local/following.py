@@ -47,7 +47,6 @@ class AlertFollower:
 
     @property
     def identities(self) -> list[Identity]:
-        """Every alert seen so far."""
         return list(self._severities)
 
     async def __aenter__(self) -> Self:
@@ -64,7 +63,7 @@ class AlertFollower:
         await self._consumer.stop()
 
     async def follow(self) -> None:
-        """Read until cancelled."""
+        """Hand alerts on until cancelled; messages that are no alerts are passed over."""
         while True:
             try:
                 async for message in self._consumer:

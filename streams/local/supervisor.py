@@ -62,7 +62,7 @@ class Plan:
 
 
 class Abandoned(Exception):
-    """Someone asked a second time, or before anything was ready: no summary, no waiting."""
+    """The user asked twice to stop, or before anything was ready: the run ends at once and without a summary."""
 
 
 class Supervisor:
@@ -263,7 +263,7 @@ class Supervisor:
 
 
 def say(text: str) -> None:
-    """Print for the person at the terminal; one who has closed the pipe hears no more, and the run goes on."""
+    """Print a line for the person at the terminal. A closed pipe ends the printing, not the run."""
     try:
         print(text, flush=True)  # noqa: T201 - the terminal is the interface
     except BrokenPipeError:
@@ -271,7 +271,7 @@ def say(text: str) -> None:
 
 
 async def _lag(progress: GroupProgress) -> int:
-    """Return the worker's lag; one, that is not none, while the broker does not say."""
+    """Return the worker's lag in messages; while the broker does not answer, 1, so that nobody takes it for done."""
     try:
         return await progress.lag()
     except Exception as error:  # noqa: BLE001 - whatever it is, the broker is asked again

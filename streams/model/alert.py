@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from streams.model.figures import Figures, with_figures
+
 
 class AlertId(NamedTuple):
     """What makes two messages the same alert. ``pane`` is the start of the crossing pane, unix seconds."""
@@ -14,7 +16,8 @@ class AlertId(NamedTuple):
     pane: int
 
 
-class Alert(msgspec.Struct, frozen=True, omit_defaults=False):
+@with_figures(after="window_end")
+class Alert(Figures, msgspec.Struct, frozen=True, omit_defaults=False):
     """An alert's row at its present state: one message on the topic ``alerts``, one row in ``liquidation_alerts``.
 
     Everything but its identity is a column that may be brought up to date. Amounts ending in ``_micro_usd`` are
@@ -39,21 +42,6 @@ class Alert(msgspec.Struct, frozen=True, omit_defaults=False):
     window_seconds: int
     window_start: int
     window_end: int
-    count: int
-    total_volume_micro_usd: int
-    buy_volume_micro_usd: int
-    sell_volume_micro_usd: int
-    liquidation_volume_micro_usd: int
-    liquidation_long_micro_usd: int
-    liquidation_short_micro_usd: int
-    largest_trade_micro_usd: int
-    vwap: float
-    price_change_pct: float
-    realized_volatility: float
-    first_price: float
-    last_price: float
-    high: float
-    low: float
     received_us: int
     partition: int
     offset: int

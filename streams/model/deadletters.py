@@ -17,6 +17,7 @@ REASONS: Final = (
     "future",
     "unknown_quote",
     "too_many_markets",
+    "unknown_venue",
     "wrong_kind",
     "internal_error",
 )

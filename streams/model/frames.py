@@ -7,7 +7,7 @@ arrival:
 ========== ======== =================================================================================
 column     item     meaning
 ========== ======== =================================================================================
-ids        i8 / 16B trade id, or the 128-bit ``uid`` (big endian, 16 bytes) of a futures trade
+ids        i8 / 16B trade id, or its 128-bit value (big endian, 16 bytes), as the market's kind says
 times_us   i8       event time, microseconds UTC
 prices     f8       price in the quote currency (the double nearest to the venue's decimal)
 notionals  i8       notional in micro-USD
@@ -17,10 +17,14 @@ fractions  i8       base quantity, the fraction in 1e-14
 flags      u1       bits 0-1 taker side, bits 2-3 kind, bit 4 snapshot
 ========== ======== =================================================================================
 
-One item may follow: the market's kind, ``[name, has_liquidations, id_bytes]``, where it is not the one that the symbol
-says (:func:`streams.model.kinds.kind_before_frames_told`). Readers take a frame with further items and ignore them.
+Two items may follow: the market's kind, ``[name, has_liquidations, id_bytes]``, where it is not the one that the symbol
+says (:func:`streams.model.kinds.kind_before_frames_told`); and true in a frame without trades that ends a market's
+recording.
 
-A message that begins with ``{`` is no frame but one trade as JSON, see :mod:`streams.rows`.
+What later releases add within version 1 a reader leaves alone: items behind these, and the bits 5 to 7 of a flag. A
+frame of another version is refused. See decision 0023.
+
+A message that begins with ``{`` is no frame but one trade as JSON, see :mod:`streams.venues.json_rows`.
 """
 
 import struct
@@ -29,13 +33,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from streams.errors import BadRecord
-from streams.model.amounts import MAX_NAME, UNITS_PER_BASE, amounts_of, check_trade, is_market_name
+from streams.model.amounts import UNITS_PER_BASE, amounts_of
 from streams.model.kinds import WIDE_ID_BYTES, MarketKind, kind_before_frames_told, told_kind
-from streams.model.trade import Trade
+from streams.model.trade import MAX_NAME, Trade, is_market_name
 
 VERSION: Final = 1
 MAX_FRAME_TRADES: Final = 5000
@@ -45,11 +47,9 @@ KIND_SHIFT: Final = 2
 KIND_MASK: Final = 0b1100
 SNAPSHOT: Final = 0b10000
 
-Ints = npt.NDArray[np.int64]
 
-
-class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A frame as it travels; columns are bytes, see the module's docstring."""
+class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=False):
+    """A frame as it travels; columns are bytes, see the module's docstring. Further columns are not read."""
 
     version: int
     venue: str
@@ -64,6 +64,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
     fractions: bytes
     flags: bytes
     told_kind: MarketKind | None = None
+    is_end: bool = False
 
     def __len__(self) -> int:
         return len(self.flags)
@@ -102,6 +103,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Frame)
+_items_decoder: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 def flags_of(trade: Trade) -> int:
@@ -110,18 +112,16 @@ def flags_of(trade: Trade) -> int:
 
 
 def encode_frame(venue: str, symbol: str, trades: Sequence[Trade], received_us: int) -> bytes:
-    """Return the frame of these trades, all of one venue and symbol, in order of arrival.
+    """Return the frame of these trades, all of one venue, symbol and kind of market, in order of arrival.
 
-    Raises :class:`BadRecord` where a trade is refused (see :mod:`streams.model.amounts`).
+    Raises :class:`BadRecord` where a trade's amounts are absurd (see :mod:`streams.model.amounts`).
     """
     if not 1 <= len(trades) <= MAX_FRAME_TRADES:
         raise BadRecord("magnitude", f"a frame holds 1 to {MAX_FRAME_TRADES} trades, not {len(trades)}")
-    for trade in trades:
-        check_trade(trade)
     amounts = [amounts_of(trade) for trade in trades]
     ids = [trade.trade_id for trade in trades]
     split = [divmod(amount.quantity_units, UNITS_PER_BASE) for amount in amounts]
-    kind = kind_before_frames_told(symbol)
+    kind = trades[0].product.kind
     told = told_kind(symbol, kind)
     # In the order of Frame's fields.
     items = (
@@ -141,8 +141,23 @@ def encode_frame(venue: str, symbol: str, trades: Sequence[Trade], received_us: 
     return _encoder.encode(items if told is None else (*items, told))
 
 
+def encode_end(venue: str, symbol: str, kind: MarketKind, received_us: int) -> bytes:
+    """Return the frame that ends a market's recording: its newest pane is over, since nothing follows."""
+    columns = [b""] * 8
+    return _encoder.encode((VERSION, venue, symbol, received_us, *columns, told_kind(symbol, kind), True))
+
+
 def _column(item: str, values: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(values)}{item[1]}", *values)
+
+
+def _other_version(data: bytes) -> str:
+    """Say which version a frame has that this release does not know; nothing where it cannot be told."""
+    try:
+        version = msgspec.msgpack.decode(_items_decoder.decode(data)[0], type=int)
+    except (msgspec.DecodeError, UnicodeDecodeError, IndexError):
+        return ""
+    return "" if version == VERSION else f"frame version {version} is not known, only {VERSION} is"
 
 
 def decode_frame(data: bytes) -> Frame:
@@ -150,12 +165,12 @@ def decode_frame(data: bytes) -> Frame:
     try:
         frame = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRecord("not_a_frame", str(error)[:200]) from None
+        raise BadRecord("not_a_frame", _other_version(data) or str(error)[:200]) from None
     count = len(frame)
     kind = frame.kind
     if frame.version != VERSION:
         raise BadRecord("not_a_frame", f"frame version {frame.version} is not known, only {VERSION} is")
-    if not 1 <= count <= MAX_FRAME_TRADES:
+    if not (0 if frame.is_end else 1) <= count <= MAX_FRAME_TRADES:
         raise BadRecord("not_a_frame", f"a frame holds 1 to {MAX_FRAME_TRADES} trades, not {count}")
     if any(
         len(column) != width * count

@@ -1,4 +1,4 @@
-"""Groups trades into frames: one venue and symbol each, in order, cut by size and released by age.
+"""Groups trades into frames: one venue, symbol and kind of market each, in order, cut by size and released by age.
 
 Pure: the caller brings the time, in microseconds of any clock that never goes back.
 """
@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from streams.model.kinds import MarketKind
 from streams.model.trade import Trade
 
 # A frame has one receipt time, that of its first trade. Messages received further apart than this are kept in
@@ -16,8 +17,11 @@ from streams.model.trade import Trade
 MAX_RECEIPT_SPREAD_US: Final = 1_000_000
 
 
+MarketKey = tuple[str, str, MarketKind]
+
+
 class Group(msgspec.Struct):
-    """Trades of one venue and symbol for one frame.
+    """Trades of one market for one frame.
 
     ``received_us`` is when the first of them arrived, microseconds UTC; ``due_us`` is when the group must go,
     by the caller's clock.
@@ -25,17 +29,18 @@ class Group(msgspec.Struct):
 
     venue: str
     symbol: str
+    kind: MarketKind
     trades: list[Trade]
     received_us: int
     due_us: int
 
 
-def _market(trade: Trade) -> tuple[str, str]:
-    return trade.venue, trade.symbol
+def _market(trade: Trade) -> MarketKey:
+    return trade.venue, trade.symbol, trade.product.kind
 
 
 class Coalescer:
-    """Collects trades by (venue, symbol) until a frame is full or has waited ``linger_us``.
+    """Collects trades by market until a frame is full or has waited ``linger_us``.
 
     Groups of one market come out in the order in which its trades went in. ``waiting`` counts the trades held.
     """
@@ -44,7 +49,7 @@ class Coalescer:
         self._max_trades = max_trades
         self._linger_us = linger_us
         # Groups are created with a constant linger, so insertion order is also the order in which they fall due.
-        self._open: dict[tuple[str, str], Group] = {}
+        self._open: dict[MarketKey, Group] = {}
         self.waiting = 0
 
     def add(self, arrived: Iterable[Trade], received_us: int, now_us: int) -> list[Group]:
@@ -87,7 +92,7 @@ class Coalescer:
         """Return every open group."""
         return [self._close(market) for market in list(self._open)]
 
-    def _close(self, market: tuple[str, str]) -> Group:
+    def _close(self, market: MarketKey) -> Group:
         group = self._open.pop(market)
         self.waiting -= len(group.trades)
         return group

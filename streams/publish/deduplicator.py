@@ -32,7 +32,6 @@ class Deduplicator:
         self._is_empty.set()
 
     def put(self, groups: Sequence[Group]) -> None:
-        """Take groups of one or more markets."""
         if not self._groups and (self._published_ids is None or not self._published_ids.available):
             self._pass_on(groups)
         elif groups:
@@ -43,12 +42,12 @@ class Deduplicator:
             self._is_work.set()
 
     async def open(self) -> None:
-        """Connect to Redis; without it, go on soon."""
+        """Connect to Redis; return soon where it does not answer."""
         if self._published_ids is not None:
             await self._published_ids.open()
 
     async def close(self) -> None:
-        """Mark what is acknowledged, and give the connection to Redis up."""
+        """Mark in Redis what is acknowledged, then disconnect."""
         if self._published_ids is not None:
             await self._published_ids.close()
 
@@ -57,7 +56,7 @@ class Deduplicator:
         await self._is_empty.wait()
 
     async def run(self) -> None:
-        """Ask and pass on, for ever."""
+        """Ask Redis about the groups held and pass on what is left of them, until cancelled."""
         while self._published_ids is not None:
             await self._is_work.wait()
             # They stay where they are until they are passed on, so that none that comes meanwhile overtakes them.

@@ -30,12 +30,10 @@ class Pacer(Protocol):
         ...
 
     def published(self, partition: int, next_offset: int, size_bytes: int) -> None:
-        """Take note of ``size_bytes`` acknowledged in the partition, which now ends before ``next_offset``."""
+        """Count ``size_bytes`` that the broker has acknowledged; the partition now ends before ``next_offset``."""
         ...
 
-    async def close(self) -> None:
-        """Let go of connections."""
-        ...
+    async def close(self) -> None: ...
 
 
 class LagPacer:
@@ -69,7 +67,6 @@ class LagPacer:
         return self._lag_bytes.get(partition, 0)
 
     def published(self, partition: int, next_offset: int, size_bytes: int) -> None:
-        """Take note of ``size_bytes`` acknowledged in the partition, which now ends before ``next_offset``."""
         self._unread.setdefault(partition, deque()).append((next_offset, size_bytes))
         self._lag_bytes[partition] = self.lag_bytes(partition) + size_bytes
 
@@ -91,7 +88,6 @@ class LagPacer:
             await asyncio.sleep(self._poll_seconds)
 
     async def close(self) -> None:
-        """Let go of the connection."""
         admin, self._admin = self._admin, None
         if admin is not None:
             with contextlib.suppress(Outage), KAFKA.asked("the broker"):

@@ -5,20 +5,21 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final
 
 import msgspec
 
 from streams import metrics
 from streams.errors import BadRecord, Fatal
 from streams.model import deadletters
-from streams.model.amounts import amounts_of, check_trade
+from streams.model.amounts import amounts_of
 from streams.model.deadletters import DeadLetter
-from streams.model.frames import encode_frame
+from streams.model.frames import encode_end, encode_frame
+from streams.model.kinds import MarketKind
 from streams.model.trade import Batch, Reject, Trade
-from streams.progress import ReadProgress, show_progress
+from streams.progress import show_progress
 from streams.publish.coalescer import Coalescer, Group
 from streams.publish.deduplicator import Deduplicator
 from streams.publish.pacer import Pacer
@@ -27,7 +28,7 @@ from streams.publish.publisher import Outgoing, Publisher
 from streams.publish.status import Facts, StatusServer
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, TRADES
-from streams.venues.recording.formats import MICROS, reject
+from streams.venues.base import Feed
 
 log = logging.getLogger(__name__)
 
@@ -37,20 +38,9 @@ DRAIN_SECONDS: Final = 30.0
 # Room is taken in steps of at most this, so the buffer's bound holds whatever the size of a source's batches.
 # The least PRODUCER_MAX_BUFFERED_TRADES is as large.
 STEP_TRADES: Final = 1000
+MICROS: Final = 1_000_000
 # Kafka drops by the message's timestamp: a replay of old receipt times would be deleted as soon as it is written.
 MAX_TIMESTAMP_AGE_US: Final = 3_600_000_000
-
-
-class Source(Protocol):
-    """Where trades come from. A recording ends; a socket never does.
-
-    A source may also have ``connected`` (whether trades can arrive at present), ``connection()`` (a
-    :class:`streams.publish.status.Connection`) and ``progress``.
-    """
-
-    def batches(self) -> AsyncIterator[Batch]:
-        """Yield what arrives; not read on while the producer has no room."""
-        ...
 
 
 class ProducerSummary(msgspec.Struct, frozen=True):
@@ -68,10 +58,11 @@ class Producer:
     def __init__(
         self,
         settings: Settings,
-        sources: Sequence[Source],
+        sources: Sequence[Feed],
         *,
         pace: Pacer | None = None,
         published_ids: PublishedIds | None = None,
+        says_ends: bool = False,
     ) -> None:
         self._settings = settings
         self._sources = sources
@@ -82,6 +73,9 @@ class Producer:
         self._timer: asyncio.TimerHandle | None = None
         self._reasons_said: set[str] = set()
         self._reading = 0
+        self._says_ends = says_ends
+        # The markets read, each with its kind: only kept where their ends are to be said.
+        self._markets: dict[tuple[str, str], MarketKind] = {}
 
     @property
     def buffered_trades(self) -> int:
@@ -103,6 +97,8 @@ class Producer:
             readers += [asyncio.create_task(self._read(source)) for source in self._sources]
             failed = await self._until_read(readers, stopping)
             self._deduplicator.put(self._coalescer.flush())
+            if failed is None and not stopping.done():
+                self._say_ends()
             await self._drain(stopping, drain_seconds, hurry=failed is not None)
             if failed is not None:
                 raise failed
@@ -122,7 +118,7 @@ class Producer:
         publisher = self._publisher
         metrics.buffered_trades.set(self.buffered_trades)
         age = None if publisher.last_ack is None else time.monotonic() - publisher.last_ack
-        connected = sum(1 for source in self._sources if getattr(source, "connected", True))
+        connected = sum(source.connected for source in self._sources)
         return Facts(
             ready=publisher.available and bool(connected or not self._reading),
             details={
@@ -135,7 +131,7 @@ class Producer:
                 "published_trades": publisher.trades,
                 "published_frames": publisher.frames,
                 "dead_letters": publisher.letters,
-                "connections": [source.connection() for source in self._sources if hasattr(source, "connection")],
+                "connections": [found for source in self._sources if (found := source.connection()) is not None],
             },
         )
 
@@ -179,10 +175,10 @@ class Producer:
         await self._deduplicator.drain()
         await self._publisher.drain()
 
-    async def _read(self, source: Source) -> None:
+    async def _read(self, source: Feed) -> None:
         self._reading += 1
         try:
-            async with aclosing(cast("AsyncGenerator[Batch, None]", source.batches())) as batches:
+            async with aclosing(source.batches()) as batches:
                 async for batch in batches:
                     await self._take(batch)
         finally:
@@ -233,6 +229,8 @@ class Producer:
     def _frame(self, groups: Sequence[Group]) -> None:
         for group in groups:
             trades = group.trades
+            if self._says_ends:
+                self._markets[group.venue, group.symbol] = trades[0].product.kind
             try:
                 frame = encode_frame(group.venue, group.symbol, trades, group.received_us)
             except BadRecord:
@@ -244,11 +242,17 @@ class Producer:
                 Outgoing(TRADES, group.symbol, frame, _timestamp_ms(group.received_us), len(trades), group.venue)
             )
 
+    def _say_ends(self) -> None:
+        """Publish, behind each market's last trades, that its recording is over."""
+        now_us = _now_us()
+        for (venue, symbol), kind in self._markets.items():
+            frame = encode_end(venue, symbol, kind, now_us)
+            self._publisher.put(Outgoing(TRADES, symbol, frame, _timestamp_ms(now_us)))
+
     def _only_good(self, group: Group) -> list[Trade]:
         good, bad = [], []
         for trade in group.trades:
             try:
-                check_trade(trade)
                 amounts_of(trade)
             except BadRecord as error:
                 bad.append(Reject(error.reason, error.detail, _as_json(trade), trade.venue, trade.symbol))
@@ -259,22 +263,21 @@ class Producer:
 
     def _refuse(self, rejects: Sequence[Reject], received_us: int) -> None:
         for refused in rejects:
-            cut = reject(refused.reason, refused.detail, refused.payload, refused.venue, refused.symbol)
-            if cut.reason not in self._reasons_said:
-                self._reasons_said.add(cut.reason)
+            reason = refused.reason
+            detail, payload = deadletters.fitted(refused.detail, refused.payload)
+            if reason not in self._reasons_said:
+                self._reasons_said.add(reason)
                 log.warning(
                     "refused a record of %s (%s: %s); it is kept in topic %s, more of this kind are only counted",
-                    cut.venue or "a source",
-                    cut.reason,
-                    cut.detail,
+                    refused.venue or "a source",
+                    reason,
+                    detail,
                     DEAD_LETTERS,
                 )
-            letter = DeadLetter(
-                cut.reason, cut.detail, cut.payload, ORIGIN, cut.venue, cut.symbol, refused_us=_now_us()
-            )
+            letter = DeadLetter(reason, detail, payload, ORIGIN, refused.venue, refused.symbol, refused_us=_now_us())
             value = deadletters.encode(letter)
             timestamp_ms = _timestamp_ms(received_us)
-            self._publisher.put(Outgoing(DEAD_LETTERS, cut.reason, value, timestamp_ms, reason=cut.reason))
+            self._publisher.put(Outgoing(DEAD_LETTERS, reason, value, timestamp_ms, reason=reason))
 
 
 def _now_us() -> int:
@@ -287,33 +290,33 @@ def _timestamp_ms(received_us: int) -> int:
 
 
 def _as_json(trade: Trade) -> bytes:
-    fields = msgspec.structs.asdict(trade) | {"trade_id": str(trade.trade_id)}
+    fields = msgspec.structs.asdict(trade) | {"trade_id": str(trade.trade_id), "product": trade.product.kind.name}
     return msgspec.json.encode(fields)
 
 
 async def produce(
     settings: Settings,
-    sources: Sequence[Source],
+    sources: Sequence[Feed],
     *,
     stop: asyncio.Event,
     pace: Pacer | None = None,
     published_ids: PublishedIds | None = None,
+    says_ends: bool = False,
 ) -> ProducerSummary:
     """Run a producer with its status page until its sources end (recordings) or ``stop`` is set.
 
-    With ``published_ids`` it leaves out what other producers have published.
+    With ``published_ids`` it leaves out what other producers have published. With ``says_ends`` it tells workers when
+    recordings are read to their end, for rules that wait until a pane is over.
 
     Raises :class:`Fatal` where trades could not be published, the status port is taken, or a source cannot go on.
     """
     if settings.log_level != "debug":
         # The client logs every attempt of an outage; the publisher says once what is awaited.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    producer = Producer(settings, sources, pace=pace, published_ids=published_ids)
+    producer = Producer(settings, sources, pace=pace, published_ids=published_ids, says_ends=says_ends)
     server = StatusServer(settings.web_host, settings.producer_metrics_port, producer.facts)
     await server.start()
-    followed = [
-        progress for source in sources if isinstance(progress := getattr(source, "progress", None), ReadProgress)
-    ]
+    followed = [source.progress for source in sources if source.progress is not None]
     shown = [asyncio.create_task(show_progress(progress, sys.stderr)) for progress in followed]
     try:
         return await producer.run(stop)

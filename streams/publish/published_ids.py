@@ -15,9 +15,8 @@ import msgspec
 
 from streams import keys, metrics
 from streams.errors import Outage
-from streams.model.amounts import is_futures
 from streams.model.frames import SNAPSHOT, Frame, decode_frame
-from streams.model.trade import Trade
+from streams.model.kinds import WIDE_ID_BYTES
 from streams.publish import bitmaps
 from streams.publish.coalescer import Group
 from streams.redis_link import RedisLink, Script
@@ -41,7 +40,6 @@ MAX_TRADES_A_CALL: Final = 5000
 # Frames acknowledged and not yet marked. They grow old in milliseconds; more than this is given up.
 MAX_UNMARKED_FRAMES: Final = 1000
 
-UID_BYTES: Final = 16
 MINUTE_US: Final = 60_000_000
 
 # Ids of 16 bytes in tables of as many as Lua passes to one command.
@@ -117,7 +115,7 @@ class PublishedIds:
             await asyncio.wait_for(self._is_known.wait(), KNOW_SECONDS)
 
     def know(self, cluster: str) -> None:
-        """Learn which broker is published to from now on."""
+        """Mark and ask under this broker's name from now on; forget what another broker acknowledged."""
         if cluster != self._cluster:
             # Acknowledged by another broker, which may have lost them.
             self._unmarked.clear()
@@ -125,7 +123,7 @@ class PublishedIds:
         self._is_known.set()
 
     async def close(self) -> None:
-        """Mark what is acknowledged, and give the connections up."""
+        """Mark what is acknowledged, then disconnect."""
         await self._mark_all()
         await self._link.close()
 
@@ -157,13 +155,13 @@ class PublishedIds:
         return [left for group in groups if (left := _without(group, known.get(id(group)))).trades]
 
     def acknowledged(self, frames: Iterable[bytes]) -> None:
-        """Take note of frames that the broker has acknowledged; they are marked soon."""
+        """Queue frames that the broker has acknowledged; :meth:`run` marks their trades."""
         if self.available:
             self._unmarked.extend(frames)
             self._is_work.set()
 
     async def run(self) -> None:
-        """Mark what is acknowledged, for ever."""
+        """Mark what is acknowledged, until cancelled."""
         while True:
             await self._is_work.wait()
             self._is_work.clear()
@@ -215,12 +213,12 @@ class _Question(msgspec.Struct, frozen=True):
 
 def _questions(cluster: str, group: Group) -> Iterator[_Question]:
     venue, symbol, trades = group.venue, group.symbol, group.trades
-    if is_futures(symbol):
+    if group.kind.has_wide_ids:
         minutes: dict[int, list[int]] = {}
         for place, trade in enumerate(trades):
             minutes.setdefault(trade.time_us // MINUTE_US, []).append(place)
         for minute, places in minutes.items():
-            uids = b"".join(_uid(trades[place]) for place in places)
+            uids = b"".join(trades[place].trade_id.to_bytes(WIDE_ID_BYTES, "big") for place in places)
             yield _Question(keys.published_uids(cluster, venue, symbol, minute), group, places, ("", uids))
         return
     chunks: dict[int, list[int]] = {}
@@ -240,11 +238,6 @@ def _without(group: Group, places: set[int] | None) -> Group:
     return msgspec.structs.replace(group, trades=left)
 
 
-def _uid(trade: Trade) -> bytes:
-    # A trade whose id is impossible is refused when it is framed; here it must only not be in the way.
-    return (trade.trade_id % (1 << 8 * UID_BYTES)).to_bytes(UID_BYTES, "big")
-
-
 def _marks(cluster: str, frames: Iterable[Frame]) -> dict[str, tuple[Any, bytes]]:
     """Return what to write: by key, the first byte and bits of a bitmap, or "" and ids for a set.
 
@@ -259,7 +252,7 @@ def _marks(cluster: str, frames: Iterable[Frame]) -> dict[str, tuple[Any, bytes]
             for place in live:
                 time_us = int.from_bytes(frame.times_us[place * 8 : place * 8 + 8], "little", signed=True)
                 key = keys.published_uids(cluster, frame.venue, frame.symbol, time_us // MINUTE_US)
-                uids.setdefault(key, bytearray()).extend(frame.ids[place * UID_BYTES : (place + 1) * UID_BYTES])
+                uids.setdefault(key, bytearray()).extend(frame.ids[place * WIDE_ID_BYTES : (place + 1) * WIDE_ID_BYTES])
         else:
             ids = frame.trade_ids()
             for chunk, found in bitmaps.by_chunk(ids[place] for place in live).items():

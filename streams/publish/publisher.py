@@ -36,7 +36,10 @@ SLOW_SECONDS: Final = 5.0
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """One Kafka message and what it stands for: ``trades`` of ``venue``, or a dead letter with its ``reason``."""
+    """One Kafka message and what it stands for: ``trades`` of ``venue``, or a dead letter with its ``reason``.
+
+    One that is neither says that a recording has ended.
+    """
 
     topic: str
     key: str
@@ -220,7 +223,7 @@ class Publisher:
                 sums[0] += message.trades
                 sums[1] += 1
                 sums[2] += len(message.value)
-            else:
+            elif message.reason:
                 self.letters += 1
                 metrics.dead_letters.labels(message.reason).inc()
         for venue, (trades, frames, size_bytes) in published.items():

@@ -1,9 +1,9 @@
-"""A Kraken socket that is kept open for ever: what spot and futures have in common."""
+"""A venue's socket that is kept open for ever: what feeds of all protocols have in common."""
 
 import asyncio
 import logging
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -14,13 +14,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from streams import metrics
-from streams.errors import BadSetting, Outage
+from streams.errors import BadRecord, BadSetting, Outage
 from streams.model.connection import Connection
-from streams.model.trade import Batch, Trade
+from streams.model.trade import Batch, Reject, Trade
 from streams.settings import Settings
 from streams.unexpected import Library
 from streams.venues.backoff import FAST_TRIES, LEAST_SECONDS, MOST_SECONDS, Backoff, ConnectionLimiter
-from streams.venues.kraken.parsing import Parsed
+from streams.venues.base import Feed
+from streams.venues.parsed import Parsed
 from streams.venues.subscriptions import Phase, Subscriptions
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ LOG_EVERY_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class SocketTiming:
     """Deadlines and pauses of a feed, in seconds.
 
     The venues close a socket that was idle for a minute: ``ping_seconds`` stays well below.
@@ -53,7 +54,7 @@ class Timing:
     most_backoff_seconds: float = MOST_SECONDS
 
     @classmethod
-    def of(cls, settings: Settings) -> "Timing":
+    def of(cls, settings: Settings) -> "SocketTiming":
         """Return the timing that the settings ask for."""
         return cls(
             heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
@@ -61,7 +62,7 @@ class Timing:
         )
 
 
-class Feed(ABC):
+class SocketFeed(Feed):
     """One venue's trades over one socket at a time, reconnecting without limit.
 
     ``connected`` tells whether the socket is open now; ``reconnects`` counts how often it was opened again.
@@ -70,7 +71,7 @@ class Feed(ABC):
     """
 
     def __init__(
-        self, url: str, venue: str, symbols: Sequence[str], *, symbols_per_subscribe: int, timing: Timing
+        self, url: str, venue: str, symbols: Sequence[str], *, symbols_per_subscribe: int, timing: SocketTiming
     ) -> None:
         if urlsplit(url).scheme not in ("ws", "wss"):
             raise BadSetting(f"the socket of {venue} must be a ws:// or wss:// address, not {url!r}")
@@ -117,13 +118,12 @@ class Feed(ABC):
 
     @abstractmethod
     def _parse(self, data: bytes) -> Parsed:
-        """Return what a message holds."""
+        """Return what a message holds. Raises :class:`BadRecord` for one of which nothing can be used."""
 
     def _absorb(self, parsed: Parsed) -> list[Trade]:
         """Return the message's trades, marked as snapshot or live by what was seen before."""
         return parsed.trades
 
-    @abstractmethod
     def _resubscribing(self, symbols: list[str] | None) -> None:
         """Take notice that these symbols (all of them: None) will send a snapshot again."""
 
@@ -201,7 +201,7 @@ class Feed(ABC):
             received_us = time.time_ns() // 1000
             self._heard_at = received_us / 1e6
             heard = time.monotonic()
-            parsed = self._parse(data)
+            parsed = self._parsed(data)
             trades = self._take(parsed, heard, received_us)
             if trades or parsed.rejects:
                 yield Batch(trades, received_us, parsed.rejects)
@@ -211,6 +211,12 @@ class Feed(ABC):
             if resumed - heard > SLOW_READER_SECONDS:
                 self.subscriptions.forgive(resumed - heard)
             deadline = resumed + self._timing.heartbeat_timeout_seconds
+
+    def _parsed(self, data: bytes) -> Parsed:
+        try:
+            return self._parse(data)
+        except BadRecord as error:
+            return Parsed(rejects=[Reject(error.reason, error.detail, data, self.venue)])
 
     def _take(self, parsed: Parsed, heard: float, received_us: int) -> list[Trade]:
         for ack in parsed.acks:

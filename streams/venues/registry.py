@@ -1,33 +1,64 @@
-"""Makes the sources that the settings and the command line ask for."""
+"""Which venues there are, and which feeds the settings and the command line ask for.
 
+Kraken's are always there. VENUES names the modules of others; each has a function ``venues(settings)`` that returns
+:class:`~streams.venues.base.Venue` objects.
+"""
+
+from importlib import import_module
 from pathlib import Path
+from typing import Final
 
-from streams.errors import Fatal
-from streams.publish.producer import Source
+from streams.errors import BadSetting, Fatal
 from streams.settings import Settings
-from streams.venues.kraken.futures import FuturesSource
-from streams.venues.kraken.spot import SpotSource
+from streams.venues.base import Feed, Venue
 from streams.venues.recording.source import RecordingSource
 
+KRAKEN: Final = "streams.venues.kraken.venue"
 
-def make_sources(
+
+def make_venues(settings: Settings) -> list[Venue]:
+    """Return every venue, Kraken's first. Raises :class:`BadSetting` for a module of VENUES that gives none."""
+    venues: list[Venue] = []
+    for name in (KRAKEN, *settings.venues):
+        venues += _venues_of(name, settings)
+    names = [venue.name for venue in venues]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadSetting(f"two venues are called {name!r}: give one of them another name")
+    return venues
+
+
+def make_feeds(
     settings: Settings,
     *,
     file: Path | None = None,
     symbol: str | None = None,
     speed: float | None = None,
     venue: str | None = None,
-) -> list[Source]:
-    """Return the sources that the settings and the command line ask for. Raises :class:`Fatal` without any."""
+) -> list[Feed]:
+    """Return the feeds that the settings and the command line ask for. Raises :class:`Fatal` without any."""
     if settings.feed == "recording" or file is not None:
         if file is None:
             raise Fatal("FEED=recording needs a recording: --file FILE")
         return [RecordingSource(file, symbol=symbol, venue=venue, speed=speed, usd_quotes=settings.usd_quotes)]
-    sources: list[Source] = []
-    if settings.spot_symbols:
-        sources.append(SpotSource.of(settings))
-    if settings.futures_symbols:
-        sources.append(FuturesSource.of(settings))
-    if not sources:
-        raise Fatal("there is nothing to watch: SPOT_SYMBOLS and FUTURES_SYMBOLS are both empty")
-    return sources
+    feeds = [feed for one in make_venues(settings) if (feed := one.feed()) is not None]
+    if not feeds:
+        others = f", and no venue of {', '.join(settings.venues)} has a feed" if settings.venues else ""
+        raise Fatal(f"there is nothing to watch: SPOT_SYMBOLS and FUTURES_SYMBOLS are both empty{others}")
+    return feeds
+
+
+def _venues_of(name: str, settings: Settings) -> list[Venue]:
+    try:
+        module = import_module(name)
+    except ImportError as error:
+        raise BadSetting(
+            f"VENUES names {name!r}, which cannot be imported ({error}): install it, or put its directory on PYTHONPATH"
+        ) from None
+    make = getattr(module, "venues", None)
+    if not callable(make):
+        raise BadSetting(f"VENUES names {name!r}, which has no function venues(settings)")
+    venues = list(make(settings))
+    if not all(isinstance(venue, Venue) for venue in venues):
+        raise BadSetting(f"venues(settings) of {name!r} must return streams.venues.base.Venue objects")
+    return venues

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from streams.venues.kraken.parsing import Ack
+from streams.venues.parsed import Ack
 
 # A refusal may be an outage's side effect: asked again now and then, reported once.
 REFUSED_RETRY_SECONDS: Final = 600.0

@@ -47,7 +47,7 @@ class Continuity:
         return wanted
 
     def fetched(self, tp: TP, first: int) -> None:
-        """Take note of where a fetch begins, before any of it can be lost.
+        """Remember where a fetch begins, before any of it can be lost.
 
         If it begins behind what was asked for again, the log has nothing there: retention has removed it, or those
         are a transaction's marks.

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Ending:
-    """The end of a worker that others may still ask for a moment: it says that it is not ready, and does nothing more.
+    """Ends the process a moment later, so that probes meanwhile hear that the worker is not ready.
 
     Once it :attr:`has_begun`, whoever acknowledges, counts or judges waits in :meth:`over` instead.
     """
@@ -36,7 +36,7 @@ class Ending:
             asyncio.get_running_loop().call_later(UNREADY_SECONDS, die, error)
 
     async def over(self) -> NoReturn:
-        """Wait for the end."""
+        """Never return: the caller must do nothing more until the process ends."""
         while True:  # noqa: ASYNC110 - it ends the process, not the loop
             await asyncio.sleep(UNREADY_SECONDS)
 

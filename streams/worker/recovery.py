@@ -15,26 +15,26 @@ from streams.errors import Outage
 
 
 class FlowControl(FlowControlEvent):  # type: ignore[misc]
-    """Faust's flow of messages to its queues, which empties them only where it was suspended before it goes on.
+    """Faust's flow of messages to its queues. Resuming empties the queues only where the flow was suspended.
 
     A recovery lets the flow go on up to three times, the last time after the partitions were sought. What was taken of
     them by then is not fetched again. Neither are the records that a standby has yet to apply.
     """
 
     def resume(self) -> None:
-        """Let messages through. What was queued before they were held back belongs to another assignment: drop it."""
+        """Let messages through. What was queued before the suspension belongs to another assignment and is dropped."""
         if not self.is_active():
             super().resume()
 
     def drop(self, keep: FlowControlQueue) -> None:
-        """Empty the queues of streams, which are about to be fetched again, and not ``keep``."""
+        """Empty every queue but ``keep``: the streams' partitions are about to be fetched again."""
         for queue in self._queues:
             if queue is not keep:
                 queue.clear()
 
 
 class Recovery(FaustRecovery):  # type: ignore[misc]
-    """Ends where partitions move again, and raises :class:`Outage` for a step that took too long.
+    """Faust's recovery, which ends when partitions move again and raises :class:`Outage` when a step takes too long.
 
     Faust takes a step that took too long for an order to stop. It notices a move only once the partitions have moved.
     Until then it would call tables ready that the next recovery has yet to restore.
@@ -44,7 +44,7 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
     are_partitions_moving = False
 
     async def on_rebalance(self, *args: Any, **kwargs: Any) -> None:
-        """Let the next recovery begin: partitions have moved."""
+        """Allow the next recovery to begin, since partitions have moved."""
         self.are_partitions_moving = False
         # The client's thread may have said that they move between a last check and what it was for.
         self.tables.actives_ready = False
@@ -74,18 +74,17 @@ class TableManager(FaustTableManager):  # type: ignore[misc]
     _recovery: Recovery | None
 
     def on_rebalance_start(self) -> None:
-        """Overtake a recovery that is under way."""
+        """Mark the recovery under way as overtaken: it ends at its next check."""
         self.recovery.are_partitions_moving = True
         super().on_rebalance_start()
 
     def on_actives_ready(self) -> None:
-        """Say so, unless partitions move again. Raises :class:`RebalanceAgain`."""
+        """Tell Faust that active tables are restored. Raises :class:`RebalanceAgain` where partitions move again."""
         self.recovery.check_overtaken()
         super().on_actives_ready()
 
     @property
     def recovery(self) -> Recovery:
-        """The recovery service, made when first asked for."""
         if not isinstance(self._recovery, Recovery):
             self._recovery = Recovery(self.app, self, beacon=self.beacon, loop=self.loop)
         return self._recovery

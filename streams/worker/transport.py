@@ -181,7 +181,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                 raise
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """Go to these offsets of changelogs: a recovery has the rest."""
+        """Go on from these offsets of changelogs; a recovery has read what is before them."""
         self._changelogs.begin(partitions)
         await super().seek_wait(partitions)
 
@@ -230,7 +230,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         await super().commit_and_end_transactions()
 
     def handled(self, message: Any) -> None:
-        """Take note that all of a message was counted."""
+        """Count a message as wholly handled: the partition goes on behind it."""
         self._next[message.tp] = message.offset + 1
 
     def next_offset(self, tp: TP) -> int | None:

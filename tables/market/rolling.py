@@ -12,7 +12,7 @@ from typing import Final
 from tables.market.chunks import CHUNK_PANES, Chunk
 from tables.market.panes import Pane
 from tables.market.state import Market
-from tables.market.windows import WindowFigures, figures_of
+from tables.market.windows import WindowFigures, WindowSums, figures_of
 
 SPARK_STEP: Final = 8
 """Panes in one point of a sparkline. It divides a chunk, so that a chunk's points are computed once."""
@@ -43,7 +43,7 @@ class _Walk:
     """What a walk back in time has summed so far."""
 
     def __init__(self) -> None:
-        self.total = Pane([])
+        self.total = WindowSums([])
         self.squares: list[float] = []
         self._close = 0.0
 
@@ -55,7 +55,8 @@ class _Walk:
         self._close = first_close
 
     def figures(self) -> WindowFigures:
-        return figures_of(self.total, math.sqrt(math.fsum(self.squares)))
+        self.total.realized_volatility = math.sqrt(math.fsum(self.squares))
+        return figures_of(self.total)
 
 
 class Rolling:

@@ -1,48 +1,44 @@
 """The figures of a window, computed exactly from its panes."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from tables.market.panes import UNITS_PER_WHOLE, Pane
-
-# VWAP's fraction: the numerator counts 1e-15 USD, the denominator 1e-14 base units.
-_REST_PER_MICRO: Final = 10**9
-_VWAP_SCALE: Final = 10
+from streams.model.figures import FIGURES, Figures, Sums, with_figures
+from tables.market.panes import Pane
 
 
-class WindowFigures(msgspec.Struct, frozen=True, gc=False):
+def compiled(argument: str, values: Iterable[str], names: dict[str, Any]) -> Callable[[Any], list[Any]]:
+    """Return a function of one argument that lists these expressions.
+
+    Every look at a market computes its windows anew: a loop over the table takes three times as long.
+    """
+    made: Callable[[Any], list[Any]] = eval(f"lambda {argument}: [{', '.join(values)}]", names)  # noqa: S307 - the table's names
+    return made
+
+
+_computed: Final = compiled(
+    "sums",
+    [f"sums.{figure.of}" if isinstance(figure.of, str) else f"{figure.field}(sums)" for figure in FIGURES],
+    {figure.field: figure.of for figure in FIGURES},
+)
+
+
+@with_figures()
+class WindowFigures(Figures, msgspec.Struct, frozen=True, gc=False):
     """A window's figures. Amounts are integers in micro-USD, prices doubles in the quote currency.
 
-    All prices, ``vwap``, ``price_change_pct`` and ``realized_volatility`` are 0 in an empty window.
+    All are 0 in an empty window.
     """
 
-    count: int
-    total_volume_micro_usd: int
-    buy_volume_micro_usd: int
-    sell_volume_micro_usd: int
-    liquidation_volume_micro_usd: int
-    liquidation_long_micro_usd: int
-    liquidation_short_micro_usd: int
-    largest_trade_micro_usd: int
-    vwap: float
-    price_change_pct: float
-    realized_volatility: float
-    first_price: float
-    last_price: float
-    high: float
-    low: float
 
+class WindowSums(Pane):
+    """A window's panes added up, and the volatility of their last prices."""
 
-def vwap(total: Pane) -> float:
-    """Return the sum of price x quantity over the sum of quantity: the double nearest to the exact quotient."""
-    quantity = total.whole * UNITS_PER_WHOLE + total.fraction
-    if not quantity:
-        return 0.0
-    return (total.notional * _REST_PER_MICRO + total.rest) / (quantity * _VWAP_SCALE)
+    realized_volatility: float = 0.0
 
 
 def realized_volatility(last_prices: list[float]) -> float:
@@ -53,37 +49,16 @@ def realized_volatility(last_prices: list[float]) -> float:
 
 def figures(panes: Iterable[Pane]) -> WindowFigures:
     """Return the figures of a window given its panes in time order; empty panes may be left out."""
-    total = Pane([])
+    sums = WindowSums([])
     last_prices = []
     for pane in panes:
         if pane.count:
-            total.add_figures(pane)
+            sums.add_figures(pane)
             last_prices.append(pane.last_price)
-    return figures_of(total, realized_volatility(last_prices))
+    sums.realized_volatility = realized_volatility(last_prices)
+    return figures_of(sums)
 
 
-def price_change_pct(first: float, last: float) -> float:
-    """Return the change of a price, per cent."""
-    return (last - first) / first * 100
-
-
-def figures_of(total: Pane, volatility: float) -> WindowFigures:
-    """Return the figures of a window whose panes add up to ``total``."""
-    change = price_change_pct(total.first_price, total.last_price) if total.count else 0.0
-    return WindowFigures(
-        count=total.count,
-        total_volume_micro_usd=total.notional,
-        buy_volume_micro_usd=total.buy,
-        sell_volume_micro_usd=total.sell,
-        liquidation_volume_micro_usd=total.liquidated,
-        liquidation_long_micro_usd=total.long_liquidated,
-        liquidation_short_micro_usd=total.short_liquidated,
-        largest_trade_micro_usd=total.largest,
-        vwap=vwap(total),
-        price_change_pct=change,
-        realized_volatility=volatility,
-        first_price=total.first_price,
-        last_price=total.last_price,
-        high=total.high,
-        low=total.low,
-    )
+def figures_of(sums: Sums) -> WindowFigures:
+    """Return the figures that follow from a window's sums."""
+    return WindowFigures(*_computed(sums))

@@ -6,6 +6,24 @@ from streams.model.alert import Alert
 
 PANE = 1_561_939_564
 
+FIGURES: dict[str, Any] = {
+    "count": 469,
+    "total_volume_micro_usd": 2_023_806_241_207,
+    "buy_volume_micro_usd": 523_806_241_207,
+    "sell_volume_micro_usd": 1_500_000_000_000,
+    "liquidation_volume_micro_usd": 0,
+    "liquidation_long_micro_usd": 0,
+    "liquidation_short_micro_usd": 0,
+    "largest_trade_micro_usd": 107_250_000_000,
+    "vwap": 10705.537729348083,
+    "price_change_pct": -1.493853753,
+    "realized_volatility": 0.0123,
+    "first_price": 10_800.0,
+    "last_price": 10_638.7,
+    "high": 10_810.5,
+    "low": 10_600.1,
+}
+
 PLAIN = Alert(
     rule="volume",
     venue="kraken_spot",
@@ -17,24 +35,10 @@ PLAIN = Alert(
     window_seconds=300,
     window_start=PANE - 299,
     window_end=PANE + 1,
-    count=469,
-    total_volume_micro_usd=2_023_806_241_207,
-    buy_volume_micro_usd=523_806_241_207,
-    sell_volume_micro_usd=1_500_000_000_000,
-    liquidation_volume_micro_usd=0,
-    liquidation_long_micro_usd=0,
-    liquidation_short_micro_usd=0,
-    largest_trade_micro_usd=107_250_000_000,
-    vwap=10705.537729348083,
-    price_change_pct=-1.493853753,
-    realized_volatility=0.0123,
-    first_price=10_800.0,
-    last_price=10_638.7,
-    high=10_810.5,
-    low=10_600.1,
     received_us=0,
     partition=2,
     offset=41,
+    **FIGURES,
 )
 
 

@@ -19,8 +19,10 @@ from streams.settings import Settings, load_settings
 from tables.market.chunks import HEAD, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
 from tables.market.state import Market, Span
 from tables.stores.base import newer
+from tests.trades import row_reader
 
 FAR_FUTURE_SECONDS = 4e9
+ROWS = row_reader()
 # Where a row came from is not the oracle's business.
 NOT_THE_ORACLES = {"received_us", "partition", "offset", "raised_offset"}
 
@@ -75,7 +77,7 @@ class Replica:
         """Process the next message of the log; with ``dies``, die in the middle of a flush that it asks for."""
         offset = self.position
         message = SourceMessage(self.log[offset], 0, offset, FAR_FUTURE_SECONDS)
-        trades = decode(message, "kraken_spot", "kraken_futures")
+        trades = decode(message, ROWS)
         market = self.market(trades.venue, trades.symbol)
         done = 0
         while done < len(trades):

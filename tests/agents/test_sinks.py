@@ -17,6 +17,7 @@ from agents.sinks import Sinks
 from agents.stats.window_stats import WindowSample
 from streams.errors import BadRecord, Fatal, Outage
 from streams.settings import Settings
+from tables.market.windows import figures
 from tests.agents.factories import PANE, an_alert
 from tests.discord_server import DiscordServer
 from tests.faults.proxy import HOST, Proxy
@@ -58,7 +59,7 @@ def message(value: bytes | None = None) -> SourceMessage:
 
 def a_sample() -> WindowSample:
     """Return a sample of an empty window, taken now: old ones are pruned."""
-    return WindowSample(int(time.time()), "kraken_spot", "BTC/USD", 300, PANE + 1, *[0] * 8)
+    return WindowSample(int(time.time()), "kraken_spot", "BTC/USD", 300, PANE + 1, figures([]))
 
 
 def with_webhook(settings: Settings, discord: DiscordServer) -> Settings:
@@ -94,6 +95,23 @@ async def test_an_alert_becomes_a_row(
 
 
 @pytest.mark.usefixtures("pool")
+async def test_postgres_is_opened_once_without_a_webhook(
+    settings: Settings, way_for: Callable[[Settings], Way], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where there is nothing to deliver, what opens Postgres ends with that."""
+    caplog.set_level(logging.INFO, "agents")
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    assert await sinks.record(message())
+    pool = sinks.pool
+    await until(lambda: not sinks._tasks, 5)
+    assert sinks.pool is pool
+    assert [line for line in caplog.messages if "no Discord webhook" in line] == [
+        "no Discord webhook is set: alerts go to Postgres and to this log"
+    ]
+
+
+@pytest.mark.usefixtures("pool")
 async def test_each_alert_is_logged_once(
     settings: Settings, way_for: Callable[[Settings], Way], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,6 +129,16 @@ async def test_each_alert_is_logged_once(
         f"alert volume · kraken_spot · BTC/USD · {PANE + 600}: MEDIUM at 2019-07-01 00:16:04 UTC, {what}",
     ]
     assert "no Discord webhook is set: alerts go to Postgres and to this log" in caplog.messages
+
+
+async def test_without_a_webhook_nothing_is_to_be_sent(
+    settings: Settings, pool: asyncpg.Pool, way_for: Callable[[Settings], Way]
+) -> None:
+    """The outbox says that the alert's message is disabled, also for a webhook that is set later."""
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    await sinks.record(message())
+    assert await pool.fetchval("SELECT state FROM alert_outbox") == "disabled"
 
 
 async def test_alerts_wait_for_a_postgres_that_is_away(

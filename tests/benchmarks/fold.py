@@ -15,6 +15,9 @@ from agents.rules.book import rule_book
 from streams.model.frames import encode_frame
 from streams.model.trade import Kind, Side, Trade
 from streams.settings import load_settings
+from streams.venues.json_rows import RowReader
+from streams.venues.kraken.products import SPOT_PRODUCT
+from streams.venues.registry import make_venues
 from tables.market.state import Market, Span
 
 START_US = 1_700_000_000_000_000
@@ -36,6 +39,7 @@ def frames(symbol: str, size: int, count: int, trades_per_second: int) -> list[b
                 Decimal(random.randrange(100_000, 110_000)).scaleb(-1),
                 Decimal(random.randrange(1, 10**6)).scaleb(-8),
                 START_US + number * 1_000_000 // trades_per_second,
+                SPOT_PRODUCT,
             )
             for number in range(first, first + size)
         ]
@@ -48,10 +52,11 @@ def measure(size: int, count: int, *, markets: int = 1, window: int = 300, trade
     evaluator = Evaluator(rule_book(load_settings()), window=window, cooldown=300, max_future_us=60_000_000)
     states = [Market("bench", f"M{n}/USD", Span(window, window + 3900)) for n in range(markets)]
     pattern = frames("M/USD", size, count, trades_per_second)
+    rows = RowReader(make_venues(load_settings()))
     started = time.perf_counter()
     for value in pattern:
         for state in states:
-            trades = decode(SourceMessage(value, 0, 0, START_US / 1e6), "kraken_spot", "kraken_futures")
+            trades = decode(SourceMessage(value, 0, 0, START_US / 1e6), rows)
             done = 0
             while done < len(trades):
                 outcome = evaluator.fold(state, trades, message_us=2 * START_US, partition=0, offset=0, start=done)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Page
@@ -92,6 +93,53 @@ def test_the_page_recovers_when_an_owner_is_killed(view: View, visit: Open) -> N
     assert page.locator(".market small", has_text="copy").count() == 0
     page.locator("#logout button").click()
     page.wait_for_url("**/login")
+
+
+def test_a_window_that_a_market_lacks_is_shown_as_missing(view: View, visit: Open) -> None:
+    """Its worker has other windows: nothing of another length stands in its place, and sorting leaves it at the end."""
+    trades = SCENARIOS["several markets"](4)
+    markets = {symbol: venue for venue, symbol in Oracle(trades).markets()}
+    first, second = view.start("first"), view.start("second", WINDOWS="120,300")
+
+    def owned() -> set[str]:
+        return {row["symbol"] for row in rows_of(second.port)}
+
+    eventually(lambda: len(ask(first.port, "/api/workers", headers=HEADERS).json["rows"]) == 2, "both workers", 40)
+    view.publish(trades)
+    view.settle([first, second], len(trades))
+    eventually(lambda: 0 < len(owned()) < len(markets), "each worker to have some markets", 40)
+    lacking = owned()
+
+    page = visit(first.port, live=False).page
+    log_in(page)
+    for symbol in markets:
+        volumes = page.locator(f'.row[data-symbol="{symbol}"] [role=gridcell]')
+        page.wait_for_function(
+            "symbol => document.querySelector(`.row[data-symbol='${symbol}']`)?.children[5]?.textContent", arg=symbol
+        )
+        shown = [volumes.nth(at).inner_text() for at in range(4, 8)]
+        assert [text == "\N{EN DASH}" for text in shown] == (
+            [True, False, True, True] if symbol in lacking else [False] * 4
+        )
+    page.locator("#windows button", has_text="15m").click()
+    page.locator("#head button", has_text="Vol 15m").click()
+    for _ in range(2):
+        assert set(in_order(page)[-len(lacking) :]) == lacking
+        page.locator("#head button", has_text="Vol 15m").click()
+    assert "NaN" not in page.locator("main").inner_text()
+    symbol = min(lacking)
+    page.goto(f"http://{HOST}:{first.port}/market?{urlencode({'venue': markets[symbol], 'symbol': symbol})}")
+    page.locator("#windows button", has_text="15m").click()
+    page.wait_for_function("() => document.getElementById('fact-newest').textContent.includes(':')")
+    assert page.locator("#fact-volume").inner_text() == "\N{EN DASH}"
+    assert "NaN" not in page.locator("main").inner_text()
+
+
+def in_order(page: Page) -> list[str]:
+    """Return the markets of the overview from top to bottom."""
+    script = "rows => rows.map((row) => [Number(row.ariaRowIndex), row.dataset.symbol])"
+    rows: list[tuple[int, str]] = page.locator(".body .row").evaluate_all(script)
+    return [symbol for _, symbol in sorted(rows)]
 
 
 def log_in(page: Page) -> None:

@@ -12,8 +12,8 @@ from uuid import UUID
 import pytest
 
 from streams.local.embedded import EmbeddedPostgres
-from streams.model.trade import SPOT, Trade
-from streams.venues.simulator import KrakenServer
+from streams.model.trade import Trade
+from streams.venues.kraken.products import SPOT
 from streams.venues.simulator.exchange import SimulatedExchange
 from tests.browser.conftest import Open
 from tests.browser.overview import assert_row
@@ -21,6 +21,7 @@ from tests.browser.prompt import ATTEMPTS, is_in_time, shown_at, watch
 from tests.browser.starved import Starved
 from tests.conftest import new_database
 from tests.faults.processes import Process
+from tests.kraken_server import ScriptedKraken
 from tests.oracle import Oracle, OracleTrade
 from tests.view import View, ask, eventually
 
@@ -39,7 +40,7 @@ class Simulation:
     """A simulated Kraken in a loop of its own, since a browser's test has one; ``trades`` is what it has traded."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.server = KrakenServer()
+        self.server = ScriptedKraken()
         self.trades: list[OracleTrade] = []
         self._loop = loop
         self._trading: asyncio.Task[None] | None = None
@@ -70,7 +71,7 @@ class Simulation:
             step = exchange.step(time.time_ns() // 1000)
             self.trades += map(as_judged, step)
             # What was counted as traded is sent, also when trading ends meanwhile.
-            await asyncio.shield(self.server._publish_step(step))
+            await asyncio.shield(self.server.publish(step))
             await asyncio.sleep(STEP_SECONDS)
 
 

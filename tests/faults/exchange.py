@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from streams.model.frames import SNAPSHOT, decode_frame
 from streams.topics import TRADES
-from streams.venues.simulator.session import FuturesSession, Session, SpotSession
+from streams.venues.simulator.session import FuturesSession, SpotSession
 from tests.faults.feed import FUTURES_SYMBOLS, SPOT_SYMBOLS, Player
 from tests.faults.ledger import Identity
 from tests.faults.stack import Stack
@@ -52,10 +52,7 @@ class Exchange(Player):
         """Return how many producers are subscribed to everything."""
         kraken = self._stack.kraken
 
-        def of(kind: type[Session], symbols: tuple[str, ...]) -> int:
-            return sum(session.symbols.issuperset(symbols) for session in kraken._of_kind(kind))
-
-        return min(of(SpotSession, SPOT_SYMBOLS), of(FuturesSession, FUTURES_SYMBOLS))
+        return min(kraken.subscribers(SpotSession, SPOT_SYMBOLS), kraken.subscribers(FuturesSession, FUTURES_SYMBOLS))
 
     async def heard_by(self, producers: int, timeout_seconds: float = 60) -> None:
         """Return when so many producers are subscribed to everything."""

@@ -21,7 +21,6 @@ from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRed
 from streams.local.embedded.broker import PARTITIONS
 from streams.settings import Settings, load_settings
 from streams.topics import ALERTS, TRADES
-from streams.venues.simulator import KrakenServer
 from streams.venues.simulator.server import FUTURES_PATH, SPOT_PATH
 from streams.worker.ending import MUST_NOT_GO_ON
 from tests.discord_server import DiscordServer
@@ -30,6 +29,7 @@ from tests.faults.ledger import Ledger, TradesTopic
 from tests.faults.processes import Process, Processes
 from tests.faults.proxy import Proxy
 from tests.kafka import NotCovered, RealKafka
+from tests.kraken_server import ScriptedKraken
 from tests.oracle import OracleTrade
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Stack:
         self.table_store = table_store
         self.script = Script(seed, "exchange")
         self.sent: list[OracleTrade] = []
-        self.kraken = KrakenServer(heartbeat_seconds=0.5)
+        self.kraken = ScriptedKraken(heartbeat_seconds=0.5)
         self.discord = DiscordServer()
         self.workers: list[Process] = []
         self.producers: list[Process] = []

@@ -7,15 +7,16 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from streams.errors import BadRecord, BadSetting
-from streams.model.trade import FUTURES
 from streams.settings import Settings
-from streams.venues.connection import Feed, Timing
-from streams.venues.kraken.parsing import FUTURES_PREFIXES, USD_QUOTES, Parsed, check_product, parse_futures_message
+from streams.venues.connection import SocketFeed, SocketTiming
+from streams.venues.kraken.parsing import parse_futures_message
+from streams.venues.kraken.products import FUTURES, FUTURES_PREFIXES, USD_QUOTES, futures_product
+from streams.venues.parsed import Parsed
 
 log = logging.getLogger(__name__)
 
 
-class FuturesSource(Feed):
+class FuturesSource(SocketFeed):
     """Trades of futures products. Rows of a snapshot are always history: they can be hours old.
 
     A product whose notional in USD is not known is refused here by name, and the others go on. Raises
@@ -28,15 +29,16 @@ class FuturesSource(Feed):
         symbols: Sequence[str],
         *,
         venue: str = FUTURES,
-        usd_quotes: Sequence[str] = USD_QUOTES,
+        usd_quotes: tuple[str, ...] = USD_QUOTES,
         symbols_per_subscribe: int = 50,
-        timing: Timing | None = None,
+        timing: SocketTiming | None = None,
     ) -> None:
-        self._usd_quotes = tuple(usd_quotes)
+        self._usd_quotes = usd_quotes
         supported = [symbol for symbol in symbols if self._is_supported(symbol, venue)]
         if symbols and not supported:
             raise BadSetting(f"FUTURES_SYMBOLS must hold at least one product of {', '.join(FUTURES_PREFIXES)}")
-        super().__init__(url, venue, supported, symbols_per_subscribe=symbols_per_subscribe, timing=timing or Timing())
+        timing = timing or SocketTiming()
+        super().__init__(url, venue, supported, symbols_per_subscribe=symbols_per_subscribe, timing=timing)
 
     @classmethod
     def of(cls, settings: Settings) -> "FuturesSource":
@@ -47,12 +49,12 @@ class FuturesSource(Feed):
             venue=settings.futures_venue,
             usd_quotes=settings.usd_quotes,
             symbols_per_subscribe=settings.symbols_per_subscribe,
-            timing=Timing.of(settings),
+            timing=SocketTiming.of(settings),
         )
 
     def _is_supported(self, symbol: str, venue: str) -> bool:
         try:
-            check_product(symbol, self._usd_quotes)
+            futures_product(symbol, self._usd_quotes)
         except BadRecord as error:
             log.warning("%s: not subscribing: %s", venue, error.detail)
             return False
@@ -72,9 +74,6 @@ class FuturesSource(Feed):
 
     def _parse(self, data: bytes) -> Parsed:
         return parse_futures_message(data, self.venue, usd_quotes=self._usd_quotes)
-
-    def _resubscribing(self, symbols: list[str] | None) -> None:
-        """Do nothing: the snapshot to come is history here, whatever was seen before."""
 
 
 def _request(event: str, symbols: list[str]) -> str:

@@ -5,60 +5,22 @@ decoded in one step where all of its rows are well formed, row by row where one 
 nothing but itself.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import msgspec
 
 from streams.errors import BadRecord
-from streams.model.amounts import FUTURES_PREFIXES
-from streams.model.trade import FUTURES, SPOT, Reject, Trade
-from streams.venues.kraken.refusals import BAD_JSON, mark_constants, reject_of, unmark
+from streams.model.trade import Reject, Trade
+from streams.venues.json_text import BAD_JSON, mark_constants, unmark
+from streams.venues.kraken.products import FUTURES, SPOT, USD_QUOTES
+from streams.venues.kraken.refusals import reject_of
 from streams.venues.kraken.trade_rows import (
-    USD_QUOTES,
-    check_product,
     futures_row_to_trade,
     futures_rows_to_trades,
     spot_row_to_trade,
     spot_rows_to_trades,
-    uid_to_id,
 )
-
-__all__ = [
-    "FUTURES_PREFIXES",
-    "USD_QUOTES",
-    "Ack",
-    "Parsed",
-    "check_product",
-    "futures_row_to_trade",
-    "parse_futures_message",
-    "parse_spot_message",
-    "reject_of",
-    "spot_row_to_trade",
-    "uid_to_id",
-]
-
-
-class Ack(msgspec.Struct, frozen=True):
-    """An answer to a subscription. ``symbol`` is empty where the venue did not say which one it means."""
-
-    symbol: str
-    accepted: bool
-    error: str = ""
-
-
-class Parsed(msgspec.Struct, frozen=True):
-    """What one socket message held; a heartbeat or an answer to a ping holds nothing.
-
-    ``acks`` are answers to subscriptions; ``system`` is the exchange's state where the message tells it
-    (``online``, ``cancel_only``, ``maintenance``, ``post_only``); ``notice`` is the text of a venue's alert.
-    """
-
-    trades: list[Trade] = []
-    rejects: list[Reject] = []
-    is_snapshot: bool = False
-    acks: list[Ack] = []
-    system: str = ""
-    notice: str = ""
+from streams.venues.parsed import Ack, Parsed
 
 
 class _SpotEnvelope(msgspec.Struct):
@@ -101,7 +63,7 @@ _futures_envelope = msgspec.json.Decoder(_FuturesEnvelope)
 _raw_rows = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def parse_spot_message(data: bytes, venue: str = SPOT, *, usd_quotes: Collection[str] = USD_QUOTES) -> Parsed:
+def parse_spot_message(data: bytes, venue: str = SPOT, *, usd_quotes: tuple[str, ...] = USD_QUOTES) -> Parsed:
     """Return what a spot v2 message holds. Never raises: what cannot be used comes back as rejects."""
     try:
         envelope = _spot_envelope.decode(data)
@@ -118,7 +80,7 @@ def parse_spot_message(data: bytes, venue: str = SPOT, *, usd_quotes: Collection
     return Parsed(notice=envelope.error)
 
 
-def parse_futures_message(data: bytes, venue: str = FUTURES, *, usd_quotes: Collection[str] = USD_QUOTES) -> Parsed:
+def parse_futures_message(data: bytes, venue: str = FUTURES, *, usd_quotes: tuple[str, ...] = USD_QUOTES) -> Parsed:
     """Return what a futures v1 message holds. Never raises: what cannot be used comes back as rejects.
 
     Snapshots arrive newest first and are returned in time order.
@@ -138,7 +100,7 @@ def parse_futures_message(data: bytes, venue: str = FUTURES, *, usd_quotes: Coll
     return Parsed()
 
 
-def _spot_trades(data: bytes, envelope: _SpotEnvelope, venue: str, usd_quotes: Collection[str]) -> Parsed:
+def _spot_trades(data: bytes, envelope: _SpotEnvelope, venue: str, usd_quotes: tuple[str, ...]) -> Parsed:
     if not envelope.data:
         return Parsed(rejects=[Reject("missing_field", "data is missing", data, venue)])
     is_snapshot = envelope.type == "snapshot"
@@ -156,7 +118,7 @@ def _spot_trades(data: bytes, envelope: _SpotEnvelope, venue: str, usd_quotes: C
     return parsed
 
 
-def _futures_snapshot(data: bytes, envelope: _FuturesEnvelope, venue: str, usd_quotes: Collection[str]) -> Parsed:
+def _futures_snapshot(data: bytes, envelope: _FuturesEnvelope, venue: str, usd_quotes: tuple[str, ...]) -> Parsed:
     if not envelope.trades:
         return Parsed(rejects=[Reject("missing_field", "trades is missing", data, venue)])
     product_id = envelope.product_id

@@ -3,7 +3,6 @@
 The decoder stops at the first thing it dislikes; this looks again, slowly, at what it refused.
 """
 
-import re
 from collections.abc import Callable
 from decimal import Decimal, DecimalException
 from typing import Any, Final
@@ -11,19 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from streams.errors import BadRecord
-from streams.model.trade import Reject
-
-MAX_SYMBOL: Final = 64
-
-# Everything that decoding hostile text can raise.
-BAD_JSON: Final = (msgspec.DecodeError, DecimalException, UnicodeDecodeError, RecursionError, ValueError)
-
-# JSON has no NaN or Infinity but several languages print them: marked as this string, they spoil their row only.
-_MARK: Final = "\x00constant "
-_MARK_JSON: Final = rb'"\u0000constant '
-# Possessive, so that no text makes it look twice at a character.
-_STRING_OR_CONSTANT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|-?\b(?:NaN|Infinity)\b', re.DOTALL)
-_MARKED: Final = re.compile(re.escape(_MARK_JSON) + rb'([^"]*)"')
+from streams.model.trade import MAX_NAME, Reject
+from streams.venues.json_text import BAD_JSON, constant_of, mark_constants, unmark
 
 
 def _lenient(text: str) -> Decimal:
@@ -43,32 +31,12 @@ def reject_of(error: BadRecord, row: bytes, venue: str) -> Reject:
     except BAD_JSON:
         fields = {}
     symbol = fields.get("symbol") or fields.get("product_id")
-    text = symbol[:MAX_SYMBOL] if isinstance(symbol, str) else ""
+    text = symbol[:MAX_NAME] if isinstance(symbol, str) else ""
     return Reject(error.reason, error.detail, unmark(row), venue, text)
 
 
-def mark_constants(data: bytes) -> bytes:
-    """Return the text with each bare NaN and Infinity turned into a string that the rows recognise."""
-
-    def replace(found: re.Match[bytes]) -> bytes:
-        text = found.group()
-        return text if text.startswith(b'"') else _MARK_JSON + text + b'"'
-
-    return _STRING_OR_CONSTANT.sub(replace, data)
-
-
-def unmark(data: bytes) -> bytes:
-    """Return the text as it was before :func:`mark_constants`."""
-    return _MARKED.sub(rb"\1", data)
-
-
-def constant_of(value: Any) -> str:
-    """Return which constant was marked here (``NaN``, ``-Infinity``); empty for any other value."""
-    return value.removeprefix(_MARK) if isinstance(value, str) and value.startswith(_MARK) else ""
-
-
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and not value.startswith(_MARK)
+    return isinstance(value, str) and not constant_of(value)
 
 
 def _is_integer(value: Any) -> bool:

@@ -9,15 +9,17 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from streams import metrics
-from streams.model.trade import SPOT, Trade
+from streams.model.trade import Trade
 from streams.settings import Settings
-from streams.venues.connection import LOG_EVERY_SECONDS, Feed, Timing
-from streams.venues.kraken.parsing import USD_QUOTES, Parsed, parse_spot_message
+from streams.venues.connection import LOG_EVERY_SECONDS, SocketFeed, SocketTiming
+from streams.venues.kraken.parsing import parse_spot_message
+from streams.venues.kraken.products import SPOT, USD_QUOTES
+from streams.venues.parsed import Parsed
 
 log = logging.getLogger(__name__)
 
 
-class SpotSource(Feed):
+class SpotSource(SocketFeed):
     """Trades of spot markets. Ids are consecutive per symbol, so a hole shows and is counted.
 
     The snapshot of the first connection is history. After that, the rows of a snapshot that are newer than the
@@ -30,12 +32,13 @@ class SpotSource(Feed):
         symbols: Sequence[str],
         *,
         venue: str = SPOT,
-        usd_quotes: Sequence[str] = USD_QUOTES,
+        usd_quotes: tuple[str, ...] = USD_QUOTES,
         symbols_per_subscribe: int = 50,
-        timing: Timing | None = None,
+        timing: SocketTiming | None = None,
     ) -> None:
-        super().__init__(url, venue, symbols, symbols_per_subscribe=symbols_per_subscribe, timing=timing or Timing())
-        self._usd_quotes = tuple(usd_quotes)
+        timing = timing or SocketTiming()
+        super().__init__(url, venue, symbols, symbols_per_subscribe=symbols_per_subscribe, timing=timing)
+        self._usd_quotes = usd_quotes
         self._last_ids: dict[str, int] = {}
         self._backfill_after: dict[str, int] = {}
         self._quiet_gaps_until = 0.0
@@ -49,7 +52,7 @@ class SpotSource(Feed):
             venue=settings.spot_venue,
             usd_quotes=settings.usd_quotes,
             symbols_per_subscribe=settings.symbols_per_subscribe,
-            timing=Timing.of(settings),
+            timing=SocketTiming.of(settings),
         )
 
     def _greetings(self) -> list[str]:

@@ -5,29 +5,20 @@ quantities are exact: decimals built from the text of the number.
 """
 
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from streams.errors import BadRecord
-from streams.model.amounts import FUTURES_PREFIXES
-from streams.model.trade import FUTURES, SPOT, Kind, Side, Trade
-from streams.venues.kraken.refusals import (
-    BAD_JSON,
-    FUTURES_CHECKS,
-    MAX_SYMBOL,
-    SPOT_CHECKS,
-    constant_of,
-    explain,
-    mark_constants,
-)
+from streams.model.trade import Kind, Side, Trade
+from streams.venues.json_text import BAD_JSON, constant_of, mark_constants
+from streams.venues.kraken.products import FUTURES, SPOT, USD_QUOTES, futures_product, spot_product
+from streams.venues.kraken.refusals import FUTURES_CHECKS, SPOT_CHECKS, explain
 
-USD_QUOTES: Final = ("USD", "USDT", "USDC")
 _SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
 _KINDS: Final = {
     "fill": Kind.FILL,
@@ -36,11 +27,6 @@ _KINDS: Final = {
     "block": Kind.BLOCK,
 }
 
-# Far outside of any market, far inside of what decimal arithmetic does at once: an exponent of a million is no price.
-_LEAST: Final = Decimal("1e-18")
-_MOST: Final = Decimal("1e18")
-_MAX_ID: Final = 2**63
-_MAX_TIME_MS: Final = 253_402_300_800_000  # the year 10000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -77,7 +63,7 @@ _futures_rows = msgspec.json.Decoder(list[_FuturesRow], float_hook=Decimal)
 
 
 def spot_row_to_trade(
-    row: bytes, venue: str = SPOT, *, usd_quotes: Collection[str] = USD_QUOTES, is_snapshot: bool = False
+    row: bytes, venue: str = SPOT, *, usd_quotes: tuple[str, ...] = USD_QUOTES, is_snapshot: bool = False
 ) -> Trade:
     """Return the trade that one spot v2 row (a JSON object) describes. Raises :class:`BadRecord`."""
     decoded = _decode(_spot_row, row, SPOT_CHECKS)
@@ -89,7 +75,7 @@ def futures_row_to_trade(
     venue: str = FUTURES,
     *,
     product_id: str = "",
-    usd_quotes: Collection[str] = USD_QUOTES,
+    usd_quotes: tuple[str, ...] = USD_QUOTES,
     is_snapshot: bool = False,
 ) -> Trade:
     """Return the trade that one futures v1 row describes. Raises :class:`BadRecord`.
@@ -101,7 +87,7 @@ def futures_row_to_trade(
 
 
 def spot_rows_to_trades(
-    array: bytes, venue: str, *, usd_quotes: Collection[str] = USD_QUOTES, is_snapshot: bool = False
+    array: bytes, venue: str, *, usd_quotes: tuple[str, ...] = USD_QUOTES, is_snapshot: bool = False
 ) -> list[Trade]:
     """Return the trades of a JSON array of spot rows, in its order. Raises :class:`BadRecord` if any row is bad."""
     try:
@@ -112,7 +98,7 @@ def spot_rows_to_trades(
 
 
 def futures_rows_to_trades(
-    array: bytes, venue: str, *, product_id: str, usd_quotes: Collection[str] = USD_QUOTES, is_snapshot: bool = False
+    array: bytes, venue: str, *, product_id: str, usd_quotes: tuple[str, ...] = USD_QUOTES, is_snapshot: bool = False
 ) -> list[Trade]:
     """Return the trades of a JSON array of futures rows, in its order. Raises :class:`BadRecord` if any row is bad."""
     try:
@@ -130,17 +116,6 @@ def uid_to_id(uid: str) -> int:
         return int.from_bytes(blake2b(uid.encode("utf-8", "surrogatepass"), digest_size=16).digest())
 
 
-def check_product(product_id: str, usd_quotes: Collection[str] = USD_QUOTES) -> None:
-    """Raise :class:`BadRecord` unless the notional in USD of this futures product is known."""
-    if not product_id.startswith(FUTURES_PREFIXES) or len(product_id) > MAX_SYMBOL:
-        raise BadRecord(
-            "unknown_quote", f"product {product_id[:MAX_SYMBOL]!r} is none of {', '.join(FUTURES_PREFIXES)}"
-        )
-    pair = product_id.split("_")[1]
-    if not pair.endswith(tuple(usd_quotes)):
-        raise BadRecord("unknown_quote", f"product {product_id!r} is not quoted in {', '.join(usd_quotes)}")
-
-
 def _decode(decoder: msgspec.json.Decoder[_Row], row: bytes, checks: dict[str, Callable[[Any], bool]]) -> _Row:
     try:
         return decoder.decode(row)
@@ -151,71 +126,46 @@ def _decode(decoder: msgspec.json.Decoder[_Row], row: bytes, checks: dict[str, C
     return _decode(decoder, marked, checks)
 
 
-@lru_cache(maxsize=16_384)
-def _quote(symbol: str) -> str:
-    base, _, quote = symbol.partition("/")
-    return quote if base and len(symbol) <= MAX_SYMBOL else ""
-
-
-@lru_cache(maxsize=16_384)
-def _is_usd_product(product_id: str, usd_quotes: tuple[str, ...]) -> bool:
-    try:
-        check_product(product_id, usd_quotes)
-    except BadRecord:
-        return False
-    return True
-
-
-def _spot_trade(row: _SpotRow, venue: str, usd_quotes: Collection[str], *, is_snapshot: bool) -> Trade:
+def _spot_trade(row: _SpotRow, venue: str, usd_quotes: tuple[str, ...], *, is_snapshot: bool) -> Trade:
     side = _SIDES.get(row.side)
     if side is None:
         raise BadRecord("bad_side", f"side is {row.side[:32]!r}")
-    if _quote(row.symbol) not in usd_quotes:
-        raise BadRecord("unknown_quote", f"{row.symbol[:MAX_SYMBOL]!r} is not quoted in {', '.join(usd_quotes)}")
-    if not 0 <= row.trade_id < _MAX_ID:
-        raise BadRecord("magnitude", "trade_id is negative or above 63 bits")
-    if row.timestamp.tzinfo is None or (time_us := (row.timestamp - _EPOCH) // _MICROSECOND) <= 0:
-        raise BadRecord("bad_time", f"timestamp is {row.timestamp.isoformat()}")
-    price = _amount(row.price, "price", "bad_price")
-    quantity = _amount(row.qty, "qty", "bad_quantity")
-    return Trade(venue, row.symbol, row.trade_id, side, Kind.FILL, price, quantity, time_us, is_snapshot)
+    product = spot_product(row.symbol, usd_quotes)
+    if row.timestamp.tzinfo is None:
+        raise BadRecord("bad_time", f"timestamp is {row.timestamp.isoformat()}, of no time zone")
+    time_us = (row.timestamp - _EPOCH) // _MICROSECOND
+    price = _number(row.price, "price", "bad_price")
+    quantity = _number(row.qty, "qty", "bad_quantity")
+    return Trade(venue, row.symbol, row.trade_id, side, Kind.FILL, price, quantity, time_us, product, is_snapshot)
 
 
 def _futures_trade(
-    row: _FuturesRow, venue: str, product_id: str, usd_quotes: Collection[str], *, is_snapshot: bool
+    row: _FuturesRow, venue: str, product_id: str, usd_quotes: tuple[str, ...], *, is_snapshot: bool
 ) -> Trade:
-    product = row.product_id or product_id
+    symbol = row.product_id or product_id
     side = _SIDES.get(row.side)
     kind = _KINDS.get(row.type)
     if side is None:
         raise BadRecord("bad_side", f"side is {row.side[:32]!r}")
     if kind is None:
         raise BadRecord("wrong_type", f"type is {row.type[:32]!r}, none of {', '.join(_KINDS)}")
-    if not product:
+    if not symbol:
         raise BadRecord("missing_field", "product_id is missing")
     if not row.uid:
         raise BadRecord("missing_field", "uid is empty")
-    if not _is_usd_product(product, tuple(usd_quotes)):
-        check_product(product, usd_quotes)
-    if not 0 < row.time < _MAX_TIME_MS:
-        raise BadRecord("bad_time", "time is not between the years 1970 and 10000, in milliseconds")
-    price = _amount(row.price, "price", "bad_price")
-    quantity = _amount(row.qty, "qty", "bad_quantity")
-    return Trade(venue, product, uid_to_id(row.uid), side, kind, price, quantity, row.time * 1000, is_snapshot)
+    product = futures_product(symbol, usd_quotes)
+    price = _number(row.price, "price", "bad_price")
+    quantity = _number(row.qty, "qty", "bad_quantity")
+    trade_id = uid_to_id(row.uid)
+    return Trade(venue, symbol, trade_id, side, kind, price, quantity, row.time * 1000, product, is_snapshot)
 
 
-def _amount(value: Any, name: str, reason: str) -> Decimal:
-    amount: Decimal
+def _number(value: Any, name: str, reason: str) -> Decimal:
+    """Return the number as it was written. What a price may be, :class:`Trade` says."""
+    if type(value) is Decimal:
+        return value
     if type(value) is int:
-        amount = Decimal(value)
-    elif type(value) is Decimal:
-        amount = value
-    else:
-        if constant := constant_of(value):
-            raise BadRecord(reason, f"{name} is {constant}")
-        raise BadRecord("wrong_type", f"{name} is {type(value).__name__}, not a number")
-    if not _LEAST <= amount <= _MOST:
-        if amount <= 0:
-            raise BadRecord(reason, f"{name} is not above zero")
-        raise BadRecord("magnitude", f"{name} is 1e{amount.adjusted()}")
-    return amount
+        return Decimal(value)
+    if constant := constant_of(value):
+        raise BadRecord(reason, f"{name} is {constant}")
+    raise BadRecord("wrong_type", f"{name} is {type(value).__name__}, not a number")

@@ -3,7 +3,7 @@
 No I/O: lines go in, batches come out. A row that cannot be used becomes a reject with its bytes; no other row is lost.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final, Protocol
 
@@ -13,14 +13,13 @@ from streams.errors import BadRecord
 from streams.model.deadletters import fitted
 from streams.model.trade import Batch, Kind, Reject, Side, Trade
 from streams.venues.kraken.parsing import parse_futures_message, parse_spot_message
+from streams.venues.kraken.products import SPOT_PRODUCT, product_of
 from streams.venues.recording.names import symbol_of_pair
 
 MICROS: Final = 1_000_000
 
 _SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL, "b": Side.BUY, "s": Side.SELL}
 _HEADER: Final = ("time_ms", "side", "price", "qty")
-_MOST: Final = Decimal("1e18")
-_MAX_ID: Final = 2**63
 
 
 class Format(Protocol):
@@ -65,6 +64,7 @@ class CsvFormat:
     def __init__(self, venue: str, symbol: str, header: bytes | None) -> None:
         self._venue = venue
         self._symbol = symbol
+        self._product = product_of(symbol)
         if header is None:
             self._time, self._price, self._quantity, self._width = 0, 1, 2, 3
             self._side: int | None = None
@@ -79,22 +79,25 @@ class CsvFormat:
         """Return the rows as one batch; blank lines are skipped but counted."""
         trades: list[Trade] = []
         rejects: list[Reject] = []
-        venue, symbol, width = self._venue, self._symbol, self._width
+        venue, symbol, product, width = self._venue, self._symbol, self._product, self._width
         time, price, quantity, side, to_us = self._time, self._price, self._quantity, self._side, self._to_us
         for trade_id, line in enumerate(lines, number):
             fields = line.decode("latin-1").rstrip("\r").split(",")
+            is_row = len(fields) == width and b"_" not in line
             try:
-                paid = Decimal(fields[price])
-                amount = Decimal(fields[quantity])
-                taker = Side.UNKNOWN if side is None else _SIDES[fields[side]]
-                time_us = to_us(fields[time])
-                good = len(fields) == width and 0 < paid <= _MOST and 0 < amount <= _MOST and b"_" not in line
-            except (ValueError, ArithmeticError, LookupError):
-                good = False
-            if good:
-                trades.append(Trade(venue, symbol, trade_id, taker, Kind.FILL, paid, amount, time_us))
-            elif line.strip():
+                if is_row:
+                    paid = Decimal(fields[price])
+                    amount = Decimal(fields[quantity])
+                    taker = Side.UNKNOWN if side is None else _SIDES[fields[side]]
+                    time_us = to_us(fields[time])
+                    trades.append(Trade(venue, symbol, trade_id, taker, Kind.FILL, paid, amount, time_us, product))
+                    continue
                 bad = self._explain(fields)
+            except BadRecord as error:
+                bad = error
+            except (ValueError, ArithmeticError, LookupError):
+                bad = self._explain(fields)
+            if line.strip():
                 rejects.append(reject(bad.reason, f"line {trade_id}: {bad.detail}", line, venue, symbol))
         return [Batch(trades, 0, rejects)]
 
@@ -110,8 +113,8 @@ class CsvFormat:
         if self._side is not None and fields[self._side] not in _SIDES:
             return BadRecord("bad_side", f"side is {fields[self._side][:32]!r}")
         try:
-            parse_amount(fields[self._price], "price", "bad_price")
-            parse_amount(fields[self._quantity], "quantity", "bad_quantity")
+            parse_number(fields[self._price], "price")
+            parse_number(fields[self._quantity], "quantity")
         except BadRecord as error:
             return error
         return BadRecord("wrong_type", "not a row of this file")
@@ -123,7 +126,7 @@ class JsonFormat:
     Spot and futures messages may be mixed. ``symbol``, where given, names the market of REST pages.
     """
 
-    def __init__(self, venue: str, symbol: str | None, usd_quotes: Collection[str]) -> None:
+    def __init__(self, venue: str, symbol: str | None, usd_quotes: tuple[str, ...]) -> None:
         self._venue = venue
         self._symbol = symbol
         self._usd_quotes = usd_quotes
@@ -235,18 +238,14 @@ def is_header(line: bytes) -> bool:
     return set(_HEADER) <= set(header_fields(line))
 
 
-def parse_amount(text: str, name: str, reason: str) -> Decimal:
-    """Return a price or quantity exactly as written. Raises :class:`BadRecord`."""
+def parse_number(text: str, name: str) -> Decimal:
+    """Return a price or quantity exactly as written. Raises :class:`BadRecord` for what is no number."""
     try:
         value = Decimal(text)
     except ArithmeticError:
         raise BadRecord("wrong_type", f"{name} is {text[:32]!r}, not a number") from None
     if "_" in text:
         raise BadRecord("wrong_type", f"{name} is {text[:32]!r}, not a number")
-    if not value.is_finite() or value <= 0:
-        raise BadRecord(reason, f"{name} is {text[:32]!r}")
-    if value > _MOST:
-        raise BadRecord("magnitude", f"{name} is 1e{value.adjusted()}")
     return value
 
 
@@ -277,11 +276,9 @@ def _rest_trade(row: msgspec.Raw, venue: str, symbol: str) -> Trade:
         raise BadRecord("bad_time", str(error)) from None
     if side not in _SIDES:
         raise BadRecord("bad_side", f"side is {side[:32]!r}")
-    if not 0 <= trade_id < _MAX_ID:
-        raise BadRecord("magnitude", "trade_id is negative or above 63 bits")
-    paid = parse_amount(price, "price", "bad_price")
-    quantity = parse_amount(volume, "volume", "bad_quantity")
-    return Trade(venue, symbol, trade_id, _SIDES[side], Kind.FILL, paid, quantity, time_us)
+    paid = parse_number(price, "price")
+    quantity = parse_number(volume, "volume")
+    return Trade(venue, symbol, trade_id, _SIDES[side], Kind.FILL, paid, quantity, time_us, SPOT_PRODUCT)
 
 
 def _received(text: bytes) -> int:

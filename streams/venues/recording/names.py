@@ -6,7 +6,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-from streams.venues.kraken.trade_rows import USD_QUOTES
+from streams.venues.kraken.products import USD_QUOTES
 
 # Longest first: XBTUSDT ends in USDT, not in a currency called T.
 QUOTES: Final = (

@@ -2,16 +2,16 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Collection, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from streams.errors import BadRecord, Fatal
-from streams.model.amounts import is_futures
 from streams.model.deadletters import MAX_PAYLOAD_BYTES
 from streams.model.trade import Batch, Trade
 from streams.progress import ReadProgress
-from streams.venues.kraken.trade_rows import USD_QUOTES
+from streams.venues.base import Feed
+from streams.venues.kraken.products import FUTURES_PREFIXES, USD_QUOTES
 from streams.venues.recording.formats import (
     MICROS,
     CsvFormat,
@@ -39,7 +39,7 @@ _TIME_AND_SALES: Final = re.compile(rb"\s*\d+(\.\d+)?\s*,\s*\d[\d.eE+-]*\s*,\s*\
 _VENUE: Final = re.compile(r"[a-z0-9_.:-]{1,64}")
 
 
-class RecordingSource:
+class RecordingSource(Feed):
     """The trades of a file. The format is detected from its content, see :mod:`streams.venues.recording.formats`.
 
     ``speed`` is None for as fast as possible, 1.0 for real speed, N for N times that: by the recorded receipt time
@@ -51,6 +51,8 @@ class RecordingSource:
     market that is not quoted in USD.
     """
 
+    progress: ReadProgress
+
     def __init__(
         self,
         path: Path,
@@ -58,7 +60,7 @@ class RecordingSource:
         symbol: str | None = None,
         venue: str | None = None,
         speed: float | None = None,
-        usd_quotes: Collection[str] = USD_QUOTES,
+        usd_quotes: tuple[str, ...] = USD_QUOTES,
     ) -> None:
         if speed is not None and not 0 < speed < float("inf"):
             raise Fatal(f"the speed of a recording must be above 0, not {speed}")
@@ -67,7 +69,7 @@ class RecordingSource:
             raise Fatal(f"venue {self.venue!r} must be 1 to 64 of the characters a-z 0-9 _ . : -")
         self._path = path
         self._speed = speed
-        self._usd_quotes = tuple(usd_quotes)
+        self._usd_quotes = usd_quotes
         try:
             self.progress = ReadProgress(path.name, path.stat().st_size)
             with path.open("rb") as file:
@@ -76,7 +78,7 @@ class RecordingSource:
         except OSError as error:
             raise Fatal(f"recording {path} cannot be read: {error.strerror or error}") from None
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self) -> AsyncGenerator[Batch, None]:
         """Read the file, once. The file is read no further than the consumer asks."""
         self.progress.begin()
         reader = self._read()
@@ -178,10 +180,10 @@ class RecordingSource:
     def _usd(self, symbol: str | None, where: str) -> str:
         if symbol is None:
             raise Fatal(f"recording {self._path}: no market can be told from {where}; give it with --symbol BASE/QUOTE")
-        product = is_futures(symbol)
-        if not product:
+        is_product = symbol.startswith(FUTURES_PREFIXES)
+        if not is_product:
             symbol = symbol_of_pair(symbol, (*self._usd_quotes, symbol.partition("/")[2])) or symbol
-        if not product and symbol.partition("/")[2] not in self._usd_quotes:
+        if not is_product and symbol.partition("/")[2] not in self._usd_quotes:
             raise Fatal(
                 f"recording {self._path} is of {symbol}, whose quote is none of USD_QUOTES "
                 f"({', '.join(self._usd_quotes)}); it would need a conversion rate, which does not exist yet"

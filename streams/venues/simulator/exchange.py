@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from streams.model.trade import FUTURES, Kind, Side, Trade
+from streams.model.trade import Kind, Side, Trade
+from streams.venues.kraken.products import FUTURES
 from streams.venues.simulator.instruments import Instrument, futures_instrument, spot_instrument
 
 TICK_US: Final = 100_000
@@ -180,6 +181,7 @@ class SimulatedExchange:
                 price,
                 quantity,
                 time_us,
+                instrument.product,
             )
 
     def _identity(self, instrument: Instrument) -> int:

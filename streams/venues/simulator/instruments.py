@@ -6,8 +6,8 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Final
 
-from streams.model.trade import FUTURES, SPOT
-from streams.venues.kraken.parsing import check_product
+from streams.model.products import Product
+from streams.venues.kraken.products import FUTURES, INVERSE_FUTURES, SPOT, SPOT_PRODUCT, futures_product
 
 # base: price in USD, decimals of the price, decimals of a futures lot, share of the trades, volatility a day
 _PRESETS: Final = {
@@ -35,7 +35,7 @@ class Instrument:
     start_price: float
     price_decimals: int
     quantity_decimals: int
-    is_inverse: bool
+    product: Product
     weight: float
     daily_volatility: float
 
@@ -47,19 +47,21 @@ class Instrument:
     def quantity(self, notional_usd: float, price: Decimal) -> Decimal:
         """Return the quantity nearest to the notional at the engine's precision, never zero."""
         least = Decimal(1).scaleb(-self.quantity_decimals)
-        exact = Decimal(notional_usd) if self.is_inverse else Decimal(notional_usd) / price
+        worth_of_one, _ = self.product.notional(price, Decimal(1))
+        exact = Decimal(notional_usd) / worth_of_one
         return max(exact.quantize(least), least)
 
     def notional(self, price: Decimal, quantity: Decimal) -> Decimal:
         """Return what the trade is worth in USD."""
-        return quantity if self.is_inverse else quantity * price
+        worth, _ = self.product.notional(price, quantity)
+        return worth
 
 
 def spot_instrument(symbol: str) -> Instrument:
     """Return the simulated spot market of that name (``BASE/QUOTE``)."""
     base = symbol.partition("/")[0]
     price, decimals, _, weight, volatility = _preset(base)
-    return Instrument(SPOT, symbol, base, price, decimals, SPOT_QUANTITY_DECIMALS, False, weight, volatility)  # noqa: FBT003 - fields in order
+    return Instrument(SPOT, symbol, base, price, decimals, SPOT_QUANTITY_DECIMALS, SPOT_PRODUCT, weight, volatility)
 
 
 def futures_instrument(product_id: str) -> Instrument:
@@ -67,15 +69,13 @@ def futures_instrument(product_id: str) -> Instrument:
 
     Raises :class:`~streams.errors.BadRecord` for a kind of product whose notional is not known.
     """
-    check_product(product_id)
-    prefix, pair = product_id.split("_")[:2]
+    product = futures_product(product_id)
+    pair = product_id.split("_")[1]
     name = pair.removesuffix("USD")
     base = _ALIASES.get(name, name)
     price, decimals, lot, weight, volatility = _preset(base)
-    is_inverse = prefix in ("PI", "FI")
-    return Instrument(
-        FUTURES, product_id, base, price, decimals, 0 if is_inverse else lot, is_inverse, weight, volatility
-    )
+    lot = 0 if product is INVERSE_FUTURES else lot
+    return Instrument(FUTURES, product_id, base, price, decimals, lot, product, weight, volatility)
 
 
 def _preset(base: str) -> tuple[float, int, int, float, float]:

@@ -3,23 +3,39 @@
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from websockets.asyncio.server import ServerConnection
 
+from streams.model.trade import Trade
 from streams.venues.simulator import messages
-
-if TYPE_CHECKING:
-    from streams.venues.simulator.server import KrakenServer
 
 # A client this far behind is cut off, as the venue does: a slow reader must not fill the server's memory.
 MAX_WAITING: Final = 50_000
 
 
+class MarketData(Protocol):
+    """What a session asks of its server."""
+
+    heartbeat_seconds: float
+
+    def knows(self, symbol: str, *, is_spot: bool) -> bool:
+        """Return whether the symbol can be subscribed to."""
+        ...
+
+    def spot_snapshot(self, symbol: str) -> list[Trade]:
+        """Return a market's latest trades, oldest first."""
+        ...
+
+    def futures_snapshot(self, product_id: str) -> list[dict[str, Any]]:
+        """Return a product's latest rows, newest first."""
+        ...
+
+
 class Session(ABC):
     """A connected client. ``symbols`` are the subscriptions that are delivered."""
 
-    def __init__(self, server: "KrakenServer", connection: ServerConnection) -> None:
+    def __init__(self, server: MarketData, connection: ServerConnection) -> None:
         self.symbols: set[str] = set()
         self._server = server
         self._connection = connection
@@ -60,8 +76,11 @@ class Session(ABC):
                     message: str | bytes = await self._waiting.get()
             except TimeoutError:
                 message = self.heartbeat()
-            if message and not self._server.faults.is_silent:
-                await self._connection.send(message, text=True)
+            if message:
+                await self._transmit(message)
+
+    async def _transmit(self, message: str | bytes) -> None:
+        await self._connection.send(message, text=True)
 
 
 class SpotSession(Session):
@@ -69,7 +88,7 @@ class SpotSession(Session):
 
     def welcome(self) -> None:
         """Post what the venue sends on a new socket."""
-        self.post(messages.spot_status(self._server.system))
+        self.post(messages.spot_status("online"))
 
     def heartbeat(self) -> str:
         """Return what is sent while nothing else flows; empty before the first subscription."""
@@ -98,9 +117,6 @@ class SpotSession(Session):
             self.post(messages.to_text({"error": "Unsupported request", "method": str(method), "success": False}))
 
     def _subscribe(self, symbol: str, request: dict[str, Any], *, has_snapshot: bool) -> None:
-        faults = self._server.faults
-        if symbol in faults.unanswered:
-            return
         if not self._server.knows(symbol, is_spot=True):
             self.post(messages.spot_ack(symbol, request, error=f"Currency pair not supported {symbol}"))
             return
@@ -109,15 +125,19 @@ class SpotSession(Session):
             return
         self.post(messages.spot_ack(symbol, request))
         self.symbols.add(symbol)
+        if has_snapshot:
+            self._post_snapshot(symbol)
+
+    def _post_snapshot(self, symbol: str) -> None:
         rows = self._server.spot_snapshot(symbol)
-        if has_snapshot and rows and symbol not in faults.muted:
+        if rows:
             self.post(messages.spot_trades(rows, is_snapshot=True))
 
 
 class FuturesSession(Session):
     """A client of futures WebSocket v1."""
 
-    def __init__(self, server: "KrakenServer", connection: ServerConnection) -> None:
+    def __init__(self, server: MarketData, connection: ServerConnection) -> None:
         super().__init__(server, connection)
         self._has_heartbeat = False
 
@@ -151,17 +171,18 @@ class FuturesSession(Session):
             self.post(messages.futures_event("error", message="Invalid feed"))
 
     def _subscribe(self, products: list[str]) -> None:
-        faults = self._server.faults
         unknown = [product for product in products if not self._server.knows(product, is_spot=False)]
-        if unknown and faults.fails_whole_request:
-            products = []
         for product in products:
-            if product in faults.unanswered or product in unknown:
-                continue
-            self.post(messages.futures_event("subscribed", feed="trade", product_ids=[product]))
-            self.symbols.add(product)
-            if product not in faults.muted:
-                self.post(messages.futures_snapshot(product, self._server.futures_snapshot(product)))
+            if product not in unknown:
+                self.post(messages.futures_event("subscribed", feed="trade", product_ids=[product]))
+                self.symbols.add(product)
+                self._post_snapshot(product)
+        for _ in unknown:
+            self._refuse()
+
+    def _post_snapshot(self, product: str) -> None:
+        self.post(messages.futures_snapshot(product, self._server.futures_snapshot(product)))
+
+    def _refuse(self) -> None:
         # The venue's error does not say which product it means.
-        for _ in unknown[: 1 if faults.fails_whole_request else None]:
-            self.post(messages.futures_event("error", message="Invalid product id"))
+        self.post(messages.futures_event("error", message="Invalid product id"))

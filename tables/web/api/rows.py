@@ -1,23 +1,22 @@
 """The records of the web view's JSON, and how they are made of the state. Their docstrings describe the API."""
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated
 
 import msgspec
 
+from streams.model.figures import vwap_of, with_figures
 from tables.market.identities import TradeId, count_ids
 from tables.market.panes import Pane
 from tables.market.state import Market
-from tables.market.windows import WindowFigures, vwap
+from tables.market.values import usd
+from tables.serving import LatestAlert, UnixSeconds
 
-MICRO_PER_USD: Final = 10**6
-
-UnixSeconds = Annotated[int, msgspec.Meta(description="unix seconds, UTC, event time")]
 Usd = Annotated[float, msgspec.Meta(description="USD: whole micro-USD, six decimals")]
 Price = Annotated[float, msgspec.Meta(description="in the quote currency; 0 where nothing traded")]
 
 
+@with_figures(after="window_end", in_usd=True)
 class WindowRow(msgspec.Struct, frozen=True):
     """One window of one market. It ends with the market's newest pane: event time, not the wall clock."""
 
@@ -26,23 +25,6 @@ class WindowRow(msgspec.Struct, frozen=True):
     window_seconds: int
     window_start: Annotated[int, msgspec.Meta(description="unix seconds, inclusive")]
     window_end: Annotated[int, msgspec.Meta(description="unix seconds, exclusive")]
-    count: Annotated[int, msgspec.Meta(description="trades counted: fills and liquidations")]
-    total_volume_usd: Usd
-    buy_volume_usd: Usd
-    sell_volume_usd: Usd
-    liquidation_volume_usd: Usd
-    liquidation_long_usd: Annotated[float, msgspec.Meta(description="USD of longs liquidated: the taker sold")]
-    liquidation_short_usd: Annotated[float, msgspec.Meta(description="USD of shorts liquidated: the taker bought")]
-    largest_trade_usd: Usd
-    vwap: Price
-    price_change_pct: Annotated[float, msgspec.Meta(description="last against first price, per cent")]
-    realized_volatility: Annotated[
-        float, msgspec.Meta(description="root of summed squared log returns, not annualised")
-    ]
-    first_price: Price
-    last_price: Price
-    high: Price
-    low: Price
     owner: Annotated[str, msgspec.Meta(description="address of the worker that serves the market's partition")]
     partition: int
     source: Annotated[
@@ -58,10 +40,6 @@ class WindowRow(msgspec.Struct, frozen=True):
     copy_age_seconds: Annotated[
         float | None, msgspec.Meta(description="since the copy in Redis was written; null for other sources")
     ] = None
-
-
-COLUMNS: Final = WindowRow.__struct_fields__[5:20]
-"""A window's figures, by the names that alerts and dashboards use, in the order in which the stream sends them."""
 
 
 class PaneRow(msgspec.Struct, frozen=True):
@@ -115,20 +93,23 @@ class Panes(msgspec.Struct, frozen=True):
     rows: list[PaneRow]
 
 
-class LatestAlert(msgspec.Struct, frozen=True):
-    """An alert as the market's state remembers it. ``open``: a later one of this severity would be quiet."""
+class Judgement(msgspec.Struct, frozen=True):
+    """A rule, and how far a market's rule window has come. In whole units: USD, per cent, or a number of things."""
 
     rule: str
-    pane: UnixSeconds
-    severity: str
-    episode: UnixSeconds
-    open: bool
+    unit: str
+    threshold: float
+    measured: Annotated[
+        float | None, msgspec.Meta(description="the size of the rule's figure, without a sign; null without its window")
+    ]
+    alert: Annotated[LatestAlert | None, msgspec.Meta(description="the rule's latest alert of this market")]
 
 
 class MarketRow(msgspec.Struct, frozen=True):
     """One market with all its windows, as the stream sends it.
 
-    ``windows`` has a list a window, shortest first, in the order of ``hello``'s columns.
+    ``windows`` has a list per window, shortest first, in the order of ``hello``'s columns; null is a figure that the
+    worker which wrote it does not know. Workers may differ in ``WINDOWS``: ``window_seconds`` says which these are.
     """
 
     venue: str
@@ -138,14 +119,21 @@ class MarketRow(msgspec.Struct, frozen=True):
     offset: int
     received: Annotated[float | None, msgspec.Meta(description="when its last trade was received, unix seconds")]
     pane: UnixSeconds
-    rule: str
-    threshold_usd: Usd
-    amount_usd: Annotated[float, msgspec.Meta(description="what the rule compares with its threshold")]
-    mark: LatestAlert | None
-    windows: list[list[float]]
+    rule: Annotated[str, msgspec.Meta(description="the first rule in USD; earlier releases know of one rule a market")]
+    threshold_usd: Annotated[float | None, msgspec.Meta(description="of that rule; null where it counts no USD")]
+    amount_usd: Annotated[
+        float | None,
+        msgspec.Meta(description="what that rule measured; null as the threshold is, and without its window"),
+    ]
+    mark: Annotated[LatestAlert | None, msgspec.Meta(description="the latest alert of that rule")]
+    windows: Sequence[Sequence[float | None]]
     copied: Annotated[
         float | None, msgspec.Meta(description="of a copy from Redis: when it was written, unix seconds; else null")
     ] = None
+    window_seconds: Annotated[tuple[int, ...], msgspec.Meta(description="length of each of the windows, seconds")] = ()
+    judgements: Annotated[
+        list[Judgement], msgspec.Meta(description="each rule that judges the market; an earlier release sends none")
+    ] = []
 
 
 class Spark(msgspec.Struct, frozen=True):
@@ -156,32 +144,6 @@ class Spark(msgspec.Struct, frozen=True):
     end: Annotated[int, msgspec.Meta(description="unix seconds at which the newest point ends")]
     step_seconds: int
     points: list[float | None]
-
-
-def usd(micro_usd: int) -> float:
-    """Return an amount in USD: the double nearest to it."""
-    return micro_usd / MICRO_PER_USD
-
-
-def figure_values(figures: WindowFigures) -> list[float]:
-    """Return a window's figures in the order of :data:`COLUMNS`."""
-    return [
-        figures.count,
-        usd(figures.total_volume_micro_usd),
-        usd(figures.buy_volume_micro_usd),
-        usd(figures.sell_volume_micro_usd),
-        usd(figures.liquidation_volume_micro_usd),
-        usd(figures.liquidation_long_micro_usd),
-        usd(figures.liquidation_short_micro_usd),
-        usd(figures.largest_trade_micro_usd),
-        figures.vwap,
-        figures.price_change_pct,
-        figures.realized_volatility,
-        figures.first_price,
-        figures.last_price,
-        figures.high,
-        figures.low,
-    ]
 
 
 def pane_rows(market: Market, first: int, last: int) -> Iterator[PaneRow]:
@@ -202,7 +164,7 @@ def pane_rows(market: Market, first: int, last: int) -> Iterator[PaneRow]:
             liquidation_long_usd=usd(pane.long_liquidated),
             liquidation_short_usd=usd(pane.short_liquidated),
             largest_trade_usd=usd(pane.largest),
-            vwap=vwap(pane),
+            vwap=vwap_of(pane),
             first_price=pane.first_price,
             last_price=pane.last_price,
             high=pane.high,
@@ -242,22 +204,3 @@ def _gaps(panes: Iterable[tuple[int, Pane]]) -> dict[int, list[list[int]]]:
             gaps.setdefault(number, []).append([reached + 1, low - 1])
         reached = high if reached is None else max(reached, high)
     return gaps
-
-
-def latest_alert_of(market: Market, rule: str, severities: tuple[str, ...], cooldown: int) -> LatestAlert | None:
-    """Return the rule's latest alert, with the highest severity of its episode; None where there was none."""
-    marks = market.marks.get(rule)
-    if not marks:
-        return None
-    at = bisect_right(marks, market.watermark, key=lambda mark: mark.pane)
-    if not at:
-        return None
-    last = marks[at - 1]
-    severity = max(mark.severity for mark in marks[:at] if mark.episode == last.episode)
-    return LatestAlert(
-        rule=rule,
-        pane=last.pane,
-        severity=severities[severity - 1],
-        episode=last.episode,
-        open=market.watermark < last.pane + cooldown,
-    )

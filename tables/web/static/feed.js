@@ -69,16 +69,20 @@ class Feed extends EventTarget {
     return this.connection === "live" && !row.copied && (!this.status || Boolean(worker?.answering));
   }
 
-  /** A window's figure by name. */
+  /** A window's figures in the order of the columns; workers may differ in their windows. */
+  #values(row, window) {
+    return row.windows[(row.window_seconds ?? this.hello.windows).indexOf(window)] ?? [];
+  }
+
+  /** A window's figure by name; NaN, which is shown as missing, where the row's worker does not have it. */
   figure(row, window, name) {
-    const at = this.hello.windows.indexOf(window);
-    return row.windows[at]?.[this.hello.columns.indexOf(name)];
+    return this.#values(row, window)[this.hello.columns.indexOf(name)] ?? NaN;
   }
 
   /** All figures of a window by name. */
   figures(row, window) {
-    const values = row.windows[this.hello.windows.indexOf(window)] ?? [];
-    return Object.fromEntries(this.hello.columns.map((name, at) => [name, values[at]]));
+    const values = this.#values(row, window);
+    return Object.fromEntries(this.hello.columns.map((name, at) => [name, values[at] ?? NaN]));
   }
 }
 

@@ -3,7 +3,8 @@
 import { makeColumns, view } from "./columns.js";
 import { byId, el, marketAddress, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { age, alertSentence, shortUsd, venueName, windowName } from "./format.js";
+import { age, shortUsd, venueName, windowName } from "./format.js";
+import { alertSentence, standing } from "./rules.js";
 import { startPage } from "./shell.js";
 import { VirtualRows } from "./virtual.js";
 
@@ -90,7 +91,7 @@ function store() {
 function isWanted(row) {
   const words = byId("filter").value.trim().toLowerCase().split(/\s+/);
   const name = `${row.symbol} ${row.venue} ${venueName(row.venue)}`.toLowerCase();
-  return words.every((word) => name.includes(word)) && (!byId("only").checked || row.mark?.open);
+  return words.every((word) => name.includes(word)) && (!byId("only").checked || standing(row).level);
 }
 
 function draw({ reorder = false } = {}) {
@@ -121,7 +122,8 @@ function order(items) {
   const compare = (a, b) => {
     const [x, y] = [column.value(a), column.value(b)];
     const difference = typeof x === "string" ? x.localeCompare(y) : x - y;
-    return difference * state.direction || a.key.localeCompare(b.key);
+    // What is missing comes last, whichever way the rest is sorted.
+    return Number.isNaN(x) - Number.isNaN(y) || difference * state.direction || a.key.localeCompare(b.key);
   };
   return items.sort(compare).map((item) => item.key);
 }
@@ -146,7 +148,7 @@ function fillRow(element, item, index) {
 
 function drawTiles(items) {
   const all = [...items.values()];
-  const sum = (name) => all.reduce((total, item) => total + item[name], 0);
+  const sum = (name) => all.reduce((total, item) => total + (item[name] || 0), 0);
   const open = all.filter((item) => item.level);
   setText(byId("tile-markets"), String(all.length));
   setText(byId("tile-rate"), `${sum("rate").toFixed(1)} trades/s`);

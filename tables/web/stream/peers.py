@@ -10,6 +10,7 @@ import msgspec
 
 from tables.web.cluster.replicas import HTTP, PEER_SECONDS, Cluster
 from tables.web.stream.board import Board, Key
+from tables.web.stream.peer_rows import PeerHello, PeerKey, in_own_order
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +27,18 @@ class _Ready(msgspec.Struct):
 class Peers:
     """Follows every other worker for as long as it is in the group.
 
-    ``answering`` are those whose stream is open, ``serving`` those of them that have what is assigned to them.
+    ``answering`` are those whose stream is open, ``serving`` those of them that have what is assigned to them, and
+    ``unreadable`` those that send rows of which nobody can say which windows they hold.
     """
 
     def __init__(self, cluster: Cluster, board: Board) -> None:
         self.answering: set[str] = set()
         self.serving: set[str] = set()
+        self.unreadable: set[str] = set()
         self._cluster = cluster
         self._board = board
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._hellos: dict[str, PeerHello] = {}
 
     def follow(self) -> None:
         """Begin with workers that are new, end with those that have left."""
@@ -55,6 +59,8 @@ class Peers:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.answering.clear()
         self.serving.clear()
+        self.unreadable.clear()
+        self._hellos.clear()
 
     def is_alive(self, url: str) -> bool:
         """Whether a worker is this one, or one that answers."""
@@ -67,6 +73,8 @@ class Peers:
     def _silent(self, url: str) -> None:
         self.answering.discard(url)
         self.serving.discard(url)
+        self.unreadable.discard(url)
+        self._hellos.pop(url, None)
 
     async def _follow(self, url: str) -> None:
         async def take(name: str, data: bytes) -> None:
@@ -88,17 +96,27 @@ class Peers:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _take(self, url: str, name: str, data: bytes) -> None:
-        if name == "rows":
+        if name == "hello":
+            self._hellos[url] = msgspec.json.decode(data, type=PeerHello)
+        elif name == "rows":
             for number, raw in enumerate(msgspec.json.decode(data, type=list[msgspec.Raw])):
                 if number % ROWS_BETWEEN_TURNS == ROWS_BETWEEN_TURNS - 1:
                     await asyncio.sleep(0)
-                self._board.put_peer_row(msgspec.json.decode(raw, type=Key), bytes(raw), self.is_alive)
+                self._take_row(url, bytes(raw))
         elif name == "sparks":
             for raw in msgspec.json.decode(data, type=list[msgspec.Raw]):
                 self._board.put_spark(msgspec.json.decode(raw, type=Key), bytes(raw))
         elif name == "status":
             is_ready = msgspec.json.decode(data, type=_Ready).ready
             (self.serving.add if is_ready else self.serving.discard)(url)
+
+    def _take_row(self, url: str, raw: bytes) -> None:
+        key = msgspec.json.decode(raw, type=PeerKey)
+        row = in_own_order(raw, key, self._hellos.get(url))
+        if row is None:
+            self.unreadable.add(url)
+        else:
+            self._board.put_peer_row(key, row, self.is_alive)
 
 
 async def read_events(content: aiohttp.StreamReader, take: Callable[[str, bytes], Awaitable[None]]) -> None:

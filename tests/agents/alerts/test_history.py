@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
+from msgspec.structs import asdict
 
 from agents.alerts.history import AlertHistory
 from agents.alerts.recorder import Recorder
@@ -28,7 +29,7 @@ async def test_what_changed_lately(pool: asyncpg.Pool) -> None:
     )
     found = {row.pane: row for row in await history.changed_since(moment)}
     assert found.keys() == {2000, 3000}
-    assert (found[2000].count, found[2000].revision) == (2, 2)
+    assert (asdict(found[2000])["count"], found[2000].revision) == (2, 2)
     assert found[3000].delivery == "sent"
 
 
@@ -48,7 +49,7 @@ async def test_the_latest_come_first(pool: asyncpg.Pool) -> None:
     rows = await AlertHistory(lambda: pool).latest(2)
     assert [row.pane for row in rows] == [3000, 2000]
     assert rows[0].delivery == "disabled"
-    assert rows[0].total_volume_usd == 2023806.241207
+    assert asdict(rows[0])["total_volume_usd"] == 2023806.241207
 
 
 async def test_postgres_that_was_not_reached_is_an_outage() -> None:

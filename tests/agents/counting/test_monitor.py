@@ -23,16 +23,19 @@ from streams.model import deadletters
 from streams.model.alert import Alert
 from streams.model.deadletters import MAX_PAYLOAD_BYTES, DeadLetter
 from streams.model.frames import decode_frame
+from streams.model.kinds import MarketKind
+from streams.model.products import Product, linear
 from streams.model.trade import Kind, Side, Trade
 from streams.settings import load_settings
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
+from streams.venues.kraken.products import LINEAR_FUTURES
 from tables import keeper as keeper_module
 from tables.keeper import Keeper
 from tables.market.state import Market, Span
 from tests.agents.factories import an_alert
 from tests.memory_broker import MemoryBroker, MemoryState
 from tests.tables.test_keeper import volumes_in
-from tests.trades import BTC, NOON, PERPETUAL, frame_of, future, spot, worth
+from tests.trades import BTC, NOON, PERPETUAL, frame_of, future, row_reader, spot, worth
 
 PARTITIONS = 4
 HOME = partition_of(BTC, PARTITIONS)
@@ -66,7 +69,7 @@ class Worker:
             self.keeper,
             outbound,
             home=lambda symbol: partition_of(symbol, PARTITIONS),
-            venues=("kraken_spot", "kraken_futures"),
+            rows=row_reader(),
         )
         self.outbound = outbound
         self.offset = 0
@@ -140,11 +143,50 @@ async def test_a_futures_row_as_json_is_counted() -> None:
     assert (alert.liquidation_long_micro_usd, alert.liquidation_short_micro_usd) == (250_000_000_000, 0)
 
 
+PERP = Product(MarketKind("perp", has_liquidations=True, id_bytes=8), linear)
+
+
+async def test_a_market_is_what_its_first_frame_says() -> None:
+    """Judged by what is labelled, with narrow ids, though its symbol says nothing of it."""
+    worker = Worker()
+    home = partition_of("BTC-PERP", PARTITIONS)
+    trade = worth(250_000, 7, symbol="BTC-PERP", venue="acme", kind=Kind.LIQUIDATION, product=PERP)
+    await worker.take(frame_of([trade]), partition=home)
+    assert [(alert.rule, alert.symbol) for alert in worker.alerts()] == [("liquidation", "BTC-PERP")]
+    assert await worker.ids("BTC-PERP", "acme") == [7, 7]
+
+
+async def test_a_frame_of_another_kind_than_its_market_is_put_aside() -> None:
+    """Ids of two widths have no order: such a frame must not reach a pane."""
+    worker = Worker()
+    wide = spot(7, product=LINEAR_FUTURES)
+    value = frame_of([wide])
+    await worker.take(frame_of([spot(1)]), value, frame_of([spot(2)]))
+    (letter,) = worker.letters()
+    assert (letter.reason, letter.payload, letter.symbol) == ("wrong_kind", value, BTC)
+    assert "a venue name of its own" in letter.detail
+    assert await worker.ids() == [1, 2]
+
+
+async def test_a_restored_market_is_what_it_was() -> None:
+    """A worker that takes the partition over judges the next frame as the one before did."""
+    worker = Worker()
+    home = partition_of("BTC-PERP", PARTITIONS)
+    trades = [worth(200_000, n, n, symbol="BTC-PERP", kind=Kind.LIQUIDATION, product=PERP) for n in (1, 2)]
+    await worker.take(frame_of(trades[:1]), partition=home)
+    await worker.keeper.flush()
+    again = Worker(state=worker.state)
+    market = await again.market("BTC-PERP")
+    assert market.kind == PERP.kind
+    await again.take(frame_of(trades[1:]), partition=home)
+    assert [(alert.rule, alert.count) for alert in again.alerts()] == [("liquidation", 2)]
+
+
 def test_json_and_frames_give_the_same_rows() -> None:
     """One trade, two ways in."""
     trade = spot(1, 0.25, price=Decimal("100.5"), quantity=Decimal(2))
-    as_json = decode(SourceMessage(json_row(), HOME, 0, 1.5), "kraken_spot", "kraken_futures")
-    as_frame = decode(SourceMessage(frame_of([trade], 1_500_000), HOME, 0, 9), "kraken_spot", "kraken_futures")
+    as_json = decode(SourceMessage(json_row(), HOME, 0, 1.5), row_reader())
+    as_frame = decode(SourceMessage(frame_of([trade], 1_500_000), HOME, 0, 9), row_reader())
     assert as_json.rows == as_frame.rows
     assert as_json.received_us == as_frame.received_us == 1_500_000
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from agents.alerts.recorder import Recorder
 from agents.delivery import outbox as outbox_module
@@ -50,7 +51,8 @@ def running(pool: asyncpg.Pool, hooked: Settings) -> Running:
 
     @asynccontextmanager
     async def run(**options: Any) -> AsyncIterator[Notifier]:
-        notifier = Notifier(pool, hooked, **{**QUICK, **options})
+        assert hooked.webhook is not None
+        notifier = Notifier(pool, hooked, hooked.webhook, **{**QUICK, **options})
         stop = asyncio.Event()
         task = asyncio.create_task(notifier.run(stop))
         try:
@@ -114,6 +116,16 @@ async def test_an_alert_becomes_one_message(
     assert message.identity == identity(an_alert())
     assert (row["message_id"], row["posted_severity"], row["attempts"]) == (message.message_id, "MEDIUM", 1)
     assert len(discord.requests) == 1
+
+
+async def test_messages_call_a_venue_by_its_name_for_people(
+    pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running
+) -> None:
+    """As the venue gives it."""
+    async with running(venue_names={"kraken_spot": "Kraken Spot"}):
+        await recorder.record(an_alert())
+        await until(pool, "sent")
+    assert "Kraken Spot" in discord.messages[0].body["embeds"][0]["title"]
 
 
 async def test_a_new_row_wakes_the_notifier_of_its_worker(
@@ -483,18 +495,7 @@ async def test_a_postgres_outage_is_waited_out(
     assert len(discord.messages) == 2
 
 
-async def test_without_a_webhook_nothing_is_sent(pool: asyncpg.Pool, settings: Settings) -> None:
-    """The notifier says so and rests."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(Notifier(pool, settings).run(stop))
-    await Recorder(pool, deliver=False).record(an_alert())
-    stop.set()
-    await asyncio.wait_for(task, 5)
-    assert await states(pool) == ["disabled"]
-
-
 def test_a_wrong_webhook_stops_the_start() -> None:
     """A webhook's address that is none is a wrong setting."""
-    settings = load_settings(discord_webhook_url="https://example.com/x")
     with pytest.raises(BadSetting):
-        Notifier(None, settings)
+        Notifier(None, load_settings(), SecretStr("https://example.com/x"))

@@ -5,20 +5,25 @@ from decimal import Decimal
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from agents.stats.window_stats import WindowSample, WindowStats
 from streams.errors import BadRecord, Outage
+from tables.market.windows import figures
 
 NOW = int(time.time()) // 10 * 10
+EMPTY = figures([])
 
 
-def a_sample(**changes: Any) -> WindowSample:
-    """Return a sample with these fields."""
-    fields: dict[str, Any] = dict.fromkeys(WindowSample.__struct_fields__, 0)
-    fields |= {"sampled_at": NOW, "venue": "kraken_spot", "symbol": "BTC/USD", "window_seconds": 300}
-    fields |= {"window_end": NOW, "count": 3, "total_volume_micro_usd": 1_234_567, "vwap": 10.5, "high": 11.0}
-    return WindowSample(**{**fields, **changes})
+def a_sample(
+    *, window_seconds: int = 300, sampled_at: int = NOW, symbol: str = "BTC/USD", **changes: Any
+) -> WindowSample:
+    """Return a sample with these fields and figures."""
+    changed = {"count": 3, "total_volume_micro_usd": 1_234_567, "vwap": 10.5, "high": 11.0} | changes
+    return WindowSample(
+        sampled_at, "kraken_spot", symbol, window_seconds, NOW, msgspec.structs.replace(EMPTY, **changed)
+    )
 
 
 @pytest.fixture
@@ -45,10 +50,12 @@ async def test_a_sample_taken_twice_is_one_row(pool: asyncpg.Pool, stats: Window
 
 async def test_an_empty_window_has_no_prices(pool: asyncpg.Pool, stats: WindowStats) -> None:
     """Without trades there is no price: null, never 0."""
-    nothing = dict.fromkeys(("vwap", "price_change_pct", "realized_volatility", "first_price", "last_price"))
-    await stats.write([a_sample(count=0, high=None, low=None, **nothing)])
-    row = await pool.fetchrow("SELECT vwap, first_price, high FROM window_stats")
-    assert tuple(row) == (None, None, None)
+    await stats.write([msgspec.structs.replace(a_sample(), figures=EMPTY)])
+    row = await pool.fetchrow("SELECT * FROM window_stats")
+    assert {name for name, value in row.items() if value is None} == {
+        "vwap", "price_change_pct", "realized_volatility", "first_price", "last_price", "high", "low",
+    }  # fmt: skip
+    assert (row["count"], row["total_volume_usd"]) == (0, 0)
 
 
 async def test_nothing_to_write_is_nothing(stats: WindowStats) -> None:

@@ -4,13 +4,27 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from streams.local.report import Summary, alert_line, count_severities, totals, write_report
 from streams.model.alert import Alert
+from streams.model.figures import FIGURES as TABLE
 
+FIGURES: dict[str, Any] = dict.fromkeys((figure.field for figure in TABLE), 0) | {
+    "count": 469,
+    "total_volume_micro_usd": 2_023_806_241_207,
+    "largest_trade_micro_usd": 107_250_000_000,
+    "vwap": 10_705.5,
+    "price_change_pct": -1.4938,
+    "realized_volatility": 0.01,
+    "first_price": 10_770.8,
+    "last_price": 10_609.9,
+    "high": 10_800.0,
+    "low": 10_600.0,
+}
 ALERT = Alert(
     rule="volume",
     venue="kraken_spot",
@@ -22,24 +36,10 @@ ALERT = Alert(
     window_seconds=300,
     window_start=1_561_939_265,
     window_end=1_561_939_565,
-    count=469,
-    total_volume_micro_usd=2_023_806_241_207,
-    buy_volume_micro_usd=0,
-    sell_volume_micro_usd=0,
-    liquidation_volume_micro_usd=0,
-    liquidation_long_micro_usd=0,
-    liquidation_short_micro_usd=0,
-    largest_trade_micro_usd=107_250_000_000,
-    vwap=10_705.5,
-    price_change_pct=-1.4938,
-    realized_volatility=0.01,
-    first_price=10_770.8,
-    last_price=10_609.9,
-    high=10_800.0,
-    low=10_600.0,
     received_us=0,
     partition=0,
     offset=0,
+    **FIGURES,
 )
 LIQUIDATION = msgspec.structs.replace(
     ALERT,

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -18,6 +19,9 @@ from typing import Any
 import pytest
 
 from streams.settings import Settings
+from tests.oracle import Oracle, Terms
+from tests.real_data import spot_csv
+from tests.recordings import Tape
 
 START_SECONDS = 60
 END_SECONDS = 60
@@ -181,6 +185,27 @@ def test_recording_ends_by_itself(start: Callable[..., Run], tmp_path: Path) -> 
     rows = [(row["pane"], row["alert_severity"], row["count"]) for row in written["alerts"]]
     assert rows == [(1_700_000_024, "LOW", 25), (1_700_000_049, "MEDIUM", 50)]
     assert {row["delivery"] for row in written["alerts"]} == {"disabled"}
+
+
+def test_the_end_of_a_recording_closes_its_last_pane(start: Callable[..., Run], tmp_path: Path) -> None:
+    """A price move is judged when its pane is over; nothing follows the last one but the recording's end."""
+    tape = Tape(3).calm(60)
+    tape.wait(2).trade(1000, drift=0.02)
+    file, report = tmp_path / "XBTUSD.csv", tmp_path / "report.json"
+    rows = [f"{t.time_us // 1000},{t.side},{t.price},{t.qty}" for t in tape.trades]
+    file.write_text("\n".join(["time_ms,side,price,qty", *rows]) + "\n")
+    arguments = ("--feed", "recording", "--file", str(file), "--report", str(report))
+    run = start(*arguments, PRICE_MOVE_PCT="1")
+    assert run.end() == 0, run.output
+    terms = Terms(price_move_pct=Decimal(1), has_ended=True)
+    (expected,) = Oracle(spot_csv(file, "recording:xbtusd"), terms).alerts()
+    (row,) = json.loads(report.read_bytes())["alerts"]
+    assert expected["pane"] == tape.trades[-1].time_us // 1_000_000
+    same = ("rule", "venue", "symbol", "pane", "count", "price_change_pct", "unit", "retracted")
+    assert {name: row[name] for name in same} == {name: expected[name] for name in same}
+    assert round(row["measured"] * 10**9) == expected["measured"]
+    assert "price moved +" in run.output
+    assert "0 dead letters" in run.output
 
 
 def test_duration_ends_it(start: Callable[..., Run]) -> None:

@@ -17,9 +17,13 @@ from streams.model.frames import (
     SNAPSHOT,
     VERSION,
     decode_frame,
+    encode_end,
     encode_frame,
 )
+from streams.model.kinds import FUTURES_KIND, SPOT_KIND, MarketKind
+from streams.model.products import Product, linear
 from streams.model.trade import Kind, Side, Trade
+from streams.venues.kraken.products import SPOT_PRODUCT, product_of
 from tests.trades import BTC, INVERSE, PERPETUAL, frame_of, future, spot
 
 SYMBOLS = st.sampled_from([BTC, PERPETUAL, INVERSE])
@@ -39,6 +43,7 @@ def trades_of_one_market(draw: st.DrawFn) -> list[Trade]:
         st.decimals(Decimal("0.01"), Decimal(90_000), places=4),
         st.decimals(Decimal("0.01"), Decimal(9_000), places=8),
         st.integers(1_300_000_000_000_000, 4_000_000_000_000_000),
+        st.just(product_of(symbol)),
         st.booleans(),
     )
     return draw(st.lists(trade, min_size=1, max_size=12))
@@ -76,6 +81,78 @@ def test_columns_are_what_the_documentation_says() -> None:
     assert rests == bytes(4)
     assert (int.from_bytes(quantities, "little"), int.from_bytes(fractions, "little")) == (2, 25 * 10**12)
     assert flags == bytes([0b10010])
+
+
+PERP = MarketKind("perp", has_liquidations=True, id_bytes=8)
+# Written by the release before frames named kinds.
+GOLDEN = {
+    BTC: (
+        "9c01ab6b72616b656e5f73706f74a74254432f55534407c4080100000000000000c40800401e18240a0600c4080000000000"
+        "005940c40800e1f50500000000c40400000000c4080100000000000000c4080000000000000000c40101"
+    ),
+    PERPETUAL: (
+        "9c01ae6b72616b656e5f66757475726573a950465f58425455534407c41000000000000000000000000000000001c4080040"
+        "1e18240a0600c4080000000000005940c40800e1f50500000000c40400000000c4080100000000000000c408000000000000"
+        "0000c40101"
+    ),
+}
+
+
+class OldFrame(msgspec.Struct, array_like=True):
+    """A frame as releases before kinds read it."""
+
+    version: int
+    venue: str
+    symbol: str
+    received_us: int
+    ids: bytes
+    times_us: bytes
+    prices: bytes
+    notionals: bytes
+    rests: bytes
+    quantities: bytes
+    fractions: bytes
+    flags: bytes
+
+
+@pytest.mark.parametrize("trade", [spot(1), future(1)], ids=["spot", "futures"])
+def test_frames_of_todays_markets_are_what_they_were(trade: Trade) -> None:
+    """Byte for byte: their symbols say what they are."""
+    assert frame_of([trade], 7).hex() == GOLDEN[trade.symbol]
+
+
+def a_product(kind: MarketKind) -> Product:
+    return Product(kind, linear)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "product"),
+    [("PF_BTC", SPOT_PRODUCT), ("BTC-PERP", a_product(FUTURES_KIND)), ("BTC-PERP", a_product(PERP))],
+)
+def test_a_frame_names_the_kind_that_its_symbol_does_not_say(symbol: str, product: Product) -> None:
+    """As one more item, which releases before kinds pass over."""
+    trades = [spot(number, symbol=symbol, product=product) for number in (3, 4)]
+    value = frame_of(trades, 7)
+    frame = decode_frame(value)
+    assert (frame.kind, frame.wide_ids) == (product.kind, product.kind.has_wide_ids)
+    assert frame.trade_ids() == [3, 4]
+    assert msgspec.msgpack.decode(value)[12:] == [list(msgspec.structs.astuple(product.kind))]
+    old = msgspec.msgpack.decode(value, type=OldFrame)
+    assert (old.symbol, old.flags, old.fractions) == (symbol, frame.flags, frame.fractions)
+
+
+def test_a_frame_with_further_items_is_a_frame() -> None:
+    """A later release may have more to say."""
+    items = msgspec.msgpack.decode(frame_of([spot(1)]))
+    frame = decode_frame(msgspec.msgpack.encode([*items, None, False, b"more"]))
+    assert (frame.kind, frame.trade_ids()) == (SPOT_KIND, [1])
+
+
+@pytest.mark.parametrize("kind", [[], ["perp", True], ["perp", True, 7], ["", True, 8], "perp", 8])
+def test_a_frame_that_names_no_possible_kind_is_refused(kind: object) -> None:
+    """Ids of another width cannot be counted."""
+    items = msgspec.msgpack.decode(frame_of([spot(1)]))
+    assert reason_for(msgspec.msgpack.encode([*items, kind])) == "not_a_frame"
 
 
 def test_wide_ids_are_the_bytes_of_the_uid() -> None:
@@ -140,6 +217,23 @@ def test_ill_formed_frames_are_refused(changes: dict[str, object]) -> None:
     assert refused.value.reason == "not_a_frame"
 
 
+@pytest.mark.parametrize("trades", [[spot(1), spot(2)], [future(1)]])
+def test_columns_behind_the_flags_are_not_looked_at(trades: list[Trade]) -> None:
+    """A later release's producer may add some, of any type, before every worker reads them."""
+    value = frame_of(trades)
+    longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(value), None, False, "spot", b"\x00" * 7, {"kind": [1]}])
+    assert decode_frame(longer) == decode_frame(value)
+
+
+@pytest.mark.parametrize("version", [0, 2, 2**40])
+@pytest.mark.parametrize("more", [[], ["spot"]])
+def test_another_version_is_refused_by_its_number(version: int, more: list[str]) -> None:
+    """Whoever can publish may write one: it must end no worker, and its letter says what it was."""
+    fields = [version, *msgspec.msgpack.decode(frame_of([spot(1)]))[1:], *more]
+    with pytest.raises(BadRecord, match=f"frame version {version} is not known, only 1 is"):
+        decode_frame(msgspec.msgpack.encode(fields))
+
+
 def reason_for(data: bytes) -> str | None:
     """Return why the bytes are refused, None for a frame."""
     try:
@@ -173,3 +267,14 @@ def test_a_damaged_frame_is_a_frame_or_refused(at: int, value: int, cut: int) ->
 def test_no_frame_begins_like_json() -> None:
     """The worker tells the two apart by the first byte."""
     assert frame_of([spot()])[:1] not in (b"{", b"[", b'"', b" ", b"\n")
+
+
+def test_a_frame_without_trades_ends_a_recording() -> None:
+    """It names the market as its other frames do. Without that word a frame must hold trades."""
+    end = encode_end("recording:x", "BTC/USD", SPOT_KIND, 7)
+    frame = decode_frame(end)
+    assert (frame.venue, frame.symbol, frame.kind) == ("recording:x", "BTC/USD", SPOT_KIND)
+    assert (frame.is_end, len(frame)) == (True, 0)
+    empty = msgspec.msgpack.encode(msgspec.msgpack.decode(end)[:-1])
+    with pytest.raises(BadRecord, match="not 0"):
+        decode_frame(empty)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -15,6 +15,8 @@ from streams.model.frames import Frame, decode_frame
 from streams.model.trade import Batch, Kind, Reject, Side, Trade
 from streams.settings import Settings, load_settings
 from streams.topics import TRADES
+from streams.venues import base
+from streams.venues.kraken.products import product_of
 from tests.machine import until_stopped
 
 NOON_US = 1_700_000_000_000_000
@@ -30,13 +32,14 @@ def settings_for(address: str, **changes: Any) -> Settings:
 def trade(number: int, symbol: str = "BTC/USD", **changes: Any) -> Trade:
     """Return a trade; its id is its number."""
     fields: dict[str, Any] = {
-        "venue": "test", "symbol": symbol, "trade_id": number, "side": Side.BUY, "kind": Kind.FILL,
+        "venue": "test", "symbol": symbol, "product": product_of(symbol), "trade_id": number,
+        "side": Side.BUY, "kind": Kind.FILL,
         "price": Decimal("100.5"), "quantity": Decimal("0.25"), "time_us": NOON_US + number,
     }  # fmt: skip
     return Trade(**fields | changes)
 
 
-class Feed:
+class Feed(base.Feed):
     """A source that a test feeds, and that says how much of it was taken."""
 
     def __init__(self) -> None:
@@ -52,7 +55,7 @@ class Feed:
         """End after what was given."""
         self._batches.put_nowait(None)
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield what was given."""
         while (batch := await self._batches.get()) is not None:
             self.taken += len(batch.trades)

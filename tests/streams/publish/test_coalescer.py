@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from streams.model.trade import Kind, Side, Trade
 from streams.publish.coalescer import MAX_RECEIPT_SPREAD_US, Coalescer, Group
+from streams.venues.kraken.products import SPOT_PRODUCT
 
 MARKETS = [("kraken_spot", "BTC/USD"), ("kraken_spot", "ETH/USD"), ("other", "BTC/USD")]
 NOON_US = 1_700_000_000_000_000
@@ -14,7 +15,7 @@ NOON_US = 1_700_000_000_000_000
 
 def trade(trade_id: int, market: int = 0) -> Trade:
     """Return a trade of one of the markets."""
-    return Trade(*MARKETS[market], trade_id, Side.BUY, Kind.FILL, Decimal(1), Decimal(1), NOON_US)
+    return Trade(*MARKETS[market], trade_id, Side.BUY, Kind.FILL, Decimal(1), Decimal(1), NOON_US, SPOT_PRODUCT)
 
 
 def ids(groups: list[Group]) -> list[list[int]]:

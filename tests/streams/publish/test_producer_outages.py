@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from streams.publish import publisher
 from streams.publish.producer import Producer, ProducerSummary, produce
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, TRADES
+from streams.venues import base
 from tests.kafka import RealKafka
 from tests.lost_writes import writes_that_fail
 from tests.streams.publish.feeds import SYMBOLS, Feed, feed_of, frames, frozen, settings_for, trade
@@ -117,8 +118,8 @@ class TestStop:
     async def test_a_source_that_cannot_go_on_ends_it_after_what_it_gave(self, fresh_broker: EmbeddedBroker) -> None:
         """The error comes out, the trades before it are published."""
 
-        class Torn:
-            async def batches(self) -> AsyncIterator[Batch]:
+        class Torn(base.Feed):
+            async def batches(self) -> AsyncGenerator[Batch, None]:
                 yield Batch([trade(1)], 0)
                 raise Fatal("the disk is gone")
 

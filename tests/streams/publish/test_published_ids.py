@@ -14,6 +14,7 @@ import redis
 from streams import metrics
 from streams.local.embedded import EmbeddedBroker
 from streams.model.frames import encode_frame
+from streams.model.products import Product
 from streams.model.trade import Trade
 from streams.publish.coalescer import Group
 from streams.publish.deduplicator import Deduplicator
@@ -21,6 +22,7 @@ from streams.publish.producer import Producer, ProducerSummary, produce
 from streams.publish.published_ids import DEADLINE_SECONDS, PublishedIds, published_ids
 from streams.redis_link import RedisLink, Script
 from streams.settings import load_settings
+from streams.venues.kraken.products import LINEAR_FUTURES, SPOT_PRODUCT
 from tests.faults.proxy import Proxy
 from tests.lost_writes import writes_that_fail
 from tests.streams.publish.feeds import NOON_US, Feed, feed_of, frames, frozen, settings_for, trade
@@ -64,7 +66,8 @@ class Peer:
 
 def group_of(*trades: Trade) -> Group:
     """Return trades of one market as the coalescer would."""
-    return Group(trades[0].venue, trades[0].symbol, list(trades), NOON_US, 0)
+    first = trades[0]
+    return Group(first.venue, first.symbol, first.product.kind, list(trades), NOON_US, 0)
 
 
 def uid(number: int, **changes: Any) -> Trade:
@@ -121,12 +124,17 @@ class TestMarks:
         asked = group_of(close, uid(1), uid(2, time_us=NOON_US + minute_us), uid(3, time_us=NOON_US - 5 * minute_us))
         assert await second.left(asked, group_of(uid(4))) == [[close.trade_id], [uid(4).trade_id]]
 
-    async def test_an_impossible_id_is_not_in_the_way(self, second: Peer) -> None:
-        """It is refused where frames are made, as without Redis."""
-        for number in (-1, 1 << 128, 1 << 200):
-            for symbol in ("BTC/USD", "PF_XBTUSD"):
-                odd = trade(1, symbol, trade_id=number)
-                assert await second.left(group_of(odd)) == [[number]]
+    @pytest.mark.parametrize(
+        ("symbol", "product"), [("PF_BTC", SPOT_PRODUCT), ("BTC-PERP", LINEAR_FUTURES)], ids=["narrow", "wide"]
+    )
+    async def test_the_kind_of_market_says_how_ids_are_marked(
+        self, first: Peer, second: Peer, symbol: str, product: Product
+    ) -> None:
+        """Never the symbol: one that looks like a futures product may be a pair, and the other way round."""
+        ids = (7, 8, 1 << 62) if product is SPOT_PRODUCT else (7, 8, 1 << 127)
+        known, *others = (trade(1, symbol, product=product, trade_id=one) for one in ids)
+        await first.publish(known)
+        assert await second.left(group_of(known, *others)) == [[other.trade_id for other in others]]
 
     async def test_what_was_skipped_is_counted(self, first: Peer, second: Peer) -> None:
         """By venue, in liqmon_skipped_total."""

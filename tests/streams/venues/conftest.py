@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from streams.venues.simulator import KrakenServer
+from tests.kraken_server import ScriptedKraken
 
 
 @pytest_asyncio.fixture
-async def kraken() -> AsyncIterator[KrakenServer]:
+async def kraken() -> AsyncIterator[ScriptedKraken]:
     """Give a server that knows every symbol and sends what it is told to."""
-    server = KrakenServer(heartbeat_seconds=0.05)
+    server = ScriptedKraken(heartbeat_seconds=0.05)
     await server.start()
     yield server
     await server.stop()

@@ -8,14 +8,15 @@ from dataclasses import replace
 from decimal import Decimal
 from types import TracebackType
 
-from streams.model.trade import FUTURES, SPOT, Batch, Kind, Reject, Side, Trade
-from streams.venues.connection import Feed, Timing
+from streams.model.trade import Batch, Kind, Reject, Side, Trade
+from streams.venues.connection import SocketFeed, SocketTiming
+from streams.venues.kraken.products import FUTURES, SPOT, SPOT_PRODUCT, product_of
 
 DEADLINE_SECONDS = 10.0
 NOW_US = 1_760_000_000_000_000
 
 # Everything that a test would otherwise wait for, a hundred times faster.
-FAST = Timing(
+FAST = SocketTiming(
     heartbeat_timeout_seconds=0.5,
     ack_timeout_seconds=0.3,
     ping_seconds=0.1,
@@ -29,27 +30,27 @@ STEADY = replace(FAST, heartbeat_timeout_seconds=5)
 # Where silent symbols are what is tested.
 WATCHFUL = replace(STEADY, symbol_stale_seconds=0.4)
 # For tests in which nothing must time out.
-CALM = Timing(
+CALM = SocketTiming(
     heartbeat_timeout_seconds=30, ack_timeout_seconds=30, least_backoff_seconds=0.05, most_backoff_seconds=0.1
 )
 
 
 def spot(trade_id: int, symbol: str = "BTC/USD", price: str = "60000.1", quantity: str = "0.5") -> Trade:
     """Return a spot trade; later ids are later trades."""
-    return Trade(
-        SPOT, symbol, trade_id, Side.BUY, Kind.FILL, Decimal(price), Decimal(quantity), NOW_US + trade_id * 1000
-    )
+    time_us = NOW_US + trade_id * 1000
+    return Trade(SPOT, symbol, trade_id, Side.BUY, Kind.FILL, Decimal(price), Decimal(quantity), time_us, SPOT_PRODUCT)
 
 
 def future(number: int, symbol: str = "PF_XBTUSD", kind: Kind = Kind.FILL, side: Side = Side.SELL) -> Trade:
     """Return a futures trade; later numbers are later trades."""
-    return Trade(FUTURES, symbol, number, side, kind, Decimal("60000.5"), Decimal("0.01"), NOW_US + number * 1000)
+    time_us, product = NOW_US + number * 1000, product_of(symbol)
+    return Trade(FUTURES, symbol, number, side, kind, Decimal("60000.5"), Decimal("0.01"), time_us, product)
 
 
 class Reader:
     """Reads a feed in the background; use it as an async context manager."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: SocketFeed) -> None:
         self.feed = feed
         self.batches: list[Batch] = []
         self._task: asyncio.Task[None] | None = None

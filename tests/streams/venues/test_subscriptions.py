@@ -1,6 +1,6 @@
 """What is asked for, again and alone, follows from answers, silence and time only."""
 
-from streams.venues.kraken.parsing import Ack
+from streams.venues.parsed import Ack
 from streams.venues.subscriptions import REFUSED_RETRY_SECONDS, Phase, Subscriptions
 
 

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.model.amounts import UNITS_PER_BASE, amounts_of
+from streams.model.figures import FIGURES, vwap_of
 from streams.model.trade import Side, Trade
 from tables.market.panes import Pane
-from tables.market.windows import WindowFigures, figures, realized_volatility, vwap
+from tables.market.windows import WindowFigures, figures, realized_volatility
 from tests.trades import NOON, spot
 
 PRICES = st.decimals(Decimal("0.001"), Decimal(90_000), places=3)
@@ -78,7 +79,7 @@ def test_empty_panes_may_be_left_out(trades: list[Trade]) -> None:
 
 def test_an_empty_window_is_all_zero() -> None:
     """And divides by nothing."""
-    assert figures([]) == figures([Pane([5, 7])]) == WindowFigures(*[0] * 8, *[0.0] * 7)
+    assert figures([]) == figures([Pane([5, 7])]) == WindowFigures(*[0] * len(FIGURES))
 
 
 def test_vwap_does_not_suffer_from_rounded_notionals() -> None:
@@ -89,7 +90,7 @@ def test_vwap_does_not_suffer_from_rounded_notionals() -> None:
     for number in range(1000):
         pane.add_trade(number, 1, float(price), *amounts[:2], 1, 0, 1, False)
     assert pane.notional == 0
-    assert vwap(pane) == float(price)
+    assert vwap_of(pane) == float(price)
 
 
 def test_volatility_is_over_panes_not_trades() -> None:

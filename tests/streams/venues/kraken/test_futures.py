@@ -8,18 +8,20 @@ import pytest
 from streams.errors import BadSetting
 from streams.model.trade import Kind, Side
 from streams.settings import Settings
-from streams.venues.connection import Timing
+from streams.venues.connection import SocketTiming
 from streams.venues.kraken.futures import FuturesSource
-from streams.venues.simulator import KrakenServer
+from tests.kraken_server import ScriptedKraken
 from tests.streams.venues.feeds import CALM, PATIENT, WATCHFUL, Reader, future, until
 
 
-def source(kraken: KrakenServer, symbols: Sequence[str] = ("PF_XBTUSD",), timing: Timing = CALM) -> FuturesSource:
+def source(
+    kraken: ScriptedKraken, symbols: Sequence[str] = ("PF_XBTUSD",), timing: SocketTiming = CALM
+) -> FuturesSource:
     """Return a source that reads the server."""
     return FuturesSource(kraken.futures_url, symbols, timing=timing)
 
 
-async def test_trades_arrive_with_their_label_side_and_identity(kraken: KrakenServer) -> None:
+async def test_trades_arrive_with_their_label_side_and_identity(kraken: ScriptedKraken) -> None:
     """A liquidated long is a sell labelled liquidation."""
     async with Reader(source(kraken)) as reader:
         await reader.settled()
@@ -29,7 +31,7 @@ async def test_trades_arrive_with_their_label_side_and_identity(kraken: KrakenSe
         assert reader.trades == trades
 
 
-async def test_a_snapshot_is_history_in_time_order_also_after_a_reconnect(kraken: KrakenServer) -> None:
+async def test_a_snapshot_is_history_in_time_order_also_after_a_reconnect(kraken: ScriptedKraken) -> None:
     """Its rows can be hours old: they fill windows and never alert by themselves."""
     await kraken.publish_futures([future(number) for number in range(1, 131)])
     async with Reader(source(kraken)) as reader:
@@ -42,7 +44,7 @@ async def test_a_snapshot_is_history_in_time_order_also_after_a_reconnect(kraken
 
 @pytest.mark.parametrize("fails_whole_request", [False, True])
 async def test_an_unknown_product_is_found_and_named_though_the_error_is_nameless(
-    kraken: KrakenServer, caplog: pytest.LogCaptureFixture, fails_whole_request: bool
+    kraken: ScriptedKraken, caplog: pytest.LogCaptureFixture, fails_whole_request: bool
 ) -> None:
     """The venue says only "Invalid product id"; the others are subscribed all the same."""
     kraken.faults.fails_whole_request = fails_whole_request
@@ -60,7 +62,7 @@ async def test_an_unknown_product_is_found_and_named_though_the_error_is_nameles
 
 
 async def test_a_product_of_unknown_notional_is_not_subscribed(
-    kraken: KrakenServer, caplog: pytest.LogCaptureFixture
+    kraken: ScriptedKraken, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Said by name with what is supported; the others go on."""
     async with Reader(source(kraken, ("PV_XRPXBT", "PF_XBTUSD"))) as reader:
@@ -76,7 +78,7 @@ def test_no_supported_product_at_all_stops_the_start() -> None:
         FuturesSource("ws://127.0.0.1/ws/v1", ["PV_XRPXBT"])
 
 
-async def test_malformed_messages_are_rejects_and_stop_nothing(kraken: KrakenServer) -> None:
+async def test_malformed_messages_are_rejects_and_stop_nothing(kraken: ScriptedKraken) -> None:
     """Each keeps its reason; the next trade arrives on the same socket."""
     async with Reader(source(kraken)) as reader:
         await reader.settled()
@@ -89,7 +91,7 @@ async def test_malformed_messages_are_rejects_and_stop_nothing(kraken: KrakenSer
         assert reader.feed.reconnects == 0
 
 
-async def test_a_silent_socket_is_opened_again_and_heartbeats_prevent_it(kraken: KrakenServer) -> None:
+async def test_a_silent_socket_is_opened_again_and_heartbeats_prevent_it(kraken: ScriptedKraken) -> None:
     """The heartbeat feed is asked for first, because this protocol has none without."""
     async with Reader(source(kraken, timing=PATIENT)) as reader:
         await reader.settled()
@@ -101,7 +103,7 @@ async def test_a_silent_socket_is_opened_again_and_heartbeats_prevent_it(kraken:
         await reader.settled()
 
 
-async def test_a_product_that_never_delivers_is_subscribed_again(kraken: KrakenServer) -> None:
+async def test_a_product_that_never_delivers_is_subscribed_again(kraken: ScriptedKraken) -> None:
     """Acknowledged is not delivered: it is ended and asked for anew, on the same socket."""
     kraken.faults.muted.add("PI_XBTUSD")
     async with Reader(source(kraken, ("PF_XBTUSD", "PI_XBTUSD"), timing=WATCHFUL)) as reader:
@@ -113,7 +115,7 @@ async def test_a_product_that_never_delivers_is_subscribed_again(kraken: KrakenS
         assert kraken.connections == 1
 
 
-async def test_the_settings_say_where_and_what(kraken: KrakenServer) -> None:
+async def test_the_settings_say_where_and_what(kraken: ScriptedKraken) -> None:
     """Address, products and venue come from the settings."""
     settings = Settings(futures_ws_url=kraken.futures_url, futures_symbols=("PI_ETHUSD",), futures_venue="sim_futures")  # type: ignore[call-arg]
     async with Reader(FuturesSource.of(settings)) as reader:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.model.deadletters import REASONS
-from streams.venues.kraken.parsing import Ack, Parsed, parse_futures_message, parse_spot_message
+from streams.venues.kraken.parsing import parse_futures_message, parse_spot_message
+from streams.venues.parsed import Ack, Parsed
 from tests.streams.venues.kraken.test_trade_rows import FUTURES_ROW, SPOT_REFUSALS, SPOT_ROW
 
 

@@ -12,16 +12,16 @@ import pytest
 
 from streams.errors import BadSetting
 from streams.metrics import REGISTRY
-from streams.model.trade import SPOT
 from streams.settings import Settings
-from streams.venues.connection import Timing
+from streams.venues.connection import SocketTiming
+from streams.venues.kraken.products import SPOT
 from streams.venues.kraken.spot import SpotSource
-from streams.venues.simulator import KrakenServer
+from tests.kraken_server import ScriptedKraken
 from tests.lost_writes import writes_that_fail
 from tests.streams.venues.feeds import CALM, FAST, PATIENT, STEADY, WATCHFUL, Reader, spot, until
 
 
-def source(kraken: KrakenServer, symbols: Sequence[str] = ("BTC/USD",), timing: Timing = CALM) -> SpotSource:
+def source(kraken: ScriptedKraken, symbols: Sequence[str] = ("BTC/USD",), timing: SocketTiming = CALM) -> SpotSource:
     """Return a source that reads the server."""
     return SpotSource(kraken.spot_url, symbols, timing=timing, symbols_per_subscribe=2)
 
@@ -31,12 +31,12 @@ def metric(name: str, venue: str = SPOT) -> float:
     return REGISTRY.get_sample_value(name, {"venue": venue}) or 0.0
 
 
-def subscribed(kraken: KrakenServer) -> list[list[str]]:
+def subscribed(kraken: ScriptedKraken) -> list[list[str]]:
     """Return the symbols of every subscribe request so far."""
     return [request["params"]["symbol"] for request in kraken.requests if request["method"] == "subscribe"]
 
 
-async def test_trades_arrive_as_they_were_published(kraken: KrakenServer) -> None:
+async def test_trades_arrive_as_they_were_published(kraken: ScriptedKraken) -> None:
     """One message is one batch, of several symbols, exact, stamped on receipt."""
     async with Reader(source(kraken, ("BTC/USD", "ETH/USD", "SOL/USD"))) as reader:
         await reader.settled()
@@ -51,7 +51,7 @@ async def test_trades_arrive_as_they_were_published(kraken: KrakenServer) -> Non
 
 
 async def test_an_unknown_symbol_is_reported_by_name_and_the_others_go_on(
-    kraken: KrakenServer, caplog: pytest.LogCaptureFixture
+    kraken: ScriptedKraken, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One warning for it, also over reconnects, and its neighbours in the same request trade."""
     kraken.faults.refused.add("NOPE/USD")
@@ -66,7 +66,7 @@ async def test_an_unknown_symbol_is_reported_by_name_and_the_others_go_on(
     assert "not supported" in warnings[0]
 
 
-async def test_an_error_that_no_client_should_raise_is_a_lost_connection(kraken: KrakenServer) -> None:
+async def test_an_error_that_no_client_should_raise_is_a_lost_connection(kraken: ScriptedKraken) -> None:
     """The socket is opened again until it can be written to, and trades arrive."""
     with contextlib.ExitStack() as broken:
         failed = broken.enter_context(writes_that_fail(urlsplit(kraken.spot_url).port or 0))
@@ -78,7 +78,7 @@ async def test_an_error_that_no_client_should_raise_is_a_lost_connection(kraken:
             await until(lambda: reader.trades)
 
 
-async def test_the_connection_is_described(kraken: KrakenServer) -> None:
+async def test_the_connection_is_described(kraken: ScriptedKraken) -> None:
     """Open or lost, since when, when it last heard anything, and how often it was opened again."""
     address = kraken.spot_url.replace("ws://", "ws://user:secret@")
     feed = SpotSource(address, ["BTC/USD", "ETH/USD"], timing=CALM, symbols_per_subscribe=2)
@@ -104,7 +104,7 @@ async def test_the_connection_is_described(kraken: KrakenServer) -> None:
         assert feed.connection().since == lost, "attempts that fail do not change since when it is lost"
 
 
-async def test_a_malformed_row_is_a_reject_and_its_neighbours_are_trades(kraken: KrakenServer) -> None:
+async def test_a_malformed_row_is_a_reject_and_its_neighbours_are_trades(kraken: ScriptedKraken) -> None:
     """Nothing stops and nothing else is lost, also when the text is no JSON at all."""
     async with Reader(source(kraken)) as reader:
         await reader.settled()
@@ -116,7 +116,7 @@ async def test_a_malformed_row_is_a_reject_and_its_neighbours_are_trades(kraken:
         assert reader.feed.reconnects == 0
 
 
-async def test_the_first_snapshot_is_history(kraken: KrakenServer) -> None:
+async def test_the_first_snapshot_is_history(kraken: ScriptedKraken) -> None:
     """It fills windows; what follows is live."""
     await kraken.publish_spot([spot(number) for number in range(1, 61)])
     async with Reader(source(kraken)) as reader:
@@ -127,7 +127,7 @@ async def test_the_first_snapshot_is_history(kraken: KrakenServer) -> None:
         assert reader.ids() == [61]
 
 
-async def test_what_was_missed_in_a_reconnect_comes_back_as_live_trades(kraken: KrakenServer) -> None:
+async def test_what_was_missed_in_a_reconnect_comes_back_as_live_trades(kraken: ScriptedKraken) -> None:
     """The snapshot's rows after the last id seen are live, the others history, and no gap is counted."""
     gaps = metric("liqmon_gap_trades_total")
     async with Reader(source(kraken)) as reader:
@@ -143,7 +143,7 @@ async def test_what_was_missed_in_a_reconnect_comes_back_as_live_trades(kraken: 
 
 
 async def test_a_snapshot_that_does_not_reach_back_is_a_gap_of_known_size(
-    kraken: KrakenServer, caplog: pytest.LogCaptureFixture
+    kraken: ScriptedKraken, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One warning with the number of trades missed, and a metric."""
     gaps = metric("liqmon_gap_trades_total")
@@ -159,7 +159,7 @@ async def test_a_snapshot_that_does_not_reach_back_is_a_gap_of_known_size(
     assert ["50 trades were missed" in record.getMessage() for record in caplog.records].count(True) == 1
 
 
-async def test_a_hole_in_the_live_ids_is_counted(kraken: KrakenServer) -> None:
+async def test_a_hole_in_the_live_ids_is_counted(kraken: ScriptedKraken) -> None:
     """Ids are consecutive per symbol: an id that is skipped is a trade that was not delivered."""
     gaps = metric("liqmon_gap_trades_total")
     async with Reader(source(kraken, ("BTC/USD", "ETH/USD"))) as reader:
@@ -169,7 +169,7 @@ async def test_a_hole_in_the_live_ids_is_counted(kraken: KrakenServer) -> None:
     assert metric("liqmon_gap_trades_total") == gaps + 2
 
 
-async def test_duplicated_and_reordered_messages_lose_nothing(kraken: KrakenServer) -> None:
+async def test_duplicated_and_reordered_messages_lose_nothing(kraken: ScriptedKraken) -> None:
     """Identities are left to the panes; the feed passes on what it gets."""
     kraken.faults.duplicates = kraken.faults.reorders = True
     async with Reader(source(kraken)) as reader:
@@ -179,7 +179,7 @@ async def test_duplicated_and_reordered_messages_lose_nothing(kraken: KrakenServ
         assert reader.ids() == [3, 2, 1] * 2
 
 
-async def test_a_silent_socket_is_opened_again(kraken: KrakenServer) -> None:
+async def test_a_silent_socket_is_opened_again(kraken: ScriptedKraken) -> None:
     """No heartbeat within the deadline means a dead connection, though TCP says nothing."""
     before = metric("liqmon_reconnects_total")
     async with Reader(source(kraken, timing=FAST)) as reader:
@@ -194,16 +194,16 @@ async def test_a_silent_socket_is_opened_again(kraken: KrakenServer) -> None:
     assert metric("liqmon_reconnects_total") - before == reader.feed.reconnects
 
 
-async def test_heartbeats_alone_keep_a_quiet_socket(kraken: KrakenServer) -> None:
+async def test_heartbeats_alone_keep_a_quiet_socket(kraken: ScriptedKraken) -> None:
     """A market without trades is no fault of the connection."""
-    timing = Timing(heartbeat_timeout_seconds=1, ping_seconds=60)
+    timing = SocketTiming(heartbeat_timeout_seconds=1, ping_seconds=60)
     async with Reader(source(kraken, timing=timing)) as reader:
         await reader.settled()
         await asyncio.sleep(3 * timing.heartbeat_timeout_seconds)
         assert (reader.feed.reconnects, kraken.connections) == (0, 1)
 
 
-async def test_a_socket_without_accepted_symbols_is_kept_by_pings(kraken: KrakenServer) -> None:
+async def test_a_socket_without_accepted_symbols_is_kept_by_pings(kraken: ScriptedKraken) -> None:
     """Kraken sends no heartbeat to a socket without subscriptions."""
     kraken.faults.refused.add("BTC/USD")
     pings = 1.25 * PATIENT.heartbeat_timeout_seconds / PATIENT.ping_seconds
@@ -213,7 +213,7 @@ async def test_a_socket_without_accepted_symbols_is_kept_by_pings(kraken: Kraken
 
 
 async def test_a_venue_that_is_away_is_tried_for_ever_in_few_words(
-    kraken: KrakenServer, caplog: pytest.LogCaptureFixture
+    kraken: ScriptedKraken, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Many attempts, two lines: one for the loss, one when it begins to last; and it comes back by itself."""
     async with Reader(source(kraken, timing=FAST)) as reader:
@@ -230,7 +230,7 @@ async def test_a_venue_that_is_away_is_tried_for_ever_in_few_words(
     assert metric("liqmon_feed_connected") == 0
 
 
-async def test_a_stopped_server_is_found_again_on_its_return(kraken: KrakenServer) -> None:
+async def test_a_stopped_server_is_found_again_on_its_return(kraken: ScriptedKraken) -> None:
     """TCP refused is a fault like any other."""
     async with Reader(source(kraken, timing=FAST)) as reader:
         await reader.settled()
@@ -240,7 +240,7 @@ async def test_a_stopped_server_is_found_again_on_its_return(kraken: KrakenServe
         await reader.settled()
 
 
-async def test_a_missing_acknowledgement_is_asked_for_again(kraken: KrakenServer) -> None:
+async def test_a_missing_acknowledgement_is_asked_for_again(kraken: ScriptedKraken) -> None:
     """Only that symbol, on the same socket, until it is answered."""
     kraken.faults.unanswered.add("ETH/USD")
     async with Reader(source(kraken, ("BTC/USD", "ETH/USD"), timing=STEADY)) as reader:
@@ -250,7 +250,7 @@ async def test_a_missing_acknowledgement_is_asked_for_again(kraken: KrakenServer
         assert (kraken.connections, subscribed(kraken)[0]) == (1, ["BTC/USD", "ETH/USD"])
 
 
-async def test_late_acknowledgements_are_taken(kraken: KrakenServer) -> None:
+async def test_late_acknowledgements_are_taken(kraken: ScriptedKraken) -> None:
     """An answer after the deadline still counts, and asking twice harms nothing."""
     kraken.faults.ack_delay_seconds = 0.4
     async with Reader(source(kraken, timing=STEADY)) as reader:
@@ -261,7 +261,7 @@ async def test_late_acknowledgements_are_taken(kraken: KrakenServer) -> None:
 
 
 async def test_a_symbol_that_is_acknowledged_and_never_delivers_is_subscribed_again(
-    kraken: KrakenServer, caplog: pytest.LogCaptureFixture
+    kraken: ScriptedKraken, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Seen in the wild: so it is watched by symbol, reported once, counted, and healed with its missed trades."""
     before = metric("liqmon_resubscriptions_total")
@@ -284,7 +284,7 @@ async def test_a_symbol_that_is_acknowledged_and_never_delivers_is_subscribed_ag
     assert sum("ETH/USD" in record.getMessage() for record in stale) == 1
 
 
-async def test_silence_in_maintenance_is_no_fault(kraken: KrakenServer) -> None:
+async def test_silence_in_maintenance_is_no_fault(kraken: ScriptedKraken) -> None:
     """Nothing is subscribed again until the exchange is online and a symbol stays silent."""
     async with Reader(source(kraken, timing=WATCHFUL)) as reader:
         await reader.settled()
@@ -297,7 +297,7 @@ async def test_silence_in_maintenance_is_no_fault(kraken: KrakenServer) -> None:
         await until(lambda: len(subscribed(kraken)) > asked)
 
 
-async def test_a_slow_reader_loses_nothing_and_is_no_fault_of_the_venue(kraken: KrakenServer) -> None:
+async def test_a_slow_reader_loses_nothing_and_is_no_fault_of_the_venue(kraken: ScriptedKraken) -> None:
     """While the broker is slow the socket's buffer fills; deadlines count only while somebody reads."""
     feed = source(kraken, timing=PATIENT)
     ids: list[int] = []
@@ -316,7 +316,7 @@ async def test_a_slow_reader_loses_nothing_and_is_no_fault_of_the_venue(kraken: 
     await until(lambda: kraken.open_connections == 0)
 
 
-async def test_closing_the_generator_closes_the_socket(kraken: KrakenServer) -> None:
+async def test_closing_the_generator_closes_the_socket(kraken: ScriptedKraken) -> None:
     """No task and no connection stays behind."""
     tasks = len(asyncio.all_tasks())
     async with Reader(source(kraken)) as reader:
@@ -325,7 +325,7 @@ async def test_closing_the_generator_closes_the_socket(kraken: KrakenServer) -> 
     await until(lambda: kraken.open_connections == 0 and len(asyncio.all_tasks()) == tasks)
 
 
-async def test_the_settings_say_where_and_what(kraken: KrakenServer) -> None:
+async def test_the_settings_say_where_and_what(kraken: ScriptedKraken) -> None:
     """Address, symbols, venue and quotes come from the settings."""
     settings = Settings(spot_ws_url=kraken.spot_url, spot_symbols=("SOL/USDT",), spot_venue="sim_spot")  # type: ignore[call-arg]
     async with Reader(SpotSource.of(settings)) as reader:

@@ -12,14 +12,10 @@ from hypothesis import strategies as st
 
 from streams.errors import BadRecord
 from streams.model.deadletters import REASONS
-from streams.model.trade import FUTURES, SPOT, Kind, Side, Trade
-from streams.venues.kraken.parsing import (
-    check_product,
-    futures_row_to_trade,
-    parse_spot_message,
-    spot_row_to_trade,
-    uid_to_id,
-)
+from streams.model.trade import Kind, Side, Trade
+from streams.venues.kraken.parsing import parse_spot_message
+from streams.venues.kraken.products import FUTURES, INVERSE_FUTURES, SPOT, SPOT_PRODUCT
+from streams.venues.kraken.trade_rows import futures_row_to_trade, spot_row_to_trade, uid_to_id
 
 SPOT_ROW = (
     '{"symbol":"BTC/USD","side":"buy","price":105944.20,"qty":0.00027625,"ord_type":"limit",'
@@ -50,6 +46,7 @@ def test_spot_row_becomes_a_trade() -> None:
         price=Decimal("105944.20"),
         quantity=Decimal("0.00027625"),
         time_us=1_696_613_755_440_295,
+        product=SPOT_PRODUCT,
     )
 
 
@@ -65,6 +62,7 @@ def test_futures_row_becomes_a_trade() -> None:
         price=Decimal("34969.5"),
         quantity=Decimal(15000),
         time_us=1_612_266_317_519_000,
+        product=INVERSE_FUTURES,
     )
 
 
@@ -223,9 +221,3 @@ def test_a_quote_that_counts_as_usd_is_a_setting() -> None:
     row = SPOT_ROW.replace("BTC/USD", "BTC/USDT").encode()
     assert spot_row_to_trade(row).symbol == "BTC/USDT"
     assert reason_of(lambda: spot_row_to_trade(row, usd_quotes=("USD",))) == "unknown_quote"
-
-
-@pytest.mark.parametrize("product", ["PF_XBTUSD", "PI_XBTUSD", "FF_ETHUSD_250926", "FI_XBTUSD_210924"])
-def test_products_with_a_known_notional_are_accepted(product: str) -> None:
-    """Perpetual and dated, inverse and linear."""
-    check_product(product)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from streams.errors import Fatal
 from streams.model.trade import Batch, Kind, Reject, Side, Trade
+from streams.venues.kraken.products import LINEAR_FUTURES, SPOT_PRODUCT
 from streams.venues.recording.formats import CsvFormat, milliseconds_to_us, seconds_to_us
 from streams.venues.recording.source import RecordingSource
 from tests import real_data
@@ -82,8 +83,8 @@ class TestTimeAndSales:
         venue, symbol = "recording:xbtusd", "BTC/USD"
         fill = (Side.UNKNOWN, Kind.FILL)
         assert await trades_of(RecordingSource(path)) == [
-            Trade(venue, symbol, 1, *fill, Decimal("122.0"), Decimal("0.1"), 1_381_095_255_000_000),
-            Trade(venue, symbol, 2, *fill, Decimal("123.61000"), Decimal("1E-8"), 1_381_179_030_042_300),
+            Trade(venue, symbol, 1, *fill, Decimal("122.0"), Decimal("0.1"), 1_381_095_255_000_000, SPOT_PRODUCT),
+            Trade(venue, symbol, 2, *fill, Decimal("123.61000"), Decimal("1E-8"), 1_381_179_030_042_300, SPOT_PRODUCT),
         ]
 
     async def test_market_and_venue_can_be_given(self, tmp_path: Path) -> None:
@@ -151,6 +152,7 @@ class TestHeaderedCsv:
                 Decimal("105.5"),
                 Decimal(2),
                 1_381_095_255_123_000,
+                LINEAR_FUTURES,
             )
         ]
 
@@ -206,7 +208,7 @@ class TestJsonLines:
             ('{"result":{"XBTUSD":[["1","1",1.5,"x","l","",5]]}}', "bad_side"),
             ('{"result":{"XBTUSD":[["0","1",1.5,"b","l","",5]]}}', "bad_price"),
             ('{"result":{"XBTUSD":[[1,"1",1.5,"b","l","",5]]}}', "wrong_type"),
-            ('{"result":{"XBTUSD":[["1","1",1.5,"b","l","",-5]]}}', "magnitude"),
+            ('{"result":{"XBTUSD":[["1","1",1612266317.5,"b","l","",-5]]}}', "magnitude"),
             ('{"result":{"XBTUSD":"none"}}', "wrong_type"),
             ('{"result":{"XBTEUR":[["1","1",1.5,"b","l","",5]]}}', "unknown_quote"),
         ],
@@ -294,7 +296,7 @@ class TestRefusedFiles:
 
 @given(
     chunk_bytes=st.integers(1, 60),
-    rows=st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 10**9)), min_size=1, max_size=20),
+    rows=st.lists(st.tuples(st.integers(1_300_000_000, 1_301_000_000), st.integers(1, 10**9)), min_size=1, max_size=20),
 )
 def test_where_the_file_is_cut_into_chunks_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, chunk_bytes: int, rows: list[tuple[int, int]]
@@ -399,7 +401,7 @@ async def test_a_reader_that_is_left_reads_no_further(tmp_path: Path, monkeypatc
     batches = source.batches()
     await anext(batches)
     assert source.progress.bytes <= 2000
-    await batches.aclose()  # type: ignore[attr-defined]
+    await batches.aclose()
     assert source.progress.finished.is_set()
 
 

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.errors import BadRecord
-from streams.model.trade import FUTURES, SPOT, Kind, Side, Trade
-from streams.venues.simulator import SimulatedExchange
+from streams.model.trade import Kind, Side, Trade
+from streams.venues.kraken.products import FUTURES, SPOT
+from streams.venues.simulator.exchange import SimulatedExchange
 
 START_US = 1_760_000_000_000_000
 SPOT_SYMBOLS = ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD")

@@ -16,12 +16,15 @@ from streams.errors import Fatal
 from streams.model.trade import Kind
 from streams.venues.kraken.futures import FuturesSource
 from streams.venues.kraken.spot import SpotSource
-from streams.venues.simulator import KrakenServer, SimulatedExchange, run_simulator
+from streams.venues.simulator.exchange import SimulatedExchange
+from streams.venues.simulator.run import keep_trading, run_simulator
+from streams.venues.simulator.server import KrakenServer
+from tests.kraken_server import ScriptedKraken
 from tests.streams.venues.feeds import CALM, Reader, future, spot, until
 
 
 @pytest_asyncio.fixture
-async def spot_socket(kraken: KrakenServer) -> AsyncIterator[ClientConnection]:
+async def spot_socket(kraken: ScriptedKraken) -> AsyncIterator[ClientConnection]:
     """Give a bare socket on the spot protocol, past the greeting."""
     async with connect(kraken.spot_url) as connection:
         assert (await message(connection))["channel"] == "status"
@@ -29,7 +32,7 @@ async def spot_socket(kraken: KrakenServer) -> AsyncIterator[ClientConnection]:
 
 
 @pytest_asyncio.fixture
-async def futures_socket(kraken: KrakenServer) -> AsyncIterator[ClientConnection]:
+async def futures_socket(kraken: ScriptedKraken) -> AsyncIterator[ClientConnection]:
     """Give a bare socket on the futures protocol, past the greeting."""
     async with connect(kraken.futures_url) as connection:
         assert await message(connection) == {"event": "info", "version": 1}
@@ -51,7 +54,7 @@ async def ask(connection: ClientConnection, request: dict[str, Any]) -> None:
 
 
 async def test_spot_answers_each_symbol_and_sends_its_snapshot(
-    kraken: KrakenServer, spot_socket: ClientConnection
+    kraken: ScriptedKraken, spot_socket: ClientConnection
 ) -> None:
     """One acknowledgement a symbol, in error too, then the last 50 trades, oldest first."""
     kraken.faults.refused.add("X/USD")
@@ -65,7 +68,7 @@ async def test_spot_answers_each_symbol_and_sends_its_snapshot(
 
 
 async def test_spot_prints_numbers_with_the_engines_precision(
-    kraken: KrakenServer, spot_socket: ClientConnection
+    kraken: ScriptedKraken, spot_socket: ClientConnection
 ) -> None:
     """A number keeps its digits: no string, no exponent, no binary fraction."""
     await ask(spot_socket, {"method": "subscribe", "params": {"channel": "trade", "symbol": ["BTC/USD"]}})
@@ -95,7 +98,7 @@ async def test_spot_heartbeats_while_nothing_else_flows(spot_socket: ClientConne
 
 
 async def test_futures_answers_each_product_and_sends_its_snapshot_newest_first(
-    kraken: KrakenServer, futures_socket: ClientConnection
+    kraken: ScriptedKraken, futures_socket: ClientConnection
 ) -> None:
     """The error of an unknown product does not name it."""
     kraken.faults.refused.add("PF_X")
@@ -107,7 +110,9 @@ async def test_futures_answers_each_product_and_sends_its_snapshot_newest_first(
     assert await message(futures_socket) == {"event": "error", "message": "Invalid product id"}
 
 
-async def test_an_unsubscribed_symbol_is_not_delivered(kraken: KrakenServer, futures_socket: ClientConnection) -> None:
+async def test_an_unsubscribed_symbol_is_not_delivered(
+    kraken: ScriptedKraken, futures_socket: ClientConnection
+) -> None:
     """Until it is subscribed again."""
     products = ["PF_XBTUSD"]
     await ask(futures_socket, {"event": "subscribe", "feed": "trade", "product_ids": products})
@@ -119,7 +124,7 @@ async def test_an_unsubscribed_symbol_is_not_delivered(kraken: KrakenServer, fut
     assert (await message(futures_socket))["event"] == "subscribed"
 
 
-async def test_other_paths_and_refused_connections_are_answered(kraken: KrakenServer) -> None:
+async def test_other_paths_and_refused_connections_are_answered(kraken: ScriptedKraken) -> None:
     """404 for a path that neither protocol has, 503 while the script says so."""
     with pytest.raises(InvalidStatus, match="404"):
         await connect(kraken.spot_url.replace("/v2", "/v3"))
@@ -129,7 +134,7 @@ async def test_other_paths_and_refused_connections_are_answered(kraken: KrakenSe
 
 
 async def test_dropped_connections_end_without_a_closing_handshake(
-    kraken: KrakenServer, spot_socket: ClientConnection
+    kraken: ScriptedKraken, spot_socket: ClientConnection
 ) -> None:
     """As a network does it."""
     kraken.drop_connections()
@@ -143,8 +148,9 @@ async def test_the_real_clients_read_the_market_whole() -> None:
     start_us = time.time_ns() // 1000
     symbols: dict[str, Any] = {"spot_symbols": ["BTC/USD", "SOL/USD"], "futures_symbols": ["PF_XBTUSD", "PI_XBTUSD"]}
     exchange = SimulatedExchange(seed=11, start_us=start_us - 8_000_000, trades_per_second=300, **symbols)
-    server = KrakenServer(exchange)
+    server = KrakenServer(exchange.instruments)
     await server.start()
+    trading = asyncio.create_task(keep_trading(exchange, server))
     try:
         async with (
             Reader(SpotSource(server.spot_url, symbols["spot_symbols"], timing=CALM)) as spot_reader,
@@ -154,6 +160,7 @@ async def test_the_real_clients_read_the_market_whole() -> None:
             await until(lambda: all(len(reader.ids()) > 150 for reader in readers))
             received = [trade for reader in readers for trade in reader.trades]
     finally:
+        trading.cancel()
         await server.stop()
     twin = SimulatedExchange(seed=11, start_us=start_us - 8_000_000, trades_per_second=300, **symbols)
     made = {(trade.symbol, trade.trade_id): trade for trade in twin.step(time.time_ns() // 1000)}

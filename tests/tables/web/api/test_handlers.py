@@ -158,7 +158,7 @@ def test_alerts_as_csv(worker: Process, oracle: Oracle) -> None:
 
 
 def test_workers_tell_what_they_serve(worker: Process, oracle: Oracle) -> None:
-    """`GET /api/workers` says partitions, offsets, sizes and versions of each worker."""
+    """`GET /api/workers` says partitions, offsets, sizes, versions and the formats it reads of each worker."""
     answer = ask(worker.port, "/api/workers").json
     (row,) = answer["rows"]
     assert row["url"] == answer["here"] == f"http://{HOST}:{worker.port}"
@@ -168,11 +168,12 @@ def test_workers_tell_what_they_serve(worker: Process, oracle: Oracle) -> None:
     assert [one["partition"] for one in row["partitions"]] == [0, 1, 2, 3]
     assert row["table_store"] == "rocksdb"
     assert {"python", "faust-streaming", "liquidation-monitor"} <= row["versions"].keys()
+    assert row["formats"] == {"frames": 1, "state": 1}
 
 
 def test_the_stream_begins_with_everything(worker: Process, oracle: Oracle) -> None:
     """`GET /api/stream` says hello, then sends every market's windows in the columns it named, and the alerts."""
-    windows: dict[str, list[list[float]]] = {}
+    windows: dict[str, dict[int, list[float]]] = {}
     hello: dict[str, Any] = {}
     seen_alerts: set[tuple[str, int]] = set()
     alerts = {(alert["symbol"], alert["pane"]) for alert in oracle.alerts()}
@@ -180,13 +181,14 @@ def test_the_stream_begins_with_everything(worker: Process, oracle: Oracle) -> N
         if name == "hello":
             hello = data
         elif name == "rows":
-            windows |= {row["symbol"]: row["windows"] for row in data}
+            windows |= {row["symbol"]: dict(zip(row["window_seconds"], row["windows"], strict=True)) for row in data}
         elif name == "alerts":
             seen_alerts |= {(alert["symbol"], alert["pane"]) for alert in data}
         if len(windows) == len(oracle.markets()) and seen_alerts == alerts:
             break
     for venue, symbol in oracle.markets():
-        for seconds, values in zip(hello["windows"], windows[symbol], strict=True):
+        assert [*windows[symbol]] == hello["windows"]
+        for seconds, values in windows[symbol].items():
             figures = oracle.window(venue, symbol, oracle.watermark(venue, symbol), seconds)
             assert figures is not None
             assert dict(zip(hello["columns"], values, strict=True)) == in_usd(figures)

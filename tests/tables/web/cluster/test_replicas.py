@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from streams.local.embedded import EmbeddedPostgres
+from tables.market.values import COLUMNS
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until
 from tests.oracle import Oracle
@@ -120,6 +121,37 @@ def test_any_replica_answers_for_all(view: View, redis_url: str) -> None:
     first.start()
     first.wait_ready()
     assert same(get(first, "/api/windows").json) == before
+
+
+def test_a_window_is_shown_under_its_own_length_whoever_has_it(view: View) -> None:
+    """As in a rolling restart that changes WINDOWS: each worker's rows say which windows they hold, and no others."""
+    trades = SCENARIOS["several markets"](3)
+    oracle = Oracle(trades)
+    windows = {"first": [60, 300, 900, 3600], "second": [120, 300, 3600]}
+    workers = {name: view.start(name, WINDOWS=",".join(map(str, lengths))) for name, lengths in windows.items()}
+    by_port = {workers[name].port: lengths for name, lengths in windows.items()}
+
+    def shares() -> list[int]:
+        rows = get(workers["first"], "/api/workers").json["rows"]
+        return sorted(sum(one["role"] == "active" for one in row["partitions"]) for row in rows if row["ready"])
+
+    eventually(lambda: shares() == [2, 2], "both workers to have two partitions each", 40)
+    view.publish(trades)
+    view.settle(workers.values(), len(trades))
+    for worker in workers.values():
+        owners = set()
+        for row in streamed(worker, len(oracle.markets())):
+            owner = int(row["owner"].rpartition(":")[2])
+            owners.add(owner)
+            assert row["window_seconds"] == by_port[owner]
+            for seconds, values in zip(row["window_seconds"], row["windows"], strict=True):
+                figures = oracle.window(row["venue"], row["symbol"], row["pane"], seconds)
+                assert values[COLUMNS.index("count")] == (figures or {"count": 0})["count"]
+        assert owners == by_port.keys()
+        asked = whole(worker, "/api/windows").json
+        assert {(row["owner"].rpartition(":")[2], row["window_seconds"]) for row in asked} == {
+            (str(port), seconds) for port, lengths in by_port.items() for seconds in lengths
+        }
 
 
 def same(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,80 +1,120 @@
-"""Other workers are asked and followed through whatever goes wrong on the way."""
+"""Rows of other workers: what goes by another order there is never shown under another's heading here."""
 
-import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import BaseTestServer, TestServer
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
 
-from tables.web.cluster.replicas import Cluster, PeerDown
-from tables.web.stream import peers as peers_module
-from tables.web.stream.board import Board
+from tables.market.values import COLUMNS
+from tables.web.stream.board import Board, event
 from tables.web.stream.peers import Peers
-from tests.lost_writes import writes_that_fail
+from tests.tables.web.stream.test_board import row
 from tests.waiting import until
 
-HERE = "http://127.0.0.1:6066"
+HELLO = {"windows": (60, 300), "columns": COLUMNS, "here": "http://a"}
+MINUTE, FIVE = [float(n) for n in range(len(COLUMNS))], [float(100 + n) for n in range(len(COLUMNS))]
 
 
-@pytest.fixture
-async def other() -> AsyncIterator[BaseTestServer]:
-    """Give another worker, whose stream says that it is ready and then stays open."""
+class Peer:
+    """Another worker's stream: sends these events to who asks, then is silent."""
 
-    async def stream(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Any]] = []
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
         await response.prepare(request)
-        await response.write(b'event: rows\ndata: [{"venue": "kraken_spot", "symbol": "BTC/USD"}]\n\n')
-        await response.write(b'event: status\ndata: {"ready": true}\n\n')
-        await asyncio.sleep(60)
+        for name, data in self.events:
+            await response.write(event(name, msgspec.json.encode(data)))
+        await until(lambda: request.transport is None or request.transport.is_closing())
         return response
 
-    app = web.Application()
-    app.router.add_get("/api/stream", stream)
-    async with TestServer(app) as server:
-        yield server
+
+@pytest.fixture
+async def board() -> Board:
+    """Give the board that rows are taken over to."""
+    return Board()
 
 
 @pytest.fixture
-async def cluster(other: BaseTestServer) -> AsyncIterator[Cluster]:
-    """Give a group of two."""
-    peer = str(other.make_url("")).rstrip("/")
-    router = SimpleNamespace(external_topics_metadata=lambda: {peer: {"trades": [1]}})
-    cluster = Cluster(SimpleNamespace(conf=SimpleNamespace(canonical_url=HERE), router=router), {})
-    yield cluster
-    await cluster.close()
+async def follow(board: Board) -> AsyncIterator[Callable[..., Any]]:
+    """Give what follows a worker that sends these events, and returns who follows."""
+    peer = Peer()
+    app = web.Application()
+    app.router.add_get("/api/stream", peer.stream)
+    async with TestServer(app) as server, ClientSession() as session:
+        url = str(server.make_url("")).rstrip("/")
+        cluster = SimpleNamespace(here="http://here", peers=lambda: [url], session=lambda: session)
+        peers = Peers(cluster, board)  # type: ignore[arg-type]
+
+        async def start(*events: tuple[str, Any]) -> Peers:
+            peer.events = [*events]
+            peers.follow()
+            await until(lambda: len(board) or peers.unreadable)
+            return peers
+
+        yield start
+        await peers.stop()
 
 
-async def test_an_error_that_no_client_should_raise_is_a_worker_that_does_not_answer(
-    cluster: Cluster, other: BaseTestServer
+def a_row(**changes: Any) -> dict[str, Any]:
+    """Return a market's row as JSON has it, with two windows."""
+    fields: dict[str, Any] = msgspec.to_builtins(row("BTC/USD", 7)) | {"windows": [MINUTE, FIVE]}
+    return {name: value for name, value in (fields | changes).items() if value is not None or name == "copied"}
+
+
+def taken(board: Board) -> dict[str, Any]:
+    """Return the row that is on the board."""
+    board.publish()
+    (line,) = [line for line in board.since(-1).split(b"\n") if line.startswith(b"data: ")]
+    rows = {one["symbol"]: one for one in json.loads(line.removeprefix(b"data: "))}
+    found: dict[str, Any] = rows["BTC/USD"]
+    return found
+
+
+async def test_a_row_is_passed_on_as_it_came(board: Board, follow: Callable[..., Any]) -> None:
+    """Where its windows are named it needs no look, whichever they are."""
+    sent = a_row(window_seconds=[60, 7200])
+    await follow(("hello", HELLO), ("rows", [sent]))
+    assert taken(board) == sent
+
+
+async def test_an_earlier_releases_windows_are_those_of_its_hello(board: Board, follow: Callable[..., Any]) -> None:
+    """Its rows do not name them."""
+    peers = await follow(("hello", HELLO | {"windows": (120, 3600)}), ("rows", [a_row(window_seconds=None)]))
+    found = taken(board)
+    assert dict(zip(found["window_seconds"], found["windows"], strict=True)) == {120: MINUTE, 3600: FIVE}
+    assert peers.unreadable == set()
+
+
+async def test_figures_go_by_their_name(board: Board, follow: Callable[..., Any]) -> None:
+    """A release with others, in another order, fills the columns that both know."""
+    columns = ("new_figure", *reversed(COLUMNS[1:]))
+    figures = [float(n) for n in range(len(columns))]
+    await follow(("hello", HELLO | {"columns": columns}), ("rows", [a_row(window_seconds=[60], windows=[figures])]))
+    (values,) = taken(board)["windows"]
+    assert values == [None, *reversed(figures[1:])]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [("rows", [a_row()])],
+        [("hello", HELLO), ("rows", [a_row(window_seconds=None, windows=[MINUTE])])],
+        [("hello", HELLO), ("rows", [a_row(window_seconds=None, windows=[MINUTE, FIVE[:-1]])])],
+    ],
+    ids=["before a hello", "another number of windows", "another number of figures"],
+)
+async def test_what_nobody_can_tell_apart_is_left_out(
+    board: Board, follow: Callable[..., Any], events: list[tuple[str, Any]]
 ) -> None:
-    """Its rows are missing, with a note; the others' are not."""
-    with writes_that_fail(other.port or 0) as failed:
-        (down,) = (await cluster.get_all("/api/windows", {})).values()
-    assert failed
-    assert isinstance(down, PeerDown)
-
-
-async def test_following_goes_on_after_an_error_that_nobody_expected(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The worker is silent meanwhile, not shown as if it were live for ever; the log has one traceback."""
-    monkeypatch.setattr(peers_module, "RETRY_SECONDS", 0.01)
-    failures = iter(range(3))
-    taken: list[Any] = []
-
-    class Broken(Board):
-        def put_peer_row(self, *row: Any) -> None:
-            if next(failures, None) is not None:
-                raise TypeError("'NoneType' object is not callable")
-            taken.append(row)
-
-    peers = Peers(cluster, Broken())
-    peers.follow()
-    (url,) = cluster.peers()
-    await until(lambda: peers.is_silent(url))
-    await until(lambda: taken and peers.is_alive(url))
-    await peers.stop()
-    assert [bool(record.exc_info) for record in caplog.records] == [True]
+    """And it is known whose rows are missing."""
+    peers = await follow(*events)
+    board.publish()
+    assert b"BTC/USD" not in board.since(-1)
+    assert len(peers.unreadable) == 1

@@ -1,0 +1,65 @@
+"""What a venue is, and what a feed is: all that the producer and the worker know of where trades come from."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
+
+from streams.errors import BadRecord
+from streams.model.connection import Connection
+from streams.model.products import Product
+from streams.model.trade import Batch, Trade
+from streams.progress import ReadProgress
+
+
+class Feed(ABC):
+    """Trades as they arrive. A recording ends; a socket never does.
+
+    ``connected`` says whether trades can arrive at present. ``progress`` is how far a recording has been read.
+    """
+
+    connected: bool = True
+    progress: ReadProgress | None = None
+
+    @abstractmethod
+    def batches(self) -> AsyncGenerator[Batch, None]:
+        """Yield what arrives; not read on while the producer has no room."""
+
+    def connection(self) -> Connection | None:
+        """Return what is known of the feed's socket, None where it has none."""
+        return None
+
+
+class Venue(ABC):
+    """An exchange, or a part of one: its name on trades, its markets, its feed and its rows.
+
+    ``name`` is part of every market's identity. A module that VENUES names returns its venues from a function
+    ``venues(settings)``; see :mod:`streams.venues.registry`.
+    """
+
+    row_fields: tuple[str, ...] = ()
+    """Names that a row of this venue carries as JSON, by which it is recognised; none: its trades come in frames."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def display_name(self) -> str:
+        """The name for people."""
+        return self.name.replace("_", " ")
+
+    @abstractmethod
+    def product_of(self, symbol: str) -> Product:
+        """Return what trades of a symbol are: kind of market, width of ids, notional and base quantity.
+
+        Raises :class:`BadRecord` for a symbol whose notional in USD is not known.
+        """
+
+    @abstractmethod
+    def feed(self) -> Feed | None:
+        """Return the feed that the settings ask for, None where they ask for nothing of this venue.
+
+        Raises :class:`streams.errors.BadSetting` where they ask for what it cannot give.
+        """
+
+    def read_row(self, row: bytes) -> Trade:
+        """Return the trade that one row of JSON describes. Raises :class:`BadRecord`."""
+        raise BadRecord("wrong_type", f"{self.name} has no rows of JSON; its trades come in frames ({row[:40]!r})")

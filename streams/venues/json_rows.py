@@ -1,0 +1,76 @@
+"""Trades that others publish as JSON, one row a message: which venue a row is of, by the fields it carries."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from streams.errors import BadRecord
+from streams.model.trade import Trade
+from streams.venues.base import Venue
+from streams.venues.json_text import BAD_JSON, mark_constants
+
+VENUE: Final = "venue"
+
+
+class RowReader:
+    """Gives each row to the venue it is of, and that venue reads it.
+
+    A row that has a field ``venue`` goes to the venue of that name. Any other goes to the venue that recognises the
+    most of its fields; of two that recognise as many, to the first.
+    """
+
+    def __init__(self, venues: Iterable[Venue]) -> None:
+        self._venues = {venue.name: venue for venue in venues if venue.row_fields}
+        names = {name for venue in self._venues.values() for name in venue.row_fields} | {VENUE}
+        # A name of JSON need not be one of Python.
+        attributes = {name: f"field_{number}" for number, name in enumerate(sorted(names))}
+        # It is only asked which fields are there: their values are passed over.
+        found = msgspec.defstruct(
+            "FoundFields",
+            [(attribute, msgspec.Raw, msgspec.Raw()) for attribute in attributes.values()],
+            rename={attribute: name for name, attribute in attributes.items()},
+        )
+        self._decoder = msgspec.json.Decoder(found)
+        self._named = attributes[VENUE]
+        self._recognised = [(venue, [attributes[name] for name in venue.row_fields]) for venue in self._venues.values()]
+
+    def read(self, row: bytes) -> Trade:
+        """Return the trade that a row describes. Raises :class:`BadRecord`."""
+        fields = self._fields(row)
+        if named := getattr(fields, self._named):
+            return self._of_name(named).read_row(row)
+        best, most = None, 0
+        for venue, attributes in self._recognised:
+            count = 0
+            for attribute in attributes:
+                if getattr(fields, attribute):
+                    count += 1
+            if count > most:
+                best, most = venue, count
+        if best is None:
+            known = "; ".join(f"{name}: {', '.join(venue.row_fields)}" for name, venue in self._venues.items())
+            raise BadRecord("missing_field", f"no venue has rows without all of these fields ({known})")
+        return best.read_row(row)
+
+    def _fields(self, row: bytes) -> Any:
+        try:
+            return self._decoder.decode(row)
+        except msgspec.ValidationError as error:
+            raise BadRecord("wrong_type", str(error)) from None
+        except BAD_JSON as error:
+            marked = mark_constants(row)
+            if marked == row:
+                raise BadRecord("not_json", str(error)) from None
+        return self._fields(marked)
+
+    def _of_name(self, named: msgspec.Raw) -> Venue:
+        try:
+            name = msgspec.json.decode(named, type=str)
+        except BAD_JSON as error:
+            raise BadRecord("wrong_type", f"venue: {error}") from None
+        venue = self._venues.get(name)
+        if venue is None:
+            known = ", ".join(self._venues)
+            raise BadRecord("unknown_venue", f"no venue {name[:64]!r} with rows is known here, only {known}")
+        return venue

@@ -1,0 +1,61 @@
+"""Kraken as two venues, spot and futures: each has its own ids, protocol and rows."""
+
+from collections.abc import Iterable
+
+from streams.model.products import Product
+from streams.model.trade import Trade
+from streams.settings import Settings
+from streams.venues.base import Feed, Venue
+from streams.venues.kraken.futures import FuturesSource
+from streams.venues.kraken.products import futures_product, spot_product
+from streams.venues.kraken.spot import SpotSource
+from streams.venues.kraken.trade_rows import futures_row_to_trade, spot_row_to_trade
+
+
+class KrakenSpot(Venue):
+    """Pairs against dollars; integer ids, consecutive in each market."""
+
+    row_fields = ("symbol", "trade_id", "timestamp")
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.spot_venue)
+        self._settings = settings
+
+    def product_of(self, symbol: str) -> Product:
+        """Return what trades of a pair are. Raises :class:`BadRecord` unless it is quoted in a dollar."""
+        return spot_product(symbol, self._settings.usd_quotes)
+
+    def feed(self) -> Feed | None:
+        """Return the feed of SPOT_SYMBOLS."""
+        return SpotSource.of(self._settings) if self._settings.spot_symbols else None
+
+    def read_row(self, row: bytes) -> Trade:
+        """Return the trade of a row of WebSocket v2. Raises :class:`BadRecord`."""
+        return spot_row_to_trade(row, self.name, usd_quotes=self._settings.usd_quotes)
+
+
+class KrakenFutures(Venue):
+    """Linear and inverse futures, whose trades are labelled; ids are UUIDs."""
+
+    row_fields = ("product_id", "uid", "type", "time")
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.futures_venue)
+        self._settings = settings
+
+    def product_of(self, symbol: str) -> Product:
+        """Return what trades of a product are. Raises :class:`BadRecord` where its notional is not known."""
+        return futures_product(symbol, self._settings.usd_quotes)
+
+    def feed(self) -> Feed | None:
+        """Return the feed of FUTURES_SYMBOLS. Raises :class:`BadSetting` where none of them is a known product."""
+        return FuturesSource.of(self._settings) if self._settings.futures_symbols else None
+
+    def read_row(self, row: bytes) -> Trade:
+        """Return the trade of a row of WebSocket v1. Raises :class:`BadRecord`."""
+        return futures_row_to_trade(row, self.name, usd_quotes=self._settings.usd_quotes)
+
+
+def venues(settings: Settings) -> Iterable[Venue]:
+    """Return Kraken's venues, under the names that the settings give them."""
+    return KrakenSpot(settings), KrakenFutures(settings)

@@ -1,0 +1,27 @@
+"""A window's figures as readers outside the program are given them: amounts in USD."""
+
+from typing import Final
+
+from streams.model.amounts import MICRO_PER_USD
+from streams.model.figures import FIGURES
+from tables.market.windows import WindowFigures, compiled
+
+COLUMNS: Final = tuple(figure.name for figure in FIGURES)
+"""A window's figures, by the names that alerts and dashboards use, in the order in which the stream sends them."""
+
+_in_usd: Final = compiled(
+    "figures",
+    [f"figures.{figure.field}{f' / {MICRO_PER_USD}' if figure.type.is_amount else ''}" for figure in FIGURES],
+    {},
+)
+
+
+def usd(micro_usd: int) -> float:
+    """Return an amount in USD: the double nearest to it."""
+    return micro_usd / MICRO_PER_USD
+
+
+def figure_values(figures: WindowFigures) -> list[float]:
+    """Return a window's figures in the order of :data:`COLUMNS`; each amount is the double nearest to it."""
+    values: list[float] = _in_usd(figures)
+    return values

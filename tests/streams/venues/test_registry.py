@@ -1,0 +1,85 @@
+"""Which venues there are: Kraken's, and those of the modules that VENUES names."""
+
+from pathlib import Path
+
+import pytest
+
+from streams.errors import BadSetting, Fatal
+from streams.settings import load_settings
+from streams.venues.registry import make_feeds, make_venues
+
+MODULE = """
+from streams.venues.base import Venue
+
+class Other(Venue):
+    def product_of(self, symbol):
+        raise NotImplementedError
+
+    def feed(self):
+        return None
+
+def venues(settings):
+    yield Other(settings.spot_venue + "{suffix}")
+"""
+
+
+def written(directory: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> str:
+    """Put a module where it can be imported; return its name."""
+    name = f"venue_{directory.name}"
+    (directory / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(directory)
+    return name
+
+
+def test_krakens_venues_are_always_there() -> None:
+    """Under the names of the settings."""
+    names = [venue.name for venue in make_venues(load_settings(spot_venue="sim_spot", futures_venue="sim_futures"))]
+    assert names == ["sim_spot", "sim_futures"]
+    assert [venue.display_name for venue in make_venues(load_settings())] == ["kraken spot", "kraken futures"]
+
+
+def test_a_module_that_the_settings_name_adds_its_venues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After Kraken's."""
+    name = written(tmp_path, monkeypatch, MODULE.replace("{suffix}", "_2"))
+    names = [venue.name for venue in make_venues(load_settings(venues=name))]
+    assert names == ["kraken_spot", "kraken_futures", "kraken_spot_2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import no_such_module", "cannot be imported"),
+        ("x = 1", "no function venues"),
+        ("def venues(settings): return ['acme']", "must return"),
+        (MODULE.replace("{suffix}", ""), "two venues are called 'kraken_spot'"),
+    ],
+    ids=["broken", "empty", "of something else", "twice"],
+)
+def test_a_module_that_gives_no_venue_is_a_wrong_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    """One line that says what to do, for the producer and the worker alike."""
+    name = written(tmp_path, monkeypatch, text)
+    with pytest.raises(BadSetting, match=said):
+        make_venues(load_settings(venues=name))
+
+
+def test_a_module_that_is_nowhere_is_a_wrong_setting() -> None:
+    """It says where it is looked for."""
+    with pytest.raises(BadSetting, match=r"VENUES names 'acme\.nowhere', which cannot be imported.*PYTHONPATH"):
+        make_venues(load_settings(venues="acme.nowhere"))
+
+
+def test_nothing_to_watch_is_said() -> None:
+    """Also where a further venue has no feed."""
+    nothing = {"spot_symbols": (), "futures_symbols": ()}
+    with pytest.raises(Fatal, match=r"SPOT_SYMBOLS and FUTURES_SYMBOLS are both empty$"):
+        make_feeds(load_settings(feed="live", **nothing))
+
+
+def test_feeds_are_those_of_the_symbols_asked_for() -> None:
+    """A venue without symbols has none."""
+    (feed,) = make_feeds(load_settings(feed="live", spot_symbols=()))
+    found = feed.connection()
+    assert found is not None
+    assert (found.venue, found.symbols) == ("kraken_futures", 3)

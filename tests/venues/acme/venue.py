@@ -1,0 +1,121 @@
+"""What the program must be told of Acme, and all that it is told."""
+
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from pydantic_settings import BaseSettings
+from websockets.asyncio.client import ClientConnection
+
+from streams.errors import BadRecord
+from streams.model.kinds import SPOT_KIND, MarketKind
+from streams.model.products import EXACT, Product, linear
+from streams.model.trade import Kind, Side, Trade
+from streams.settings import Settings
+from streams.venues.base import Feed, Venue
+from streams.venues.connection import SocketFeed, SocketTiming
+from streams.venues.parsed import Ack, Parsed
+
+NAME = "acme"
+
+
+def hundredths(price: Decimal, quantity: Decimal) -> tuple[Decimal, Decimal]:
+    """Return worth and base quantity of contracts of a hundredth of a coin."""
+    return linear(price, EXACT.divide(quantity, Decimal(100)))
+
+
+PAIR = Product(SPOT_KIND, linear)
+PERPETUAL = Product(MarketKind("perpetual", has_liquidations=True, id_bytes=16), hundredths)
+
+
+class AcmeSettings(BaseSettings):
+    """Acme's own variables: ``ACME_URL`` and ``ACME_SYMBOLS``."""
+
+    acme_url: str = ""
+    acme_symbols: str = ""
+
+
+def product_of(symbol: str) -> Product:
+    """Return what a symbol is. Raises :class:`BadRecord` for one that Acme would not list."""
+    if symbol.startswith("PF_"):
+        return PAIR
+    if symbol.endswith("-PERP"):
+        return PERPETUAL
+    raise BadRecord("unknown_quote", f"{symbol[:64]!r} is neither PF_… nor …-PERP")
+
+
+def read_row(row: dict[str, Any]) -> Trade:
+    """Return the trade of one row. Raises :class:`BadRecord`."""
+    try:
+        product = product_of(row["pair"])
+        return Trade(
+            venue=NAME,
+            symbol=row["pair"],
+            trade_id=int(row["n"], 16) if product is PERPETUAL else int(row["n"]),
+            side=Side.BUY if row["taker"] == "B" else Side.SELL,
+            kind=Kind.LIQUIDATION if row.get("liq") else Kind.FILL,
+            price=Decimal(row["px"]),
+            quantity=Decimal(row["sz"]),
+            time_us=row["at"],
+            product=product,
+        )
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise BadRecord("wrong_type", f"no row of Acme: {error!r}") from None
+
+
+class AcmeFeed(SocketFeed):
+    """Trades of the socket, one message a burst."""
+
+    def _greetings(self) -> list[str]:
+        return [json.dumps({"do": "hello"})]
+
+    def _subscribe_request(self, symbols: list[str]) -> str:
+        return json.dumps({"do": "listen", "pairs": symbols})
+
+    def _unsubscribe_request(self, symbols: list[str]) -> str:
+        return json.dumps({"do": "leave", "pairs": symbols})
+
+    async def _ping(self, socket: ClientConnection) -> None:
+        await socket.send(json.dumps({"do": "ping"}))
+
+    def _parse(self, data: bytes) -> Parsed:
+        message = json.loads(data)
+        return Parsed(
+            trades=[read_row(row) for row in message.get("t", ())],
+            acks=[Ack(pair, accepted=True) for pair in message.get("listening", ())],
+        )
+
+
+class Acme(Venue):
+    """The exchange."""
+
+    row_fields = ("pair", "n", "px", "sz", "taker")
+    display_name = "Acme Exchange"
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(NAME)
+        self._settings = settings
+
+    def product_of(self, symbol: str) -> Product:
+        return product_of(symbol)
+
+    def feed(self) -> Feed | None:
+        own = AcmeSettings()
+        if not own.acme_symbols:
+            return None
+        return AcmeFeed(
+            own.acme_url,
+            NAME,
+            own.acme_symbols.split(","),
+            symbols_per_subscribe=10,
+            timing=SocketTiming.of(self._settings),
+        )
+
+    def read_row(self, row: bytes) -> Trade:
+        return read_row(json.loads(row))
+
+
+def venues(settings: Settings) -> Iterable[Venue]:
+    """Return what VENUES=tests.venues.acme.venue adds."""
+    yield Acme(settings)
