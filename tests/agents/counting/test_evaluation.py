@@ -7,10 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams.model.alert import Alert
 from streams.settings import load_settings
 from tables.market.chunks import CHUNK_PANES
-from tests.agents.replica import Replica, frames_of
+from tests.agents.replica import Owners, Replica, frames_of, rows
 from tests.oracle import Oracle, Terms
 from tests.real_data import real_file, spot_csv
 from tests.recordings import IN_ORDER, SCENARIOS, Tape
@@ -20,17 +19,6 @@ SEEDS = (1, 2)
 PRICE_MOVE_PCT = Decimal("0.3")
 TERMS = Terms(price_move_pct=PRICE_MOVE_PCT)
 SETTINGS = load_settings(price_move_pct=PRICE_MOVE_PCT)
-NOT_THE_ORACLES = {"received_us", "partition", "offset", "raised_offset"}
-
-
-def as_row(alert: Alert) -> dict[str, Any]:
-    """Return what the oracle says of an alert too."""
-    return {k: v for k, v in msgspec.structs.asdict(alert).items() if k not in NOT_THE_ORACLES}
-
-
-def rows(replica: Replica) -> list[dict[str, Any]]:
-    in_order = sorted(replica.rows, key=lambda key: (key.venue, key.symbol, key.pane, key.rule))
-    return [as_row(replica.rows[key]) for key in in_order]
 
 
 def windows(replica: Replica, oracle: Oracle) -> tuple[list[Any], list[Any]]:
@@ -83,57 +71,12 @@ def test_a_replica_that_dies_anywhere_ends_with_the_same_panes_and_alerts(name: 
         assert ours == [w for w in theirs if w is not None], f"seed {seed}, {deaths} deaths"
 
 
-class WrittenInOrder(Random):
-    """Deaths in flushes whose records reach the changelog in the order they were sent."""
-
-    def shuffle(self, x: Any) -> None:
-        pass
-
-
-class Owners:
-    """Owners of a partition, one after the other, with the same changelog and rows. They die, or freeze and wake."""
-
-    def __init__(self, log: list[bytes], seed: int) -> None:
-        self.random = WrittenInOrder(seed)
-        self.current = Replica(log, SETTINGS)
-        self._log = log
-        self._frozen: list[Replica] = []
-
-    def _succeed(self) -> None:
-        heir = Replica(self._log, SETTINGS)
-        heir.durable, heir.rows, heir.committed = self.current.durable, self.current.rows, self.current.committed
-        heir.start()
-        self.current = heir
-
-    def run(self) -> "Owners":
-        """Process the log, whatever happens on the way; what was frozen wakes at last, and somebody takes over."""
-        while self.current.position < len(self._log):
-            self.current.step()
-            fate = self.random.random()
-            if fate < 0.06:
-                self.current.flush()
-                self.current.committed = self.current.position
-            elif fate < 0.12:
-                if fate < 0.08:
-                    self.current.flush(dies=self.random)
-                elif fate > 0.09:
-                    self._frozen.append(self.current)
-                self._succeed()
-            if self._frozen and self.random.random() < 0.05:
-                self._frozen.pop().flush(dies=self.random if self.random.random() < 0.4 else None)
-        self.current.run()
-        for frozen in self._frozen:
-            frozen.flush()
-        self._succeed()
-        return self
-
-
 @pytest.mark.parametrize("name", sorted(set(SCENARIOS) - set(IN_ORDER)))
 def test_owners_that_die_or_freeze_leave_what_an_untroubled_one_does_where_trades_are_late(name: str) -> None:
     """Whether a late trade alerts depends on what was raised before it: a replay has to know that."""
     for seed in range(3):
         log = frames_of(records(SCENARIOS[name](seed)), (5, 1, 40)[seed])
-        troubled, untroubled = Owners(log, seed).run().current, Replica(log, SETTINGS).run()
+        troubled, untroubled = Owners(log, SETTINGS, seed).run().current, Replica(log, SETTINGS).run()
         assert rows(troubled) == rows(untroubled), f"seed {seed}"
         for place, market in untroubled.markets.items():
             found = troubled.market(*place)
