@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestServer
 
+from tables.market.values import COLUMNS
 from tables.web.cluster.replicas import Cluster, PeerDown
 from tables.web.stream import peers as peers_module
-from tables.web.stream.board import Board
+from tables.web.stream.board import Board, event
 from tables.web.stream.peers import Peers
 from tests.lost_writes import writes_that_fail
 from tests.waiting import until
@@ -26,8 +28,10 @@ async def other() -> AsyncIterator[BaseTestServer]:
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        await response.write(b'event: rows\ndata: [{"venue": "kraken_spot", "symbol": "BTC/USD"}]\n\n')
-        await response.write(b'event: status\ndata: {"ready": true}\n\n')
+        row = {"venue": "kraken_spot", "symbol": "BTC/USD", "window_seconds": [300], "windows": [[0] * len(COLUMNS)]}
+        await response.write(event("hello", msgspec.json.encode({"windows": [300], "columns": COLUMNS})))
+        await response.write(event("rows", msgspec.json.encode([row])))
+        await response.write(event("status", b'{"ready": true}'))
         await asyncio.sleep(60)
         return response
 
