@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
 import asyncpg
+from pydantic import SecretStr
 
 from agents.alerts.columns import instant
 from agents.alerts.postgres import POSTGRES, open_pool
@@ -40,8 +41,10 @@ class Sinks:
         *,
         on_fatal: Callable[[Fatal], None],
         refuse: Callable[[SourceMessage, BadRecord], Awaitable[None]],
+        venue_names: Mapping[str, str] | None = None,
     ) -> None:
         self._settings = settings
+        self._venue_names = venue_names
         self._on_fatal = on_fatal
         self._refuse = refuse
         self._stop = asyncio.Event()
@@ -91,12 +94,15 @@ class Sinks:
             log.info("no Discord webhook is set: alerts go to Postgres and to this log")
         while webhook is not None and not self._stop.is_set():
             try:
-                await Notifier(pool, self._settings, webhook, wake=self._wake).run(self._stop)
+                await self._notifier(pool, webhook).run(self._stop)
             except Fatal:
                 raise
             except Exception:
                 log.exception("delivery to Discord failed; it begins again in %g s", RESTART_SECONDS)
                 await stopped_within(self._stop, RESTART_SECONDS)
+
+    def _notifier(self, pool: asyncpg.Pool, webhook: SecretStr) -> Notifier:
+        return Notifier(pool, self._settings, webhook, wake=self._wake, venue_names=self._venue_names)
 
     def close(self) -> None:
         """Wait no longer for a Postgres that is away: the process is to end, and goes on from the last commit."""

@@ -15,7 +15,6 @@ from faust.exceptions import ProducerSendError
 from faust.types import TP
 from yarl import URL
 
-from agents.alerts.history import AlertHistory
 from agents.counting.evaluation import Evaluator
 from agents.counting.monitor import Monitor, SourceMessage, alert_record
 from agents.rules.book import rule_book
@@ -33,6 +32,7 @@ from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
 from streams.venues.json_rows import RowReader
 from streams.venues.registry import make_venues
+from streams.view import WorkerView
 from streams.worker.bundles import unbundled
 from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.recovery import FlowControl, TableManager
@@ -40,10 +40,12 @@ from streams.worker.transport import Transport
 from tables.keeper import ChangelogClaims, Keeper
 from tables.live import LiveWindows, live_link
 from tables.market.state import Market, Span
+from tables.serving import ServedMarkets
 from tables.stores.base import StateStore
 from tables.stores.rocks import is_of_disk
 from tables.stores.wiped import carry_over
-from tables.web import add_routes
+from tables.web.http import Runner
+from tables.web.routes import add_routes
 
 log = logging.getLogger(__name__)
 
@@ -123,20 +125,36 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             outbound=self.outbound,
             settle=self._settle,
             alert_record=alert_record,
+            on_fatal=die,
         )
+        venues = make_venues(conf_)
         self.market_monitor = Monitor(
             self.evaluator,
             self.keeper,
             self.outbound,
             home=self.home,
-            rows=RowReader(make_venues(conf_)),
+            rows=RowReader(venues),
         )
-        self.sinks = Sinks(conf_, on_fatal=die, refuse=self.market_monitor.refuse_alert)
-        self.alert_history = AlertHistory(lambda: self.sinks.pool)
-        self.sampler = Sampler(self, conf_)
-        self.live_windows: LiveWindows | None = None
+        self.sinks = Sinks(
+            conf_,
+            on_fatal=die,
+            refuse=self.market_monitor.refuse_alert,
+            venue_names={venue.name: venue.display_name for venue in venues},
+        )
+        self.view = WorkerView(
+            self,
+            conf_,
+            keeper=self.keeper,
+            rules=self.evaluator.rules,
+            sinks=self.sinks,
+            ending=self.ending,
+            home=self.home,
+        )
+        self.served = ServedMarkets(self.view)
+        self.redis = live_link(conf_)
+        self.live_windows = LiveWindows(self.redis, self.served)
+        self.sampler = Sampler(self.view, conf_)
         self.broker_watch = BrokerWatch(conf_, self.panes.changelog_topic_name, lambda: self.keeper.reached, die)
-        self.source_topics = frozenset({TRADES, ALERTS})
 
     @cached_property
     def flow_control(self) -> FlowControl:
@@ -239,8 +257,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         await self.sinks.start()
         await self.sampler.start()
         await self.broker_watch.start()
-        if self.live_windows is not None:
-            await self.live_windows.start()
+        await self.live_windows.start()
         await super().on_first_start()
 
     async def _carry_over(self) -> None:
@@ -260,8 +277,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         """Stop consuming, then close the sinks."""
         await self.sampler.stop()
         await self.broker_watch.stop()
-        if self.live_windows is not None:
-            await self.live_windows.stop()
+        await self.live_windows.stop()
         self.keeper.close()
         self.sinks.close()
         await super().on_stop()
@@ -304,8 +320,9 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
         partitions = {tp.partition for tp in revoked if tp.topic == TRADES}
         app.evaluator.drop(iter(app.keeper.forget(partitions)))
 
-    link = live_link(app.settings)
-    app.live_windows = LiveWindows(link, add_routes(app, link))
+    server = app.web.web_app
+    add_routes(server, app.view, app.served, app.redis)
+    app.web._runner = Runner(server, access_log=None)
     return app
 
 

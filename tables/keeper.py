@@ -9,6 +9,7 @@ then lie behind those of the new owner, which its store lacks. The broker refuse
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
@@ -16,16 +17,21 @@ from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
 from streams import metrics
-from streams.errors import Outage
+from streams.errors import Fatal, Outage
 from streams.kafka.outbound import Outbound, Record
 from streams.model.alert import Alert
 from streams.model.kinds import MarketKind
 from tables.market.chunks import HEAD, Chunk, Head, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
+from tables.market.formats import NewerState
 from tables.market.state import Market, Span
 from tables.stores.base import StateStore
 from tables.stores.patience import until_answered
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+_HEAD: Final = HEAD.encode()
 
 
 class ChangelogClaim(NamedTuple):
@@ -48,7 +54,8 @@ class Keeper:
     """The markets in memory, by partition.
 
     ``settle`` returns the rows of alerts that have grown since they were sent. ``alert_record`` turns one into a record
-    for the broker. ``store_answers`` is false while the keeper waits for the table store.
+    for the broker. ``store_answers`` is false while the keeper waits for the table store. ``on_fatal`` ends the
+    process: it is told of state that a newer release wrote, where that is found before a message asks for it.
     """
 
     def __init__(
@@ -59,6 +66,7 @@ class Keeper:
         outbound: Outbound,
         settle: Callable[[int, Iterable[Market]], list[Alert]],
         alert_record: Callable[[Alert], Record],
+        on_fatal: Callable[[Fatal], object] = lambda _: None,
     ) -> None:
         self._store = store
         self._changelog = changelog
@@ -66,6 +74,7 @@ class Keeper:
         self._outbound = outbound
         self._settle = settle
         self._alert_record = alert_record
+        self._on_fatal = on_fatal
         self._partitions: dict[int, dict[tuple[str, str], Market]] = {}
         self._touched: dict[int, set[Market]] = {}
         self._loads: dict[int, asyncio.Task[None]] = {}
@@ -81,7 +90,9 @@ class Keeper:
         self.store_answers = True
 
     async def market(self, partition: int, venue: str, symbol: str, kind: MarketKind | None = None) -> Market:
-        """Return a market, loaded from the store on first use. Raises :class:`TooManyMarkets`.
+        """Return a market, loaded from the store on first use.
+
+        Raises :class:`TooManyMarkets`, and :class:`NewerState` where a newer release wrote the market's state.
 
         ``kind`` is that of a market of which nothing is stored yet; the symbol says it where it is None. The caller
         is about to change the market: it will be part of the next flush.
@@ -91,7 +102,8 @@ class Keeper:
         if market is None:
             if len(markets) >= MAX_MARKETS_PER_PARTITION:
                 raise TooManyMarkets(f"partition {partition} holds {MAX_MARKETS_PER_PARTITION} markets already")
-            market = markets.setdefault((venue, symbol), await self._load(partition, venue, symbol, kind))
+            found = await self._load(partition, venue, symbol) or Market(venue, symbol, self._span, kind)
+            market = markets.setdefault((venue, symbol), found)
         self.touch(partition, market)
         return market
 
@@ -103,30 +115,37 @@ class Keeper:
             # Nothing here flushes it any more: it must not wait for that.
             market.flushed_watermark = market.watermark
 
-    async def _load(self, partition: int, venue: str, symbol: str, kind: MarketKind | None = None) -> Market:
+    async def _load(self, partition: int, venue: str, symbol: str) -> Market | None:
         items = await self._answered(lambda store: store.load(partition, prefix(venue, symbol)))
-        return self._restored(venue, symbol, items, kind)
+        return self._restored(venue, symbol, items)
 
     async def stored(self, partition: int, venue: str, symbol: str) -> Market | None:
         """Return a market that another worker serves, as that worker last stored it.
 
-        Return None if the market is unknown, or if each worker has a store of its own. Asks once, and raises
-        :class:`Outage` if the store does not answer.
+        Return None if the market is unknown, if each worker has a store of its own, or if a newer release wrote it:
+        that worker can read it. Asks once, and raises :class:`Outage` if the store does not answer.
         """
         items = await self._store().peek(partition, prefix(venue, symbol))
-        return self._restored(venue, symbol, items) if items else None
+        try:
+            return self._restored(venue, symbol, items)
+        except NewerState as error:
+            log.warning("%s", error)
+            return None
 
-    def _restored(
-        self, venue: str, symbol: str, items: Iterable[tuple[bytes, bytes]], kind: MarketKind | None = None
-    ) -> Market:
-        market = Market(venue, symbol, self._span, kind)
+    def _restored(self, venue: str, symbol: str, items: Iterable[tuple[bytes, bytes]]) -> Market | None:
+        """Return the market that these items of it make, None where they hold nothing that this release reads."""
         head: Head | None = None
         chunks: list[Chunk] = []
+        start = len(prefix(venue, symbol))
         for key, value in items:
-            if key.endswith(f"|{HEAD}".encode()):
+            part = key[start:]
+            if part == _HEAD:
                 head = decode_head(key, value)
-            else:
+            elif part.isdigit():
                 chunks.append(decode_chunk(key, value))
+        if head is None and not chunks:
+            return None
+        market = Market(venue, symbol, self._span)
         market.restore(head, chunks)
         return market
 
@@ -134,7 +153,7 @@ class Keeper:
         """Load every market of partitions served here, once, so that :meth:`markets` has those that do not trade.
 
         Returns when they are there, or after ``within_seconds``: the load goes on for whoever asks next. Raises what a
-        load ended in, and the next call begins that load again.
+        load ended in, and the next call begins that load again. A market that a newer release wrote ends the process.
         """
         loads = [self._load_of(partition) for partition in partitions]
         if loads:
@@ -154,12 +173,20 @@ class Keeper:
         return load
 
     async def _load_all(self, partition: int) -> None:
+        try:
+            await self._load_markets(partition)
+        except NewerState as error:
+            self._on_fatal(error)
+            raise
+
+    async def _load_markets(self, partition: int) -> None:
         markets = self._partitions.setdefault(partition, {})
         for venue, symbol in sorted(await self._answered(lambda store: store.markets(partition))):
             if (venue, symbol) not in markets and len(markets) < MAX_MARKETS_PER_PARTITION:
                 market = await self._load(partition, venue, symbol)
-                # A frame may have loaded it meanwhile, and changed it: that one stays.
-                markets.setdefault((venue, symbol), market)
+                if market is not None:
+                    # A frame may have loaded it meanwhile, and changed it: that one stays.
+                    markets.setdefault((venue, symbol), market)
             await asyncio.sleep(0)
 
     def markets(self) -> Iterator[tuple[int, Market]]:

@@ -6,8 +6,8 @@ They are a copy, written a few times a second where something changed. Without R
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 import msgspec
 
@@ -20,7 +20,7 @@ from streams.tasks import cancelled
 from streams.unexpected import say_once
 from tables.market.rolling import Rolling
 from tables.market.values import COLUMNS, figure_values
-from tables.web.cluster.local import LocalMarkets
+from tables.serving import LatestAlert, ServedMarkets, ShownRule, main_rule
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ def live_link(settings: Settings) -> RedisLink | None:
 class LiveWindows:
     """Writes the windows of the markets that this worker serves. Without a Redis it does nothing."""
 
-    def __init__(self, link: RedisLink | None, local: LocalMarkets) -> None:
-        self._local = local
+    def __init__(self, link: RedisLink | None, served: ServedMarkets) -> None:
+        self._served = served
         self._link = link
         self._task: asyncio.Task[None] | None = None
         self._written: dict[Rolling, tuple[int, float]] = {}
@@ -80,7 +80,7 @@ class LiveWindows:
     async def start(self) -> None:
         """Begin to write, in the background."""
         if self._link is not None:
-            self._local.is_kept = True
+            self._served.is_kept = True
             await self._link.open(wait_seconds=0)
             self._task = asyncio.create_task(self._run(self._link))
 
@@ -97,7 +97,7 @@ class LiveWindows:
             if not link.available:
                 continue
             try:
-                await self._local.load()
+                await self._served.load()
                 await self._write(link)
             except Outage:
                 continue
@@ -109,7 +109,7 @@ class LiveWindows:
         """Write the markets whose turn it is. Raises :class:`Outage`; they are written again when it is over."""
         now = time.monotonic()
         market_keys: list[str] = []
-        arguments: list[Any] = [keys.WINDOW_SECONDS, f"{time.time():.3f}", keys.windows_of("")]
+        arguments: list[str | float] = [keys.WINDOW_SECONDS, f"{time.time():.3f}", keys.windows_of("")]
         taken: dict[Rolling, tuple[int, float]] = {}
         due = self._due(now)
         began = time.perf_counter()
@@ -126,7 +126,7 @@ class LiveWindows:
 
     def _due(self, now: float) -> Iterable[tuple[int, Rolling]]:
         """Return the markets that changed or were not written for long, those first that have waited longest."""
-        rollings = self._local.rollings()
+        rollings = self._served.rollings()
         known = self._written
         self._written = {rolling: known[rolling] for _, rolling in rollings if rolling in known}
         never = (-1, 0.0)
@@ -138,10 +138,10 @@ class LiveWindows:
                 due.append((written_at, partition, rolling))
         return [(partition, rolling) for _, partition, rolling in sorted(due, key=lambda one: one[0])]
 
-    def _fields(self, rolling: Rolling) -> list[Any]:
+    def _fields(self, rolling: Rolling) -> list[str | float]:
         """Return fields and values in turn, as docs/redis.md describes them."""
-        market, local = rolling.market, self._local
-        fields: list[Any] = ["venue", market.venue, "symbol", market.symbol, "owner", local.here]
+        market, served = rolling.market, self._served
+        fields: list[str | float] = ["venue", market.venue, "symbol", market.symbol, "owner", served.owner]
         fields += ("updated_at", f"{time.time():.3f}", "watermark", market.watermark)
         if (kind := told_kind(market.symbol, market.kind)) is not None:
             fields += ("kind", msgspec.json.encode(kind).decode())
@@ -151,10 +151,19 @@ class LiveWindows:
         last_price = next((one.last_price for one in figures if one.count), None)
         if last_price is not None:
             fields += ("last_price", repr(last_price))
-        if (alert := local.latest_alert(market)) is not None:
-            fields += ("alert_rule", alert.rule, "alert_pane", alert.pane, "alert_severity", alert.severity)
-            fields += ("alert_episode", alert.episode, "alert_open", int(alert.open))
-        for seconds, one in zip(local.windows, figures, strict=True):
+        fields += _alert_fields(served.latest_alerts(market), main_rule(served.rules_of(market)))
+        for seconds, one in zip(served.windows, figures, strict=True):
             for name, value in zip(COLUMNS, figure_values(one), strict=True):
                 fields += (f"{seconds}.{name}", repr(value))
         return fields
+
+
+def _alert_fields(alerts: Mapping[str, LatestAlert], main: ShownRule | None) -> Iterator[str | int]:
+    """Yield fields and values of each rule's latest alert; those of the main rule have names of their own."""
+    for rule, alert in alerts.items():
+        prefix = f"alert.{rule}."
+        if main is not None and rule == main.name:
+            prefix = "alert_"
+            yield from ("alert_rule", rule)
+        yield from (f"{prefix}pane", alert.pane, f"{prefix}severity", alert.severity)
+        yield from (f"{prefix}episode", alert.episode, f"{prefix}open", int(alert.open))

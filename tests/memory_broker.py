@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from streams.kafka.outbound import Delivered, Record
-from tables.market.chunks import market_of
+from tables.market.chunks import markets_of
 
 Fault = Callable[[Record], BaseException | None]
 
@@ -117,4 +117,4 @@ class MemoryState:
 
     async def markets(self, partition: int) -> set[tuple[str, str]]:
         """Return every market."""
-        return {market_of(key) for key in self.items[partition]}
+        return markets_of(self.items[partition])

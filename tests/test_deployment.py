@@ -16,6 +16,7 @@ from prometheus_client import Counter, Histogram
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from agents.alerts.postgres import open_pool
 from streams import metrics
 from streams.settings import Settings, load_settings
 
@@ -178,6 +179,25 @@ def test_metrics_that_are_used_are_exported(file: str) -> None:
     used = set(METRIC.findall((ROOT / "prometheus" / file).read_text()))
     assert used
     assert used <= exported_names()
+
+
+async def test_the_dashboard_asks_what_the_tables_answer(postgres_settings: dict[str, Any]) -> None:
+    """Every question of a panel and of a list to choose from, also where there is no alert yet."""
+    dashboard = json.loads((ROOT / "prometheus/grafana/dashboards/liquidation-monitor.json").read_text())
+    variables = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
+    asked = [target["rawSql"] for panel in dashboard["panels"] for target in panel["targets"] if "rawSql" in target]
+    assert any("$rule" in question for question in asked)
+    chosen = {"$window": "300", "$rule": variables["rule"]["allValue"]}
+    pool = await open_pool(load_settings(**postgres_settings))
+    try:
+        for question in [*asked, variables["rule"]["query"]]:
+            plain = re.sub(r"\$__timeFilter\(([^)]*)\)", r"\1 > now() - interval '1 hour'", question)
+            for name, value in chosen.items():
+                plain = plain.replace(name, value)
+            assert "$" not in plain
+            await pool.fetch(plain)
+    finally:
+        await pool.close()
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: its tests were not run")

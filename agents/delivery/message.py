@@ -1,6 +1,7 @@
 """An alert as a Discord message that a person reads at a glance. Pure: an alert in, the message's JSON out."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -33,16 +34,22 @@ _PUBLIC_HOST: Final = re.compile(r"(?:[a-z0-9-]+\.)+[a-z][a-z0-9-]+", re.IGNOREC
 
 
 def message(
-    alert: Alert, *, web_url: str, possible_duplicate: bool = False, escalated_to: str | None = None
+    alert: Alert,
+    *,
+    web_url: str,
+    venue_names: Mapping[str, str] | None = None,
+    possible_duplicate: bool = False,
+    escalated_to: str | None = None,
 ) -> Message:
     """Return the body of the webhook request for an alert.
 
-    ``web_url`` is the address of the web view. ``possible_duplicate`` says so in the message. ``escalated_to`` is the
-    severity that a later alert of the same episode reached.
+    ``web_url`` is the address of the web view. ``venue_names`` are venues' names for people. ``possible_duplicate``
+    says so in the message. ``escalated_to`` is the severity that a later alert of the same episode reached.
     """
     market = escape(cut(alert.symbol, MAX_NAME))
     headline = sentence(alert)
     link = market_link(web_url, alert)
+    venue = venue_name(alert.venue, venue_names or {})
     lines = [headline]
     if note := describe(alert).note:
         lines.append(note)
@@ -53,9 +60,7 @@ def message(
     if possible_duplicate:
         lines.append("*Possible duplicate: Discord did not confirm an earlier attempt.*")
     embed: Message = {
-        "title": cut(
-            f"{MARKS.get(alert.severity, '')} {alert.severity} · {market} · {venue_name(alert.venue)}", MAX_TITLE
-        ),
+        "title": cut(f"{MARKS.get(alert.severity, '')} {alert.severity} · {market} · {venue}", MAX_TITLE),
         "description": cut("\n".join(lines), MAX_DESCRIPTION),
         "color": COLOURS.get(alert.severity, 0x95A5A6),
         "fields": [
@@ -125,9 +130,9 @@ def identity(alert: Alert) -> str:
     return f"{alert.rule} · {cut(alert.venue, MAX_NAME)} · {cut(alert.symbol, MAX_NAME)} · {alert.pane}"
 
 
-def venue_name(venue: str) -> str:
-    """Return a venue's name for people: ``kraken_spot`` is ``kraken spot``."""
-    return escape(cut(venue, MAX_NAME)).replace("_", " ")
+def venue_name(venue: str, names: Mapping[str, str]) -> str:
+    """Return a venue's name for people: the one that it gives itself, else ``kraken_spot`` is ``kraken spot``."""
+    return escape(cut(names.get(venue, venue.replace("_", " ")), MAX_NAME))
 
 
 def price(value: float) -> str:

@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from uuid import uuid4
 
@@ -39,7 +39,8 @@ MAX_DELAY_SECONDS: Final = 60.0
 class Notifier:
     """Delivers the outbox to a webhook, in any number of workers at once.
 
-    ``wake`` is set by this process's recorder. Raises :class:`BadSetting` where the webhook's address is none.
+    ``wake`` is set by this process's recorder. ``venue_names`` are venues' names for people. Raises
+    :class:`BadSetting` where the webhook's address is none.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Notifier:
         webhook: SecretStr,
         *,
         wake: asyncio.Event | None = None,
+        venue_names: Mapping[str, str] | None = None,
         poll_seconds: float = POLL_SECONDS,
         upkeep_seconds: float = UPKEEP_SECONDS,
         orphaned_after_seconds: float = ORPHANED_AFTER_SECONDS,
@@ -57,6 +59,7 @@ class Notifier:
         self._discord = Discord(webhook, api_base=settings.discord_api_base)
         self._outbox = Outbox(pool, f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
         self._web_url = web_address(settings)
+        self._venue_names = venue_names or {}
         self._wake = wake or asyncio.Event()
         self._poll_seconds = poll_seconds
         self._upkeep_seconds = upkeep_seconds
@@ -104,6 +107,7 @@ class Notifier:
         message = message_of(
             delivery.alert,
             web_url=self._web_url,
+            venue_names=self._venue_names,
             possible_duplicate=delivery.possible_duplicate,
             escalated_to=delivery.escalated_to,
         )

@@ -3,16 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from typing import Final, Protocol
 
 from aiokafka.errors import KafkaError
-from faust.types import TP
 
 from agents.stats.window_stats import WindowSample
 from streams import metrics
 from streams.settings import Settings
 from streams.tasks import cancelled
+from streams.topics import ALERTS, TRADES
 from tables.market.chunks import CHUNK_PANES
 from tables.market.state import Market
 
@@ -45,38 +45,57 @@ def samples(
     ]
 
 
-class Sampler:
-    """Runs beside the agents. ``app`` is the application; a failure here is logged and never stops the worker."""
+class SampledWorker(Protocol):
+    """All that the sampler sees of its worker."""
 
-    def __init__(self, app: Any, settings: Settings) -> None:
-        self._app = app
+    def markets(self) -> Iterator[tuple[int, Market]]:
+        """Yield (partition, market) of everything in memory."""
+        ...
+
+    async def sample(self, samples: list[WindowSample]) -> None:
+        """Write samples of windows for dashboards; dropped while Postgres is away."""
+        ...
+
+    async def lags(self, topics: Collection[str], within_seconds: float) -> Mapping[tuple[str, int], int]:
+        """Return the messages between what is committed and the end, by (topic, partition), of what is assigned here.
+
+        Raises :class:`TimeoutError`, and what Kafka's client raises.
+        """
+        ...
+
+
+class Sampler:
+    """Runs beside the agents. A failure here is logged and never stops the worker."""
+
+    def __init__(self, worker: SampledWorker, settings: Settings) -> None:
+        self._worker = worker
         self._settings = settings
         self._windows = tuple(sorted({*settings.windows, settings.window_seconds}))
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin to sample windows every ``STATS_INTERVAL_SECONDS``, and to measure lag and table sizes."""
-        metrics.markets.set_function(lambda: sum(1 for _ in self._app.keeper.markets()))
+        metrics.markets.set_function(lambda: sum(1 for _ in self._worker.markets()))
         self._tasks = [
-            asyncio.create_task(self._every(self._settings.stats_interval_seconds, self._sample)),
-            asyncio.create_task(self._every(LAG_SECONDS, self._measure)),
+            asyncio.create_task(self._every(self._settings.stats_interval_seconds, "sample", self._sample)),
+            asyncio.create_task(self._every(LAG_SECONDS, "measure", self._measure)),
         ]
 
     async def stop(self) -> None:
         await cancelled(*self._tasks)
 
-    async def _every(self, seconds: float, work: Any) -> None:
+    async def _every(self, seconds: float, what: str, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(seconds)
             try:
                 await work()
             except (KafkaError, OSError) as error:
-                log.warning("%s was skipped: %s", work.__name__.strip("_"), str(error) or type(error).__name__)
+                log.warning("%s was skipped: %s", what, str(error) or type(error).__name__)
             except Exception:
-                log.exception("%s failed; it is tried again in %g s", work.__name__.strip("_"), seconds)
+                log.exception("%s failed; it is tried again in %g s", what, seconds)
 
     async def _sample(self) -> None:
-        markets = [market for _, market in self._app.keeper.markets()]
+        markets = [market for _, market in self._worker.markets()]
         interval = self._settings.stats_interval_seconds
         # One market at a time: a thousand markets with hours of panes must not hold up the stream.
         taken: list[WindowSample] = []
@@ -84,18 +103,15 @@ class Sampler:
         for market in markets:
             taken += samples([market], self._windows, now, interval)
             await asyncio.sleep(0)
-        await self._app.sinks.sample(taken)
+        await self._worker.sample(taken)
 
     async def _measure(self) -> None:
-        markets = [market for _, market in self._app.keeper.markets()]
+        markets = [market for _, market in self._worker.markets()]
         panes = sum(len(market.chunks) for market in markets) * CHUNK_PANES
         metrics.table_keys.labels("panes").set(sum(len(market.chunks) + 1 for market in markets))
         metrics.table_bytes.labels("panes").set(panes * PANE_BYTES)
-        consumer = self._app.consumer
-        partitions = [tp for tp in consumer.assignment() if tp.topic in self._app.source_topics]
-        ends: Mapping[TP, int] = await consumer.log_ends(partitions, BROKER_SECONDS) if partitions else {}
+        lags = await self._worker.lags((TRADES, ALERTS), BROKER_SECONDS)
         # Partitions that moved are another worker's to report.
         metrics.consumer_lag.clear()
-        for tp, end in ends.items():
-            committed = consumer._committed_offset.get(tp) or 0  # Faust keeps it nowhere public
-            metrics.consumer_lag.labels(tp.topic, str(tp.partition)).set(max(0, end - committed))
+        for (topic, partition), lag in lags.items():
+            metrics.consumer_lag.labels(topic, str(partition)).set(lag)

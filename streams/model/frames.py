@@ -19,7 +19,10 @@ flags      u1       bits 0-1 taker side, bits 2-3 kind, bit 4 snapshot
 
 Two items may follow: the market's kind, ``[name, has_liquidations, id_bytes]``, where it is not the one that the symbol
 says (:func:`streams.model.kinds.kind_before_frames_told`); and true in a frame without trades that ends a market's
-recording. Readers take a frame with further items and ignore them.
+recording.
+
+What later releases add within version 1 a reader leaves alone: items behind these, and the bits 5 to 7 of a flag. A
+frame of another version is refused. See decision 0023.
 
 A message that begins with ``{`` is no frame but one trade as JSON, see :mod:`streams.venues.json_rows`.
 """
@@ -45,8 +48,8 @@ KIND_MASK: Final = 0b1100
 SNAPSHOT: Final = 0b10000
 
 
-class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A frame as it travels; columns are bytes, see the module's docstring."""
+class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=False):
+    """A frame as it travels; columns are bytes, see the module's docstring. Further columns are not read."""
 
     version: int
     venue: str
@@ -100,6 +103,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Frame)
+_items_decoder: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 def flags_of(trade: Trade) -> int:
@@ -147,12 +151,21 @@ def _column(item: str, values: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(values)}{item[1]}", *values)
 
 
+def _other_version(data: bytes) -> str:
+    """Say which version a frame has that this release does not know; nothing where it cannot be told."""
+    try:
+        version = msgspec.msgpack.decode(_items_decoder.decode(data)[0], type=int)
+    except (msgspec.DecodeError, UnicodeDecodeError, IndexError):
+        return ""
+    return "" if version == VERSION else f"frame version {version} is not known, only {VERSION} is"
+
+
 def decode_frame(data: bytes) -> Frame:
     """Read a frame and check its shape. Raises :class:`BadRecord` (``not_a_frame``) on anything else."""
     try:
         frame = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRecord("not_a_frame", str(error)[:200]) from None
+        raise BadRecord("not_a_frame", _other_version(data) or str(error)[:200]) from None
     count = len(frame)
     kind = frame.kind
     if frame.version != VERSION:

@@ -1,18 +1,22 @@
 """How a market's state is laid out in the table: one head, and panes in a fixed ring of chunks.
 
 Keys are ``venue|symbol|head`` and ``venue|symbol|<slot>``; the slot of a chunk is its number modulo the ring's size,
-so a market never has more keys than the ring has slots and nothing needs to expire. Values carry the source offset
+so a market never has more keys than the ring has slots and nothing needs to expire. A key that ends in anything else
+belongs to a later release: it stays in the store, unread. Values are msgpack arrays and begin with the source offset
 they contain: owners of a partition apply the same log in the same order, so of two values the one with the higher
 offset contains the other.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
+from msgspec import Raw
 
 from streams.errors import MonitorError
 from streams.model.kinds import MarketKind
 from tables.market.episodes import Mark
+from tables.market.formats import FORMAT, PLAIN, UNREADABLE, Format, Tail, longer_rows, newer_format, tail_of
 from tables.market.panes import Pane
 
 CHUNK_PANES: Final = 32
@@ -23,15 +27,16 @@ HEAD: Final = "head"
 KIND: Final = "kind"
 
 
-class Chunk(msgspec.Struct, array_like=True):
+class Chunk(msgspec.Struct):
     """Panes ``number * CHUNK_PANES`` to ``(number + 1) * CHUNK_PANES - 1``; ``None`` where no trade fell."""
 
     offset: int
     number: int
     panes: list[Pane | None]
+    tail: Tail = PLAIN
 
 
-class Head(msgspec.Struct, array_like=True):
+class Head(msgspec.Struct):
     """What a market remembers besides panes: its clock (``watermark``, the greatest pane seen) and alerts by rule.
 
     ``chunks`` are the numbers of those written behind it: where one is older than the head, the flush was cut short.
@@ -43,19 +48,44 @@ class Head(msgspec.Struct, array_like=True):
     watermark: int
     marks: dict[str, list[Mark]]
     chunks: list[int] = []
-    format: int = 1
-    more: dict[str, msgspec.Raw] = {}
+    tail: Tail = PLAIN
 
 
 class CorruptState(MonitorError):
     """A stored value cannot be read: its key is named; the store must be rebuilt from the changelog."""
 
 
+class _StoredChunk(msgspec.Struct, array_like=True):
+    """A chunk on the wire. ``beyond`` is the first field that this release does not know."""
+
+    offset: int
+    number: int
+    panes: list[Pane | None]
+    format: Format = 1
+    more: dict[str, Raw] | None = None
+    beyond: Raw = Raw()
+
+
+class _StoredHead(msgspec.Struct, array_like=True):
+    """A head on the wire, as above."""
+
+    offset: int
+    watermark: int
+    marks: dict[str, list[Mark]]
+    chunks: list[int] = []
+    format: Format = 1
+    more: dict[str, Raw] | None = None
+    beyond: Raw = Raw()
+
+
+_CHUNK_FIELDS: Final = len(_StoredChunk.__struct_fields__) - 3
+_HEAD_FIELDS: Final = len(_StoredHead.__struct_fields__) - 3
+
 _encoder: Final = msgspec.msgpack.Encoder()
-_chunk_decoder: Final = msgspec.msgpack.Decoder(Chunk)
-_head_decoder: Final = msgspec.msgpack.Decoder(Head)
+_chunk_decoder: Final = msgspec.msgpack.Decoder(_StoredChunk)
+_head_decoder: Final = msgspec.msgpack.Decoder(_StoredHead)
 _kind_decoder: Final = msgspec.msgpack.Decoder(MarketKind)
-_offset_decoder: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_offset_decoder: Final = msgspec.msgpack.Decoder(list[Raw])
 
 
 def prefix(venue: str, symbol: str) -> bytes:
@@ -73,46 +103,88 @@ def chunk_key(venue: str, symbol: str, slot: int) -> bytes:
     return f"{venue}|{symbol}|{slot}".encode()
 
 
+def split_key(key: bytes) -> tuple[str, str]:
+    """Return the market that a key is of, ``venue|symbol``, and its last part. A key of no market is all last part."""
+    venue, bar, rest = key.decode().partition("|")
+    symbol, second_bar, part = rest.partition("|")
+    return (f"{venue}|{symbol}", part) if second_bar else ("", f"{venue}{bar}{rest}")
+
+
 def market_of(key: bytes) -> tuple[str, str]:
-    """Return (venue, symbol) of any key."""
-    venue, symbol, _ = key.decode().rsplit("|", 2)
+    """Return (venue, symbol) of any key of a market."""
+    venue, symbol, _ = key.decode().split("|", 2)
     return venue, symbol
+
+
+def markets_of(keys: Iterable[bytes]) -> set[tuple[str, str]]:
+    """Return (venue, symbol) of every market that one of these keys is of."""
+    return {market_of(key) for key in keys if split_key(key)[0]}
 
 
 def encode(value: Chunk | Head) -> bytes:
     """Return a value as stored and as sent to the changelog."""
-    if isinstance(value, Head) and value.format == 1 and not value.more:
-        return _encoder.encode((value.offset, value.watermark, value.marks, value.chunks))
-    return _encoder.encode(value)
+    fields: list[object]
+    if isinstance(value, Chunk):
+        fields = [value.offset, value.number, value.panes]
+    else:
+        fields = [value.offset, value.watermark, value.marks, value.chunks]
+    if value.tail is not PLAIN:
+        fields += value.tail.fields()
+    return _encoder.encode(fields)
 
 
 def decode_chunk(key: bytes, value: bytes) -> Chunk:
-    """Read a chunk. Raises :class:`CorruptState`."""
+    """Read a chunk. Raises :class:`CorruptState`, and :class:`~tables.market.formats.NewerState`."""
     try:
-        return _chunk_decoder.decode(value)
-    except msgspec.DecodeError as error:
-        raise CorruptState(f"the value of {key!r} is no chunk: {error}") from None
+        found = _chunk_decoder.decode(value)
+    except UNREADABLE as error:
+        newer = newer_format(key, value, _CHUNK_FIELDS) or longer_rows(
+            key, value, _pane_lengths, len(Pane.__struct_fields__), "panes"
+        )
+        raise newer or CorruptState(f"the value of {key!r} is no chunk: {error}") from None
+    if found.format > FORMAT and (newer := newer_format(key, value, _CHUNK_FIELDS)):
+        raise newer
+    is_plain = found.more is None and not found.beyond
+    tail = PLAIN if is_plain else tail_of(value, _CHUNK_FIELDS, found.more)
+    return Chunk(found.offset, found.number, found.panes, tail)
 
 
 def decode_head(key: bytes, value: bytes) -> Head:
-    """Read a head. Raises :class:`CorruptState`."""
+    """Read a head. Raises :class:`CorruptState`, and :class:`~tables.market.formats.NewerState`."""
     try:
-        head = _head_decoder.decode(value)
-        if KIND in head.more:
-            _kind_decoder.decode(head.more[KIND])
-    except msgspec.DecodeError as error:
-        raise CorruptState(f"the value of {key!r} is no head: {error}") from None
-    return head
+        found = _head_decoder.decode(value)
+        if KIND in (found.more or {}):
+            _kind_decoder.decode((found.more or {})[KIND])
+    except UNREADABLE as error:
+        newer = newer_format(key, value, _HEAD_FIELDS) or longer_rows(
+            key, value, _mark_lengths, len(Mark.__struct_fields__), "marks"
+        )
+        raise newer or CorruptState(f"the value of {key!r} is no head: {error}") from None
+    if found.format > FORMAT and (newer := newer_format(key, value, _HEAD_FIELDS)):
+        raise newer
+    is_plain = found.more is None and not found.beyond
+    tail = PLAIN if is_plain else tail_of(value, _HEAD_FIELDS, found.more)
+    return Head(found.offset, found.watermark, found.marks, found.chunks, tail)
 
 
 def named_kind(head: Head) -> MarketKind | None:
     """Return the kind of market that a head names, None where it names none."""
-    return _kind_decoder.decode(head.more[KIND]) if KIND in head.more else None
+    return _kind_decoder.decode(head.tail.more[KIND]) if KIND in head.tail.more else None
 
 
-def naming(more: dict[str, msgspec.Raw], kind: MarketKind) -> dict[str, msgspec.Raw]:
-    """Return a head's named additions with the kind of market among them."""
-    return more if KIND in more else {**more, KIND: msgspec.Raw(_encoder.encode(kind))}
+def naming(kind: MarketKind) -> dict[str, Raw]:
+    """Return what a head adds to name a kind of market."""
+    return {KIND: Raw(_encoder.encode(kind))}
+
+
+def _pane_lengths(fields: list[Raw]) -> list[int]:
+    panes = msgspec.msgpack.decode(fields[2], type=list[list[Raw] | None])
+    return [len(pane) for pane in panes if pane is not None]
+
+
+def _mark_lengths(fields: list[Raw]) -> list[int]:
+    marks = msgspec.msgpack.decode(fields[2], type=dict[str, list[list[Raw]]])
+    return [len(mark) for of_rule in marks.values() for mark in of_rule]
 
 
 def offset_of(value: bytes) -> int:
@@ -123,4 +195,4 @@ def offset_of(value: bytes) -> int:
 def shifted(value: bytes, by: int) -> bytes:
     """Return a stored value with its source offset moved, its order among others so moved kept."""
     fields = _offset_decoder.decode(value)
-    return _encoder.encode([msgspec.Raw(_encoder.encode(offset_of(value) + by)), *fields[1:]])
+    return _encoder.encode([Raw(_encoder.encode(offset_of(value) + by)), *fields[1:]])

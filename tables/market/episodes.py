@@ -9,8 +9,11 @@ from enum import Enum
 import msgspec
 
 
-class Mark(msgspec.Struct, array_like=True):
-    """An alert raised: its pane, its severity (1 LOW to 4 CRITICAL), and the pane its episode began with."""
+class Mark(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """An alert raised: its pane, its severity (1 LOW to 4 CRITICAL), and the pane its episode began with.
+
+    A stored mark with more fields cannot be read: a later release added them, and they would be lost.
+    """
 
     pane: int
     severity: int

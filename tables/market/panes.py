@@ -23,12 +23,13 @@ _BUY: Final = int(Side.BUY)
 _SELL: Final = int(Side.SELL)
 
 
-class Pane(msgspec.Struct, array_like=True, gc=False):
+class Pane(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=True):
     """Sums over the trades counted; integers add up exactly, in any order.
 
     Amounts are in micro-USD; ``rest`` is what rounding notionals left, in 1e-15 USD. Base quantity is ``whole``
     plus ``fraction`` x 1e-14. ``first`` and ``last`` are by (time, id). Liquidated longs are taker sells, shorts
     taker buys. ``count`` is 0 in a pane that holds only blocks or terminations, whose ids alone are kept.
+    A stored pane with more fields cannot be read: a later release added them, and they would be lost.
     """
 
     ids: list[TradeId]

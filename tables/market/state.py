@@ -12,6 +12,7 @@ import msgspec
 from streams.model.kinds import MarketKind, kind_before_frames_told, told_kind
 from tables.market.chunks import CHUNK_PANES, Chunk, Head, named_kind, naming
 from tables.market.episodes import Mark, forget
+from tables.market.formats import PLAIN, Tail
 from tables.market.panes import Pane
 from tables.market.windows import WindowFigures, figures
 
@@ -44,7 +45,6 @@ class Market:
         "_dirty",
         "_judged",
         "_lead",
-        "_more",
         "_numbers",
         "_tail",
         "chunks",
@@ -60,6 +60,7 @@ class Market:
         "span",
         "stale",
         "symbol",
+        "tail",
         "venue",
         "volume",
         "watermark",
@@ -84,6 +85,8 @@ class Market:
         self._judged = (-1, 0)
         self.received_us = 0
         self.marks: dict[str, list[Mark]] = {}
+        # What a later release added to the head.
+        self.tail: Tail = PLAIN
         self.volume = 0
         self.liquidated = 0
         self._dirty: set[int] = set()
@@ -92,7 +95,6 @@ class Market:
         self._numbers: list[int] = []
         self._tail = self._lead = 0
         # The head's named additions, those unknown here among them: written back as they were read.
-        self._more: dict[str, msgspec.Raw] = {}
 
     def restore(self, head: Head | None, chunks: Iterable[Chunk]) -> None:
         """Take over stored state; chunks that have left what is kept are ignored."""
@@ -100,7 +102,7 @@ class Market:
             self.watermark = self.flushed_watermark = head.watermark
             self.marks = head.marks
             self.kind = named_kind(head) or kind_before_frames_told(self.symbol)
-            self._more = {name: value for name, value in head.more.items() if name != CLOSING}
+            self.tail = head.tail.without(CLOSING)
         self.chunks = {
             chunk.number: chunk
             for chunk in sorted(chunks, key=lambda chunk: chunk.number)
@@ -110,7 +112,7 @@ class Market:
             # If a flush was cut short after the head, what is written next must not claim the chunks that are missing.
             held = [self.chunks[at].offset if at in self.chunks else -1 for at in head.chunks]
             self.offset = min([head.offset, *held])
-            if (closing := head.more.get(CLOSING)) is not None:
+            if (closing := head.tail.more.get(CLOSING)) is not None:
                 self.is_live, ahead, row = msgspec.msgpack.decode(closing, type=tuple[bool, int, int])
                 self._judged = (head.offset + ahead, row)
         self._numbers = [
@@ -289,9 +291,8 @@ class Market:
         changed = [self.chunks[at] for at in sorted(dirty) if at in self.chunks]
         for chunk in changed:
             chunk.offset = self.offset
-        told = told_kind(self.symbol, self.kind)
-        more = self._more | self._closing()
-        if told is not None:
-            more = naming(more, told)
-        head = Head(self.offset, self.watermark, self.marks, [chunk.number for chunk in changed], more=more)
-        return head, changed
+        added = self._closing()
+        if (told := told_kind(self.symbol, self.kind)) is not None:
+            added |= naming(told)
+        numbers = [chunk.number for chunk in changed]
+        return Head(self.offset, self.watermark, self.marks, numbers, self.tail.adding(added)), changed

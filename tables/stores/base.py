@@ -1,8 +1,11 @@
-"""What the keeper needs of a store beyond Faust's interface: whole markets by partition, outside of any stream."""
+"""What stores have in common: what the keeper needs of one beyond Faust's interface, and what Faust gives it."""
 
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
+from faust.types import TP
+
+from streams.settings import Settings
 from tables.market.chunks import offset_of
 
 Items = Mapping[bytes, bytes]
@@ -10,6 +13,8 @@ Items = Mapping[bytes, bytes]
 
 class StateStore(Protocol):
     """A store of one table's partitions. Keys and values are bytes as :mod:`tables.market.chunks` makes them.
+
+    A later release's are kept as they came, whatever is in them behind the source offset that a value begins with.
 
     A store behind a network raises :class:`streams.errors.Outage` while it does not answer: nothing was done, or all
     of it, and doing it again is harmless.
@@ -33,6 +38,53 @@ class StateStore(Protocol):
 
     async def markets(self, partition: int) -> Collection[tuple[str, str]]:
         """Return the (venue, symbol) of every market of a partition."""
+        ...
+
+
+class StoreApp(Protocol):
+    """What a store asks the application for when it is made."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the process."""
+        ...
+
+
+class ChangelogMessage(Protocol):
+    """A record of a changelog."""
+
+    @property
+    def tp(self) -> TP:
+        """Topic and partition."""
+        ...
+
+    @property
+    def partition(self) -> int:
+        """The partition."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """The offset."""
+        ...
+
+    @property
+    def key(self) -> bytes:
+        """The key in the store."""
+        ...
+
+    @property
+    def value(self) -> bytes | None:
+        """The value; None where it was deleted."""
+        ...
+
+
+class ChangelogEvent(Protocol):
+    """What Faust makes of such a record."""
+
+    @property
+    def message(self) -> ChangelogMessage:
+        """The record."""
         ...
 
 

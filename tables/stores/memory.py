@@ -1,14 +1,13 @@
 """Market state in memory; a restart restores it from the changelog."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from faust.stores import memory
 from faust.types import TP
 
 from streams import metrics
-from tables.market.chunks import market_of
-from tables.stores.base import Items, newer
+from tables.market.chunks import markets_of
+from tables.stores.base import ChangelogEvent, Items, newer
 
 
 class Store(memory.Store):  # type: ignore[misc]
@@ -35,13 +34,13 @@ class Store(memory.Store):  # type: ignore[misc]
 
     async def markets(self, partition: int) -> set[tuple[str, str]]:
         """Return the (venue, symbol) of every market of a partition."""
-        return {market_of(key) for key in self._partitions.get(partition, {})}
+        return markets_of(self._partitions.get(partition, {}))
 
     def apply_changelog_batch(
         self,
-        batch: Sequence[Any],
-        to_key: Callable[[Any], Any],  # noqa: ARG002 - Faust's interface; keys and values are bytes here
-        to_value: Callable[[Any], Any],  # noqa: ARG002
+        batch: Sequence[ChangelogEvent],
+        to_key: Callable[[bytes], object],  # noqa: ARG002 - Faust's interface; keys and values are bytes here
+        to_value: Callable[[bytes], object],  # noqa: ARG002
     ) -> None:
         """Restore from the changelog; of two values of a key the one with the higher source offset stays."""
         metrics.restored_records.inc(len(batch))

@@ -11,8 +11,8 @@ import functools
 import logging
 import struct
 import uuid
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, NoReturn
 
 import msgspec
 import redis
@@ -25,8 +25,8 @@ from streams.kafka.admin import KAFKA, cluster_and_ends, is_embedded, open_produ
 from streams.kafka.outbound import Outbound, Record
 from streams.redis_link import REDIS, Script, address_of, connect, evaluate
 from streams.settings import Settings
-from tables.market.chunks import offset_of, shifted
-from tables.stores.base import Items, newer
+from tables.market.chunks import offset_of, shifted, split_key
+from tables.stores.base import ChangelogEvent, Items, StoreApp, newer
 from tables.stores.patience import until_answered
 from tables.stores.redis_scripts import LOAD, LOST, MARKETS, SAVE
 from tables.stores.wiped import OLD_LOG
@@ -41,6 +41,9 @@ NOTHING: Final = -1
 """The changelog offset of a partition whose changelog is empty."""
 
 _PACK_OFFSET: Final = struct.Struct(">q")
+
+
+Argument = str | bytes | int | None
 
 
 class StoreLost(Fatal):
@@ -62,8 +65,8 @@ class _Restore(msgspec.Struct):
 class Store(base.Store):  # type: ignore[misc]
     """A Faust store driver for ``redis://``. Values are read and written by market; the mapping interface is not."""
 
-    def __init__(self, url: Any, app: Any, table: Any, **kwargs: Any) -> None:
-        super().__init__(url, app, table, **kwargs)
+    def __init__(self, url: object, app: StoreApp, table: object, **options: object) -> None:
+        super().__init__(url, app, table, **options)
         # Faust shows a store's URL: it is given one without the password.
         self._url: str = app.settings.table_store
         self._client = connect(self._url)
@@ -97,7 +100,8 @@ class Store(base.Store):  # type: ignore[misc]
     async def markets(self, partition: int) -> list[tuple[str, str]]:
         """Return the (venue, symbol) of every market of a partition. Raises as :meth:`save`."""
         names = await self._call(MARKETS, partition, [self._key(keys.table_markets, partition)])
-        return [(venue, symbol) for venue, _, symbol in (name.decode().rpartition("|") for name in names)]
+        # The name without a bar is that of what belongs to no market.
+        return [(venue, symbol) for venue, bar, symbol in (name.decode().partition("|") for name in names) if bar]
 
     # What Faust uses
 
@@ -132,9 +136,9 @@ class Store(base.Store):  # type: ignore[misc]
 
     def apply_changelog_batch(
         self,
-        batch: Sequence[Any],
-        to_key: Callable[[Any], Any],  # noqa: ARG002 - Faust's interface; keys and values are bytes here
-        to_value: Callable[[Any], Any],  # noqa: ARG002
+        batch: Sequence[ChangelogEvent],
+        to_key: Callable[[bytes], object],  # noqa: ARG002 - Faust's interface; keys and values are bytes here
+        to_value: Callable[[bytes], object],  # noqa: ARG002
     ) -> None:
         """Take over what the state lacks; of two values of a key the one with the higher source offset stays."""
         metrics.restored_records.inc(len(batch))
@@ -187,13 +191,13 @@ class Store(base.Store):  # type: ignore[misc]
         with contextlib.suppress(Outage), REDIS.asked("Redis"):
             await self._client.aclose()
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: object) -> NoReturn:
         raise NotImplementedError("state in Redis is read by market: use load()")
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key: object, value: object) -> NoReturn:
         raise NotImplementedError("state in Redis is written by flush: use save()")
 
-    def __delitem__(self, key: Any) -> None:
+    def __delitem__(self, key: object) -> NoReturn:
         raise NotImplementedError("state in Redis is never deleted: rings of chunks do not grow")
 
     # How it is done
@@ -237,7 +241,8 @@ class Store(base.Store):  # type: ignore[misc]
             market = await self._answer(self._client.hgetall(self._key(keys.table_market, partition, name.decode())))
             for field, value in market.items():
                 moved = shifted(value[_PACK_OFFSET.size :], -OLD_LOG)
-                records.append(Record(topic, b"%b|%b" % (name, field), moved, partition))
+                key = b"%b|%b" % (name, field) if name else field
+                records.append(Record(topic, key, moved, partition))
         log.warning(
             "the broker was replaced: carrying %d values of partition %d in Redis over to its changelog",
             len(records),
@@ -272,13 +277,13 @@ class Store(base.Store):  # type: ignore[misc]
     async def _save(self, partition: int, items: Items, reached: int | None, token: str = "") -> None:
         by_market: dict[str, list[tuple[str, bytes]]] = {}
         for key, value in items.items():
-            market, _, field = key.decode().rpartition("|")
+            market, field = split_key(key)
             by_market.setdefault(market, []).append((field, value))
         parts = list(_parts(by_market))
         for number, part in enumerate(parts, 1):
             # The offset is stored with the last values: a save that was cut short stands for none.
             is_last = number == len(parts) and reached is not None
-            arguments: list[Any] = [reached if is_last else "", token]
+            arguments: list[Argument] = [reached if is_last else "", token]
             market_keys = []
             for market, values in part:
                 market_keys.append(self._key(keys.table_market, partition, market))
@@ -291,7 +296,9 @@ class Store(base.Store):  # type: ignore[misc]
             if is_last:
                 self._offsets[partition] = int(stored)
 
-    async def _call(self, script: Script, partition: int, more_keys: list[str], arguments: Sequence[Any] = ()) -> Any:
+    async def _call(
+        self, script: Script, partition: int, more_keys: list[str], arguments: Sequence[Argument] = ()
+    ) -> Any:
         known = self._offsets.get(partition, NOTHING)
         meta = self._key(keys.table_meta, partition)
         work = evaluate(self._client, script, [meta, *more_keys], [self._cluster, known, *arguments])
@@ -303,7 +310,7 @@ class Store(base.Store):  # type: ignore[misc]
             )
         return result
 
-    async def _answer(self, work: Any) -> Any:
+    async def _answer(self, work: Awaitable[Any]) -> Any:
         with REDIS.asked(f"the table store in Redis at {address_of(self._client)}"):
             async with asyncio.timeout(ANSWER_SECONDS):
                 return await work

@@ -1,17 +1,16 @@
 """Market state in RocksDB, one database a partition, sized for state of a few megabytes."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
-import faust
 from faust.stores import rocksdb
 from faust.types import TP
-from rocksdict import WriteBatch
+from rocksdict import Rdict, WriteBatch
 
 from streams import metrics
 from streams.errors import Outage
-from tables.market.chunks import market_of
-from tables.stores.base import Items, newer
+from tables.market.chunks import markets_of
+from tables.stores.base import ChangelogEvent, Items, StoreApp, newer
 
 # Faust's defaults are a 2 GiB block cache and three 64 MiB buffers for every partition of every table.
 OPTIONS: Final = {
@@ -30,13 +29,21 @@ def is_of_disk(error: Exception) -> bool:
 class Store(rocksdb.Store):  # type: ignore[misc]
     """Faust's RocksDB store, with tuned options, market-wise access and restores that keep the higher offset."""
 
-    def __init__(self, url: Any, app: faust.App, table: Any, *, options: Any = None, **kwargs: Any) -> None:
-        super().__init__(url, app, table, options={**OPTIONS, **(options or {}), "driver": "rocksdict"}, **kwargs)
+    def __init__(
+        self,
+        url: object,
+        app: StoreApp,
+        table: object,
+        *,
+        options: Mapping[str, object] | None = None,
+        **others: object,
+    ) -> None:
+        super().__init__(url, app, table, options={**OPTIONS, **(options or {}), "driver": "rocksdict"}, **others)
 
-    def _open_for_partition(self, partition: int) -> Any:
+    def _open_for_partition(self, partition: int) -> Rdict:
         """Open a database. Raises :class:`Outage` for what the disk refuses: for Faust it is a crash like any other."""
         try:
-            return super()._open_for_partition(partition)
+            database: Rdict = super()._open_for_partition(partition)
         except Exception as error:
             # One that is locked, by the last process on its way out, Faust tries again.
             if not is_of_disk(error) or "lock" in str(error).lower():
@@ -45,6 +52,7 @@ class Store(rocksdb.Store):  # type: ignore[misc]
                 f"the tables in {self.partition_path(partition)} cannot be opened: {error}; "
                 "start again when they can, to go on from the last commit"
             ) from None
+        return database
 
     async def load(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """Return the items of a partition whose keys begin with ``prefix``."""
@@ -72,13 +80,13 @@ class Store(rocksdb.Store):  # type: ignore[misc]
 
     async def markets(self, partition: int) -> set[tuple[str, str]]:
         """Return the (venue, symbol) of every market of a partition."""
-        return {market_of(key) for key in self._visible_keys(self._db_for_partition(partition))}
+        return markets_of(self._visible_keys(self._db_for_partition(partition)))
 
     def apply_changelog_batch(
         self,
-        batch: Sequence[Any],
-        to_key: Callable[[Any], Any],  # noqa: ARG002 - Faust's interface; keys and values are bytes here
-        to_value: Callable[[Any], Any],  # noqa: ARG002
+        batch: Sequence[ChangelogEvent],
+        to_key: Callable[[bytes], object],  # noqa: ARG002 - Faust's interface; keys and values are bytes here
+        to_value: Callable[[bytes], object],  # noqa: ARG002
     ) -> None:
         """Restore from the changelog; of two values of a key the one with the higher source offset stays.
 
@@ -90,7 +98,7 @@ class Store(rocksdb.Store):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 - whatever it is, the records are not there
             self.app.cannot_store(error)
 
-    def _restore(self, batch: Sequence[Any]) -> None:
+    def _restore(self, batch: Sequence[ChangelogEvent]) -> None:
         metrics.restored_records.inc(len(batch))
         writes: dict[int, dict[bytes, bytes]] = {}
         last: dict[TP, int] = {}

@@ -1,6 +1,6 @@
 """``/metrics``, ``/healthz`` and ``/readyz`` of a worker."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import msgspec
 from aiohttp import web
@@ -8,13 +8,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams import metrics
 from tables.web.cluster.workers import readiness
+from tables.web.worker import Worker
 
 
 class Health:
     """The handlers for those who watch over the worker itself."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
 
     async def metrics(self, _: web.Request) -> web.StreamResponse:
         """Answer the metrics in Prometheus's text format."""
@@ -26,9 +27,9 @@ class Health:
 
     async def readyz(self, _: web.Request) -> web.StreamResponse:
         """Answer whether this worker is of use: 200 with the facts, or 503 with them."""
-        facts = await readiness(self._app)
+        facts = await readiness(self._worker)
         return _json(facts, 200 if all(facts.values()) else 503)
 
 
-def _json(body: Any, status: int) -> web.Response:
+def _json(body: Mapping[str, str | bool], status: int) -> web.Response:
     return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/json")

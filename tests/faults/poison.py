@@ -132,7 +132,7 @@ def _bad_rows_in_frames(seed: int, spot: str, now_us: int) -> Iterator[Poison]:
         ("an absurd notional", "magnitude", {"notionals": struct.pack("<q", 2**62)}),
         ("a time before Bitcoin", "bad_time", {"times_us": struct.pack("<q", 1)}),
         ("a time far ahead", "future", {"times_us": struct.pack("<q", now_us + FAR_SECONDS * 1_000_000)}),
-        ("flags that mean nothing", "bad_side", {"flags": b"\xff"}),
+        ("flags that name no side", "bad_side", {"flags": b"\xff"}),
     ]
     size = len(trades) // len(spoils)
     for number, (name, reason, columns) in enumerate(spoils):

@@ -5,13 +5,16 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
+from streams.errors import Fatal
 from streams.kafka.outbound import Outbound, Record
 from streams.model.alert import Alert
 from tables import keeper as keeper_module
 from tables.keeper import Keeper, TooManyMarkets
-from tables.market.chunks import HEAD, CorruptState, decode_chunk, decode_head, prefix
+from tables.market.chunks import HEAD, CorruptState, decode_chunk, decode_head, head_key, prefix
+from tables.market.formats import NewerState
 from tables.market.state import Market, Span
 from tests.agents.factories import an_alert
 from tests.memory_broker import MemoryBroker, MemoryState
@@ -31,6 +34,7 @@ class Worker:
         self.broker = broker or MemoryBroker()
         self.state = state or MemoryState()
         self.unsettled: dict[str, list[Alert]] = {}
+        self.ended: list[Fatal] = []
         self.offset = 0
         self.keeper = Keeper(
             store=lambda: self.state,
@@ -39,6 +43,7 @@ class Worker:
             outbound=Outbound(self.broker.send),
             settle=self._settle,
             alert_record=lambda alert: Record(ALERTS, alert.symbol.encode(), str(alert.pane).encode()),
+            on_fatal=self.ended.append,
         )
 
     def _settle(self, _: int, markets: Iterable[Market]) -> list[Alert]:
@@ -486,3 +491,96 @@ async def test_stored_values_carry_the_offset_they_contain() -> None:
     head = next(decode_head(key, value) for key, value in items.items() if key.endswith(HEAD.encode()))
     chunks = [decode_chunk(key, value) for key, value in items.items() if not key.endswith(HEAD.encode())]
     assert [head.offset, *(chunk.offset for chunk in chunks)] == [41, 41]
+
+
+NEWER = msgspec.msgpack.encode([7, NOON, {}, [], 2, {"release": "9.9.9"}])
+LATER_PARTS = ("coverage", "slots", "stats|hour", "7a", "-1", "")
+
+
+def shared(state: MemoryState) -> MemoryState:
+    """Make a store one that every replica reads."""
+    state.peek = state.load  # type: ignore[method-assign]
+    return state
+
+
+async def test_state_that_a_newer_release_wrote_ends_who_must_change_it() -> None:
+    """With its line, before a byte of it is rewritten; other markets are not told apart from it."""
+    worker = Worker()
+    key = head_key("kraken_spot", "A/USD")
+    worker.state.items[0][key] = NEWER
+    with pytest.raises(
+        NewerState, match=r"a newer release \(9\.9\.9\) wrote the state under b'kraken_spot\|A/USD\|head'"
+    ):
+        await worker.trade("A/USD", 1)
+    await worker.trade("B/USD", 1)
+    await worker.keeper.flush()
+    assert worker.state.items[0][key] == NEWER
+    assert {record.key.split(b"|")[1] for record in worker.broker.of(CHANGELOG)} == {b"B/USD"}
+
+
+async def test_state_that_a_newer_release_wrote_is_found_before_its_market_trades() -> None:
+    """Where markets are brought to memory for the pages, nobody waits for the result who could end the worker."""
+    worker = Worker()
+    worker.state.items[0][head_key("kraken_spot", "A/USD")] = NEWER
+    with pytest.raises(NewerState):
+        await worker.keeper.preload([0], SECONDS)
+    assert [type(error) for error in worker.ended] == [NewerState]
+    assert not worker.keeper.has_all([0])
+
+
+async def test_the_view_of_a_silent_owner_s_market_leaves_a_newer_release_s_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """There is none to show, the log says why, and nobody ends for a look."""
+    worker = Worker(state=shared(MemoryState()))
+    await worker.trade("A/USD", 0)
+    await worker.keeper.flush()
+    found = await worker.keeper.stored(0, "kraken_spot", "A/USD")
+    assert found is not None
+    assert found.volume == 1
+    worker.state.items[0][head_key("kraken_spot", "A/USD")] = NEWER
+    assert await worker.keeper.stored(0, "kraken_spot", "A/USD") is None
+    assert "a newer release (9.9.9) wrote the state" in caplog.text
+    assert not worker.ended
+
+
+@pytest.mark.parametrize("part", LATER_PARTS)
+async def test_keys_that_a_later_release_added_are_left_alone(part: str) -> None:
+    """Whatever is in their values: not read, not written, not an error, still there after a flush and a hand-over."""
+    worker = Worker(state=shared(MemoryState()))
+    await worker.trade("A/USD", 0)
+    await worker.keeper.flush()
+    written = len(worker.broker.records)
+    keys = [f"kraken_spot|{symbol}|{part}".encode() for symbol in ("A/USD", "B/USD")]
+    worker.state.items[0] |= dict.fromkeys(keys, b"\x92\x07\xc1")
+    again = Worker(worker.broker, worker.state)
+    again.offset = 1
+    await again.keeper.preload([0], SECONDS)
+    assert [market.symbol for _, market in again.keeper.markets()] == ["A/USD"]
+    assert await again.keeper.stored(0, "kraken_spot", "B/USD") is None
+    for symbol in ("A/USD", "B/USD"):
+        await again.trade(symbol, 1)
+    await again.keeper.flush()
+    assert again.volumes() == {"A/USD": 2, "B/USD": 1}
+    assert [again.state.items[0][key] for key in keys] == [b"\x92\x07\xc1"] * 2
+    assert not {record.key for record in again.broker.records[written:]} & {*keys}
+
+
+async def test_what_a_later_release_added_to_a_market_outlives_a_hand_over() -> None:
+    """The changelog and the store have it, with the trades counted since."""
+    worker = Worker()
+    await worker.trade("A/USD", 0)
+    await worker.keeper.flush()
+    added = [1, {"kind": "spot"}, "and more"]
+    items = worker.state.items[0]
+    for key, value in items.items():
+        items[key] = msgspec.msgpack.encode([*msgspec.msgpack.decode(value), *added])
+    again = Worker(state=worker.state)
+    again.offset = 1
+    await again.trade("A/USD", 1)
+    await again.keeper.flush()
+    written = {record.key: record.value for record in again.broker.of(CHANGELOG)}
+    assert written.keys() == items.keys()
+    assert all(msgspec.msgpack.decode(value)[-3:] == added for value in written.values())
+    assert written == items
+    assert again.volumes() == {"A/USD": 2}

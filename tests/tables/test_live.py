@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,64 +12,26 @@ import pytest
 import redis
 
 from streams.local.embedded import EmbeddedPostgres
-from streams.model.trade import Kind, Side
 from streams.settings import load_settings
 from tables import live
 from tables.live import LiveWindows, live_link
-from tables.market.rolling import Rolling
-from tables.market.state import Market, Span
+from tables.market.episodes import Mark
 from tables.market.values import COLUMNS, figure_values
-from tables.web.api.rows import LatestAlert
+from tables.serving import ServedMarkets
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until
 from tests.faults.proxy import Proxy
 from tests.figures_page import PAGE
 from tests.oracle import Oracle
 from tests.recordings import SCENARIOS
-from tests.tables.market.test_rolling import count
+from tests.trades import NOON
 from tests.view import View, ask, eventually
 from tests.waiting import until
+from tests.worker import HERE, WINDOWS, MemoryWorker
 
-NOON = 1_700_000_000
-WINDOWS = (60, 300)
 DOCUMENT = Path(__file__).parents[2] / "docs" / "redis.md"
 # A busy machine must not look like a Redis that is away.
 PATIENT_SECONDS = 5.0
-
-
-class Markets:
-    """Markets that a worker serves, as :class:`tables.web.cluster.local.LocalMarkets` gives them."""
-
-    windows = WINDOWS
-    here = "http://127.0.0.1:6066"
-
-    def __init__(self) -> None:
-        self.is_kept = False
-        self.markets: dict[str, tuple[int, Rolling]] = {}
-        self.marks: dict[str, LatestAlert] = {}
-        self.trades = 0
-
-    def latest_alert(self, market: Market) -> LatestAlert | None:
-        """Return a market's latest alert, as that test set it."""
-        return self.marks.get(market.symbol)
-
-    async def load(self) -> None:
-        """Have everything in memory already."""
-
-    def rollings(self) -> list[tuple[int, Rolling]]:
-        """Return every market."""
-        return list(self.markets.values())
-
-    def trade(self, symbol: str, second: int = 0, price: float = 100.0, partition: int = 0) -> Market:
-        """Count a trade."""
-        self.trades += 1
-        if symbol not in self.markets:
-            self.markets[symbol] = (partition, Rolling(Market("kraken_spot", symbol, Span(300, 900)), WINDOWS))
-        market = self.markets[symbol][1].market
-        count(market, NOON + second, self.trades, Side.BUY, Kind.FILL, price)
-        market.offset = self.trades
-        market.received_us = (NOON + second) * 1_000_000 + 250_000
-        return market
 
 
 @pytest.fixture
@@ -79,17 +41,17 @@ def server(redis_url: str) -> redis.Redis:
 
 
 @pytest.fixture
-def markets() -> Markets:
-    """Give a worker's markets."""
-    return Markets()
+def worker() -> MemoryWorker:
+    """Give a worker with two rules a market."""
+    return MemoryWorker(price_move_pct=2)
 
 
 @pytest.fixture
-async def writer(redis_url: str, markets: Markets, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LiveWindows]:
+async def writer(redis_url: str, worker: MemoryWorker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LiveWindows]:
     """Give a writer that writes every 10 ms."""
     monkeypatch.setattr(live, "WRITE_SECONDS", 0.01)
     monkeypatch.setattr(live, "DEADLINE_SECONDS", PATIENT_SECONDS)
-    writer = LiveWindows(live_link(load_settings(redis_url=redis_url)), markets)  # type: ignore[arg-type]
+    writer = LiveWindows(live_link(load_settings(redis_url=redis_url)), ServedMarkets(worker))
     await writer.start()
     yield writer
     await writer.stop()
@@ -105,19 +67,19 @@ def window_of(server: redis.Redis, symbol: str) -> dict[str, str]:
 class TestContent:
     """What a reader finds."""
 
-    async def test_every_window_has_the_figures_of_memory(self, markets: Markets, server: redis.Redis) -> None:
+    async def test_every_window_has_the_figures_of_memory(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """In every bit: numbers are written so that reading them gives the same double."""
         for second, price in enumerate((100.1, 99.7, 103.3, 1e-7, 7e7)):
-            market = markets.trade("BTC/USD", second * 50, price)
+            market = worker.trade("BTC/USD", second * 50, price)
         await until(lambda: window_of(server, "BTC/USD").get("offset") == "5")
         found = window_of(server, "BTC/USD")
         for seconds in WINDOWS:
             figures = figure_values(market.figures(market.watermark, seconds))
             assert [float(found[f"{seconds}.{name}"]) for name in COLUMNS] == figures
 
-    async def test_the_market_and_its_owner_are_named(self, markets: Markets, server: redis.Redis) -> None:
+    async def test_the_market_and_its_owner_are_named(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """Whose it is, how far it goes, and how old it is."""
-        markets.trade("BTC/USD", 7, 105.5, partition=3)
+        worker.trade("BTC/USD", 7, 105.5, partition=3)
         await until(lambda: window_of(server, "BTC/USD"))
         found = window_of(server, "BTC/USD")
         assert abs(time.time() - float(found.pop("updated_at"))) < 5
@@ -125,7 +87,7 @@ class TestContent:
         assert fixed == {
             "venue": "kraken_spot",
             "symbol": "BTC/USD",
-            "owner": Markets.here,
+            "owner": HERE,
             "partition": "3",
             "offset": "1",
             "watermark": str(NOON + 7),
@@ -133,20 +95,40 @@ class TestContent:
             "last_price": "105.5",
         }
 
-    async def test_every_field_is_documented(self, markets: Markets, server: redis.Redis) -> None:
+    async def test_each_rule_has_its_latest_alert(self, worker: MemoryWorker, server: redis.Redis) -> None:
+        """The rule in USD under the names that it always had, any other under its own."""
+        market = worker.trade("BTC/USD")
+        market.marks["volume"] = [Mark(NOON, 1, NOON)]
+        market.marks["price_move"] = [Mark(NOON - 10, 2, NOON - 10), Mark(NOON, 3, NOON - 10)]
+        await until(lambda: window_of(server, "BTC/USD"))
+        found = {name: value for name, value in window_of(server, "BTC/USD").items() if name.startswith("alert")}
+        assert found == {
+            "alert_rule": "volume",
+            "alert_pane": str(NOON),
+            "alert_severity": "LOW",
+            "alert_episode": str(NOON),
+            "alert_open": "1",
+            "alert.price_move.pane": str(NOON),
+            "alert.price_move.severity": "HIGH",
+            "alert.price_move.episode": str(NOON - 10),
+            "alert.price_move.open": "1",
+        }
+
+    async def test_every_field_is_documented(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """In docs/redis.md, the figures of a window in docs/figures.md."""
-        markets.marks["BTC/USD"] = LatestAlert("volume", NOON, "HIGH", NOON - 60, True)
-        markets.trade("BTC/USD")
+        for rule in ("volume", "price_move"):
+            worker.market("BTC/USD").marks[rule] = [Mark(NOON, 3, NOON - 60)]
+        worker.trade("BTC/USD")
         await until(lambda: window_of(server, "BTC/USD"))
         assert window_of(server, "BTC/USD")["alert_severity"] == "HIGH"
         fields, figures = DOCUMENT.read_text(), PAGE.read_text()
         for name in window_of(server, "BTC/USD"):
-            seconds, _, figure = name.rpartition(".")
-            assert f"`{figure}`" in (figures if seconds else fields)
+            first, _, last = name.rpartition(".")
+            assert f"`{last}`" in (figures if first.isdecimal() else fields)
 
-    async def test_it_expires_when_nobody_writes_it(self, markets: Markets, server: redis.Redis) -> None:
+    async def test_it_expires_when_nobody_writes_it(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """A market whose worker died is gone after a minute."""
-        markets.trade("BTC/USD")
+        worker.trade("BTC/USD")
         await until(lambda: window_of(server, "BTC/USD"))
         assert 50 < server.ttl("liqmon:window:kraken_spot:BTC/USD") <= 60
 
@@ -155,58 +137,57 @@ class TestWriting:
     """When it is written, and when not."""
 
     @pytest.mark.usefixtures("writer")
-    async def test_what_changed_is_written_and_nothing_else(self, markets: Markets, server: redis.Redis) -> None:
+    async def test_what_changed_is_written_and_nothing_else(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """A quiet market costs nothing between two touches."""
-        markets.trade("BTC/USD")
-        markets.trade("ETH/USD")
+        worker.trade("BTC/USD")
+        worker.trade("ETH/USD")
         await until(lambda: window_of(server, "ETH/USD"))
         quiet = window_of(server, "BTC/USD")["updated_at"]
         for second in range(1, 6):
-            market = markets.trade("ETH/USD", second)
+            market = worker.trade("ETH/USD", second)
             await until(lambda market=market: window_of(server, "ETH/USD")["offset"] == str(market.offset))  # type: ignore[misc]
         assert window_of(server, "BTC/USD")["updated_at"] == quiet
 
     @pytest.mark.usefixtures("writer")
     async def test_a_quiet_market_is_touched_before_it_expires(
-        self, markets: Markets, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+        self, worker: MemoryWorker, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It still has an owner, and its windows are what they are."""
         monkeypatch.setattr(live, "TOUCH_SECONDS", 0.05)
-        markets.trade("BTC/USD")
+        worker.trade("BTC/USD")
         await until(lambda: window_of(server, "BTC/USD"))
         first = window_of(server, "BTC/USD")["updated_at"]
         await until(lambda: window_of(server, "BTC/USD")["updated_at"] != first)
 
     @pytest.mark.usefixtures("writer")
     async def test_a_worker_that_lost_the_partition_changes_nothing(
-        self, markets: Markets, server: redis.Redis, redis_url: str
+        self, worker: MemoryWorker, server: redis.Redis, redis_url: str
     ) -> None:
         """Its offset is lower; of another partition's log offsets say nothing, and the last writer counts."""
         for second in range(5):
-            markets.trade("BTC/USD", second)
-            markets.trade("ETH/USD", second)
+            worker.trade("BTC/USD", second)
+            worker.trade("ETH/USD", second)
         await until(lambda: window_of(server, "ETH/USD").get("offset") == "10")
-        stale = Markets()
-        stale.here = "http://frozen"
+        stale = MemoryWorker(address="http://frozen")
         stale.trade("BTC/USD", 1)
         stale.trade("ETH/USD", 1, partition=1)
-        waking = LiveWindows(live_link(load_settings(redis_url=redis_url)), stale)  # type: ignore[arg-type]
+        waking = LiveWindows(live_link(load_settings(redis_url=redis_url)), ServedMarkets(stale))
         await waking.start()
         await until(lambda: window_of(server, "ETH/USD")["owner"] == "http://frozen")
-        assert window_of(server, "BTC/USD")["owner"] == Markets.here
+        assert window_of(server, "BTC/USD")["owner"] == HERE
         await waking.stop()
 
     @pytest.mark.usefixtures("writer")
     async def test_every_market_has_its_turn(
-        self, markets: Markets, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+        self, worker: MemoryWorker, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """However little of the time may be spent: those that have waited longest go first."""
         monkeypatch.setattr(live, "BUDGET_SECONDS", 0.0001)
         for number in range(60):
-            markets.trade(f"S{number}/USD")
+            worker.trade(f"S{number}/USD")
         for _ in range(3):
             for number in range(5):
-                markets.trade(f"S{number}/USD")
+                worker.trade(f"S{number}/USD")
             await asyncio.sleep(0.02)
         await until(lambda: len(server.keys("liqmon:window:*")) == 60)
 
@@ -214,7 +195,7 @@ class TestWriting:
         self,
         redis_url: str,
         server: redis.Redis,
-        markets: Markets,
+        worker: MemoryWorker,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
@@ -225,12 +206,13 @@ class TestWriting:
         monkeypatch.setattr("streams.redis_link.LAST_PROBE_SECONDS", 0.05)
         caplog.set_level(logging.INFO, "streams.redis_link")
         async with Proxy(urlsplit(redis_url).port or 0) as network:
-            writer = LiveWindows(live_link(load_settings(redis_url=f"redis://{network.address}/0")), markets)  # type: ignore[arg-type]
+            link = live_link(load_settings(redis_url=f"redis://{network.address}/0"))
+            writer = LiveWindows(link, ServedMarkets(worker))
             await writer.start()
-            markets.trade("BTC/USD")
+            worker.trade("BTC/USD")
             await until(lambda: window_of(server, "BTC/USD"))
             await network.refuse()
-            markets.trade("BTC/USD", 1)
+            worker.trade("BTC/USD", 1)
             await until(lambda: caplog.messages)
             await network.heal()
             await until(lambda: window_of(server, "BTC/USD")["offset"] == "2")
@@ -240,30 +222,35 @@ class TestWriting:
 
     @pytest.mark.usefixtures("writer")
     async def test_an_error_that_nobody_expected_is_no_end(
-        self, markets: Markets, server: redis.Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self,
+        worker: MemoryWorker,
+        server: redis.Redis,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         """They are written again when it is over; the log has its traceback once."""
         monkeypatch.setattr(live, "RETRY_SECONDS", 0.01)
         failures = 0
 
-        async def fail() -> None:
+        async def fail(_: Collection[int], _seconds: float) -> None:
             nonlocal failures
             failures += 1
             raise TypeError("'NoneType' object is not callable")
 
         with monkeypatch.context() as broken:
-            broken.setattr(markets, "load", fail)
-            markets.trade("BTC/USD")
+            broken.setattr(worker, "preload", fail)
+            worker.trade("BTC/USD")
             await until(lambda: failures > 5)
         await until(lambda: window_of(server, "BTC/USD").get("offset") == "1")
         assert [bool(record.exc_info) for record in caplog.records] == [True]
 
-    async def test_without_redis_url_nothing_runs(self, markets: Markets) -> None:
+    async def test_without_redis_url_nothing_runs(self, worker: MemoryWorker) -> None:
         """No task, no connection."""
-        writer = LiveWindows(live_link(load_settings()), markets)  # type: ignore[arg-type]
+        served = ServedMarkets(worker)
+        writer = LiveWindows(live_link(load_settings()), served)
         await writer.start()
         assert writer._task is None
-        assert not markets.is_kept
+        assert not served.is_kept
         await writer.stop()
 
 

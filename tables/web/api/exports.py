@@ -5,9 +5,8 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from aiohttp import hdrs, web
 
 # A spreadsheet takes a cell that begins so for a formula.
@@ -16,7 +15,7 @@ FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 ROWS_BETWEEN_TURNS: Final = 100
 
 
-async def csv_text(columns: Iterable[str], rows: Iterable[msgspec.Struct]) -> str:
+async def csv_text(columns: Iterable[str], rows: Iterable[object]) -> str:
     """Return rows as CSV with a heading: ranges as ``low-high``, several of them separated by spaces.
 
     The stream's messages have their turn between some rows and the next.
@@ -32,7 +31,7 @@ async def csv_text(columns: Iterable[str], rows: Iterable[msgspec.Struct]) -> st
     return out.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: object) -> object:
     if isinstance(value, str):
         return f"'{value}" if value.startswith(FORMULA_STARTS) else value
     if isinstance(value, list):
@@ -40,7 +39,7 @@ def _cell(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def _joined(values: list[Any]) -> Iterator[str]:
+def _joined(values: list[object]) -> Iterator[str]:
     for value in values:
         if isinstance(value, list):
             low, high = value

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -12,20 +12,20 @@ from aiohttp import web
 from streams.errors import Outage
 from streams.settings import SEVERITIES
 from tables.market.state import Market
+from tables.serving import ServedMarkets
 from tables.web.api.exports import csv_response, csv_text
 from tables.web.api.params import MAX_UNIX_SECONDS, Query
 from tables.web.api.rows import PaneRow, Panes, pane_rows
 from tables.web.cluster.everywhere import COPIES_SECONDS, Everywhere
-from tables.web.cluster.local import LocalMarkets, age_seconds
+from tables.web.cluster.local import age_seconds
 from tables.web.cluster.replicas import NONSENSE, NOTES, Answer, Cluster, PeerDown
 from tables.web.cluster.workers import WorkerRow, Workers, producer_rows, silent_worker, worker_row
 from tables.web.guard import problem
 from tables.web.stream.hub import Hub
-from tables.web.stream.recent_alerts import AlertSource
+from tables.web.worker import Worker
 
 SCOPES: Final = ("all", "local")
 FORMATS: Final = ("json", "csv")
-RULES: Final = ("volume", "liquidation")
 MAX_ALERTS: Final = 5000
 DEFAULT_ALERTS: Final = 100
 _ROWS_BETWEEN_TURNS: Final = 200
@@ -35,20 +35,13 @@ class Api:
     """The handlers."""
 
     def __init__(
-        self,
-        app: Any,
-        hub: Hub,
-        local: LocalMarkets,
-        cluster: Cluster,
-        everywhere: Everywhere,
-        history: AlertSource,
+        self, worker: Worker, served: ServedMarkets, hub: Hub, cluster: Cluster, everywhere: Everywhere
     ) -> None:
-        self._app = app
-        self._everywhere = everywhere
+        self._worker = worker
+        self._served = served
         self._hub = hub
-        self._local = local
         self._cluster = cluster
-        self._history = history
+        self._everywhere = everywhere
 
     async def windows(self, request: web.Request) -> web.StreamResponse:
         """Answer every window of every market of all replicas."""
@@ -72,10 +65,10 @@ class Api:
         start, end = query.span()
         as_csv = query.choice("format", FORMATS, "json") == "csv"
         is_local = query.choice("scope", SCOPES, "all") == "local"
-        found = self._local.find(venue, symbol)
+        found = self._served.find(venue, symbol)
         if found is None:
-            await self._local.load()
-            found = self._local.find(venue, symbol)
+            await self._served.load()
+            found = self._served.find(venue, symbol)
         if found is None and not is_local:
             answer = await self._ask_owner(request, symbol)
             is_silent = answer.status == HTTPStatus.SERVICE_UNAVAILABLE and not as_csv
@@ -89,10 +82,10 @@ class Api:
         return _json(panes)
 
     async def _stored(self, venue: str, symbol: str, start: int | None, end: int | None) -> Panes | None:
-        partition = self._app.home(symbol)
+        partition = self._worker.home(symbol)
         try:
             async with asyncio.timeout(COPIES_SECONDS):
-                market = await self._app.keeper.stored(partition, venue, symbol)
+                market = await self._worker.stored(partition, venue, symbol)
         except (Outage, TimeoutError):
             return None
         if market is None:
@@ -103,7 +96,7 @@ class Api:
     async def _panes(
         self, partition: int, market: Market, start: int | None, end: int | None, *, owner: str, source: str
     ) -> Panes:
-        first = market.watermark - self._app.span.window + 1 if start is None else start
+        first = market.watermark - self._served.rule_window + 1 if start is None else start
         last = market.watermark if end is None else end - 1
         rows = []
         for row in pane_rows(market, first, last):
@@ -125,7 +118,7 @@ class Api:
         )
 
     async def _ask_owner(self, request: web.Request, symbol: str) -> web.StreamResponse:
-        owner = self._cluster.owner(self._app.home(symbol))
+        owner = self._cluster.owner(self._worker.home(symbol))
         if owner is None or owner == self._cluster.here:
             return self._unknown(request)
         try:
@@ -144,7 +137,7 @@ class Api:
 
     def _unknown(self, request: web.Request) -> web.StreamResponse:
         """Answer that a market is not here: for good, or not yet."""
-        if lacking := self._local.lacking:
+        if lacking := self._served.lacking:
             return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, f"{self._cluster.here} {lacking}")
         return problem(request, HTTPStatus.NOT_FOUND, "no such market")
 
@@ -154,29 +147,29 @@ class Api:
         since, until = query.span()
         limit = query.integer("limit", low=1, high=MAX_ALERTS)
         as_csv = query.choice("format", FORMATS, "json") == "csv"
-        rows = await self._history.find(
+        rows = await self._worker.alerts.find(
             venue=query.name("venue"),
             symbol=query.name("symbol"),
-            rules=query.choices("rule", RULES),
+            rules=query.choices("rule", [rule.name for rule in self._worker.rules]),
             severities=query.choices("severity", SEVERITIES),
             since=since,
             until=until if until is not None else MAX_UNIX_SECONDS,
             limit=limit or DEFAULT_ALERTS,
         )
         if as_csv:
-            return csv_response("alerts", await csv_text(self._history.row_type.__struct_fields__, rows))
+            return csv_response("alerts", await csv_text(self._worker.alerts.row_type.__struct_fields__, rows))
         return _json(rows)
 
     async def workers(self, request: web.Request) -> web.StreamResponse:
         """Answer all workers of the group and the producers that are configured."""
         query = Query(request, ("scope",))
-        await self._local.load()
-        own = await worker_row(self._app, self._local, self._hub.watchers)
+        await self._served.load()
+        own = await worker_row(self._worker, self._served, self._hub.watchers)
         if query.choice("scope", SCOPES, "all") == "local":
             return _json(Workers(self._cluster.here, [own], [], []))
         answers, producers = await asyncio.gather(
             self._cluster.get_all("/api/workers", {"scope": "local"}),
-            producer_rows(self._app.settings.producer_urls),
+            producer_rows(self._worker.settings.producer_urls),
         )
         rows, notes = {own.url: own}, []
         for url, answer in answers.items():
@@ -201,7 +194,7 @@ def _panes_of_peer(answer: Answer, symbol: str) -> web.Response:
     return _json(msgspec.structs.replace(msgspec.json.decode(answer.body, type=Panes), source="peer"))
 
 
-def _json(value: Any, notes: Sequence[str] = ()) -> web.Response:
+def _json(value: object, notes: Sequence[str] = ()) -> web.Response:
     headers = {NOTES: "; ".join(notes).encode("ascii", "replace").decode()} if notes else None
     return web.Response(body=msgspec.json.encode(value), content_type="application/json", headers=headers)
 

@@ -1,11 +1,12 @@
 """The OpenAPI document of ``/api/``: paths by hand, records from their types."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
 from streams.settings import SEVERITIES
-from tables.web.api.handlers import DEFAULT_ALERTS, FORMATS, MAX_ALERTS, RULES, SCOPES
+from tables.web.api.handlers import DEFAULT_ALERTS, FORMATS, MAX_ALERTS, SCOPES
 from tables.web.api.params import MAX_UNIX_SECONDS, NAME_PATTERN
 from tables.web.api.rows import MarketRow, Panes, Spark, WindowRow
 from tables.web.cluster.replicas import NOTES
@@ -39,11 +40,11 @@ def _integer(name: str, description: str, low: int, high: int) -> dict[str, Any]
     return _parameter(name, description, {"type": "integer", "minimum": low, "maximum": high})
 
 
-def _choice(name: str, description: str, choices: tuple[str, ...]) -> dict[str, Any]:
+def _choice(name: str, description: str, choices: Sequence[str]) -> dict[str, Any]:
     return _parameter(name, description, {"type": "string", "enum": list(choices), "default": choices[0]})
 
 
-def _choices(name: str, description: str, choices: tuple[str, ...]) -> dict[str, Any]:
+def _choices(name: str, description: str, choices: Sequence[str]) -> dict[str, Any]:
     schema = {"type": "array", "items": {"type": "string", "enum": list(choices)}, "minItems": 1}
     return _parameter(name, description, schema) | {"style": "form", "explode": False}
 
@@ -58,8 +59,8 @@ TO: Final = _integer("to", "last moment, unix seconds, exclusive", 0, MAX_UNIX_S
 FORMAT: Final = _choice("format", "csv is a download with the same columns", FORMATS)
 
 
-def document(alert_type: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the document. ``alert_type`` is the record of an alert."""
+def document(alert_type: type[msgspec.Struct], rules: Sequence[str]) -> dict[str, Any]:
+    """Return the document. ``alert_type`` is the record of an alert, ``rules`` are the names of those in force."""
     records = [WindowRow, Panes, Workers, MarketRow, Spark, Hello, Status, Problem, alert_type]
     _, components = msgspec.json.schema_components(records, ref_template=REF)
     return {
@@ -85,7 +86,7 @@ def document(alert_type: type[msgspec.Struct]) -> dict[str, Any]:
             "/api/alerts": _get(
                 "Alerts, newest first",
                 [_name("venue", "only this venue"), _name("symbol", "only this symbol"),
-                 _choices("rule", "only these rules", RULES), _choices("severity", "only these severities", SEVERITIES),
+                 _choices("rule", "only these rules", rules), _choices("severity", "only these severities", SEVERITIES),
                  FROM, TO, _integer("limit", f"at most so many, {DEFAULT_ALERTS} by default", 1, MAX_ALERTS), FORMAT],
                 {"type": "array", "items": _ref(alert_type.__name__)},
                 "Each with the window as it was and the state of its delivery.",

@@ -1,6 +1,5 @@
 """The records of the web view's JSON, and how they are made of the state. Their docstrings describe the API."""
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
@@ -11,8 +10,8 @@ from tables.market.identities import TradeId, count_ids
 from tables.market.panes import Pane
 from tables.market.state import Market
 from tables.market.values import usd
+from tables.serving import LatestAlert, UnixSeconds
 
-UnixSeconds = Annotated[int, msgspec.Meta(description="unix seconds, UTC, event time")]
 Usd = Annotated[float, msgspec.Meta(description="USD: whole micro-USD, six decimals")]
 Price = Annotated[float, msgspec.Meta(description="in the quote currency; 0 where nothing traded")]
 
@@ -94,14 +93,16 @@ class Panes(msgspec.Struct, frozen=True):
     rows: list[PaneRow]
 
 
-class LatestAlert(msgspec.Struct, frozen=True):
-    """An alert as the market's state remembers it. ``open``: a later one of this severity would be quiet."""
+class Judgement(msgspec.Struct, frozen=True):
+    """A rule, and how far a market's rule window has come. In whole units: USD, per cent, or a number of things."""
 
     rule: str
-    pane: UnixSeconds
-    severity: str
-    episode: UnixSeconds
-    open: bool
+    unit: str
+    threshold: float
+    measured: Annotated[
+        float | None, msgspec.Meta(description="the size of the rule's figure, without a sign; null without its window")
+    ]
+    alert: Annotated[LatestAlert | None, msgspec.Meta(description="the rule's latest alert of this market")]
 
 
 class MarketRow(msgspec.Struct, frozen=True):
@@ -118,17 +119,21 @@ class MarketRow(msgspec.Struct, frozen=True):
     offset: int
     received: Annotated[float | None, msgspec.Meta(description="when its last trade was received, unix seconds")]
     pane: UnixSeconds
-    rule: str
-    threshold_usd: Usd
+    rule: Annotated[str, msgspec.Meta(description="the first rule in USD; earlier releases know of one rule a market")]
+    threshold_usd: Annotated[float | None, msgspec.Meta(description="of that rule; null where it counts no USD")]
     amount_usd: Annotated[
-        float | None, msgspec.Meta(description="what the rule compares with its threshold; null without its window")
+        float | None,
+        msgspec.Meta(description="what that rule measured; null as the threshold is, and without its window"),
     ]
-    mark: LatestAlert | None
+    mark: Annotated[LatestAlert | None, msgspec.Meta(description="the latest alert of that rule")]
     windows: Sequence[Sequence[float | None]]
     copied: Annotated[
         float | None, msgspec.Meta(description="of a copy from Redis: when it was written, unix seconds; else null")
     ] = None
     window_seconds: Annotated[tuple[int, ...], msgspec.Meta(description="length of each of the windows, seconds")] = ()
+    judgements: Annotated[
+        list[Judgement], msgspec.Meta(description="each rule that judges the market; an earlier release sends none")
+    ] = []
 
 
 class Spark(msgspec.Struct, frozen=True):
@@ -199,22 +204,3 @@ def _gaps(panes: Iterable[tuple[int, Pane]]) -> dict[int, list[list[int]]]:
             gaps.setdefault(number, []).append([reached + 1, low - 1])
         reached = high if reached is None else max(reached, high)
     return gaps
-
-
-def latest_alert_of(market: Market, rule: str, severities: tuple[str, ...], cooldown: int) -> LatestAlert | None:
-    """Return the rule's latest alert, with the highest severity of its episode; None where there was none."""
-    marks = market.marks.get(rule)
-    if not marks:
-        return None
-    at = bisect_right(marks, market.watermark, key=lambda mark: mark.pane)
-    if not at:
-        return None
-    last = marks[at - 1]
-    severity = max(mark.severity for mark in marks[:at] if mark.episode == last.episode)
-    return LatestAlert(
-        rule=rule,
-        pane=last.pane,
-        severity=severities[severity - 1],
-        episode=last.episode,
-        open=market.watermark < last.pane + cooldown,
-    )

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import math
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -14,9 +15,10 @@ from streams.model.figures import FIGURES
 from streams.model.kinds import MarketKind, kind_before_frames_told
 from streams.redis_link import RedisLink, Script
 from tables.market.panes import PANE_SECONDS
-from tables.market.values import COLUMNS, usd
-from tables.web.api.rows import LatestAlert, MarketRow, WindowRow
-from tables.web.cluster.local import LocalMarkets
+from tables.market.values import COLUMNS
+from tables.serving import LatestAlert, ServedMarkets
+from tables.web.api.rows import MarketRow, WindowRow
+from tables.web.cluster.judging import judged
 from tables.web.cluster.replicas import NONSENSE
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,9 @@ return found
 """)
 
 
+_RULES_PANE: Final = re.compile(r"alert\..+\.pane").fullmatch
+
+
 class Copy(msgspec.Struct, frozen=True):
     """A market as its owner last wrote it to Redis. Times are unix seconds.
 
@@ -53,7 +58,7 @@ class Copy(msgspec.Struct, frozen=True):
     watermark: int
     updated_at: float
     received_at: float | None
-    mark: LatestAlert | None
+    alerts: dict[str, LatestAlert]
     windows: dict[int, list[float | None]]
     kind: MarketKind
 
@@ -66,9 +71,9 @@ class Copy(msgspec.Struct, frozen=True):
 class Copies:
     """Reads the copies and makes rows of them. Without a Redis there are none."""
 
-    def __init__(self, link: RedisLink | None, local: LocalMarkets) -> None:
+    def __init__(self, link: RedisLink | None, served: ServedMarkets) -> None:
         self._link = link
-        self._local = local
+        self._served = served
         self._is_refused_said = False
         # Calls that come at once would take the link's connections from each other and from the writer.
         self._one_at_a_time = asyncio.Lock()
@@ -110,7 +115,7 @@ class Copies:
                 watermark=int(fields["watermark"]),
                 updated_at=_finite(fields["updated_at"]),
                 received_at=_finite(fields["received_at"]) if "received_at" in fields else None,
-                mark=_latest_alert(fields) if "alert_pane" in fields else None,
+                alerts=_latest_alerts(fields),
                 windows={seconds: _figures(fields, seconds) for seconds in _lengths(fields)},
                 kind=_kind(fields),
             )
@@ -141,8 +146,8 @@ class Copies:
 
     def market_row(self, copy: Copy) -> MarketRow:
         """Return a market with all its windows."""
-        rule = self._local.rule(copy)
-        rule_window = copy.windows.get(self._local.rule_window)
+        rule_window = copy.windows.get(self._served.rule_window)
+        found = judged(self._served.rules_of(copy), rule_window, copy.alerts)
         return MarketRow(
             venue=copy.venue,
             symbol=copy.symbol,
@@ -151,13 +156,14 @@ class Copies:
             offset=copy.offset,
             received=copy.received_at,
             pane=copy.watermark,
-            rule=rule.name,
-            threshold_usd=usd(rule.threshold),
-            amount_usd=None if rule_window is None else self._local.judged(rule, rule_window),
-            mark=copy.mark,
+            rule=found.rule,
+            threshold_usd=found.threshold_usd,
+            amount_usd=found.amount_usd,
+            mark=found.mark,
             windows=[*copy.windows.values()],
             copied=copy.updated_at,
             window_seconds=tuple(copy.windows),
+            judgements=found.judgements,
         )
 
 
@@ -181,14 +187,21 @@ def _figures(fields: dict[str, str], seconds: int) -> list[float | None]:
     return values
 
 
-def _latest_alert(fields: dict[str, str]) -> LatestAlert:
-    return LatestAlert(
-        rule=fields["alert_rule"],
-        pane=int(fields["alert_pane"]),
-        severity=fields["alert_severity"],
-        episode=int(fields["alert_episode"]),
-        open=fields["alert_open"] == "1",
-    )
+def _latest_alerts(fields: dict[str, str]) -> dict[str, LatestAlert]:
+    """Return the latest alert of each rule. Raises :class:`KeyError` or :class:`ValueError` for what makes no sense."""
+    prefixes = {name[len("alert.") : -len(".pane")]: name[: -len("pane")] for name in fields if _RULES_PANE(name)}
+    if "alert_pane" in fields:
+        prefixes[fields["alert_rule"]] = "alert_"
+    return {
+        rule: LatestAlert(
+            rule=rule,
+            pane=int(fields[f"{prefix}pane"]),
+            severity=fields[f"{prefix}severity"],
+            episode=int(fields[f"{prefix}episode"]),
+            open=fields[f"{prefix}open"] == "1",
+        )
+        for rule, prefix in prefixes.items()
+    }
 
 
 def _finite(text: str) -> float:
@@ -198,7 +211,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _decoded(answer: Any) -> list[str]:
+def _decoded(answer: bytes | str) -> list[str]:
     """Return the strings of a JSON list; none where it is no such list (an empty table in Lua is ``{}``)."""
     try:
         return msgspec.json.decode(answer, type=list[str])

@@ -7,9 +7,10 @@ from typing import Final
 import msgspec
 
 from streams.errors import Outage
+from tables.serving import TAKING_OVER, ServedMarkets
 from tables.web.api.rows import WindowRow
 from tables.web.cluster.copies import Copies
-from tables.web.cluster.local import TAKING_OVER, LocalMarkets
+from tables.web.cluster.local import LocalRows
 from tables.web.cluster.replicas import NONSENSE, Answer, Cluster, PeerDown
 
 COPIES_SECONDS: Final = 1.0
@@ -19,8 +20,12 @@ COPIES_SECONDS: Final = 1.0
 class Everywhere:
     """Reads windows wherever they are. The owner of a market has the last word while it answers."""
 
-    def __init__(self, local: LocalMarkets, cluster: Cluster, copies: Copies) -> None:
+    def __init__(
+        self, served: ServedMarkets, local: LocalRows, cluster: Cluster, copies: Copies, partition_count: int
+    ) -> None:
+        self._served = served
         self._local = local
+        self._partition_count = partition_count
         self._cluster = cluster
         self._copies = copies
 
@@ -31,7 +36,7 @@ class Everywhere:
 
     async def _own(self, venue: str | None, symbol: str | None) -> tuple[list[WindowRow], set[int], list[str]]:
         rows, whole = await self._local.window_rows(venue, symbol)
-        lacking = self._local.lacking or ("" if whole.issuperset(self._local.served()) else TAKING_OVER)
+        lacking = self._served.lacking or ("" if whole.issuperset(self._served.partitions()) else TAKING_OVER)
         return rows, whole, [f"{self._cluster.here} {lacking}"] if lacking else []
 
     async def rows(self, venue: str | None, symbol: str | None) -> tuple[list[WindowRow], list[str]]:
@@ -51,7 +56,7 @@ class Everywhere:
             else:
                 # Partitions may have moved since it answered: only what was its own before it was asked is in that.
                 served.update(before.get(url, ()))
-        missing = {*range(self._local.partition_count)} - served
+        missing = {*range(self._partition_count)} - served
         if missing:
             ages, problem = await self._add_copies(rows, missing, venue, symbol)
             notes.append(_what_of(missing, ages, problem))

@@ -3,13 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import msgspec
 
-from streams.topics import TRADES
 from streams.unexpected import Library
+from tables.web.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -49,21 +49,20 @@ class Answer:
 class Cluster:
     """The workers of the group. ``here`` is the address under which this one is announced."""
 
-    def __init__(self, app: Any, headers: Mapping[str, str]) -> None:
-        self._app = app
+    def __init__(self, worker: Worker, headers: Mapping[str, str]) -> None:
+        self._worker = worker
         self._headers = dict(headers)
         self._session: aiohttp.ClientSession | None = None
 
     @property
     def here(self) -> str:
         """The address under which this worker is announced."""
-        return str(self._app.conf.canonical_url).rstrip("/")
+        return self._worker.address
 
     def partitions(self) -> dict[str, list[int]]:
         """Return each worker's partitions of the topic ``trades``; this worker is always among them."""
         found: dict[str, list[int]] = {self.here: []}
-        for url, topics in self._app.router.external_topics_metadata().items():
-            found[str(url).rstrip("/")] = sorted(topics.get(TRADES, ()))
+        found |= {url: list(partitions) for url, partitions in self._worker.assignment().items()}
         return dict(sorted(found.items()))
 
     def peers(self) -> list[str]:

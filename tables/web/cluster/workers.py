@@ -11,19 +11,23 @@ from typing import Annotated, Any, Final
 
 import aiohttp
 import msgspec
-from faust.types import TP
 from yarl import URL
 
+from streams.model import frames
 from streams.model.connection import Connection
-from streams.topics import TRADES
+from tables.market import formats
 from tables.market.state import Market
-from tables.web.cluster.local import LocalMarkets, age_seconds
+from tables.serving import ServedMarkets
+from tables.web.cluster.local import age_seconds
 from tables.web.cluster.replicas import HTTP, PEER_SECONDS
+from tables.web.worker import Worker
 
 MAX_STATUS_BYTES: Final = 256 * 1024
 STARTED: Final = time.time()
 STANDING_BY: Final = "stands by: no partition is left for it"
 PACKAGES: Final = ("liquidation-monitor", "faust-streaming", "aiokafka", "aiohttp", "asyncpg", "msgspec")
+FORMATS: Final = {"frames": frames.VERSION, "state": formats.FORMAT}
+"""The newest format that this release reads, by what has it: decision 0023 says what that is for."""
 
 
 class PartitionRow(msgspec.Struct, frozen=True):
@@ -63,6 +67,10 @@ class WorkerRow(msgspec.Struct, frozen=True):
     partitions: list[PartitionRow]
     feeds: list[FeedRow]
     versions: dict[str, str]
+    formats: Annotated[
+        dict[str, int],
+        msgspec.Meta(description="the newest format that it reads of what is stored; none from before that"),
+    ] = {}
 
 
 class ProducerRow(msgspec.Struct, frozen=True):
@@ -96,68 +104,63 @@ def versions() -> dict[str, str]:
     return found
 
 
-async def readiness(app: Any) -> dict[str, bool]:
+async def readiness(worker: Worker) -> dict[str, bool]:
     """Return what must hold for this worker to be of use. One that got no partition is: it stands by."""
     return {
-        "partitions_settled": not app.rebalancing,
-        "tables_recovered": bool(app.tables.actives_ready),
-        "table_store_reachable": bool(app.keeper.store_answers),
-        "table_store_writable": not app.ending.has_begun,
-        "postgres_reachable": await app.sinks.reachable(),
+        "partitions_settled": not worker.is_rebalancing,
+        "tables_recovered": worker.has_recovered,
+        "table_store_reachable": worker.store_answers,
+        "table_store_writable": not worker.is_ending,
+        "postgres_reachable": await worker.postgres_answers(),
     }
 
 
-async def worker_row(app: Any, local: LocalMarkets, watchers: int) -> WorkerRow:
+async def worker_row(worker: Worker, served: ServedMarkets, watchers: int) -> WorkerRow:
     """Describe this worker."""
-    facts = await readiness(app)
+    facts = await readiness(worker)
     note = ", ".join(f"not {name.replace('_', ' ')}" for name, holds in facts.items() if not holds)
-    markets = [(partition, rolling.market) for partition, rolling in local.rollings()]
+    markets = [(partition, rolling.market) for partition, rolling in served.rollings()]
     return WorkerRow(
-        url=local.here,
+        url=worker.address,
         answering=True,
         ready=all(facts.values()),
-        note=note or (STANDING_BY if app.unassigned else ""),
+        note=note or (STANDING_BY if worker.is_unassigned else ""),
         started=STARTED,
-        table_store=URL(app.settings.table_store).scheme,
+        table_store=URL(worker.settings.table_store).scheme,
         markets=len(markets),
         panes=sum(
             len(chunk.panes) - chunk.panes.count(None) for _, market in markets for chunk in market.chunks.values()
         ),
         memory_bytes=_memory_bytes(),
         watchers=watchers,
-        partitions=[*_partitions(app, local, markets)],
+        partitions=[*_partitions(worker, markets)],
         feeds=_feeds([market for _, market in markets]),
         versions=versions(),
+        formats=FORMATS,
     )
 
 
-def _partitions(app: Any, local: LocalMarkets, markets: list[tuple[int, Market]]) -> list[PartitionRow]:
+def _partitions(worker: Worker, markets: list[tuple[int, Market]]) -> list[PartitionRow]:
     rows = []
-    for partition in local.served():
+    for partition in worker.partitions():
         ages = [age for at, market in markets if at == partition and (age := age_seconds(market)) is not None]
-        read, end, committed = _offsets(app, partition)
+        end, committed = worker.end_offset(partition), worker.committed_offset(partition)
         rows.append(
             PartitionRow(
                 partition=partition,
                 role="active",
                 markets=sum(at == partition for at, _ in markets),
-                offset=read,
+                offset=worker.next_offset(partition),
                 end_offset=end,
                 committed_offset=committed,
                 lag=max(0, end - committed) if end is not None and committed is not None else None,
                 age_seconds=min(ages, default=None),
             )
         )
-    standbys = sorted({tp.partition for tp in app.assignor.assigned_standbys()})
-    rows += [PartitionRow(partition, "standby", 0, None, None, None, None, None) for partition in standbys]
+    rows += [
+        PartitionRow(partition, "standby", 0, None, None, None, None, None) for partition in worker.standby_partitions()
+    ]
     return rows
-
-
-def _offsets(app: Any, partition: int) -> tuple[int | None, int | None, int | None]:
-    """Return the next offset to count, the end, and what is committed (the next one to process after a restart)."""
-    tp = TP(TRADES, partition)
-    consumer = app.consumer
-    return consumer.next_offset(tp), consumer.log_end(tp), consumer._committed_offset.get(tp)
 
 
 def _feeds(markets: list[Market]) -> list[FeedRow]:

@@ -2,7 +2,8 @@
 
 import { byId, el, marketAddress, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { alertSentence, count, dateTime, percent, shortUsd, usd, venueName, windowName } from "./format.js";
+import { count, dateTime, percent, shortUsd, usd, venueName, windowName } from "./format.js";
+import { alertSentence, amount, measureOf, ruleOf } from "./rules.js";
 import { startPage } from "./shell.js";
 import { alertKey } from "./source.js";
 
@@ -27,8 +28,19 @@ function parameters() {
   return found;
 }
 
+/** Offer the rules in force, and the one that the address names. */
+function fillRules() {
+  const select = byId("rule");
+  const { value } = select;
+  const named = new URLSearchParams(location.search).get("rule");
+  const names = new Set([...(feed.hello?.rules ?? []).map((rule) => rule.name), ...(named ? [named] : [])]);
+  select.replaceChildren(el("option", { value: "" }, "any"), ...[...names].map((name) => el("option", { value: name }, ruleOf(name).label)));
+  select.value = names.has(value) ? value : "";
+}
+
 function fillForm() {
   const query = new URLSearchParams(location.search);
+  fillRules();
   for (const name of FIELDS) {
     const value = query.get(name);
     if (value) byId(name).value = name === "from" || name === "to" ? new Date(Number(value) * 1000).toISOString().slice(0, 16) : value;
@@ -97,10 +109,11 @@ function delivery(alert) {
 }
 
 function detail(alert) {
+  const { rule, unit, threshold, measured } = measureOf(alert);
   const facts = [
-    ["Rule", alert.rule === "volume" ? "volume (a proxy: spot trades carry no liquidation label)" : "liquidation"],
+    ["Rule", alert.note ? `${rule.label}: ${alert.note}` : rule.label], ["Measured", amount(unit, measured)], ["Threshold", amount(unit, threshold)],
     ["Window", `${dateTime(alert.window_start)} to ${dateTime(alert.window_end)} (${windowName(alert.window_seconds)})`],
-    ["Volume", usd(alert.total_volume_usd)], ["Threshold", usd(alert.threshold_usd)],
+    ["Volume", usd(alert.total_volume_usd)],
     ["Bought / sold", `${usd(alert.buy_volume_usd)} / ${usd(alert.sell_volume_usd)}`],
     ["Longs / shorts liquidated", `${usd(alert.liquidation_long_usd)} / ${usd(alert.liquidation_short_usd)}`],
     ["Trades", count(alert.count)], ["Largest trade", usd(alert.largest_trade_usd)], ["VWAP", String(alert.vwap)],
@@ -119,6 +132,7 @@ for (const name of FIELDS) byId(name).addEventListener("change", () => ((state.l
 byId("filters").addEventListener("submit", (event) => (event.preventDefault(), load()));
 byId("clear").addEventListener("click", () => (byId("filters").reset(), load()));
 byId("more").addEventListener("click", () => ((state.limit = Math.min(state.limit + PAGE, MOST)), load()));
+for (const name of ["hello", "snapshot"]) feed.addEventListener(name, () => (fillRules(), state.alerts.size && draw()));
 feed.addEventListener("alerts", ({ detail: { alerts } }) => {
   for (const alert of alerts) if (matches(alert)) state.alerts.set(alertKey(alert), alert);
   draw();

@@ -1,10 +1,12 @@
-// The three charts of a market: price, volume by pane, and the rule's figure against its threshold.
+// The charts of a market: price, volume by pane, and what each rule measures against its threshold.
 
 import uPlot from "./vendor/uPlot.esm.js";
-import { byId } from "./dom.js";
-import { clock, dateTime, price, shortUsd } from "./format.js";
+import { byId, el, setText } from "./dom.js";
+import { clock, dateTime, price, shortUsd, windowName } from "./format.js";
+import { amount } from "./rules.js";
 
-const HEIGHTS = { "price-chart": 300, volume: 150, rule: 150 };
+const PRICE_HEIGHT = 300;
+const HEIGHT = 150;
 const AXIS_WIDTH = 74;
 // On a phone a pane is narrower than a pixel; its bar must still be seen.
 const LEAST_BAR = 1.5;
@@ -13,12 +15,12 @@ const LABEL_HEIGHT = 12;
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** Draws columns of `columnsOf`; `marks` are alerts (time, severity), `steps` the amounts at which severities begin. */
+/** Draws columns of `columnsOf`; `marks` are alerts (time, severity), `judgements` the rules that can be drawn. */
 export class Charts {
   constructor(readout) {
     this.readout = readout;
     this.marks = [];
-    this.steps = [];
+    this.judgements = [];
     this.digits = 2;
     this.make();
     addEventListener("themechange", () => {
@@ -30,7 +32,8 @@ export class Charts {
 
   make() {
     for (const chart of this.all ?? []) chart.destroy();
-    this.price = this.plot("price-chart", [
+    const isLast = this.judgements.length === 0;
+    this.price = this.plot(byId("price-chart"), PRICE_HEIGHT, [
       { label: "high of band", stroke: "transparent", points: { show: false } },
       { label: "low of band", stroke: "transparent", points: { show: false } },
       { label: "VWAP", stroke: colour("--medium"), width: 1.5, dash: [5, 4], points: { show: false } },
@@ -41,41 +44,61 @@ export class Charts {
       hooks: { draw: [(chart) => this.drawMarks(chart)] },
     });
     const bars = (fill, share) => ({ stroke: "transparent", width: 0, fill, paths: uPlot.paths.bars({ size: [share, 100, LEAST_BAR], gap: 0 }), points: { show: false } });
-    this.volume = this.plot("volume", [
+    this.volume = this.plot(byId("volume"), HEIGHT, [
       { label: "bought", ...bars(this.wash("--up-bar", 60), 0.9) },
       { label: "sold", ...bars(this.wash("--down-bar", 60), 0.9) },
       { label: "shorts liquidated", ...bars(colour("--up"), 0.9) },
       { label: "longs liquidated", ...bars(colour("--down"), 0.9) },
-    ], { values: (_, ticks) => ticks.map((tick) => shortUsd(Math.abs(tick))) });
-    this.rule = this.plot("rule", [
-      { label: "amount", stroke: colour("--link"), width: 1.6, fill: this.wash("--link", 12), points: { show: false } },
-    ], {
-      range: (_, low, high) => [0, Math.max(high, this.steps[0] ?? 0) * 1.15 || 1],
-      values: (_, ticks) => ticks.map((tick) => shortUsd(tick)),
-      hooks: { draw: [(chart) => this.drawSteps(chart)] },
-    });
-    this.all = [this.price, this.volume, this.rule];
+    ], { values: (_, ticks) => ticks.map((tick) => shortUsd(Math.abs(tick))), isLast });
+    this.rules = this.judgements.map((one, at) => this.makeRule(one.unit, at));
+    this.all = [this.price, this.volume, ...this.rules];
   }
 
-  plot(id, series, { bands, range, values, hooks = {} }) {
+  makeRule(unit, at) {
+    const steps = () => this.judgements[at].steps;
+    return this.plot(byId("rules").children[at].lastChild, HEIGHT, [
+      { label: "measured", stroke: colour("--link"), width: 1.6, fill: this.wash("--link", 12), points: { show: false } },
+    ], {
+      range: (_, low, high) => [0, Math.max(high, steps()[0]) * 1.15 || 1],
+      values: (_, ticks) => ticks.map((tick) => (unit === "usd" ? shortUsd(tick) : unit === "percent" ? `${tick}%` : String(tick))),
+      hooks: { draw: [(chart) => this.drawSteps(chart, unit, steps())] },
+      isLast: at === this.judgements.length - 1,
+    });
+  }
+
+  /** Have a chart for each rule; `seconds` is the length of the rules' window. */
+  setRules(judgements, seconds) {
+    const before = this.judgements.map(({ rule, unit }) => `${rule} ${unit}`).join();
+    this.judgements = judgements;
+    if (judgements.map(({ rule, unit }) => `${rule} ${unit}`).join() === before) return;
+    const title = ({ label }) => `${label.charAt(0).toUpperCase()}${label.slice(1)} in ${windowName(seconds)} against the threshold `;
+    byId("rules").replaceChildren(
+      ...judgements.map((one) => el("div", { class: "chart", "data-rule": one.rule }, el("h3", {}, title(one), el("span", { class: "readout" })), el("div"))),
+    );
+    // What was drawn lacks what the new rules measure.
+    this.columns = null;
+    this.make();
+  }
+
+  plot(node, height, series, { bands, range, values, hooks = {}, isLast = false }) {
     const line = { stroke: colour("--line"), width: 1 };
     const axis = { stroke: colour("--dim"), grid: line, ticks: line, font: "11px system-ui, sans-serif" };
     const options = {
-      width: Math.max(200, byId(id).clientWidth),
-      height: HEIGHTS[id],
+      width: Math.max(200, node.clientWidth),
+      height,
       legend: { show: false },
       bands,
       cursor: { sync: { key: "market" }, drag: { x: false, y: false }, points: { size: 6 } },
       scales: { x: { time: true }, y: range ? { range } : {} },
       series: [{}, ...series],
       axes: [
-        { ...axis, show: id === "rule", values: (_, ticks) => ticks.map((tick) => clock(tick)), space: 64, size: 28 },
+        { ...axis, show: isLast, values: (_, ticks) => ticks.map((tick) => clock(tick)), space: 64, size: 28 },
         { ...axis, size: AXIS_WIDTH, values },
       ],
-      padding: [8, 28, id === "rule" ? 0 : 4, 0],
+      padding: [8, 28, isLast ? 0 : 4, 0],
       hooks: { ...hooks, setCursor: [(chart) => this.tell(chart)] },
     };
-    return new uPlot(options, [[], ...series.map(() => [])], byId(id));
+    return new uPlot(options, [[], ...series.map(() => [])], node);
   }
 
   wash(name, share) {
@@ -92,8 +115,8 @@ export class Charts {
   draw(columns, [start, end]) {
     this.columns = columns;
     this.range = [start, end];
-    const { time, upper, lower, vwap, last, buy, sell, shorts, longs, amount } = columns;
-    const data = [[time, upper, lower, vwap, last], [time, buy, sell, shorts, longs], [time, amount]];
+    const { time, upper, lower, vwap, last, buy, sell, shorts, longs, measured } = columns;
+    const data = [[time, upper, lower, vwap, last], [time, buy, sell, shorts, longs], ...this.judgements.map(({ figure }) => [time, measured[figure]])];
     this.all.forEach((chart, at) => {
       chart.batch(() => {
         chart.setData(data[at], true);
@@ -127,7 +150,7 @@ export class Charts {
     ctx.restore();
   }
 
-  drawSteps(chart) {
+  drawSteps(chart, unit, steps) {
     const { ctx, bbox } = chart;
     ctx.save();
     ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
@@ -136,8 +159,8 @@ export class Charts {
     ctx.lineWidth = devicePixelRatio;
     ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
     let labelled = -Infinity;
-    [...this.steps.entries()].reverse().forEach(([at, amount]) => {
-      const y = Math.round(chart.valToPos(amount, "y", true));
+    [...steps.entries()].reverse().forEach(([at, least]) => {
+      const y = Math.round(chart.valToPos(least, "y", true));
       if (y < bbox.top + 2 || y > bbox.top + bbox.height) return;
       const name = ["low", "medium", "high", "critical"][at];
       ctx.strokeStyle = ctx.fillStyle = colour(`--${name}`);
@@ -147,7 +170,7 @@ export class Charts {
       ctx.stroke();
       if (y - labelled < LABEL_HEIGHT * devicePixelRatio) return;
       labelled = y;
-      ctx.fillText(`${name.toUpperCase()} $${shortUsd(amount)}`, bbox.left + 6 * devicePixelRatio, y - 4 * devicePixelRatio);
+      ctx.fillText(`${name.toUpperCase()} ${amount(unit, least)}`, bbox.left + 6 * devicePixelRatio, y - 4 * devicePixelRatio);
     });
     ctx.restore();
   }
@@ -166,7 +189,9 @@ export class Charts {
       sell: -columns.sell[at],
       longs: -columns.longs[at],
       shorts: columns.shorts[at],
-      amount: columns.amount[at],
+    });
+    this.judgements.forEach(({ unit, figure }, number) => {
+      setText(byId("rules").children[number].firstChild.lastChild, amount(unit, columns.measured[figure][at]));
     });
   }
 }

@@ -3,6 +3,7 @@
 import { el, marketAddress, setClass, setText, svg } from "./dom.js";
 import { feed } from "./feed.js";
 import { NONE, age, count, decimals, direction, multiple, percent, price, share, shortUsd, venueName, windowName } from "./format.js";
+import { standing } from "./rules.js";
 import { copyAge } from "./shell.js";
 import { marketKey } from "./source.js";
 
@@ -34,8 +35,7 @@ export function view(row, window) {
     balance: two === 0 ? 0 : (values.buy_volume_usd - values.sell_volume_usd) / two,
     rate: feed.figure(row, shortest, "count") / shortest,
     volumes: hello.windows.map((seconds) => feed.figure(row, seconds, "total_volume_usd")),
-    reach: (row.amount_usd ?? NaN) / row.threshold_usd,
-    level: row.mark?.open ? hello.severities.indexOf(row.mark.severity) + 1 : 0,
+    ...standing(row),
     received: row.received ?? row.pane + 1,
   };
 }
@@ -170,14 +170,15 @@ function makeReach() {
 
 function reach(cell, item) {
   const [bar, label, badge] = cell.children;
-  const { severities, multiples } = feed.hello;
-  const level = multiples.filter((least) => item.reach >= least).length;
-  bar.firstChild.style.width = `${Math.min(100, (item.reach || 0) * 100).toFixed(1)}%`;
-  setClass(bar, `bar ${level ? severities[level - 1] : item.reach >= 0.7 ? "near" : ""}`);
-  const { amount_usd: amount, threshold_usd: threshold } = item.row;
-  setText(label, item.reach >= multiples[1] ? multiple(amount, threshold) : share(amount, threshold, item.reach < 0.1 ? 1 : 0));
+  const { severities } = feed.hello;
+  const { furthest: most } = item;
+  const part = most?.reach || 0;
+  bar.firstChild.style.width = `${Math.min(100, part * 100).toFixed(1)}%`;
+  setClass(bar, `bar ${most?.step ? severities[most.step - 1] : part >= 0.7 ? "near" : ""}`);
+  setText(label, !most ? NONE : most.step > 1 ? multiple(most.measured, most.threshold) : share(most.measured, most.threshold, part < 0.1 ? 1 : 0));
   setText(badge, item.level ? severities[item.level - 1] : "");
   setClass(badge, `badge ${item.level ? severities[item.level - 1] : ""}`);
+  if (cell.tip !== item.tip) cell.title = cell.tip = item.tip;
 }
 
 /** The columns for these windows. `value` sorts; `first` says which way a first click sorts: 1 up, -1 down. */
@@ -196,7 +197,7 @@ export function makeColumns(windows) {
     { id: "balance", title: "Buy/sell", align: "center", hint: "Share of taker buys and sells in the volume, per cent", first: -1, value: (item) => item.balance, make: makeBalance, fill: balance },
     { id: "liquidated", title: "Liquidated", hint: "Longs (L) and shorts (S) liquidated, USD; only futures label them", first: -1, value: (item) => item.liquidation_volume_usd, make: makeLiquidations, fill: liquidations },
     { id: "rate", title: "Trades/s", hint: `Trades a second over ${windowName(windows[0])}`, first: -1, value: (item) => item.rate, make: number, fill: (cell, item) => setText(cell, item.rate < 10 ? item.rate.toFixed(1) : count(item.rate)) },
-    { id: "reach", title: "Threshold", align: "start", hint: "How much of the alert threshold the rule's window has reached, and the open episode", first: -1, value: (item) => item.level * 1e6 + item.reach, make: makeReach, fill: reach },
+    { id: "reach", title: "Threshold", align: "start", hint: "How much of a threshold the rules' window has reached, of the rule that is furthest along, and the open episode", first: -1, value: (item) => item.level * 1e6 + (item.furthest?.reach ?? 0), make: makeReach, fill: reach },
     { id: "age", title: "Age", hint: "Since the last trade", first: 1, value: (item) => -item.received, make: number, fill: (cell, item) => setText(cell, age(feed.now() - item.received)) },
   ];
 }

@@ -91,6 +91,9 @@ export const host = (url) => url.replace(/^https?:\/\//, "");
 
 export const venueName = (venue) => venue.replaceAll("_", " ");
 
+/** A number with so many decimals, rounded down. */
+export const floored = (value, digits) => (floorDivide(micros(value), 10 ** (6 - digits)) / 10 ** digits).toFixed(digits);
+
 const parts = (amount, threshold, many) => floorDivide(micros(amount) * many, micros(threshold)) / many;
 
 /** How much of a threshold an amount is, rounded down: it never claims a severity that was not reached. */
@@ -99,16 +102,3 @@ export const share = (amount, threshold, digits = 0) =>
 
 /** How often a threshold fits into an amount, rounded down to a tenth. */
 export const multiple = (amount, threshold) => (Number.isFinite(amount) ? `${parts(amount, threshold, 10).toFixed(1)}×` : NONE);
-
-/** What an alert says, in one line. */
-export function alertSentence(alert) {
-  const span = windowName(alert.window_seconds);
-  const times = (amount) => `${multiple(amount, alert.threshold_usd)} threshold`;
-  if (alert.rule === "liquidation") {
-    const sides = [];
-    if (alert.liquidation_long_usd) sides.push(`$${shortUsd(alert.liquidation_long_usd)} longs`);
-    if (alert.liquidation_short_usd) sides.push(`$${shortUsd(alert.liquidation_short_usd)} shorts`);
-    return `${sides.join(" + ") || "$0"} liquidated in ${span}, ${times(alert.liquidation_volume_usd)}`;
-  }
-  return `$${shortUsd(alert.total_volume_usd)} traded in ${span}, ${times(alert.total_volume_usd)}`;
-}

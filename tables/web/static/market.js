@@ -1,12 +1,13 @@
-// One market: price with its average, volume by pane, the rule against its threshold, and the panes themselves.
+// One market: price with its average, volume by pane, each rule against its threshold, and the panes themselves.
 
 import { Charts } from "./charts.js";
 import { digitsOf } from "./columns.js";
 import { byId, el, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { NONE, alertSentence, clock, count, dateTime, direction, host, percent, price, share, shortUsd, usd, venueName, windowName } from "./format.js";
+import { NONE, clock, count, dateTime, direction, host, percent, price, share, shortUsd, usd, venueName, windowName } from "./format.js";
 import { PaneTable } from "./panes.js";
-import { columnsOf } from "./series.js";
+import { alertSentence, progress, standing } from "./rules.js";
+import { columnsOf, isDrawn } from "./series.js";
 import { copyAge, rowAge, startPage } from "./shell.js";
 import { alertKey } from "./source.js";
 
@@ -102,14 +103,13 @@ function range() {
 function draw() {
   const row = feed.rows.get(key);
   const panes = [...state.panes.values()].sort((a, b) => a.pane - b.pane);
-  const rule = row?.rule ?? (symbol.includes("/") ? "volume" : "liquidation");
   const [start, end] = range();
   const digits = panes.length ? Math.max(...panes.slice(-50).map((pane) => digitsOf({ venue, symbol }, pane.last_price))) : 2;
   charts.digits = table.digits = digits;
-  charts.steps = row ? feed.hello.multiples.map((multiple) => multiple * row.threshold_usd) : [];
+  const judgements = row ? standing(row).judgements.filter(({ figure }) => isDrawn(figure)) : [];
+  charts.setRules(judgements, feed.hello.rule_window);
   charts.marks = [...state.alerts.values()].map((alert) => ({ time: alert.pane, severity: alert.alert_severity }));
-  charts.draw(columnsOf(panes, { start, end, window: state.window, ruleWindow: feed.hello.rule_window, rule }), [start, end]);
-  setText(byId("rule-name"), rule === "liquidation" ? `Liquidated in ${windowName(feed.hello.rule_window)}` : `Volume in ${windowName(feed.hello.rule_window)}`);
+  charts.draw(columnsOf(panes, { start, end, window: state.window, ruleWindow: feed.hello.rule_window, figures: judgements.map(({ figure }) => figure) }), [start, end]);
   table.show(panes.filter((pane) => pane.pane >= start && pane.pane < end));
   const { info } = state;
   const isGone = Boolean(state.at && info && state.at < info.oldest_pane);
@@ -127,20 +127,44 @@ function drawFacts() {
   const change = percent(values.price_change_pct);
   setText(byId("change"), `${change} in ${windowName(state.window)}`);
   setClass(byId("change"), direction(change));
-  const level = row.mark?.open ? row.mark.severity : "";
-  setText(byId("episode"), level ? `${level} since ${clock(row.mark.episode)}` : "");
-  setClass(byId("episode"), `badge ${level}`);
+  drawEpisode(row);
+  drawRules(row);
   const rate = feed.figure(row, feed.hello.windows[0], "count") / feed.hello.windows[0];
   const facts = {
     volume: usd(values.total_volume_usd), trades: `${count(values.count)} (${Number.isNaN(rate) ? NONE : rate.toFixed(1)}/s)`, vwap: price(values.vwap, digits),
     distance: percent((values.last_price / values.vwap - 1) * 100, 3),
     volatility: percent(values.realized_volatility * 100, 3).replace("+", ""), balance: `$${shortUsd(values.buy_volume_usd)} / $${shortUsd(values.sell_volume_usd)}`,
     liquidated: `$${shortUsd(values.liquidation_long_usd)} / $${shortUsd(values.liquidation_short_usd)}`, largest: usd(values.largest_trade_usd),
-    range: `${price(values.high, digits)} / ${price(values.low, digits)}`, reach: `${share(row.amount_usd, row.threshold_usd, 1)} of $${shortUsd(row.threshold_usd)}`,
+    range: `${price(values.high, digits)} / ${price(values.low, digits)}`,
     age: rowAge(row), newest: clock(row.pane), owner: ownerOf(row), partition: `${row.partition} / ${count(row.offset)}`,
   };
   for (const [name, text] of Object.entries(facts)) setText(byId(`fact-${name}`), text);
   document.querySelector("main").classList.toggle("old", !feed.isServed(row));
+}
+
+/** The open episode of the highest severity. */
+function drawEpisode(row) {
+  const { judgements, level } = standing(row);
+  const alert = level ? judgements.find((one) => one.level === level).alert : null;
+  setText(byId("episode"), alert ? `${alert.severity} since ${clock(alert.episode)}` : "");
+  setClass(byId("episode"), `badge ${alert?.severity ?? ""}`);
+}
+
+/** A fact for each rule: what it measured, of which threshold. */
+function drawRules(row) {
+  const { judgements } = standing(row);
+  const names = judgements.map(({ rule, label }) => `${rule} ${label}`).join();
+  const list = byId("fact-age").parentElement.parentElement;
+  if (list.dataset.rules !== names) {
+    list.dataset.rules = names;
+    for (const old of list.querySelectorAll("[data-rule]")) old.remove();
+    const made = judgements.map(({ rule, label }) => el("div", { "data-rule": rule }, el("dt", {}, `Threshold of ${label}`), el("dd")));
+    byId("fact-age").parentElement.before(...made);
+  }
+  list.querySelectorAll("[data-rule] dd").forEach((node, at) => {
+    const one = judgements[at];
+    setText(node, `${progress(one)} (${share(one.measured, one.threshold, 1)})`);
+  });
 }
 
 function ownerOf(row) {
@@ -188,7 +212,6 @@ function chooseWindow(seconds) {
 function readout(values) {
   setText(byId("read-price"), `${values.time}  price ${values.last}  VWAP ${values.vwap}`);
   setText(byId("read-volume"), `bought $${shortUsd(values.buy)}  sold $${shortUsd(values.sell)}${values.longs || values.shorts ? `  liquidated L $${shortUsd(values.longs)} S $${shortUsd(values.shorts)}` : ""}`);
-  setText(byId("read-rule"), `$${shortUsd(values.amount)}`);
 }
 
 async function begin() {

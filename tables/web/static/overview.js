@@ -3,7 +3,8 @@
 import { makeColumns, view } from "./columns.js";
 import { byId, el, marketAddress, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { age, alertSentence, shortUsd, venueName, windowName } from "./format.js";
+import { age, shortUsd, venueName, windowName } from "./format.js";
+import { alertSentence, standing } from "./rules.js";
 import { startPage } from "./shell.js";
 import { VirtualRows } from "./virtual.js";
 
@@ -90,7 +91,7 @@ function store() {
 function isWanted(row) {
   const words = byId("filter").value.trim().toLowerCase().split(/\s+/);
   const name = `${row.symbol} ${row.venue} ${venueName(row.venue)}`.toLowerCase();
-  return words.every((word) => name.includes(word)) && (!byId("only").checked || row.mark?.open);
+  return words.every((word) => name.includes(word)) && (!byId("only").checked || standing(row).level);
 }
 
 function draw({ reorder = false } = {}) {

@@ -5,15 +5,31 @@ export function bucketSeconds(window) {
   return Math.max(1, Math.ceil(window / 300));
 }
 
+/** Figures that can be drawn from panes: each from what a window's panes add up to. */
+const FIGURES = {
+  count: (sums) => sums.count,
+  total_volume_usd: (sums) => sums.volume,
+  buy_volume_usd: (sums) => sums.bought,
+  sell_volume_usd: (sums) => sums.sold,
+  liquidation_volume_usd: (sums) => sums.longs + sums.shorts,
+  liquidation_long_usd: (sums) => sums.longs,
+  liquidation_short_usd: (sums) => sums.shorts,
+  price_change_pct: (sums) => sums.change(),
+};
+
+/** Whether a figure can be drawn. */
+export const isDrawn = (figure) => figure in FIGURES;
+
 /**
  * Columns of a chart from `start` to `end` (unix seconds), from panes in time order.
  *
- * VWAP and its band (one volume-weighted standard deviation) roll over `window` seconds; `amount` sums what the rule
- * looks at over `ruleWindow`. Panes before `start` are what the first points' windows reach back to.
+ * VWAP and its band (one volume-weighted standard deviation) roll over `window` seconds; `measured` has the size of each
+ * of `figures` over `ruleWindow`. Panes before `start` are what the first points' windows reach back to.
  */
-export function columnsOf(panes, { start, end, window, ruleWindow, rule }) {
+export function columnsOf(panes, { start, end, window, ruleWindow, figures }) {
   const step = bucketSeconds(window);
-  const columns = { time: [], last: [], vwap: [], upper: [], lower: [], buy: [], sell: [], longs: [], shorts: [], amount: [] };
+  const columns = { time: [], last: [], vwap: [], upper: [], lower: [], buy: [], sell: [], longs: [], shorts: [] };
+  columns.measured = Object.fromEntries(figures.map((figure) => [figure, []]));
   const average = new Rolling(window, panes);
   const judged = new Rolling(ruleWindow, panes);
   let at = panes.findIndex((pane) => pane.pane >= start);
@@ -31,8 +47,9 @@ export function columnsOf(panes, { start, end, window, ruleWindow, rule }) {
       shorts += pane.liquidation_short_usd;
     }
     const edge = Math.min(time + step, newest + 1);
-    const { mean, deviation } = average.until(edge);
-    const sums = judged.until(edge);
+    average.until(edge);
+    judged.until(edge);
+    const { mean, deviation } = average.band();
     columns.time.push(time);
     columns.last.push(last);
     columns.vwap.push(mean);
@@ -42,22 +59,28 @@ export function columnsOf(panes, { start, end, window, ruleWindow, rule }) {
     columns.sell.push(-sell);
     columns.shorts.push(shorts);
     columns.longs.push(-longs);
-    columns.amount.push(rule === "liquidation" ? sums.liquidated : sums.volume);
+    for (const figure of figures) columns.measured[figure].push(Math.abs(FIGURES[figure](judged)));
   }
   return columns;
 }
 
+const NOTHING = { count: 0, volume: 0, bought: 0, sold: 0, longs: 0, shorts: 0, quantity: 0, first: 0, second: 0 };
+
 /** Sums over the last so many seconds, moved forward in time. */
 class Rolling {
   constructor(seconds, panes) {
-    Object.assign(this, { seconds, panes, head: 0, tail: 0, volume: 0, liquidated: 0, quantity: 0, first: 0, second: 0 });
+    Object.assign(this, NOTHING, { seconds, panes, head: 0, tail: 0 });
     // Squares of prices lose their digits; distances from the first price do not.
     this.origin = panes.find((pane) => pane.vwap)?.vwap ?? 0;
   }
 
   add(pane, sign) {
+    this.count += sign * pane.count;
     this.volume += sign * pane.total_volume_usd;
-    this.liquidated += sign * (pane.liquidation_long_usd + pane.liquidation_short_usd);
+    this.bought += sign * pane.buy_volume_usd;
+    this.sold += sign * pane.sell_volume_usd;
+    this.longs += sign * pane.liquidation_long_usd;
+    this.shorts += sign * pane.liquidation_short_usd;
     if (!pane.vwap) return;
     const quantity = sign * (pane.total_volume_usd / pane.vwap);
     const distance = pane.vwap - this.origin;
@@ -66,14 +89,28 @@ class Rolling {
     this.second += quantity * distance * distance;
   }
 
+  /** Move to the panes before `end`. */
   until(end) {
     const { panes } = this;
     while (this.head < panes.length && panes[this.head].pane < end) this.add(panes[this.head++], 1);
     while (this.tail < this.head && panes[this.tail].pane < end - this.seconds) this.add(panes[this.tail++], -1);
-    if (this.tail === this.head) Object.assign(this, { volume: 0, liquidated: 0, quantity: 0, first: 0, second: 0 });
-    if (!(this.quantity > 0)) return { mean: null, deviation: 0, volume: this.volume, liquidated: this.liquidated };
+    if (this.tail === this.head) Object.assign(this, NOTHING);
+  }
+
+  /** The average price and its deviation. */
+  band() {
+    if (!(this.quantity > 0)) return { mean: null, deviation: 0 };
     const mean = this.first / this.quantity;
     const variance = Math.max(0, this.second / this.quantity - mean * mean);
-    return { mean: this.origin + mean, deviation: Math.sqrt(variance), volume: this.volume, liquidated: this.liquidated };
+    return { mean: this.origin + mean, deviation: Math.sqrt(variance) };
+  }
+
+  /** How far the price moved, per cent. */
+  change() {
+    // Panes of blocks alone have no price.
+    let { tail, head } = this;
+    while (tail < head && !this.panes[tail].count) tail++;
+    while (head > tail && !this.panes[head - 1].count) head--;
+    return tail < head ? (this.panes[head - 1].last_price / this.panes[tail].first_price - 1) * 100 : 0;
   }
 }

@@ -2,7 +2,8 @@
 
 import { el, byId, marketAddress, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { age, alertSentence } from "./format.js";
+import { age } from "./format.js";
+import { alertSentence } from "./rules.js";
 import { alertKey } from "./source.js";
 
 const PAGES = [["/", "Overview", "o"], ["/alerts", "Alerts", "a"], ["/workers", "Workers", "w"]];

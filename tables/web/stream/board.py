@@ -8,11 +8,12 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from tables.web.api.rows import MarketRow, Spark
+from tables.web.worker import AlertRecord
 
 MAX_ALERTS: Final = 200
 MAX_CACHED_EVENTS: Final = 64
@@ -98,13 +99,13 @@ class Board:
             entry.spark_revision = self.revision + 1
             self._is_changed = True
 
-    def put_alerts(self, alerts: Iterable[Any]) -> None:
+    def put_alerts(self, alerts: Iterable[AlertRecord]) -> None:
         """Take over alerts' rows, new or changed, oldest first."""
         for alert in alerts:
             self._alerts.append((self.revision + 1, _encode(alert)))
             self._is_changed = True
 
-    def put_status(self, status: Any) -> None:
+    def put_status(self, status: msgspec.Struct) -> None:
         """Take over the state of the workers, if it is another than before."""
         encoded = _encode(status)
         if encoded != self._status:

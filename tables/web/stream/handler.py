@@ -9,15 +9,16 @@ from typing import Final
 import msgspec
 from aiohttp import hdrs, web
 
-from streams.settings import SEVERITIES, Settings
+from streams.settings import SEVERITIES
 from tables.market.panes import PANE_SECONDS
 from tables.market.values import COLUMNS
+from tables.serving import ServedMarkets, ShownRule
 from tables.web.api.params import Query
-from tables.web.cluster.local import LocalMarkets
 from tables.web.cluster.workers import versions
 from tables.web.guard import add_headers, problem
 from tables.web.stream.board import event
 from tables.web.stream.hub import Hub
+from tables.web.worker import Worker
 
 MAX_WATCHERS: Final = 1000
 """Of pages, and as many of other workers: pages do not keep workers from each other."""
@@ -42,6 +43,7 @@ class Hello(msgspec.Struct):
     pane_seconds: int
     cooldown_seconds: int
     severities: tuple[str, ...]
+    rules: tuple[ShownRule, ...]
     multiples: tuple[float, ...]
     retention_seconds: int
     has_token: bool
@@ -51,10 +53,10 @@ class Hello(msgspec.Struct):
 class Stream:
     """The handler of the stream."""
 
-    def __init__(self, hub: Hub, local: LocalMarkets, settings: Settings) -> None:
+    def __init__(self, worker: Worker, served: ServedMarkets, hub: Hub) -> None:
+        self._worker = worker
+        self._served = served
         self._hub = hub
-        self._local = local
-        self._settings = settings
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Send changes until the reader goes away; ``scope=local`` sends only what this worker serves."""
@@ -67,7 +69,7 @@ class Stream:
         self._hub.open(follower=is_local)
         try:
             await response.prepare(request)
-            await self._send(response, self._local.here if is_local else None)
+            await self._send(response, self._served.owner if is_local else None)
         finally:
             self._hub.close(follower=is_local)
         return response
@@ -85,16 +87,17 @@ class Stream:
                 await board.wait(seen, QUIET_SECONDS)
 
     def _hello(self) -> Hello:
-        settings = self._settings
+        settings = self._worker.settings
         return Hello(
             at=time.time(),
-            here=self._local.here,
+            here=self._served.owner,
             columns=COLUMNS,
-            windows=self._local.windows,
-            rule_window=self._local.rule_window,
+            windows=self._served.windows,
+            rule_window=self._served.rule_window,
             pane_seconds=PANE_SECONDS,
             cooldown_seconds=settings.alert_cooldown_sec,
             severities=SEVERITIES,
+            rules=self._worker.rules,
             multiples=settings.severity_multiples,
             retention_seconds=settings.retention_seconds,
             has_token=settings.web_token is not None,

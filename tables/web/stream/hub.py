@@ -7,19 +7,21 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 
 from streams.errors import Outage
 from tables.market.chunks import CHUNK_PANES
 from tables.market.rolling import Rolling
+from tables.serving import ServedMarkets
 from tables.web.cluster.copies import Copies
-from tables.web.cluster.local import LocalMarkets
+from tables.web.cluster.local import LocalRows
 from tables.web.cluster.replicas import Cluster
 from tables.web.stream.board import Board
 from tables.web.stream.peers import Peers
-from tables.web.stream.recent_alerts import ALERTS_SECONDS, AlertSource, RecentAlerts
+from tables.web.stream.recent_alerts import ALERTS_SECONDS, RecentAlerts
+from tables.web.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -73,16 +75,19 @@ def poll_seconds(pages: int) -> float:
 class Hub:
     """The board and the work that keeps it current. Nothing runs while nobody watches."""
 
-    def __init__(self, app: Any, local: LocalMarkets, cluster: Cluster, copies: Copies, history: AlertSource) -> None:
+    def __init__(
+        self, worker: Worker, served: ServedMarkets, local: LocalRows, cluster: Cluster, copies: Copies
+    ) -> None:
         self.board = Board()
         self._peers = Peers(cluster, self.board)
         self._copies = copies
         self.pages = 0
         self.followers = 0
-        self._app = app
+        self._worker = worker
+        self._served = served
         self._local = local
         self._cluster = cluster
-        self._alerts = RecentAlerts(history, self.board)
+        self._alerts = RecentAlerts(worker.alerts, self.board)
         self._versions: dict[Rolling, int] = {}
         self._sparks: dict[Rolling, int] = {}
         self._queue: deque[tuple[int, Rolling]] = deque()
@@ -147,12 +152,12 @@ class Hub:
             self._versions.clear()
             self._sparks.clear()
             self._queue.clear()
-            self._local.forget()
+            self._served.forget()
 
     async def _turn_once(self, *, is_viewed: bool) -> None:
         """Bring the board up to date, then rest for as long as that was costly."""
         began = time.perf_counter()
-        await self._local.load()
+        await self._served.load()
         filling = self._refresh()
         if is_viewed:
             self._look_around()
@@ -182,7 +187,7 @@ class Hub:
 
     def _refresh(self) -> bool:
         """Bring rows of own markets up to date, in turn, while the budget lasts; return whether some are still new."""
-        rollings = self._local.rollings()
+        rollings = self._served.rollings()
         if len(self._queue) != len(rollings) or {rolling for _, rolling in self._queue} != {r for _, r in rollings}:
             self._queue = deque(rollings)
             current = {rolling for _, rolling in rollings}
@@ -219,9 +224,9 @@ class Hub:
         ]
         if not self._alerts.available:
             notes.append("Postgres does not answer: alerts are missing")
-        if self._app.rebalancing:
+        if self._worker.is_rebalancing:
             notes.append("partitions are moving between workers")
-        return Status(here, not self._local.lacking, self._alerts.available, workers, notes, poll_seconds(self.pages))
+        return Status(here, not self._served.lacking, self._alerts.available, workers, notes, poll_seconds(self.pages))
 
     async def _keep_at(self, pause: float, step: Callable[[], Awaitable[None]]) -> None:
         """Take a step every so many seconds, whatever becomes of it."""
@@ -235,8 +240,8 @@ class Hub:
 
     async def _take_copies(self) -> None:
         """Put what Redis holds of partitions that nobody serves on the board, for who did not see it before."""
-        served = self._served()
-        for partition in range(self._local.partition_count):
+        served = self._served_partitions()
+        for partition in range(self._worker.settings.topic_partitions):
             if partition not in served and self._copies.available:
                 with suppress(Outage):
                     await self._take_copies_of(partition)
@@ -249,9 +254,9 @@ class Hub:
             await asyncio.sleep((time.perf_counter() - began) / COPIES_SHARE)
             began = time.perf_counter()
 
-    def _served(self) -> set[int]:
+    def _served_partitions(self) -> set[int]:
         """Return the partitions whose worker answers and has them."""
-        serving = {*self._peers.serving, *((self._cluster.here,) if not self._local.lacking else ())}
+        serving = {*self._peers.serving, *((self._cluster.here,) if not self._served.lacking else ())}
         return {
             partition
             for url, partitions in self._cluster.partitions().items()

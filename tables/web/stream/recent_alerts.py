@@ -1,13 +1,11 @@
 """New and changed alerts, of any worker, since all are rows in Postgres."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
-
-import msgspec
+from typing import Final
 
 from streams.errors import Outage
 from tables.web.stream.board import Board
+from tables.web.worker import AlertRecord, AlertSource
 
 ALERTS_SECONDS: Final = 0.5
 # A row is visible when its transaction commits, later than its time says.
@@ -16,43 +14,15 @@ RECENT: Final = 50
 REMEMBERED: Final = 5000
 
 
-class AlertSource(Protocol):
-    """Where alerts' rows come from. All raise :class:`streams.errors.Outage` when Postgres does not answer."""
-
-    row_type: type[msgspec.Struct]
-
-    async def find(
-        self,
-        *,
-        venue: str | None,
-        symbol: str | None,
-        rules: Sequence[str],
-        severities: Sequence[str],
-        since: int | None,
-        until: int | None,
-        limit: int,
-    ) -> list[Any]:
-        """Return alerts, newest first; what is None or empty takes all."""
-        ...
-
-    async def latest(self, limit: int) -> list[Any]:
-        """Return the latest alerts, newest first."""
-        ...
-
-    async def changed_since(self, moment: datetime) -> list[Any]:
-        """Return alerts recorded, brought up to date or delivered since ``moment``, oldest change first."""
-        ...
-
-
 class RecentAlerts:
     """Takes alerts over to the board. ``available`` tells whether Postgres answered the last time."""
 
-    def __init__(self, history: AlertSource, board: Board) -> None:
+    def __init__(self, source: AlertSource, board: Board) -> None:
         self.available = True
-        self._history = history
+        self._source = source
         self._board = board
         self._asked: datetime | None = None
-        self._seen: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self._seen: dict[tuple[str, str, str, int], tuple[int, str | None, str]] = {}
 
     def forget(self) -> None:
         """Begin with the latest alerts the next time: nobody has looked since."""
@@ -63,9 +33,9 @@ class RecentAlerts:
         asked = datetime.now(UTC)
         try:
             if self._asked is None:
-                alerts = list(reversed(await self._history.latest(RECENT)))
+                alerts = (await self._source.latest(RECENT))[::-1]
             else:
-                alerts = await self._history.changed_since(self._asked - OVERLAP)
+                alerts = await self._source.changed_since(self._asked - OVERLAP)
         except Outage:
             self.available = False
             return
@@ -77,7 +47,7 @@ class RecentAlerts:
             self._board.put_alerts(news)
             self._board.publish()
 
-    def _is_news(self, alert: Any) -> bool:
+    def _is_news(self, alert: AlertRecord) -> bool:
         key = (alert.rule, alert.venue, alert.symbol, alert.pane)
         state = (alert.revision, alert.delivery, alert.alert_severity)
         if self._seen.get(key) == state:

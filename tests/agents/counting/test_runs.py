@@ -172,6 +172,22 @@ def test_large_frames_in_order_are_summed() -> None:
     assert all(run.summary is None for run in message_of(ordered[1:]).runs(PANE_US, LATEST_US))
 
 
+@pytest.mark.parametrize("bits", [0b00100000, 0b11100000])
+@pytest.mark.parametrize("frame_list", [[spot(n, n / 10) for n in range(LEAST_FOR_COLUMNS)], [future(1), future(2)]])
+def test_what_later_releases_say_in_a_flag_is_not_looked_at(frame_list: list[Any], bits: int) -> None:
+    """In the bits that mean nothing yet; a large frame is summed by column as before."""
+    frame = decode_frame(frame_of(frame_list))
+    later = msgspec.structs.replace(frame, flags=bytes(flags | bits for flags in frame.flags))
+    for least_for_columns in (1, 10**9):
+        outcomes, market = folded([later], least_for_columns)
+        expected, market_before = folded([frame], least_for_columns)
+        assert outcomes == expected
+        assert outcomes[0].counted == len(frame)
+        assert market.chunks == market_before.chunks
+    summed = [run.summary is not None for run in Trades("v", BTC, later.kind, 7, later).runs(PANE_US, LATEST_US)]
+    assert all(summed) is (not frame.wide_ids)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -225,12 +241,13 @@ GOOD: Row = (1, NOON * PANE_US, 100.0, 100_000_000, 0, 1, 0, int(Side.BUY))
         (6, -1, "bad_quantity"),
         (6, UNITS_PER_BASE, "bad_quantity"),
         (7, 3, "bad_side"),
-        (7, 0b100000, "bad_side"),
         (7, Kind.LIQUIDATION << 2, "bad_side"),
         (1, LATEST_US, None),
         (1, MIN_TIME_US, None),
         (3, MAX_NOTIONAL_MICRO_USD, None),
         (7, 0, None),
+        (7, 0b11100001, None),
+        (7, 0b11100011, "bad_side"),
         (7, Kind.LIQUIDATION << 2 | Side.SELL | 0b10000, None),
     ],
 )

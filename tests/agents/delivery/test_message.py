@@ -110,6 +110,15 @@ def test_a_public_address_is_a_link() -> None:
     assert embeds.message(an_alert(), web_url=WEB)["embeds"][0]["url"].startswith(WEB + "market?")
 
 
+def test_a_venue_that_has_a_name_for_people_is_called_by_it() -> None:
+    """Any other by its own name, with spaces for underscores."""
+    names = {"kraken_spot": "Kraken *spot*", "other": "Other"}
+    title = embeds.message(an_alert(), web_url=WEB, venue_names=names)["embeds"][0]["title"]
+    assert title == r"🟠 MEDIUM · BTC/USD · Kraken \*spot\*"
+    title = embeds.message(an_alert(venue="sim_spot"), web_url=WEB, venue_names=names)["embeds"][0]["title"]
+    assert title.endswith("· sim spot")
+
+
 def test_markdown_in_a_name_is_literal() -> None:
     """A market's name cannot format the message, nor hide a link in it."""
     message = embeds.message(an_alert(symbol="[a](http://b)**/USD"), web_url=WEB)

@@ -118,6 +118,16 @@ async def test_an_alert_becomes_one_message(
     assert len(discord.requests) == 1
 
 
+async def test_messages_call_a_venue_by_its_name_for_people(
+    pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running
+) -> None:
+    """As the venue gives it."""
+    async with running(venue_names={"kraken_spot": "Kraken Spot"}):
+        await recorder.record(an_alert())
+        await until(pool, "sent")
+    assert "Kraken Spot" in discord.messages[0].body["embeds"][0]["title"]
+
+
 async def test_a_new_row_wakes_the_notifier_of_its_worker(
     pool: asyncpg.Pool, discord: DiscordServer, running: Running
 ) -> None:

@@ -2,13 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from types import SimpleNamespace
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
-from faust.types import TP
 
 from agents.stats import sampler as sampler_module
 from agents.stats.sampler import Sampler, samples
@@ -18,6 +16,7 @@ from streams.settings import load_settings
 from tables.market.state import Market, Span
 from tests.trades import BTC, NOON
 from tests.waiting import until
+from tests.worker import MemoryWorker
 
 
 def a_market(symbol: str = BTC, seconds: range = range(100)) -> Market:
@@ -31,40 +30,36 @@ def a_market(symbol: str = BTC, seconds: range = range(100)) -> Market:
     return market
 
 
-class App:
-    """What the sampler sees of the application."""
+class Worker(MemoryWorker):
+    """A worker whose answers may fail."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.kept = [a_market()]
-        self.taken: list[WindowSample] = []
-        self.ends: dict[TP, int] = {}
         self.error: Exception | None = None
-        self.keeper = SimpleNamespace(markets=lambda: iter([(0, market) for market in self.kept]))
-        self.sinks = SimpleNamespace(sample=self._sample)
-        self.consumer = SimpleNamespace(
-            assignment=lambda: set(self.ends), log_ends=self._log_ends, _committed_offset={TP("trades", 1): 40}
-        )
-        self.source_topics = frozenset({"trades"})
 
-    async def _sample(self, taken: list[WindowSample]) -> None:
+    def markets(self) -> Iterator[tuple[int, Market]]:
+        return iter([(0, market) for market in self.kept])
+
+    async def sample(self, samples: list[WindowSample]) -> None:
         if self.error:
             raise self.error
-        self.taken += taken
+        await super().sample(samples)
 
-    async def _log_ends(self, tps: list[TP], _timeout_seconds: float) -> dict[TP, int]:
+    async def lags(self, topics: Collection[str], within_seconds: float) -> Mapping[tuple[str, int], int]:
         if self.error:
             raise self.error
-        return {tp: self.ends[tp] for tp in tps}
+        return await super().lags(topics, within_seconds)
 
 
 @pytest.fixture
 async def started(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
-    """Give what starts a sampler of fast clocks for an application."""
+    """Give what starts a sampler of fast clocks for a worker."""
     monkeypatch.setattr(sampler_module, "LAG_SECONDS", 0.01)
     samplers: list[Sampler] = []
 
-    async def start(app: App, **changes: Any) -> Sampler:
-        sampler = Sampler(app, load_settings(stats_interval_seconds=0.01, **changes))
+    async def start(worker: Worker, **changes: Any) -> Sampler:
+        sampler = Sampler(worker, load_settings(stats_interval_seconds=0.01, **changes))
         samplers.append(sampler)
         await sampler.start()
         return sampler
@@ -93,11 +88,11 @@ def test_a_market_that_never_traded_is_not_sampled() -> None:
 
 async def test_every_window_of_every_market_is_sampled(started: Callable[..., Any]) -> None:
     """Those that are shown and the rules' own."""
-    app = App()
-    app.kept.append(a_market("ETH/USD"))
-    await started(app, windows=(60, 900), window_seconds=120)
-    await until(lambda: app.taken)
-    assert {(sample.symbol, sample.window_seconds) for sample in app.taken} == {
+    worker = Worker()
+    worker.kept.append(a_market("ETH/USD"))
+    await started(worker, windows=(60, 900), window_seconds=120)
+    await until(lambda: worker.samples)
+    assert {(sample.symbol, sample.window_seconds) for sample in worker.samples} == {
         (symbol, seconds) for symbol in (BTC, "ETH/USD") for seconds in (60, 120, 900)
     }
 
@@ -113,14 +108,14 @@ def lag() -> dict[str, float]:
 
 async def test_lag_and_table_sizes_are_measured(started: Callable[..., Any]) -> None:
     """Of the source topics only; a partition that has moved is another worker's to report."""
-    app = App()
-    app.ends = {TP("trades", 1): 50, TP("trades", 2): 7, TP("changelog", 1): 1000}
-    await started(app)
+    worker = Worker()
+    worker.lag = {("trades", 1): 10, ("trades", 2): 7, ("changelog", 1): 1000}
+    await started(worker)
     await until(lambda: lag() == {"1": 10, "2": 7})
-    chunks = len(app.kept[0].chunks)
+    chunks = len(worker.kept[0].chunks)
     assert metrics.table_keys.labels("panes")._value.get() == chunks + 1
     assert metrics.table_bytes.labels("panes")._value.get() > chunks * 1000
-    del app.ends[TP("trades", 2)]
+    del worker.lag["trades", 2]
     await until(lambda: lag() == {"1": 10})
 
 
@@ -129,21 +124,21 @@ async def test_what_goes_wrong_is_said_and_the_clock_goes_on(
     started: Callable[..., Any], error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A worker never stops, nor goes blind, because a measurement failed."""
-    app = App()
-    app.ends = {TP("trades", 1): 45}
-    app.error = error
+    worker = Worker()
+    worker.lag = {("trades", 1): 5}
+    worker.error = error
     metrics.consumer_lag.clear()
     with caplog.at_level(logging.WARNING):
-        await started(app)
+        await started(worker)
         await until(lambda: "sample" in caplog.text and "measure" in caplog.text)
-    assert app.taken == []
-    app.error = None
-    await until(lambda: app.taken and lag() == {"1": 5})
+    assert worker.samples == []
+    worker.error = None
+    await until(lambda: worker.samples and lag() == {"1": 5})
 
 
 async def test_stopping_ends_the_clocks(started: Callable[..., Any]) -> None:
     """Nothing runs on."""
-    sampler = await started(App())
+    sampler = await started(Worker())
     await sampler.stop()
     assert all(task.done() for task in sampler._tasks)
     await asyncio.sleep(0)

@@ -217,6 +217,23 @@ def test_ill_formed_frames_are_refused(changes: dict[str, object]) -> None:
     assert refused.value.reason == "not_a_frame"
 
 
+@pytest.mark.parametrize("trades", [[spot(1), spot(2)], [future(1)]])
+def test_columns_behind_the_flags_are_not_looked_at(trades: list[Trade]) -> None:
+    """A later release's producer may add some, of any type, before every worker reads them."""
+    value = frame_of(trades)
+    longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(value), None, False, "spot", b"\x00" * 7, {"kind": [1]}])
+    assert decode_frame(longer) == decode_frame(value)
+
+
+@pytest.mark.parametrize("version", [0, 2, 2**40])
+@pytest.mark.parametrize("more", [[], ["spot"]])
+def test_another_version_is_refused_by_its_number(version: int, more: list[str]) -> None:
+    """Whoever can publish may write one: it must end no worker, and its letter says what it was."""
+    fields = [version, *msgspec.msgpack.decode(frame_of([spot(1)]))[1:], *more]
+    with pytest.raises(BadRecord, match=f"frame version {version} is not known, only 1 is"):
+        decode_frame(msgspec.msgpack.encode(fields))
+
+
 def reason_for(data: bytes) -> str | None:
     """Return why the bytes are refused, None for a frame."""
     try:

@@ -15,8 +15,10 @@ from tables.market.chunks import (
     encode,
     head_key,
     market_of,
+    markets_of,
     offset_of,
     prefix,
+    split_key,
 )
 from tables.market.episodes import Mark
 from tables.market.panes import Pane
@@ -31,6 +33,22 @@ def test_a_key_names_its_market(venue: str, symbol: str, slot: int) -> None:
     for key in (head_key(venue, symbol), chunk_key(venue, symbol, slot)):
         assert market_of(key) == (venue, symbol)
         assert key.startswith(prefix(venue, symbol))
+
+
+@given(NAMES, NAMES, st.text(max_size=8))
+def test_a_key_of_a_later_release_names_its_market(venue: str, symbol: str, part: str) -> None:
+    """Whatever it ends in."""
+    key = f"{venue}|{symbol}|{part}".encode()
+    assert market_of(key) == (venue, symbol)
+    assert split_key(key) == (f"{venue}|{symbol}", part)
+    assert markets_of([key, head_key("v", "S"), key]) == {(venue, symbol), ("v", "S")}
+
+
+@pytest.mark.parametrize("key", ["", "meta", "coverage|kraken", "|"])
+def test_a_key_of_no_market_names_none(key: str) -> None:
+    """A later release may keep something of the whole table."""
+    assert split_key(key.encode()) == ("", key)
+    assert markets_of([key.encode()]) == set()
 
 
 @given(st.tuples(NAMES, NAMES), st.tuples(NAMES, NAMES))

@@ -344,7 +344,7 @@ def test_the_head_keeps_the_kind_that_the_symbol_does_not_say(symbol: str, kind:
     again = Market("v", symbol, SPAN, FUTURES_KIND)
     again.restore(stored(market), [])
     assert again.kind == kind
-    assert stored(again).more == stored(market).more
+    assert stored(again).tail == stored(market).tail
 
 
 @pytest.mark.parametrize("symbol", ["BTC/USD", "PF_XBTUSD"])
@@ -363,7 +363,8 @@ def test_what_a_head_names_that_is_not_known_here_is_written_back() -> None:
     market = Market("v", "BTC-PERP", SPAN, PERP)
     add(market, START, 1, 5)
     head = stored(market)
-    head.more["later"] = msgspec.Raw(msgspec.msgpack.encode([1, "two"]))
+    later = {"later": msgspec.Raw(msgspec.msgpack.encode([1, "two"]))}
+    head = msgspec.structs.replace(head, tail=head.tail.adding(later))
     again = Market("v", "BTC-PERP", SPAN)
     again.restore(decode_head(b"", encode(head)), [])
-    assert stored(again).more == head.more
+    assert stored(again).tail == head.tail

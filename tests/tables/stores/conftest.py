@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 import faust
+import msgspec
 import pytest
 from faust.types import TP
 
@@ -127,6 +128,18 @@ OwnerFactory = Callable[..., Awaitable[Owner]]
 def item(symbol: str, offset: int, watermark: int = 0, venue: str = "kraken_spot") -> dict[bytes, bytes]:
     """Return a market's head that contains a source offset."""
     return {head_key(venue, symbol): encode(Head(offset, watermark, {}))}
+
+
+LATER = {
+    head_key("kraken_spot", "BTC/USD"): msgspec.msgpack.encode([5, "another clock", {}, {}, 2, {"release": "9.9.9"}]),
+    b"kraken_spot|BTC/USD|3": msgspec.msgpack.encode([5, 3, [None] * 32, 1, {"kind": "spot"}, None]),
+    b"kraken_spot|BTC/USD|coverage": msgspec.msgpack.encode([5, "heard until", 7.5]),
+    b"kraken_spot|BTC/USD|stats|hour": msgspec.msgpack.encode([5]),
+    b"kraken_spot|ETH/USD|coverage": msgspec.msgpack.encode([4, {}]),
+}
+"""What a later release may have left in a table: other formats, additions, other keys."""
+
+LATER_OF_NO_MARKET = {b"coverage|kraken_spot": msgspec.msgpack.encode([5, 1]), b"slots": msgspec.msgpack.encode([5])}
 
 
 @pytest.fixture

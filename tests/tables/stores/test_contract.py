@@ -9,7 +9,7 @@ from faust.types import TP
 from streams.app import STORES
 from tables.market.chunks import CHUNK_PANES, Chunk, chunk_key, decode_chunk, encode, prefix
 from tables.market.panes import Pane
-from tests.tables.stores.conftest import KINDS, TOPIC, Changelog, Owner, OwnerFactory, item
+from tests.tables.stores.conftest import KINDS, LATER, LATER_OF_NO_MARKET, TOPIC, Changelog, Owner, OwnerFactory, item
 
 PERSISTENT = ("rocksdb", "redis")
 
@@ -198,6 +198,37 @@ class TestRestore:
         await owner.take_over(0)
         for name in names:
             assert await owner.heads(name) == item(name, 1)
+
+
+class TestALaterReleasesState:
+    """It is kept as it came; who reads it decides what to make of it."""
+
+    @pytest.mark.parametrize("how", ["written", "restored", "restored over", "handed over"])
+    async def test_every_byte_stays(
+        self, kind: str, owner: Owner, new_owner: OwnerFactory, changelog: Changelog, how: str
+    ) -> None:
+        """On every way into a store."""
+        if how == "restored over":
+            await owner.write(item("BTC/USD", 4))
+        if how in ("written", "handed over"):
+            await owner.write(LATER | LATER_OF_NO_MARKET)
+        else:
+            changelog.write(LATER | LATER_OF_NO_MARKET)
+        if how != "written":
+            await owner.store.stop()
+            owner = await new_owner(kind, 0, 1)
+        held = await owner.heads("BTC/USD") | await owner.heads("ETH/USD")
+        assert held == LATER
+        assert sorted(await owner.store.markets(0)) == [("kraken_spot", "BTC/USD"), ("kraken_spot", "ETH/USD")]
+
+    async def test_an_older_value_does_not_take_its_place(
+        self, kind: str, new_owner: OwnerFactory, changelog: Changelog
+    ) -> None:
+        """Their offsets are compared, as those of all values are: here of a worker that was frozen."""
+        changelog.write(LATER)
+        changelog.write(item("BTC/USD", 4))
+        owner = await new_owner(kind, 0)
+        assert await owner.heads("BTC/USD") | await owner.heads("ETH/USD") == LATER
 
 
 def test_every_kind_is_registered_with_faust() -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import json
 import logging
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,13 +15,16 @@ from faust.types import TP
 
 from streams import redis_link
 from streams.errors import Fatal, Outage
-from tables.market.chunks import Chunk, chunk_key, encode, prefix
+from tables.market.chunks import Chunk, chunk_key, encode, prefix, shifted
 from tables.stores import patience
 from tables.stores import redis as redis_store
 from tables.stores.redis import StoreLost
+from tables.stores.wiped import OLD_LOG
 from tests.faults.proxy import Proxy
+from tests.formats.content import TABLE_ITEMS
+from tests.formats.samples import VERSIONS, sample
 from tests.lost_writes import writes_that_fail
-from tests.tables.stores.conftest import TOPIC, Changelog, Owner, OwnerFactory, item
+from tests.tables.stores.conftest import LATER, LATER_OF_NO_MARKET, TOPIC, Changelog, Owner, OwnerFactory, item
 from tests.waiting import until
 
 META = "liqmon:table:test:panes:0:meta"
@@ -121,6 +126,42 @@ class TestReplicas:
             server.config_set("maxmemory-policy", policy)
 
 
+class TestFormats:
+    """What each release left in Redis is read, and written as it was."""
+
+    async def test_the_same_items_are_the_same_bytes(self, owner: Owner, server: redis.Redis) -> None:
+        """Every key, field and member."""
+        await owner.write(TABLE_ITEMS)
+        assert dumped(server) == json.loads(sample(1, "table in redis"))
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    async def test_what_a_release_left_is_taken_over(
+        self, new_owner: OwnerFactory, changelog: Changelog, server: redis.Redis, version: int
+    ) -> None:
+        """Without reading the changelog again."""
+        for key, held in json.loads(sample(version, "table in redis")).items():
+            if isinstance(held, dict):
+                server.hset(key, mapping={field: b64decode(value) for field, value in held.items()})
+            else:
+                server.sadd(key, *held)
+        changelog.write(TABLE_ITEMS)
+        owner = await new_owner("redis", 0)
+        assert owner.replayed == 0
+        assert await owner.heads("BTC/USD") == TABLE_ITEMS
+
+
+def dumped(server: redis.Redis) -> dict[str, Any]:
+    """Return all that Redis holds: sets as lists of members, hashes with their values in base64."""
+    found: dict[str, Any] = {}
+    for key in keys_of(server):
+        if server.type(key) == b"set":
+            found[key.decode()] = sorted(member.decode() for member in cast("set[bytes]", server.smembers(key)))
+        else:
+            fields = cast("dict[bytes, bytes]", server.hgetall(key))
+            found[key.decode()] = {field.decode(): b64encode(value).decode() for field, value in fields.items()}
+    return found
+
+
 class TestLostState:
     """Redis is no longer what it was."""
 
@@ -177,6 +218,19 @@ class TestLostState:
         again = await new_owner("redis", 0)
         assert await again.heads("ETH/USD") == item("ETH/USD", 3)
         assert await again.heads("BTC/USD") == item("BTC/USD", 2, watermark=3)
+
+    async def test_a_replaced_brokers_state_of_a_later_release_is_carried_over(
+        self, owner: Owner, new_owner: OwnerFactory, changelog: Changelog
+    ) -> None:
+        """Every byte of it but the offset, whatever its key ends in."""
+        items = LATER | LATER_OF_NO_MARKET
+        await owner.write(items)
+        changelog.cluster = "broker-two"
+        changelog.records.clear()
+        heir = await new_owner("redis", 0)
+        assert {key: shifted(value, OLD_LOG) for key, value in changelog.records[0]} == items
+        held = await heir.heads("BTC/USD") | await heir.heads("ETH/USD")
+        assert {key: shifted(value, OLD_LOG) for key, value in held.items()} == LATER
 
     async def test_an_owner_of_the_old_broker_ends(
         self, owner: Owner, new_owner: OwnerFactory, changelog: Changelog

@@ -1,5 +1,6 @@
 """A broker replaced while RocksDB stayed: its state goes to the new changelog, below all new offsets."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ from rocksdict import Options, Rdict
 
 from streams.errors import Outage
 from streams.kafka.outbound import Record
-from tables.market.chunks import Chunk, Head, decode_chunk, decode_head, encode, offset_of
+from tables.market.chunks import Chunk, Head, decode_chunk, decode_head, encode, offset_of, shifted
 from tables.stores.base import newer
-from tables.stores.wiped import OFFSET_KEY, carry_over
+from tables.stores.wiped import OFFSET_KEY, OLD_LOG, carry_over
+from tests.tables.stores.conftest import LATER, LATER_OF_NO_MARKET
 
 ITEMS = {
     b"v|BTC/USD|head": encode(Head(70, 1000, {})),
@@ -18,11 +20,11 @@ ITEMS = {
 }
 
 
-def database(directory: Path, partition: int, changelog_offset: int) -> Path:
+def database(directory: Path, partition: int, changelog_offset: int, items: Mapping[bytes, bytes] = ITEMS) -> Path:
     """Make a database as Faust lays it out."""
     path = directory / f"panes-{partition}.db"
     opened = Rdict(str(path), Options(raw_mode=True))
-    for key, value in ITEMS.items():
+    for key, value in items.items():
         opened.put(key, value)
     opened.put(OFFSET_KEY, str(changelog_offset).encode())
     opened.close()
@@ -54,6 +56,15 @@ async def test_state_of_a_replaced_broker_is_carried_over_and_moved_aside(tmp_pa
     offsets = {key: offset_of(value) for key, value in found.items()}
     assert offsets[b"v|BTC/USD|2"] < offsets[b"v|BTC/USD|3"] == offsets[b"v|BTC/USD|head"] < 0
     assert newer(found[b"v|BTC/USD|3"], encode(Chunk(0, 3, [None] * 32))), "the first frame of the new log wins"
+
+
+async def test_a_later_releases_state_is_carried_over_too(tmp_path: Path) -> None:
+    """Every byte of it but the offset, whatever its key ends in."""
+    items, sent = LATER | LATER_OF_NO_MARKET, Sent()
+    database(tmp_path, 2, 500, items)
+    assert await carry_over(tmp_path, "panes", "changelog", "new", {2: 0}, sent.deliver) == 1
+    assert {record.key: shifted(record.value, OLD_LOG) for record in sent.records} == items
+    assert all(offset_of(record.value) < 0 for record in sent.records)
 
 
 @pytest.mark.parametrize("end", [501, 900])

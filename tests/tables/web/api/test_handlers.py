@@ -158,7 +158,7 @@ def test_alerts_as_csv(worker: Process, oracle: Oracle) -> None:
 
 
 def test_workers_tell_what_they_serve(worker: Process, oracle: Oracle) -> None:
-    """`GET /api/workers` says partitions, offsets, sizes and versions of each worker."""
+    """`GET /api/workers` says partitions, offsets, sizes, versions and the formats it reads of each worker."""
     answer = ask(worker.port, "/api/workers").json
     (row,) = answer["rows"]
     assert row["url"] == answer["here"] == f"http://{HOST}:{worker.port}"
@@ -168,6 +168,7 @@ def test_workers_tell_what_they_serve(worker: Process, oracle: Oracle) -> None:
     assert [one["partition"] for one in row["partitions"]] == [0, 1, 2, 3]
     assert row["table_store"] == "rocksdb"
     assert {"python", "faust-streaming", "liquidation-monitor"} <= row["versions"].keys()
+    assert row["formats"] == {"frames": 1, "state": 1}
 
 
 def test_the_stream_begins_with_everything(worker: Process, oracle: Oracle) -> None:

@@ -9,41 +9,28 @@ import msgspec
 import pytest
 import redis
 
-from agents.rules.volume import Volume
 from streams import keys
 from streams.errors import Outage
 from streams.redis_link import RedisLink
 from streams.settings import load_settings
 from tables import live
 from tables.live import LiveWindows, live_link
+from tables.market.episodes import Mark
 from tables.market.values import COLUMNS, figure_values
-from tables.web.api.rows import LatestAlert, MarketRow
+from tables.serving import LatestAlert, ServedMarkets
+from tables.web.api.rows import MarketRow
 from tables.web.cluster.copies import MARKETS_A_CALL, Copies, Copy
 from tables.web.stream.board import Board, Key
 from tests.faults.proxy import Proxy
-from tests.tables.test_live import NOON, PATIENT_SECONDS, WINDOWS, Markets
-
-RULE = Volume(1000.0, (1, 2, 5, 10))
-
-
-class Worker(Markets):
-    """Markets with the rule that judges them."""
-
-    def rule(self, _: object) -> object:
-        """Return the rule of every market."""
-        return RULE
-
-    rule_window = 300
-
-    def judged(self, _: object, figures: list[float]) -> float:
-        """Return the volume."""
-        return figures[COLUMNS.index("total_volume_usd")]
+from tests.tables.test_live import PATIENT_SECONDS
+from tests.trades import NOON
+from tests.worker import HERE, WINDOWS, MemoryWorker
 
 
 @pytest.fixture
-def worker() -> Worker:
-    """Give the markets of a worker that writes them, and is then asked for no more."""
-    return Worker()
+def worker() -> MemoryWorker:
+    """Give a worker with two rules that writes its markets, and is then asked for no more."""
+    return MemoryWorker(price_move_pct=2)
 
 
 @pytest.fixture
@@ -58,12 +45,13 @@ async def link(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 @pytest.fixture
-async def copies(link: RedisLink, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Copies]:
+async def copies(link: RedisLink, worker: MemoryWorker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Copies]:
     """Give the reader, beside a writer that writes every 10 ms."""
     monkeypatch.setattr(live, "WRITE_SECONDS", 0.01)
-    writer = LiveWindows(link, worker)  # type: ignore[arg-type]
+    served = ServedMarkets(worker)
+    writer = LiveWindows(link, served)
     await writer.start()
-    yield Copies(link, worker)  # type: ignore[arg-type]
+    yield Copies(link, served)
     await writer.stop()
 
 
@@ -72,9 +60,12 @@ async def read(copies: Copies, partition: int = 0) -> dict[str, Copy]:
     return {copy.symbol: copy async for some in copies.read(partition) for copy in some}
 
 
-async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: Worker) -> None:
+async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: MemoryWorker) -> None:
     """Every figure in every bit, the latest alert, and where it comes from with its age."""
-    mark = worker.marks["BTC/USD"] = LatestAlert("volume", NOON + 5, "HIGH", NOON, True)
+    worker.market("BTC/USD", 2).marks["volume"] = [Mark(NOON, 1, NOON), Mark(NOON + 5, 3, NOON)]
+    worker.market("BTC/USD", 2).marks["price_move"] = [Mark(NOON + 50, 1, NOON + 50)]
+    moved = LatestAlert("price_move", NOON + 50, "LOW", NOON + 50, True)
+    mark = LatestAlert("volume", NOON + 5, "HIGH", NOON, True)
     for second, price in enumerate((100.1, 99.7, 103.3)):
         market = worker.trade("BTC/USD", second * 50, price, partition=2)
     await written(copies, worker)
@@ -84,23 +75,26 @@ async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: Worker
         figures = dict(zip(COLUMNS, figure_values(market.figures(market.watermark, seconds)), strict=True))
         assert {name: getattr(row, name) for name in COLUMNS} == figures
         assert (row.window_start, row.window_end) == (NOON + 101 - seconds, NOON + 101)
-        assert (row.source, row.owner, row.partition) == ("redis", Markets.here, 2)
+        assert (row.source, row.owner, row.partition) == ("redis", HERE, 2)
         assert row.copy_age_seconds is not None
         assert 0 <= row.copy_age_seconds < 30
         assert row.age_seconds is not None
     whole = copies.market_row(copy)
     assert (whole.offset, whole.pane, whole.mark, whole.copied) == (3, NOON + 100, mark, copy.updated_at)
+    assert [(one.rule, one.alert) for one in whole.judgements] == [("price_move", moved), ("volume", mark)]
+    assert [one.measured for one in whole.judgements] == [
+        abs(market.figures(market.watermark, 300).price_change_pct),
+        market.figures(market.watermark, 300).total_volume_micro_usd / 1e6,
+    ]
     assert whole.amount_usd == market.figures(market.watermark, 300).total_volume_micro_usd / 1e6
     assert await read(copies, 0) == {}
 
 
-async def test_an_owners_windows_are_its_own(copies: Copies, worker: Worker, link: RedisLink) -> None:
+async def test_an_owners_windows_are_its_own(copies: Copies, worker: MemoryWorker, link: RedisLink) -> None:
     """A worker with other windows shows those that the owner has, under their own lengths, and judges by none else."""
     market = worker.trade("BTC/USD")
     await written(copies, worker)
-    reader = Worker()
-    reader.windows, reader.rule_window = (60, 120), 120
-    others = Copies(link, reader)  # type: ignore[arg-type]
+    others = Copies(link, ServedMarkets(MemoryWorker(windows=(60, 120), window_seconds=120, price_move_pct=2)))
     copy = (await read(others))["BTC/USD"]
     rows = {row.window_seconds: row for row in others.window_rows(copy)}
     assert {seconds: row.window_start for seconds, row in rows.items()} == {60: NOON - 59, 300: NOON - 299}
@@ -109,24 +103,34 @@ async def test_an_owners_windows_are_its_own(copies: Copies, worker: Worker, lin
         seconds: figure_values(market.figures(market.watermark, seconds)) for seconds in WINDOWS
     }
     assert whole.amount_usd is None
+    assert [one.measured for one in whole.judgements] == [None, None]
 
 
-async def written(copies: Copies, worker: Worker) -> None:
+async def written(copies: Copies, worker: MemoryWorker) -> None:
     """Wait until Redis has every market of the worker as it is now."""
-    rollings = worker.rollings()
     async with asyncio.timeout(20):
         while True:
             found: dict[str, Copy] = {}
-            for partition in {partition for partition, _ in rollings}:
+            for partition in {partition for partition, _ in worker.markets()}:
                 found |= await read(copies, partition)
-            if {one.market.symbol: one.market.offset for _, one in rollings} == {
+            if {market.symbol: market.offset for _, market in worker.markets()} == {
                 symbol: copy.offset for symbol, copy in found.items()
             }:
                 return
             await asyncio.sleep(0.005)
 
 
-async def test_there_may_be_many(copies: Copies, worker: Worker) -> None:
+async def test_only_a_further_rule_may_have_an_alert(copies: Copies, worker: MemoryWorker) -> None:
+    """It stands under its own name, and the rule in USD has none."""
+    worker.market("BTC/USD").marks["price_move"] = [Mark(NOON, 2, NOON)]
+    worker.trade("BTC/USD")
+    await written(copies, worker)
+    copy = (await read(copies))["BTC/USD"]
+    assert list(copy.alerts) == ["price_move"]
+    assert copies.market_row(copy).mark is None
+
+
+async def test_there_may_be_many(copies: Copies, worker: MemoryWorker) -> None:
     """More than one call carries: each market comes once."""
     for number in range(3 * MARKETS_A_CALL + 1):
         worker.trade(f"S{number}/USD")
@@ -134,7 +138,7 @@ async def test_there_may_be_many(copies: Copies, worker: Worker) -> None:
     assert len([copy async for some in copies.read(0) for copy in some]) == 3 * MARKETS_A_CALL + 1
 
 
-async def test_what_expired_is_not_there(copies: Copies, worker: Worker, redis_url: str) -> None:
+async def test_what_expired_is_not_there(copies: Copies, worker: MemoryWorker, redis_url: str) -> None:
     """A hash that is gone is no market, and its key leaves the list with a later writing."""
     server = redis.Redis.from_url(redis_url)
     gone = keys.window("kraken_spot", "GONE/USD")
@@ -149,10 +153,10 @@ async def test_what_expired_is_not_there(copies: Copies, worker: Worker, redis_u
 @pytest.mark.parametrize(
     ("field", "value"),
     [("offset", "x"), ("300.vwap", "nan"), ("300.vwap", "inf"), ("300.count", "1.5"), ("60.high", ""), ("symbol", None),
-     ("300.low", None), ("partition", "1"), ("alert_pane", "x"), ("updated_at", b"\xff\xfe")],
+     ("300.low", None), ("partition", "1"), ("alert_pane", "x"), ("alert.x.pane", "1"), ("updated_at", b"\xff\xfe")],
 )  # fmt: skip
 async def test_what_makes_no_sense_is_left_out(
-    copies: Copies, worker: Worker, redis_url: str, field: str, value: str | None
+    copies: Copies, worker: MemoryWorker, redis_url: str, field: str, value: str | None
 ) -> None:
     """Whoever wrote it: the other markets are read."""
     worker.trade("BTC/USD")
@@ -166,7 +170,9 @@ async def test_what_makes_no_sense_is_left_out(
     assert list(await read(copies)) == ["ETH/USD"]
 
 
-async def test_a_redis_that_hangs_is_given_up_at_once(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_redis_that_hangs_is_given_up_at_once(
+    redis_url: str, worker: MemoryWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The deadline once; after that nobody waits until it answers again."""
     # Long enough for the answer before it hangs, on a busy machine too.
     monkeypatch.setattr(live, "DEADLINE_SECONDS", 1)
@@ -174,7 +180,7 @@ async def test_a_redis_that_hangs_is_given_up_at_once(redis_url: str, monkeypatc
         link = live_link(load_settings(redis_url=f"redis://{network.address}/0"))
         assert link is not None
         await link.open(wait_seconds=PATIENT_SECONDS)
-        copies = Copies(link, Worker())  # type: ignore[arg-type]
+        copies = Copies(link, ServedMarkets(worker))
         assert await read(copies) == {}
         network.hold()
         with pytest.raises(Outage):
@@ -183,9 +189,9 @@ async def test_a_redis_that_hangs_is_given_up_at_once(redis_url: str, monkeypatc
         await link.close()
 
 
-async def test_without_redis_there_are_none() -> None:
+async def test_without_redis_there_are_none(worker: MemoryWorker) -> None:
     """Nothing is read, and it is known that nothing could be."""
-    copies = Copies(None, Worker())  # type: ignore[arg-type]
+    copies = Copies(None, ServedMarkets(worker))
     assert not copies.is_configured
     assert await read(copies) == {}
 

@@ -4,10 +4,9 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,66 +14,52 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import BaseTestServer, TestServer
 
-from agents.alerts.history import AlertRow
-from streams.settings import load_settings
 from tables.market.rolling import Rolling
-from tables.market.state import Market, Span
-from tables.web.api.rows import MarketRow, Spark
+from tables.serving import ServedMarkets
+from tables.web.api.rows import MarketRow
 from tables.web.cluster.copies import Copies
+from tables.web.cluster.local import LocalRows
+from tables.web.cluster.replicas import Cluster
 from tables.web.cluster.workers import versions
 from tables.web.stream import handler as stream_module
 from tables.web.stream import hub as hub_module
 from tables.web.stream.handler import Stream
 from tables.web.stream.hub import Hub
 from tables.web.stream.peers import read_events
+from tables.web.worker import AlertRecord
 from tests.waiting import until
+from tests.worker import MemoryWorker, NoAlerts
 
 HERE = "http://127.0.0.1:6066"
 MARKETS = 300
 
 
-class Local:
-    """The markets of a worker, large ones, as LocalMarkets gives them; ``fails`` makes the next look fail."""
-
-    here = HERE
-    windows = (300,)
-    rule_window = 300
-    partition_count = 1
-    lacking = ""
+class Watched(MemoryWorker):
+    """A worker with many markets; ``fails`` makes the next look at them fail."""
 
     def __init__(self) -> None:
+        super().__init__(address=HERE, windows=(300,), price_move_pct=2)
         self.fails = 0
-        self._rollings = [(0, Rolling(Market("venue", f"M{n}", Span(300, 900)), [300])) for n in range(MARKETS)]
+        for number in range(MARKETS):
+            self.trade(f"M{number}/USD")
 
-    async def load(self) -> None:
+    async def preload(self, partitions: Collection[int], within_seconds: float) -> None:  # noqa: ARG002
         if self.fails:
             self.fails -= 1
             raise RuntimeError("the store is closed")
 
-    def rollings(self) -> list[tuple[int, Rolling]]:
-        return self._rollings
-
     def touch(self) -> None:
         """Change every market."""
-        for _, rolling in self._rollings:
-            rolling.market.stale.add(0)
+        for _, market in self.markets():
+            market.stale.add(0)
 
-    def change(self, times: int) -> None:
-        """Change every market so many times, unseen."""
-        for _, rolling in self._rollings:
-            for _ in range(times):
-                rolling.market.stale.add(0)
-                rolling.poll()
+
+class LargeRows(LocalRows):
+    """Rows that say how often their market has changed, with more figures than there are."""
 
     def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
         windows = [[float(rolling.version)] * 400]
-        return MarketRow("venue", rolling.market.symbol, HERE, partition, 0, None, 0, "volume", 1.0, 0.5, None, windows)
-
-    def spark(self, rolling: Rolling) -> Spark:
-        return Spark("venue", rolling.market.symbol, 0, 8, [])
-
-    def forget(self) -> None:
-        """Keep what there is."""
+        return msgspec.structs.replace(super().market_row(partition, rolling), windows=windows)
 
 
 class Alert(msgspec.Struct):
@@ -89,22 +74,20 @@ class Alert(msgspec.Struct):
     delivery: str
 
 
-ALERT = Alert("volume", "venue", "M1", 1000, "LOW", 1, "sent")
+ALERT = Alert("volume", "kraken_spot", "M1/USD", 1000, "LOW", 1, "sent")
 
 
-class History:
-    """No alerts; ``fails`` makes the next question fail in a way that nobody expects."""
-
-    row_type = AlertRow
+class Postgres(NoAlerts):
+    """Alerts that a test sets; ``fails`` makes the next question fail in a way that nobody expects."""
 
     def __init__(self) -> None:
         self.fails = 0
         self.asked = 0
         self.hangs = False
         self.is_ending = False
-        self.alerts: list[Any] = []
+        self.found: list[AlertRecord] = []
 
-    async def latest(self, _: int) -> list[Any]:
+    async def latest(self, limit: int) -> list[AlertRecord]:  # noqa: ARG002
         self.asked += 1
         while self.hangs:
             try:
@@ -116,44 +99,54 @@ class History:
         if self.fails:
             self.fails -= 1
             raise ValueError("a column is missing")
-        return self.alerts
+        return self.found
 
-    async def changed_since(self, _: datetime) -> list[Any]:
+    async def changed_since(self, moment: datetime) -> list[AlertRecord]:  # noqa: ARG002
         return await self.latest(0)
 
 
 @pytest.fixture
-def local() -> Local:
-    """Give the markets."""
-    return Local()
-
-
-@pytest.fixture
-def history() -> History:
+def postgres() -> Postgres:
     """Give the alerts."""
-    return History()
+    return Postgres()
 
 
 @pytest.fixture
-async def hub(local: Local, history: History, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
+def watched(postgres: Postgres) -> Watched:
+    """Give the worker."""
+    watched = Watched()
+    watched.alerts = postgres
+    return watched
+
+
+@pytest.fixture
+def served(watched: Watched) -> ServedMarkets:
+    """Give its markets, whose versions go on rising while nobody looks."""
+    served = ServedMarkets(watched)
+    served.is_kept = True
+    return served
+
+
+@pytest.fixture
+async def hub(watched: Watched, served: ServedMarkets, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
     """Give a hub that is quick to look."""
     monkeypatch.setattr(hub_module, "SLOWEST_SECONDS", 0.05)
-    cluster = SimpleNamespace(here=HERE, partitions=lambda: {HERE: [0]}, peers=list)
-    hub = Hub(SimpleNamespace(rebalancing=False), local, cluster, Copies(None, local), history)  # type: ignore[arg-type]
+    copies = Copies(None, served)
+    hub = Hub(watched, served, LargeRows(served), Cluster(watched, {}), copies)
     yield hub
     await hub.stop()
 
 
 @pytest.fixture
-async def server(hub: Hub, local: Local) -> AsyncIterator[BaseTestServer]:
+async def server(watched: Watched, served: ServedMarkets, hub: Hub) -> AsyncIterator[BaseTestServer]:
     """Give a server of the stream."""
     app = web.Application()
-    app.router.add_get("/api/stream", Stream(hub, local, load_settings()).handle, allow_head=False)  # type: ignore[arg-type]
+    app.router.add_get("/api/stream", Stream(watched, served, hub).handle, allow_head=False)
     async with TestServer(app) as server:
         yield server
 
 
-async def version_seen(server: BaseTestServer, local: Local) -> int:
+async def version_seen(server: BaseTestServer, watched: Watched) -> int:
     """Return the newest version of a market that a new reader gets."""
     versions: list[int] = []
 
@@ -163,36 +156,36 @@ async def version_seen(server: BaseTestServer, local: Local) -> int:
             raise ConnectionResetError
 
     async with asyncio.timeout(10), ClientSession() as session, session.get(server.make_url("/api/stream")) as response:
-        local.touch()
+        watched.touch()
         with suppress(ConnectionResetError):
             await read_events(response.content, take)
     return max(versions)
 
 
 async def test_open_pages_go_on_when_a_look_fails(
-    server: BaseTestServer, local: Local, hub: Hub, caplog: pytest.LogCaptureFixture
+    server: BaseTestServer, watched: Watched, hub: Hub, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever a look at the markets raises is logged, and the next one brings the same readers up to date."""
     async with ClientSession() as session, session.get(server.make_url("/api/stream")):
         await until(lambda: len(hub.board) == MARKETS)
         before = hub.board.revision
-        local.fails = 1
-        await until(lambda: not local.fails)
-        local.touch()
+        watched.fails = 1
+        await until(lambda: not watched.fails)
+        watched.touch()
         await until(lambda: hub.board.revision > before)
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "the store is closed" in caplog.text
 
 
-async def test_alerts_go_on_when_reading_them_fails(server: BaseTestServer, history: History) -> None:
+async def test_alerts_go_on_when_reading_them_fails(server: BaseTestServer, postgres: Postgres) -> None:
     """An error that is no outage is no reason to stop asking."""
-    history.fails = 1
+    postgres.fails = 1
     async with ClientSession() as session, session.get(server.make_url("/api/stream")):
-        await until(lambda: history.asked >= 2)
+        await until(lambda: postgres.asked >= 2)
 
 
 async def test_an_alert_does_not_wait_for_rows(
-    server: BaseTestServer, history: History, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    server: BaseTestServer, postgres: Postgres, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However seldom rows are sent because of the many pages, an alert is sent as soon as it is read."""
     monkeypatch.setattr(hub_module, "FASTEST_SECONDS", 60)
@@ -206,39 +199,43 @@ async def test_an_alert_does_not_wait_for_rows(
 
     async with ClientSession() as session, session.get(server.make_url("/api/stream")) as response:
         reading = asyncio.create_task(read_events(response.content, take))
-        await until(lambda: len(hub.board) == MARKETS and history.asked)
-        history.alerts = [ALERT]
+        await until(lambda: len(hub.board) == MARKETS and postgres.asked)
+        postgres.found = [ALERT]
         with pytest.raises(ConnectionResetError):
             await asyncio.wait_for(reading, 10)
     assert [alert["symbol"] for alert in seen] == [ALERT.symbol]
 
 
 async def test_who_comes_late_gets_no_old_rows(
-    server: BaseTestServer, local: Local, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    server: BaseTestServer, watched: Watched, served: ServedMarkets, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What changed while nobody looked is in the first rows that the next reader gets."""
     monkeypatch.setattr(hub_module, "IDLE_SECONDS", 0.1)
-    before = await version_seen(server, local)
+    before = await version_seen(server, watched)
     await until(lambda: hub._task is not None and hub._task.done())
-    local.change(5)
-    assert await version_seen(server, local) >= before + 5
+    change(served, 5)
+    assert await version_seen(server, watched) >= before + 5
 
 
 async def test_who_comes_while_the_view_goes_to_rest_is_served(
-    server: BaseTestServer, local: Local, history: History, monkeypatch: pytest.MonkeyPatch
+    server: BaseTestServer,
+    watched: Watched,
+    served: ServedMarkets,
+    postgres: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Ending what ran for the last reader takes a moment, in which the next one may come."""
     monkeypatch.setattr(hub_module, "IDLE_SECONDS", 0.1)
-    history.hangs = True
-    before = await version_seen(server, local)
-    await until(lambda: history.is_ending)
-    history.hangs = False
-    local.change(5)
-    assert await version_seen(server, local) >= before + 5
+    postgres.hangs = True
+    before = await version_seen(server, watched)
+    await until(lambda: postgres.is_ending)
+    postgres.hangs = False
+    change(served, 5)
+    assert await version_seen(server, watched) >= before + 5
 
 
 async def test_a_reader_that_takes_nothing_is_let_go(
-    server: BaseTestServer, hub: Hub, local: Local, monkeypatch: pytest.MonkeyPatch
+    server: BaseTestServer, hub: Hub, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its buffer holds a piece of what it is to be sent, and after a while it is gone; others are served."""
     monkeypatch.setattr(stream_module, "STALLED_SECONDS", 0.5)
@@ -251,7 +248,7 @@ async def test_a_reader_that_takes_nothing_is_let_go(
         await until(lambda: len(hub.board) == MARKETS)
         assert len(hub.board.since(-1)) > 4 * stream_module.PIECE_BYTES
         # Sockets take some of it by themselves.
-        changes = asyncio.create_task(keep_changing(local))
+        changes = asyncio.create_task(keep_changing(watched))
         try:
             await until(lambda: buffered(server) > 0)
             most = 0
@@ -261,13 +258,21 @@ async def test_a_reader_that_takes_nothing_is_let_go(
         finally:
             changes.cancel()
     assert most <= 3 * stream_module.PIECE_BYTES
-    assert await version_seen(server, local) > 0
+    assert await version_seen(server, watched) > 0
 
 
-async def keep_changing(local: Local) -> None:
+def change(served: ServedMarkets, times: int) -> None:
+    """Change every market so many times, unseen."""
+    for _, rolling in served.rollings():
+        for _ in range(times):
+            rolling.market.stale.add(0)
+            rolling.poll()
+
+
+async def keep_changing(watched: Watched) -> None:
     """Change all markets again and again."""
     while True:
-        local.touch()
+        watched.touch()
         await asyncio.sleep(0.05)
 
 
@@ -281,6 +286,29 @@ def buffered(server: BaseTestServer) -> int:
 def test_opening_a_page_reads_no_files() -> None:
     """Every page is told the version; to look it up takes milliseconds, in which the stream stands still."""
     assert versions() is versions()
+
+
+async def test_hello_lists_the_rules_in_force(server: BaseTestServer) -> None:
+    """With what a page needs to write their figures: it knows of none by itself."""
+    heard: list[dict[str, Any]] = []
+
+    async def take(name: str, data: bytes) -> None:
+        if name == "hello":
+            heard.append(json.loads(data))
+            raise ConnectionResetError
+
+    async with ClientSession() as session, session.get(server.make_url("/api/stream")) as response:
+        with suppress(ConnectionResetError):
+            await read_events(response.content, take)
+    assert [rule["name"] for rule in heard[0]["rules"]] == ["liquidation", "price_move", "volume"]
+    assert heard[0]["rules"][1] == {
+        "name": "price_move",
+        "unit": "percent",
+        "figure": "price_change_pct",
+        "label": "price move",
+        "threshold": 2.0,
+        "steps": [2.0, 4.0, 10.0, 20.0],
+    }
 
 
 async def test_there_is_a_limit_for_pages_and_one_for_workers(

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from tables.web.stream.board import Board, event
 from tables.web.stream.peers import Peers
 from tests.lost_writes import writes_that_fail
 from tests.waiting import until
+from tests.worker import MemoryWorker
 
 HERE = "http://127.0.0.1:6066"
 
@@ -28,10 +28,10 @@ async def other() -> AsyncIterator[BaseTestServer]:
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        row = {"venue": "kraken_spot", "symbol": "BTC/USD", "window_seconds": [300], "windows": [[0] * len(COLUMNS)]}
-        await response.write(event("hello", msgspec.json.encode({"windows": [300], "columns": COLUMNS})))
+        row = {"venue": "kraken_spot", "symbol": "BTC/USD", "window_seconds": [60]}
+        await response.write(event("hello", msgspec.json.encode({"windows": [60], "columns": COLUMNS})))
         await response.write(event("rows", msgspec.json.encode([row])))
-        await response.write(event("status", b'{"ready": true}'))
+        await response.write(event("status", b'{"ready":true}'))
         await asyncio.sleep(60)
         return response
 
@@ -45,8 +45,9 @@ async def other() -> AsyncIterator[BaseTestServer]:
 async def cluster(other: BaseTestServer) -> AsyncIterator[Cluster]:
     """Give a group of two."""
     peer = str(other.make_url("")).rstrip("/")
-    router = SimpleNamespace(external_topics_metadata=lambda: {peer: {"trades": [1]}})
-    cluster = Cluster(SimpleNamespace(conf=SimpleNamespace(canonical_url=HERE), router=router), {})
+    worker = MemoryWorker()
+    worker.peers = {peer: [1]}
+    cluster = Cluster(worker, {})
     yield cluster
     await cluster.close()
 

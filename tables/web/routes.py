@@ -1,0 +1,65 @@
+"""What is answered at which path."""
+
+import msgspec
+from aiohttp import web
+
+from streams.redis_link import RedisLink
+from tables.serving import ServedMarkets
+from tables.web.access import Access
+from tables.web.api.handlers import Api
+from tables.web.api.openapi import document
+from tables.web.cluster.copies import Copies
+from tables.web.cluster.everywhere import Everywhere
+from tables.web.cluster.local import LocalRows
+from tables.web.cluster.replicas import Cluster
+from tables.web.guard import add_headers, guard
+from tables.web.health import Health
+from tables.web.pages import PAGES, Pages
+from tables.web.stream.handler import Stream
+from tables.web.stream.hub import Hub
+from tables.web.worker import Worker
+
+
+def add_routes(server: web.Application, worker: Worker, served: ServedMarkets, link: RedisLink | None) -> None:
+    """Add the view of a worker to its web server. ``served`` are its markets.
+
+    ``link`` is the Redis with the live windows, which stand in for workers that do not answer.
+
+    Raises :class:`streams.errors.BadSetting` where the settings would open it to the network without a token.
+    """
+    access = Access(worker.settings)
+    cluster = Cluster(worker, access.headers)
+    local = LocalRows(served)
+    copies = Copies(link, served)
+    hub = Hub(worker, served, local, cluster, copies)
+    everywhere = Everywhere(served, local, cluster, copies, worker.settings.topic_partitions)
+    api = Api(worker, served, hub, cluster, everywhere)
+    health, pages = Health(worker), Pages()
+    openapi = msgspec.json.encode(document(worker.alerts.row_type, [rule.name for rule in worker.rules]))
+
+    async def openapi_view(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=openapi, content_type="application/json")
+
+    router = server.router
+    router.add_get("/metrics", health.metrics)
+    router.add_get("/healthz", health.healthz)
+    router.add_get("/readyz", health.readyz)
+    router.add_get("/api/windows", api.windows)
+    router.add_get("/api/panes", api.panes)
+    router.add_get("/api/alerts", api.alerts)
+    router.add_get("/api/workers", api.workers)
+    router.add_get("/api/stream", Stream(worker, served, hub).handle, allow_head=False)
+    router.add_get("/api/openapi.json", openapi_view)
+    for path in PAGES:
+        router.add_get(path, pages.page)
+    router.add_get("/static/{name:.+}", pages.file)
+    router.add_post("/login", access.login)
+    router.add_post("/logout", access.logout)
+
+    async def stop(_: web.Application) -> None:
+        await hub.stop()
+        await cluster.close()
+
+    server.middlewares.append(guard(access))
+    server.on_response_prepare.append(add_headers)
+    server.on_shutdown.append(stop)

@@ -1,0 +1,161 @@
+"""Pages of a worker with two rules a market, in two units: the second is shown wherever the first is."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from agents.alerts.history import AlertRow
+from tables.market.episodes import Mark
+from tables.market.values import COLUMNS
+from tables.serving import ServedMarkets
+from tables.web.routes import add_routes
+from tables.web.worker import AlertRecord
+from tests.browser.conftest import ARTIFACTS, DESKTOP, PHONE, Open
+from tests.trades import NOON
+from tests.worker import MemoryWorker, NoAlerts
+
+SYMBOL = "BTC/USD"
+# A page asks for the panes of the last minutes before it knows when its market traded last.
+LAST = int(time.time())
+MARKET = f"/market?venue=kraken_spot&symbol={SYMBOL}"
+
+
+def alert(rule: str, severity: str, threshold: float) -> AlertRow:
+    """Return the row of an alert of the market below."""
+    at = datetime.fromtimestamp(LAST, UTC)
+    fields = {
+        "rule": rule, "venue": "kraken_spot", "symbol": SYMBOL, "pane": LAST, "timestamp": at,
+        "alert_severity": severity, "episode": LAST, "window_seconds": 300, "window_start": LAST - 299,
+        "window_end": LAST + 1, "threshold_usd": threshold, "source_partition": 0, "source_offset": 3, "revision": 1,
+        "recorded_at": at, "updated_at": at, "delivery": "sent", "possible_duplicate": False, "delivery_attempts": 1,
+        **dict.fromkeys(COLUMNS, 0), "count": 3, "total_volume_usd": 1_300_000.0, "price_change_pct": -4.3219,
+    }  # fmt: skip
+    return msgspec.convert(fields, AlertRow)
+
+
+class Alerts(NoAlerts):
+    """One alert of each rule, and one of a rule that is in force no more."""
+
+    def __init__(self) -> None:
+        self._rows = [alert("volume", "LOW", 1e6), alert("price_move", "MEDIUM", 2.0), alert("spread", "HIGH", 1.0)]
+
+    async def find(self, *, rules: Sequence[str] = (), **_: object) -> list[AlertRecord]:
+        return [row for row in self._rows if not rules or row.rule in rules]
+
+    async def latest(self, limit: int) -> list[AlertRecord]:  # noqa: ARG002
+        return [*self._rows]
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Give the port of a worker whose market has moved further than its volume has come."""
+    worker = MemoryWorker(price_move_pct=2)
+    worker.alerts = Alerts()
+    for ago, price in ((20, 100.0), (10, 97.0), (0, 95.6781)):
+        market = worker.trade(SYMBOL, LAST - ago - NOON, price)
+    market.marks["price_move"] = [Mark(LAST, 2, LAST)]
+    worker.trade("ETH/USD", LAST - NOON, 10.0)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="worker")
+    thread.start()
+    app = web.Application()
+    add_routes(app, worker, ServedMarkets(worker), None)
+    server = TestServer(app, host="127.0.0.1")
+    asyncio.run_coroutine_threadsafe(server.start_server(), loop).result(10)
+    assert server.port is not None
+    yield server.port
+    asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def test_the_overview_shows_the_rule_that_is_furthest_along(port: int, visit: Open) -> None:
+    """Its share and the highest open episode; pointing at it names every rule with what it measured."""
+    page = visit(port).page
+    cell = page.locator(f'.row[data-symbol="{SYMBOL}"] .reach')
+    cell.wait_for()
+    assert cell.inner_text().split() == ["2.1\N{MULTIPLICATION SIGN}", "MEDIUM"]
+    assert cell.get_attribute("title") == "price move: 4.32% of 2.00%\ntraded volume: $292 of $1.00M"
+    quiet = page.locator('.row[data-symbol="ETH/USD"] .reach')
+    assert quiet.inner_text().split() == ["0.0%"]
+    page.get_by_label("open episodes only").check()
+    page.wait_for_function("() => document.querySelectorAll('.body .row:not([hidden])').length === 1")
+
+
+def test_a_markets_page_shows_every_rule(port: int, visit: Open) -> None:
+    """What it measured of which threshold, and a chart of it in its unit; the open episode, whichever rule's."""
+    page = visit(port, MARKET).page
+    page.locator("#rules [data-rule=price_move] canvas").wait_for()
+    facts = {dt.inner_text(): dt.locator("+ dd").inner_text() for dt in page.locator("[data-rule] dt").all()}
+    assert facts == {
+        "Threshold of traded volume": "$292 of $1.00M (0.0%)",
+        "Threshold of price move": "4.32% of 2.00% (216.0%)",
+    }
+    titles = [[part.strip() for part in title.inner_text().split("\n")] for title in page.locator("#rules h3").all()]
+    assert titles == [
+        ["Price move in 5m against the threshold", "4.32%"],
+        ["Traded volume in 5m against the threshold", "$292"],
+    ]
+    assert page.locator("#episode").inner_text().startswith("MEDIUM since")
+
+
+def test_the_alerts_page_lists_the_rules_that_the_worker_says(port: int, visit: Open) -> None:
+    """Its filter has them all, and an alert of each says what happened in its rule's unit."""
+    page = visit(port, "/alerts").page
+    page.locator("#rule option").nth(3).wait_for(state="attached")
+    assert page.locator("#rule option").all_inner_texts() == ["any", "liquidations", "price move", "traded volume"]
+    sentences = {
+        "$1.30M traded in 5m, 1.3\N{MULTIPLICATION SIGN} threshold",
+        "4.32% price move in 5m, 2.1\N{MULTIPLICATION SIGN} threshold",
+        "spread in 5m",
+    }
+    page.wait_for_function("(count) => document.querySelectorAll('.alert-row').length === count", arg=len(sentences))
+    assert {row.locator("td").nth(3).inner_text() for row in page.locator(".alert-row").all()} == sentences
+    page.select_option("#rule", "price_move")
+    page.wait_for_function("() => document.querySelectorAll('.alert-row').length === 1")
+    assert page.url.endswith("/alerts?rule=price_move")
+    page.locator(".alert-row button").click()
+    detail = page.locator(".detail").inner_text()
+    assert "Measured\n4.32%\n" in detail
+    assert "Threshold\n2.00%\n" in detail
+
+
+def test_a_filter_in_the_address_is_chosen(port: int, visit: Open) -> None:
+    """A link to the alerts of a rule shows those."""
+    page = visit(port, "/alerts?rule=price_move").page
+    page.locator("#rule option").nth(3).wait_for(state="attached")
+    assert page.locator("#rule").input_value() == "price_move"
+    assert page.locator(".alert-row").count() == 1
+
+
+def test_a_row_of_a_worker_of_an_earlier_release_is_shown(port: int, visit: Open) -> None:
+    """It knows of one rule a market, in USD, and has no judgements."""
+    row = {"rule": "volume", "threshold_usd": 5e5, "amount_usd": 1e6, "mark": {"open": True, "severity": "MEDIUM"}}
+    standing = "async (row) => (await import('/static/rules.js')).standing(row)"
+    (shown,) = visit(port).page.evaluate(standing, row)["judgements"]
+    assert (shown["label"], shown["reach"], shown["step"], shown["level"]) == ("traded volume", 2, 2, 2)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize(("name", "path"), [("overview", "/"), ("market", MARKET), ("alerts", "/alerts")])
+def test_pages_with_two_rules_can_be_used(
+    port: int, visit: Open, name: str, path: str, theme: str, size: tuple[int, int]
+) -> None:
+    """As those with one: nothing serious for axe, nothing wider than the screen, a screenshot to be looked at."""
+    visited = visit(port, path, theme=theme, size=size)
+    visited.page.locator(".body .row, .alert-row").first.wait_for()
+    visited.page.wait_for_timeout(300)
+    ARTIFACTS.mkdir(exist_ok=True)
+    kind = "phone" if size == PHONE else "desktop"
+    visited.page.screenshot(path=ARTIFACTS / f"two-rules-{name}-{theme}-{kind}.png", full_page=name != "overview")
+    assert visited.page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
+    assert visited.axe() == []

@@ -1,0 +1,151 @@
+"""A worker without Faust: the markets that a test counts into it, behind the Protocols of the view and the sampler."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from agents.alerts.history import AlertRow
+from agents.rules.book import rule_book
+from agents.stats.window_stats import WindowSample
+from streams.model.kinds import AnyMarket, kind_before_frames_told
+from streams.model.trade import Kind, Side
+from streams.settings import Settings, load_settings
+from streams.view import shown
+from tables.market.state import Market, Span
+from tables.serving import ShownRule
+from tables.web.worker import AlertRecord, AlertSource
+from tests.tables.market.test_rolling import count
+from tests.trades import NOON
+
+HERE = "http://127.0.0.1:6066"
+WINDOWS = (60, 300)
+SPAN = Span(window=300, retention=900)
+
+
+class NoAlerts:
+    """A Postgres without alerts."""
+
+    row_type: type[msgspec.Struct] = AlertRow
+
+    async def find(
+        self,
+        *,
+        venue: str | None = None,  # noqa: ARG002 - the interface
+        symbol: str | None = None,  # noqa: ARG002
+        rules: Sequence[str] = (),  # noqa: ARG002
+        severities: Sequence[str] = (),  # noqa: ARG002
+        since: int | None = None,  # noqa: ARG002
+        until: int | None = None,  # noqa: ARG002
+        limit: int = 100,  # noqa: ARG002
+    ) -> list[AlertRecord]:
+        """Return none."""
+        return []
+
+    async def latest(self, limit: int) -> list[AlertRecord]:  # noqa: ARG002
+        """Return none."""
+        return []
+
+    async def changed_since(self, moment: datetime) -> list[AlertRecord]:  # noqa: ARG002
+        """Return none."""
+        return []
+
+
+class MemoryWorker:
+    """Serves partition 0 of one; a test changes what it likes."""
+
+    def __init__(self, *, address: str = HERE, **changes: Any) -> None:
+        self.settings: Settings = load_settings(**{"windows": WINDOWS, "topic_partitions": 1} | changes)
+        self.address = address
+        self.is_rebalancing = False
+        self.has_recovered = True
+        self.is_ending = False
+        self.is_unassigned = False
+        self.store_answers = True
+        self.alerts: AlertSource = NoAlerts()
+        self._book = rule_book(self.settings)
+        self.rules = tuple(map(shown, self._book.rules))
+        self.samples: list[WindowSample] = []
+        self.peers: dict[str, list[int]] = {}
+        self.lag: dict[tuple[str, int], int] = {}
+        self.trades = 0
+        self._markets: dict[str, tuple[int, Market]] = {}
+
+    def trade(self, symbol: str, second: int = 0, price: float = 100.0, partition: int = 0) -> Market:
+        """Count a trade of one unit."""
+        self.trades += 1
+        market = self.market(symbol, partition)
+        count(market, NOON + second, self.trades, Side.BUY, Kind.FILL, price)
+        market.offset = self.trades
+        market.received_us = (NOON + second) * 1_000_000 + 250_000
+        return market
+
+    def market(self, symbol: str, partition: int = 0) -> Market:
+        """Return a market, with no trade at first."""
+        kind = kind_before_frames_told(symbol)
+        market = Market(f"kraken_{kind.name}", symbol, SPAN, kind)
+        return self._markets.setdefault(symbol, (partition, market))[1]
+
+    def markets(self) -> Iterator[tuple[int, Market]]:
+        """Yield every market with its partition."""
+        return iter(self._markets.values())
+
+    def rules_of(self, market: AnyMarket) -> tuple[ShownRule, ...]:
+        """Return the rules that judge a market."""
+        return tuple(map(shown, self._book.of(market)))
+
+    def partitions(self) -> list[int]:
+        """Return all."""
+        return list(range(self.settings.topic_partitions))
+
+    def standby_partitions(self) -> list[int]:
+        """Return none."""
+        return []
+
+    def assignment(self) -> Mapping[str, Sequence[int]]:
+        """Return what this worker serves, and what ``peers`` do."""
+        return {self.address: self.partitions(), **self.peers}
+
+    def next_offset(self, partition: int) -> int | None:
+        """Return the offset behind the last trade."""
+        return max((market.offset + 1 for at, market in self.markets() if at == partition), default=None)
+
+    def end_offset(self, partition: int) -> int | None:
+        """Return the same: all is counted."""
+        return self.next_offset(partition)
+
+    def committed_offset(self, partition: int) -> int | None:
+        """Return the same."""
+        return self.next_offset(partition)
+
+    def has_caught_up(self, partition: int) -> bool:  # noqa: ARG002 - the interface
+        """Return true."""
+        return True
+
+    async def preload(self, partitions: Collection[int], within_seconds: float) -> None:
+        """Do nothing: all is in memory."""
+
+    def has_all(self, partitions: Iterable[int]) -> bool:  # noqa: ARG002
+        """Return true."""
+        return True
+
+    async def stored(self, partition: int, venue: str, symbol: str) -> Market | None:  # noqa: ARG002
+        """Return nothing: there is no store."""
+        return None
+
+    async def postgres_answers(self) -> bool:
+        """Return true."""
+        return True
+
+    def home(self, symbol: str) -> int:
+        """Return where its market is."""
+        return self._markets[symbol][0] if symbol in self._markets else 0
+
+    async def sample(self, samples: list[WindowSample]) -> None:
+        """Keep samples."""
+        self.samples += samples
+
+    async def lags(self, topics: Collection[str], within_seconds: float) -> Mapping[tuple[str, int], int]:  # noqa: ARG002
+        """Return the lag that the test set."""
+        return {(topic, partition): lag for (topic, partition), lag in self.lag.items() if topic in topics}
