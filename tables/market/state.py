@@ -17,8 +17,11 @@ from tables.market.panes import Pane
 from tables.market.windows import WindowFigures, figures
 
 CLOSING: Final = "closing"
-"""What the head of a market that has rules for closed panes adds: whether its newest pane is live, and how far from the
-head's offset panes were judged (messages, rows of the next one)."""
+"""What the head of a market that has rules for closed panes adds.
+
+It says whether the newest pane is live, and how far from the head's offset panes were judged: messages, and rows of the
+next one.
+"""
 
 
 class Span(msgspec.Struct, frozen=True):

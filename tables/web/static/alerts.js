@@ -2,7 +2,7 @@
 
 import { byId, el, marketAddress, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { count, dateTime, percent, shortUsd, usd, venueName, windowName } from "./format.js";
+import { NONE, count, dateTime, percent, shortUsd, usd, venueName, windowName } from "./format.js";
 import { alertSentence, amount, measureOf, ruleOf } from "./rules.js";
 import { startPage } from "./shell.js";
 import { alertKey } from "./source.js";
@@ -112,6 +112,9 @@ function detail(alert) {
   const { rule, unit, threshold, measured } = measureOf(alert);
   const facts = [
     ["Rule", alert.note ? `${rule.label}: ${alert.note}` : rule.label], ["Measured", amount(unit, measured)], ["Threshold", amount(unit, threshold)],
+    [`${alert.alert_severity} begins with`, Number.isFinite(alert.severity_step) ? amount(unit, alert.severity_step) : NONE],
+    ["Cooldown", alert.cooldown_seconds ? windowName(alert.cooldown_seconds) : NONE],
+    ["Retracted", alert.retracted ? "yes: later trades took it back below the first step" : "no"],
     ["Window", `${dateTime(alert.window_start)} to ${dateTime(alert.window_end)} (${windowName(alert.window_seconds)})`],
     ["Volume", usd(alert.total_volume_usd)],
     ["Bought / sold", `${usd(alert.buy_volume_usd)} / ${usd(alert.sell_volume_usd)}`],
@@ -121,7 +124,7 @@ function detail(alert) {
     ["First / last price", `${alert.first_price} / ${alert.last_price}`], ["High / low", `${alert.high} / ${alert.low}`],
     ["Episode began", dateTime(alert.episode)], ["Recorded", alert.recorded_at.replace("T", " ").slice(0, 23)],
     ["Row's revision", String(alert.revision)], ["Delivery", `${delivery(alert)}${alert.delivery_attempts ? `, ${alert.delivery_attempts} attempts` : ""}`],
-    ["Partition / offset", `${alert.source_partition} / ${alert.source_offset}`],
+    ["Partition / raised at / figures at offset", `${alert.source_partition} / ${alert.raised_offset ?? NONE} / ${alert.source_offset}`],
   ];
   const list = el("dl", { class: "facts" }, ...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
   return el("tr", { class: "detail" }, el("td", { colSpan: 7 }, list, el("p", {}, el("a", { href: marketAddress(alert.venue, alert.symbol, alert.pane) }, "The market at that moment →"))));

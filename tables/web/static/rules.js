@@ -74,20 +74,9 @@ export function measureOf(alert) {
   };
 }
 
-const WORDS = {
-  total_volume_usd: (alert) => `$${shortUsd(alert.total_volume_usd)} traded`,
-  liquidation_volume_usd(alert) {
-    const sides = [["longs", alert.liquidation_long_usd], ["shorts", alert.liquidation_short_usd]];
-    const told = sides.filter(([, value]) => value).map(([side, value]) => `$${shortUsd(value)} ${side}`);
-    return `${told.join(" + ") || "$0"} liquidated`;
-  },
-};
-
 /** What an alert says, in one line. */
 export function alertSentence(alert) {
-  const { rule, unit, threshold, measured } = measureOf(alert);
-  const isKnown = Number.isFinite(measured);
-  const what = alert.what ?? WORDS[rule.figure]?.(alert) ?? (isKnown ? `${amount(unit, measured)} ${rule.label}` : rule.label);
-  const times = isKnown && threshold ? `, ${multiple(measured, threshold)} threshold` : "";
-  return `${what} in ${windowName(alert.window_seconds)}${times}`;
+  const { threshold, measured } = measureOf(alert);
+  const times = Number.isFinite(measured) && threshold ? `, ${multiple(measured, threshold)} threshold` : "";
+  return `${alert.what} in ${windowName(alert.window_seconds)}${times}${alert.retracted ? ", retracted" : ""}`;
 }
