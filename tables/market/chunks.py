@@ -41,8 +41,8 @@ class Head(msgspec.Struct):
     """What a market remembers besides panes: its clock (``watermark``, the greatest pane seen) and alerts by rule.
 
     ``chunks`` are the numbers of those written behind it: where one is older than the head, the flush was cut short.
-    ``more`` holds named additions: ``kind``, the market's :class:`MarketKind`, where the symbol does not say it.
-    ``format`` and ``more`` are left out while they are 1 and empty.
+    Additions in ``tail`` are ``kind``, the market's :class:`MarketKind` where the symbol does not say it, and
+    :data:`tables.market.state.CLOSING`.
     """
 
     offset: int

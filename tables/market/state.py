@@ -97,7 +97,6 @@ class Market:
         self.stale: set[int] = set()
         self._numbers: list[int] = []
         self._tail = self._lead = 0
-        # The head's named additions, those unknown here among them: written back as they were read.
 
     def restore(self, head: Head | None, chunks: Iterable[Chunk]) -> None:
         """Take over stored state; chunks that have left what is kept are ignored."""
