@@ -68,20 +68,16 @@ class Sinks:
         task.add_done_callback(self._tasks.discard)
 
     async def _run_or_die(self) -> None:
-        while not self._stop.is_set():
-            try:
-                await self._run()
-            except Fatal as error:
-                self._on_fatal(error)
-                return
-            except Outage:
-                raise
-            except Exception:
-                # Alerts would wait for ever, and nobody would say for what.
-                log.exception("Postgres could not be used; it is tried again in %g s", RESTART_SECONDS)
-                await stopped_within(self._stop, RESTART_SECONDS)
-            else:
-                return
+        try:
+            await self._run()
+        except Fatal as error:
+            self._on_fatal(error)
+        except Outage:
+            raise
+        except Exception as error:
+            # Alerts would wait for ever, and nobody would say for what.
+            log.exception("Postgres cannot be opened")
+            self._on_fatal(Fatal(f"Postgres cannot be opened ({type(error).__name__}: {error}); the log says more"))
 
     async def _run(self) -> None:
         self._pool = await retry_outage(lambda: open_pool(self._settings), sink=SINK, stop=self._stop)

@@ -7,13 +7,12 @@ Topics, the table and the agents are declared here and nowhere else; what they d
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property, lru_cache
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import faust
 from aiokafka.errors import KafkaError
 from faust.exceptions import ProducerSendError
 from faust.types import TP
-from yarl import URL
 
 from agents.counting.evaluation import Evaluator
 from agents.counting.monitor import Monitor, SourceMessage, alert_record
@@ -27,7 +26,6 @@ from streams.kafka.mends import mend_aiokafka
 from streams.kafka.outbound import Outbound, Record
 from streams.kafka.partitioning import partition_of
 from streams.model.alert import Alert
-from streams.preflight import advertised_host, check_data_dir, check_port
 from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
 from streams.venues.json_rows import RowReader
@@ -35,6 +33,7 @@ from streams.venues.registry import make_venues
 from streams.view import WorkerView
 from streams.worker.bundles import unbundled
 from streams.worker.ending import Ending, die, die_of_bug
+from streams.worker.options import faust_options
 from streams.worker.recovery import FlowControl, TableManager
 from streams.worker.transport import Transport
 from tables.keeper import ChangelogClaims, Keeper
@@ -51,63 +50,13 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-STORES: Final = {
-    "rocksdb": "liqmon-rocksdb",
-    "memory": "liqmon-memory",
-    "redis": "liqmon-redis",
-    "rediss": "liqmon-redis",
-}
-"""Scheme of TABLE_STORE to the name the store is registered under in the entry-point group ``faust.stores``."""
-
 
 class MonitorApp(faust.App):  # type: ignore[misc]
     """The application with its parts: ``keeper`` (markets), ``market_monitor`` (messages), ``sinks``."""
 
     def __init__(self, conf_: Settings) -> None:
         self.settings = conf_
-        check_data_dir(conf_.data_dir)
-        store = URL(conf_.table_store)
-        if store.scheme not in STORES:
-            raise BadSetting(f"TABLE_STORE={store.scheme}:// is not available; use {'://, '.join(STORES)}://")
-        super().__init__(
-            APP_ID,
-            TableManager=TableManager,
-            # Faust reads the environment too, before these arguments, where WEB_HOST and others mean something else.
-            env_prefix="FAUST",
-            broker=[URL(f"kafka://{server}") for server in admin.servers(conf_)],
-            # Faust shows this URL; the store takes its password from the settings.
-            store=str((store.with_user(None) if store.host else store).with_scheme(STORES[store.scheme])),
-            # State in Redis is every replica's: there is nothing to stand by with.
-            table_standby_replicas=0 if STORES[store.scheme] == "liqmon-redis" else 1,
-            datadir=str(conf_.data_dir),
-            topic_partitions=conf_.topic_partitions,
-            topic_replication_factor=conf_.topic_replication_factor,
-            # streams.kafka.admin creates topics, with the settings that exactness needs; never Faust's leader.
-            topic_allow_declare=False,
-            topic_disable_leader=True,
-            processing_guarantee="at_least_once",
-            broker_commit_interval=conf_.commit_interval_seconds,
-            # A killed worker is replaced within 20 s; Faust's default is a minute.
-            broker_session_timeout=10.0,
-            broker_heartbeat_interval=3.0,
-            broker_max_poll_records=500,
-            # Bundles hold up to 64 messages, or 256 kB.
-            stream_buffer_maxsize=64,
-            stream_wait_empty=True,
-            consumer_auto_offset_reset="earliest",
-            producer_acks=-1,
-            producer_max_request_size=admin.MAX_RECORD_BYTES,
-            web_enabled=True,
-            web_bind=conf_.web_host,
-            web_host=advertised_host(conf_),
-            web_port=conf_.web_port or check_port(conf_.web_host, 0, "WEB_PORT"),
-            web_tables_enabled=False,
-            web_debug_enabled=False,
-            web_router_enabled=False,
-            web_graph_enabled=False,
-            web_stats_enabled=False,
-            web_metrics_enabled=False,
-        )
+        super().__init__(APP_ID, TableManager=TableManager, **faust_options(conf_))
         self.ending = Ending()
         self.outbound = Outbound(self._send)
         self.span = Span(window=conf_.window_seconds, retention=conf_.retention_seconds)
@@ -128,6 +77,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             on_fatal=die,
         )
         venues = make_venues(conf_)
+        venue_names = {venue.name: venue.display_name for venue in venues}
         self.market_monitor = Monitor(
             self.evaluator,
             self.keeper,
@@ -139,7 +89,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             conf_,
             on_fatal=die,
             refuse=self.market_monitor.refuse_alert,
-            venue_names={venue.name: venue.display_name for venue in venues},
+            venue_names=venue_names,
         )
         self.view = WorkerView(
             self,
@@ -149,6 +99,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             sinks=self.sinks,
             ending=self.ending,
             home=self.home,
+            venue_names=venue_names,
         )
         self.served = ServedMarkets(self.view)
         self.redis = live_link(conf_)
@@ -161,7 +112,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         """The flow of messages into the queues of streams."""
         return FlowControl(loop=self.loop)
 
-    def _new_transport(self) -> Any:
+    def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self, loop=self.loop)
 
     async def _send(self, record: Record) -> Any:
@@ -298,7 +249,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     alerts_topic = app.topic(ALERTS, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
     @app.agent(trades_topic, name="agents.counting.monitor", concurrency=1)  # type: ignore[untyped-decorator]
-    async def monitor(stream: Any) -> None:
+    async def monitor(stream: faust.Stream) -> None:
         async for event in stream.events():
             partition = event.message.partition
             for item in unbundled(event.message.value):
@@ -307,7 +258,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
             app.consumer.handled(event.message)
 
     @app.agent(alerts_topic, name="agents.alerts.recorder", concurrency=1)  # type: ignore[untyped-decorator]
-    async def recorder(stream: Any) -> None:
+    async def recorder(stream: faust.Stream) -> None:
         async for event in stream.events():
             message = event.message
             if not await app.guarded(
@@ -316,7 +267,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
                 app.consumer.withhold(message)
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
-    async def forget(_: Any, revoked: set[TP], **_kwargs: Any) -> None:
+    async def forget(_: object, revoked: set[TP], **_kwargs: object) -> None:
         partitions = {tp.partition for tp in revoked if tp.topic == TRADES}
         app.evaluator.drop(iter(app.keeper.forget(partitions)))
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Final
 import asyncpg
 import msgspec
 
-from agents.alerts.columns import AMOUNTS, IN_UNIT, THRESHOLD_USD, instant, unix_seconds
+from agents.alerts.columns import AMOUNTS, IN_UNIT, THRESHOLD_USD, from_row, instant, unix_seconds
 from agents.alerts.postgres import answering
+from agents.rules.book import describe
 from streams.errors import Outage
 from streams.model.figures import with_figures
 
@@ -58,6 +59,8 @@ class AlertRow(msgspec.Struct, frozen=True):
     cooldown_seconds: Annotated[int | None, msgspec.Meta(description="cooldown in force")]
     raised_offset: Annotated[int | None, msgspec.Meta(description="offset of the message that raised the alert")]
     retracted: Annotated[bool, msgspec.Meta(description="later trades took it back below the first step")]
+    what: Annotated[str, msgspec.Meta(description="what happened in the window, in words")]
+    note: Annotated[str, msgspec.Meta(description="what a reader must know of the rule's figure; may be empty")]
 
 
 _IN_OUTBOX: Final = {
@@ -65,7 +68,8 @@ _IN_OUTBOX: Final = {
     "possible_duplicate": "possible_duplicate",
     "delivery_attempts": "attempts",
 }
-_STORED: Final = [name for name in AlertRow.__struct_fields__ if name != "pane" and name not in _IN_OUTBOX]
+_MADE: Final = ("pane", "what", "note")
+_STORED: Final = [name for name in AlertRow.__struct_fields__ if name not in (*_MADE, *_IN_OUTBOX)]
 _SELECT: Final = (
     "SELECT "  # noqa: S608 - constants
     + ", ".join(f'alert."{name}"' for name in _STORED)
@@ -155,4 +159,5 @@ def _row(row: Any) -> AlertRow:
         fields[name] = unix_seconds(fields[name])
     for name in (*AMOUNTS, THRESHOLD_USD, *IN_UNIT):
         fields[name] = None if fields[name] is None else float(fields[name])
-    return AlertRow(**fields)
+    description = describe(from_row(row))
+    return AlertRow(what=description.what, note=description.note, **fields)

@@ -1,10 +1,11 @@
 """How a market's state is laid out in the table: one head, and panes in a fixed ring of chunks.
 
-Keys are ``venue|symbol|head`` and ``venue|symbol|<slot>``; the slot of a chunk is its number modulo the ring's size,
-so a market never has more keys than the ring has slots and nothing needs to expire. A key that ends in anything else
-belongs to a later release: it stays in the store, unread. Values are msgpack arrays and begin with the source offset
-they contain: owners of a partition apply the same log in the same order, so of two values the one with the higher
-offset contains the other.
+Keys are ``venue|symbol|head`` and ``venue|symbol|<slot>``. The slot of a chunk is its number modulo the ring's size. So
+a market never has more keys than the ring has slots, and nothing needs to expire. A key that ends in anything else
+belongs to a later release: it stays in the store, unread.
+
+Values are msgpack arrays and begin with the source offset that they contain. Owners of a partition apply the same log
+in the same order, so of two values the one with the higher offset contains the other.
 """
 
 from collections.abc import Iterable
@@ -20,8 +21,8 @@ from tables.market.formats import FORMAT, PLAIN, UNREADABLE, Format, Tail, longe
 from tables.market.panes import Pane
 
 CHUNK_PANES: Final = 32
-"""Panes in one chunk: a flush writes the chunks touched, so small enough to write every second, large enough that an
-hour is about a hundred keys."""
+"""Panes in one chunk. A flush writes the chunks that changed, so they are small enough to write every second. They are
+large enough that an hour is about a hundred keys."""
 
 HEAD: Final = "head"
 KIND: Final = "kind"
@@ -40,8 +41,8 @@ class Head(msgspec.Struct):
     """What a market remembers besides panes: its clock (``watermark``, the greatest pane seen) and alerts by rule.
 
     ``chunks`` are the numbers of those written behind it: where one is older than the head, the flush was cut short.
-    ``more`` holds named additions: ``kind``, the market's :class:`MarketKind`, where the symbol does not say it.
-    ``format`` and ``more`` are left out while they are 1 and empty.
+    Additions in ``tail`` are ``kind``, the market's :class:`MarketKind` where the symbol does not say it, and
+    :data:`tables.market.state.CLOSING`.
     """
 
     offset: int

@@ -17,8 +17,11 @@ from tables.market.panes import Pane
 from tables.market.windows import WindowFigures, figures
 
 CLOSING: Final = "closing"
-"""What the head of a market that has rules for closed panes adds: whether its newest pane is live, and how far from the
-head's offset panes were judged (messages, rows of the next one)."""
+"""What the head of a market that has rules for closed panes adds.
+
+It says whether the newest pane is live, and how far from the head's offset panes were judged: messages, and rows of the
+next one.
+"""
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -94,7 +97,6 @@ class Market:
         self.stale: set[int] = set()
         self._numbers: list[int] = []
         self._tail = self._lead = 0
-        # The head's named additions, those unknown here among them: written back as they were read.
 
     def restore(self, head: Head | None, chunks: Iterable[Chunk]) -> None:
         """Take over stored state; chunks that have left what is kept are ignored."""

@@ -27,14 +27,17 @@ LAST = int(time.time())
 MARKET = f"/market?venue=kraken_spot&symbol={SYMBOL}"
 
 
-def alert(rule: str, severity: str, threshold: float) -> AlertRow:
+def alert(rule: str, severity: str, unit: str, measured: float, threshold: float, what: str) -> AlertRow:
     """Return the row of an alert of the market below."""
     at = datetime.fromtimestamp(LAST, UTC)
     fields = {
         "rule": rule, "venue": "kraken_spot", "symbol": SYMBOL, "pane": LAST, "timestamp": at,
         "alert_severity": severity, "episode": LAST, "window_seconds": 300, "window_start": LAST - 299,
-        "window_end": LAST + 1, "threshold_usd": threshold, "source_partition": 0, "source_offset": 3, "revision": 1,
-        "recorded_at": at, "updated_at": at, "delivery": "sent", "possible_duplicate": False, "delivery_attempts": 1,
+        "window_end": LAST + 1, "threshold_usd": threshold if unit == "usd" else None, "source_partition": 0,
+        "source_offset": 3, "revision": 1, "recorded_at": at, "updated_at": at, "delivery": "sent",
+        "possible_duplicate": False, "delivery_attempts": 1, "unit": unit, "threshold": threshold,
+        "measured": measured, "severity_step": threshold, "cooldown_seconds": 300, "raised_offset": 2,
+        "retracted": rule == "spread", "what": what, "note": "A proxy." if rule == "volume" else "",
         **dict.fromkeys(COLUMNS, 0), "count": 3, "total_volume_usd": 1_300_000.0, "price_change_pct": -4.3219,
     }  # fmt: skip
     return msgspec.convert(fields, AlertRow)
@@ -44,7 +47,11 @@ class Alerts(NoAlerts):
     """One alert of each rule, and one of a rule that is in force no more."""
 
     def __init__(self) -> None:
-        self._rows = [alert("volume", "LOW", 1e6), alert("price_move", "MEDIUM", 2.0), alert("spread", "HIGH", 1.0)]
+        self._rows = [
+            alert("volume", "LOW", "usd", 1_300_000.0, 1e6, "1.30 M USD traded"),
+            alert("price_move", "MEDIUM", "percent", 4.3219, 2.0, "price moved -4.32 %"),
+            alert("spread", "HIGH", "count", 12.0, 10.0, "spread: 12 count"),
+        ]
 
     async def find(self, *, rules: Sequence[str] = (), **_: object) -> list[AlertRecord]:
         return [row for row in self._rows if not rules or row.rule in rules]
@@ -113,9 +120,9 @@ def test_the_alerts_page_lists_the_rules_that_the_worker_says(port: int, visit: 
     page.locator("#rule option").nth(3).wait_for(state="attached")
     assert page.locator("#rule option").all_inner_texts() == ["any", "liquidations", "price move", "traded volume"]
     sentences = {
-        "$1.30M traded in 5m, 1.3\N{MULTIPLICATION SIGN} threshold",
-        "4.32% price move in 5m, 2.1\N{MULTIPLICATION SIGN} threshold",
-        "spread in 5m",
+        "1.30 M USD traded in 5m, 1.3\N{MULTIPLICATION SIGN} threshold",
+        "price moved -4.32 % in 5m, 2.1\N{MULTIPLICATION SIGN} threshold",
+        "spread: 12 count in 5m, 1.2\N{MULTIPLICATION SIGN} threshold, taken back by later trades",
     }
     page.wait_for_function("(count) => document.querySelectorAll('.alert-row').length === count", arg=len(sentences))
     assert {row.locator("td").nth(3).inner_text() for row in page.locator(".alert-row").all()} == sentences
@@ -126,6 +133,7 @@ def test_the_alerts_page_lists_the_rules_that_the_worker_says(port: int, visit: 
     detail = page.locator(".detail").inner_text()
     assert "Measured\n4.32%\n" in detail
     assert "Threshold\n2.00%\n" in detail
+    assert "Raised at offset\n2" in detail
 
 
 def test_a_filter_in_the_address_is_chosen(port: int, visit: Open) -> None:

@@ -2,8 +2,8 @@
 
 import { byId, el, marketAddress, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { count, dateTime, percent, shortUsd, usd, venueName, windowName } from "./format.js";
-import { alertSentence, amount, measureOf, ruleOf } from "./rules.js";
+import { NONE, count, dateTime, percent, shortUsd, usd, venueName, windowName } from "./format.js";
+import { alertSentence, amount, ruleOf } from "./rules.js";
 import { startPage } from "./shell.js";
 import { alertKey } from "./source.js";
 
@@ -109,9 +109,10 @@ function delivery(alert) {
 }
 
 function detail(alert) {
-  const { rule, unit, threshold, measured } = measureOf(alert);
+  const inUnit = (value) => amount(alert.unit, value);
   const facts = [
-    ["Rule", alert.note ? `${rule.label}: ${alert.note}` : rule.label], ["Measured", amount(unit, measured)], ["Threshold", amount(unit, threshold)],
+    ["Rule", alert.note || ruleOf(alert.rule).label], ["Measured", inUnit(alert.measured)], ["Threshold", inUnit(alert.threshold)],
+    ["Severity begins at", inUnit(alert.severity_step)], ["Cooldown in force", alert.cooldown_seconds === null ? NONE : windowName(alert.cooldown_seconds)],
     ["Window", `${dateTime(alert.window_start)} to ${dateTime(alert.window_end)} (${windowName(alert.window_seconds)})`],
     ["Volume", usd(alert.total_volume_usd)],
     ["Bought / sold", `${usd(alert.buy_volume_usd)} / ${usd(alert.sell_volume_usd)}`],
@@ -121,7 +122,7 @@ function detail(alert) {
     ["First / last price", `${alert.first_price} / ${alert.last_price}`], ["High / low", `${alert.high} / ${alert.low}`],
     ["Episode began", dateTime(alert.episode)], ["Recorded", alert.recorded_at.replace("T", " ").slice(0, 23)],
     ["Row's revision", String(alert.revision)], ["Delivery", `${delivery(alert)}${alert.delivery_attempts ? `, ${alert.delivery_attempts} attempts` : ""}`],
-    ["Partition / offset", `${alert.source_partition} / ${alert.source_offset}`],
+    ["Partition / offset", `${alert.source_partition} / ${alert.source_offset}`], ["Raised at offset", alert.raised_offset === null ? NONE : String(alert.raised_offset)],
   ];
   const list = el("dl", { class: "facts" }, ...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
   return el("tr", { class: "detail" }, el("td", { colSpan: 7 }, list, el("p", {}, el("a", { href: marketAddress(alert.venue, alert.symbol, alert.pane) }, "The market at that moment →"))));

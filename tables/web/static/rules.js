@@ -63,31 +63,9 @@ function judged(told) {
 /** How far a rule has come, in words. */
 export const progress = (one) => `${amount(one.unit, one.measured)} of ${amount(one.unit, one.threshold)}`;
 
-/** An alert's rule, what it measured, and the threshold. */
-export function measureOf(alert) {
-  const rule = ruleOf(alert.rule);
-  return {
-    rule,
-    unit: alert.unit ?? rule.unit ?? "usd",
-    threshold: alert.threshold ?? alert.threshold_usd,
-    measured: alert.measured ?? Math.abs(alert[rule.figure]),
-  };
-}
-
-const WORDS = {
-  total_volume_usd: (alert) => `$${shortUsd(alert.total_volume_usd)} traded`,
-  liquidation_volume_usd(alert) {
-    const sides = [["longs", alert.liquidation_long_usd], ["shorts", alert.liquidation_short_usd]];
-    const told = sides.filter(([, value]) => value).map(([side, value]) => `$${shortUsd(value)} ${side}`);
-    return `${told.join(" + ") || "$0"} liquidated`;
-  },
-};
-
-/** What an alert says, in one line. */
+/** What an alert says, in one line. The worker has the words; an earlier release had none. */
 export function alertSentence(alert) {
-  const { rule, unit, threshold, measured } = measureOf(alert);
-  const isKnown = Number.isFinite(measured);
-  const what = alert.what ?? WORDS[rule.figure]?.(alert) ?? (isKnown ? `${amount(unit, measured)} ${rule.label}` : rule.label);
-  const times = isKnown && threshold ? `, ${multiple(measured, threshold)} threshold` : "";
-  return `${what} in ${windowName(alert.window_seconds)}${times}`;
+  const times = alert.measured && alert.threshold ? `, ${multiple(alert.measured, alert.threshold)} threshold` : "";
+  const end = alert.retracted ? ", taken back by later trades" : "";
+  return `${alert.what ?? ruleOf(alert.rule).label} in ${windowName(alert.window_seconds)}${times}${end}`;
 }

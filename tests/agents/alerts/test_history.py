@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 
 from agents.alerts.history import AlertHistory
 from agents.alerts.recorder import Recorder
+from agents.rules.volume import Volume
 from streams.errors import Outage
 from tests.agents.factories import an_alert
 
@@ -50,6 +51,17 @@ async def test_the_latest_come_first(pool: asyncpg.Pool) -> None:
     assert [row.pane for row in rows] == [3000, 2000]
     assert rows[0].delivery == "disabled"
     assert asdict(rows[0])["total_volume_usd"] == 2023806.241207
+
+
+async def test_an_alert_is_told_in_words(pool: asyncpg.Pool) -> None:
+    """Those of its rule, as in its message; of a rule that this release does not have, what it measured."""
+    strange = {"rule": "spread", "unit": "percent", "measured": 1_500_000_000, "threshold": 10**9}
+    for alert in (an_alert(pane=2000), an_alert(pane=1000, **strange)):
+        await Recorder(pool, deliver=False).record(alert)
+    volume, spread = await AlertHistory(lambda: pool).latest(2)
+    assert (volume.what, volume.note) == ("2.02 M USD traded", Volume.describe(an_alert()).note)
+    assert (spread.what, spread.note) == ("spread: 1.500000000 percent", "")
+    assert (spread.unit, spread.measured, spread.threshold) == ("percent", 1.5, 1.0)
 
 
 async def test_postgres_that_was_not_reached_is_an_outage() -> None:

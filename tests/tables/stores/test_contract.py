@@ -6,7 +6,7 @@ import pytest
 from faust import stores
 from faust.types import TP
 
-from streams.app import STORES
+from streams.worker.options import STORES
 from tables.market.chunks import CHUNK_PANES, Chunk, chunk_key, decode_chunk, encode, prefix
 from tables.market.panes import Pane
 from tests.tables.stores.conftest import KINDS, LATER, LATER_OF_NO_MARKET, TOPIC, Changelog, Owner, OwnerFactory, item

@@ -242,6 +242,7 @@ def test_answers_are_what_the_document_says(worker: Process, path: str, query: d
         ("/api/panes?venue=kraken_spot&symbol=BTC/USD&format=xml", 400),
         ("/api/alerts?severity=WORSE", 400),
         ("/api/alerts?rule=", 400),
+        ("/api/alerts?rule=price_move", 400),
         ("/api/alerts?limit=0", 400),
         ("/api/alerts?limit=99999999999999999999", 400),
         ("/api/alerts?symbol='%20OR%20'1'='1", 200),
@@ -356,3 +357,10 @@ def test_another_sites_name_is_not_served(worker: Process) -> None:
     assert ask(worker.port, "/api/windows", headers={"Host": "evil.example"}).status == 421
     assert ask(worker.port, "/metrics", headers={"Host": "evil.example"}).status == 200
     assert ask(worker.port, "/api/windows", headers={"Host": f"localhost:{worker.port}"}).status == 200
+
+
+def test_the_document_lists_the_rules_in_force(worker: Process) -> None:
+    """A rule that the settings leave off is no choice."""
+    parameters = ask(worker.port, "/api/openapi.json").json["paths"]["/api/alerts"]["get"]["parameters"]
+    (rule,) = (parameter for parameter in parameters if parameter["name"] == "rule")
+    assert rule["schema"]["items"]["enum"] == ["liquidation", "volume"]

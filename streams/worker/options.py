@@ -1,0 +1,66 @@
+"""What Faust is configured with: exactness, short sessions, and nothing of its own on the web."""
+
+from typing import Final
+
+from yarl import URL
+
+from streams.errors import BadSetting
+from streams.kafka import admin
+from streams.preflight import advertised_host, check_data_dir, check_port
+from streams.settings import Settings
+
+STORES: Final = {
+    "rocksdb": "liqmon-rocksdb",
+    "memory": "liqmon-memory",
+    "redis": "liqmon-redis",
+    "rediss": "liqmon-redis",
+}
+"""Scheme of TABLE_STORE to the name the store is registered under in the entry-point group ``faust.stores``."""
+
+
+def faust_options(settings: Settings) -> dict[str, object]:
+    """Return the options of the application.
+
+    Raises :class:`BadSetting` for a store that there is not, and for a directory or port that cannot be used.
+    """
+    check_data_dir(settings.data_dir)
+    store = URL(settings.table_store)
+    if store.scheme not in STORES:
+        raise BadSetting(f"TABLE_STORE={store.scheme}:// is not available; use {'://, '.join(STORES)}://")
+    return {
+        # Faust reads the environment too, before these options, where WEB_HOST and others mean something else.
+        "env_prefix": "FAUST",
+        "broker": [URL(f"kafka://{server}") for server in admin.servers(settings)],
+        # Faust shows this URL; the store takes its password from the settings.
+        "store": str((store.with_user(None) if store.host else store).with_scheme(STORES[store.scheme])),
+        # State in Redis is every replica's: there is nothing to stand by with.
+        "table_standby_replicas": 0 if STORES[store.scheme] == "liqmon-redis" else 1,
+        "datadir": str(settings.data_dir),
+        "topic_partitions": settings.topic_partitions,
+        "topic_replication_factor": settings.topic_replication_factor,
+        # streams.kafka.admin creates topics, with the settings that exactness needs; never Faust's leader.
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "processing_guarantee": "at_least_once",
+        "broker_commit_interval": settings.commit_interval_seconds,
+        # A killed worker is replaced within 20 s; Faust's default is a minute.
+        "broker_session_timeout": 10.0,
+        "broker_heartbeat_interval": 3.0,
+        "broker_max_poll_records": 500,
+        # Bundles hold up to 64 messages, or 256 kB.
+        "stream_buffer_maxsize": 64,
+        "stream_wait_empty": True,
+        "consumer_auto_offset_reset": "earliest",
+        "producer_acks": -1,
+        "producer_max_request_size": admin.MAX_RECORD_BYTES,
+        "web_enabled": True,
+        "web_bind": settings.web_host,
+        "web_host": advertised_host(settings),
+        "web_port": settings.web_port or check_port(settings.web_host, 0, "WEB_PORT"),
+        "web_tables_enabled": False,
+        "web_debug_enabled": False,
+        "web_router_enabled": False,
+        "web_graph_enabled": False,
+        "web_stats_enabled": False,
+        "web_metrics_enabled": False,
+    }
