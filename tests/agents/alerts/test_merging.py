@@ -24,7 +24,7 @@ ROWS = 'SELECT * FROM liquidation_alerts ORDER BY "timestamp", rule'
 
 
 def states(random: Random, **identity: Any) -> list[Alert]:
-    """Return states of one alert's row, as Postgres meets them: mostly later ones, many of equal count."""
+    """Return states of one alert's row as Postgres meets them: mostly later ones, many of equal count."""
     rule = random.choice(("volume", "price_move"))
     return [
         an_alert(
