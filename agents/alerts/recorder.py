@@ -13,10 +13,7 @@ from agents.alerts.columns import COLUMNS, IDENTITY, instant, to_row, unix_secon
 from agents.alerts.postgres import answering
 from streams import metrics
 from streams.errors import BadRecord
-from streams.model.alert import Alert
-
-AlertIdentity = tuple[str, str, str, int]
-"""(rule, venue, symbol, pane): what makes two messages the same alert. ``pane`` is in unix seconds."""
+from streams.model.alert import Alert, AlertId
 
 # A replay's trades were received long ago: their age says nothing about this program's speed.
 LATENCY_HORIZON_SECONDS: Final = 3600.0
@@ -164,7 +161,7 @@ def decode_alert(data: bytes) -> Alert:
         raise BadRecord("not_json", f"not an alert: {error}") from error
 
 
-async def alert_rows(pool: asyncpg.Pool, identities: Sequence[AlertIdentity]) -> list[dict[str, Any]]:
+async def alert_rows(pool: asyncpg.Pool, identities: Sequence[AlertId]) -> list[dict[str, Any]]:
     """Return the rows of these alerts by pane, as far as they exist.
 
     Keys are the columns of ``liquidation_alerts``, ``pane`` (unix seconds) and ``delivery`` (the outbox state). Amounts
