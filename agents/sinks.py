@@ -16,6 +16,7 @@ from agents.counting.monitor import SourceMessage
 from agents.delivery.message import identity, sentence
 from agents.delivery.notifier import Notifier
 from agents.retry import retry_outage, stopped_within
+from agents.rules.book import completed
 from agents.stats.window_stats import WindowSample, WindowStats
 from streams.errors import BadRecord, Fatal, Outage
 from streams.model.alert import Alert
@@ -68,20 +69,16 @@ class Sinks:
         task.add_done_callback(self._tasks.discard)
 
     async def _run_or_die(self) -> None:
-        while not self._stop.is_set():
-            try:
-                await self._run()
-            except Fatal as error:
-                self._on_fatal(error)
-                return
-            except Outage:
-                raise
-            except Exception:
-                # Alerts would wait for ever, and nobody would say for what.
-                log.exception("Postgres could not be used; it is tried again in %g s", RESTART_SECONDS)
-                await stopped_within(self._stop, RESTART_SECONDS)
-            else:
-                return
+        try:
+            await self._run()
+        except Fatal as error:
+            self._on_fatal(error)
+        except Outage:
+            raise
+        except Exception as error:
+            # Alerts would wait for ever, and nobody would say for what.
+            log.exception("Postgres cannot be opened")
+            self._on_fatal(Fatal(f"Postgres cannot be opened ({type(error).__name__}: {error}); the log says more"))
 
     async def _run(self) -> None:
         self._pool = await retry_outage(lambda: open_pool(self._settings), sink=SINK, stop=self._stop)
@@ -139,7 +136,7 @@ class Sinks:
         :class:`Outage` after :meth:`close`.
         """
         try:
-            alert = decode_alert(message.value or b"")
+            alert = completed(decode_alert(message.value or b""))
             recorder = await self._opened_recorder()
             outcome = await retry_outage(lambda: recorder.record(alert), sink=SINK, stop=self._let_go)
         except BadRecord as error:

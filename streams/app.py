@@ -77,6 +77,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             on_fatal=die,
         )
         venues = make_venues(conf_)
+        venue_names = {venue.name: venue.display_name for venue in venues}
         self.market_monitor = Monitor(
             self.evaluator,
             self.keeper,
@@ -88,7 +89,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             conf_,
             on_fatal=die,
             refuse=self.market_monitor.refuse_alert,
-            venue_names={venue.name: venue.display_name for venue in venues},
+            venue_names=venue_names,
         )
         self.view = WorkerView(
             self,
@@ -98,6 +99,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             sinks=self.sinks,
             ending=self.ending,
             home=self.home,
+            venue_names=venue_names,
         )
         self.served = ServedMarkets(self.view)
         self.redis = live_link(conf_)

@@ -1,6 +1,6 @@
 """The worker as the web view, the live windows and the sampler see it."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import faust
 
@@ -31,12 +31,14 @@ class WorkerView(GroupFacts):
         sinks: Sinks,
         ending: Ending,
         home: Callable[[str], int],
+        venue_names: Mapping[str, str],
     ) -> None:
         super().__init__(app)
         self.settings = settings
         self.alerts = AlertHistory(lambda: sinks.pool)
         self.rules = tuple(map(shown, rules.rules))
         self.home = home
+        self.venue_names = venue_names
         self._keeper = keeper
         self._rule_book = rules
         self._shown = {rule.name: rule for rule in self.rules}

@@ -122,8 +122,8 @@ class Keeper:
     async def stored(self, partition: int, venue: str, symbol: str) -> Market | None:
         """Return a market that another worker serves, as that worker last stored it.
 
-        Return None if the market is unknown, if each worker has a store of its own, or if a newer release wrote it:
-        that worker can read it. Asks once, and raises :class:`Outage` if the store does not answer.
+        Return None if the market is unknown, if each worker has a store of its own, or if a newer release wrote it.
+        That release can read it. Asks once, and raises :class:`Outage` if the store does not answer.
         """
         items = await self._store().peek(partition, prefix(venue, symbol))
         try:

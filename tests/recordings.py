@@ -11,7 +11,7 @@ from heapq import merge
 from random import Random
 from uuid import UUID
 
-from tests.oracle import OracleTrade, is_spot
+from tests.oracle import OracleTrade, is_inverse, is_spot
 
 START = 1_760_000_000
 """Unix second at which recordings begin, unless told otherwise."""
@@ -166,6 +166,55 @@ def with_late(trades: list[OracleTrade], seed: int, late_seconds: int, every: in
             )
             result.append(replace(trade, id=own, time_us=trade.time_us - late_seconds * MICRO))
     return result
+
+
+def with_wicks(trades: list[OracleTrade], seed: int, share: float = 0.2) -> list[OracleTrade]:
+    """Let a share of the trades be followed, in their second, by one at another price and one back at theirs."""
+    random = Random(f"wicks {seed}")
+    result = []
+    for trade in trades:
+        result.append(trade)
+        if random.random() < share and trade.time_us % MICRO < MICRO - 3_000:
+            moved = random.choice((-1, 1)) * random.uniform(0.004, 0.02)
+            result.append(_beside(trade, random, trade.time_us + 1_000, moved))
+            result.append(_beside(trade, random, trade.time_us + 2_000, 0))
+    return result
+
+
+def with_swings(
+    trades: list[OracleTrade], seed: int, every: int = 8, within_seconds: int = 420, swing: float = 0.002
+) -> list[OracleTrade]:
+    """Bring, after about one of ``every`` trades, a few of one earlier second at other prices.
+
+    They open and close windows that are over, so that price moves appear and vanish. They are small, so that volumes
+    hardly change. ``swing`` is a standard deviation.
+    """
+    random = Random(f"swings {seed}")
+    result = []
+    for trade in trades:
+        result.append(trade)
+        if random.random() * every < 1:
+            second = trade.time_us // MICRO - random.randrange(1, within_seconds)
+            for _ in range(random.choice((1, 2, 3, 5))):
+                time_us = second * MICRO + random.randrange(1_000) * 1_000
+                result.append(_beside(trade, random, time_us, random.gauss(0, swing)))
+    return result
+
+
+def with_snapshots(trades: list[OracleTrade], seed: int, share: float = 0.03) -> list[OracleTrade]:
+    """Let a share of the trades come in snapshots."""
+    random = Random(f"snapshots {seed}")
+    return [replace(trade, is_snapshot=True) if random.random() < share else trade for trade in trades]
+
+
+def _beside(trade: OracleTrade, random: Random, time_us: int, moved: float) -> OracleTrade:
+    """Return a small fill of an id of its own, at the price of ``trade`` moved by this part of it."""
+    own: int | str = str(UUID(int=random.getrandbits(128), version=4))
+    if is_spot(trade.symbol):
+        own = random.randrange(10**12, 10**15)
+    price = (trade.price * Decimal(str(round(1 + moved, 6)))).quantize(trade.price)
+    most = Decimal(1) if is_inverse(trade.symbol) else Decimal("0.01")
+    return replace(trade, id=own, kind="fill", price=price, qty=min(trade.qty, most), time_us=time_us)
 
 
 def with_kinds(trades: list[OracleTrade], seed: int, share: float = 0.1) -> list[OracleTrade]:

@@ -66,6 +66,7 @@ class MemoryWorker:
         self.alerts: AlertSource = NoAlerts()
         self._book = rule_book(self.settings)
         self.rules = tuple(map(shown, self._book.rules))
+        self.venue_names: dict[str, str] = {}
         self.samples: list[WindowSample] = []
         self.peers: dict[str, list[int]] = {}
         self.lag: dict[tuple[str, int], int] = {}

@@ -11,8 +11,8 @@ from streams.errors import Outage
 
 log = logging.getLogger(__name__)
 
-# A flush waits meanwhile and nothing is committed: a store that restarts is found at once, one that is away for long
-# is asked every five seconds.
+# A flush waits meanwhile and nothing is committed. So a store that restarts is found at once, and one that is away for
+# long is asked every five seconds.
 FIRST_RETRY_SECONDS: Final = 0.1
 LAST_RETRY_SECONDS: Final = 5.0
 SINK: Final = "table_store"

@@ -89,6 +89,11 @@ class Worker(ServingWorker, Protocol):
         ...
 
     @property
+    def venue_names(self) -> Mapping[str, str]:
+        """Names for people of the venues that it knows, by their own names."""
+        ...
+
+    @property
     def alerts(self) -> AlertSource:
         """The alerts of all workers."""
         ...

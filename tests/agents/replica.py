@@ -5,6 +5,9 @@ It can die at any moment, with any part of a flush done, and start again from wh
 
 from collections.abc import Sequence
 from random import Random
+from typing import Any
+
+import msgspec
 
 from agents.counting.evaluation import Evaluator
 from agents.counting.monitor import SourceMessage, decode
@@ -20,6 +23,8 @@ from tests.trades import row_reader
 
 FAR_FUTURE_SECONDS = 4e9
 ROWS = row_reader()
+# Where a row came from is not the oracle's business.
+NOT_THE_ORACLES = {"received_us", "partition", "offset", "raised_offset"}
 
 
 def frames_of(trades: Sequence[Trade], size: int) -> list[bytes]:
@@ -124,3 +129,58 @@ class Replica:
         for key, value in writes:
             if newer(self.durable.get(key), value):
                 self.durable[key] = value
+
+
+class WrittenInOrder(Random):
+    """Deaths in flushes whose records reach the changelog in the order they were sent."""
+
+    def shuffle(self, x: Any) -> None:
+        pass
+
+
+class Owners:
+    """Owners of a partition, one after the other, with the same changelog and rows. They die, or freeze and wake."""
+
+    def __init__(self, log: Sequence[bytes], settings: Settings, seed: int) -> None:
+        self.random = WrittenInOrder(seed)
+        self.current = Replica(log, settings)
+        self._log = log
+        self._settings = settings
+        self._frozen: list[Replica] = []
+
+    def _succeed(self) -> None:
+        heir = Replica(self._log, self._settings)
+        heir.durable, heir.rows, heir.committed = self.current.durable, self.current.rows, self.current.committed
+        heir.start()
+        self.current = heir
+
+    def run(self) -> "Owners":
+        """Process the log, whatever happens on the way; what was frozen wakes at last, and somebody takes over."""
+        while self.current.position < len(self._log):
+            self.current.step()
+            fate = self.random.random()
+            if fate < 0.06:
+                self.current.flush()
+                self.current.committed = self.current.position
+            elif fate < 0.12:
+                if fate < 0.08:
+                    self.current.flush(dies=self.random)
+                elif fate > 0.09:
+                    self._frozen.append(self.current)
+                self._succeed()
+            if self._frozen and self.random.random() < 0.05:
+                self._frozen.pop().flush(dies=self.random if self.random.random() < 0.4 else None)
+        self.current.run()
+        for frozen in self._frozen:
+            frozen.flush()
+        self._succeed()
+        return self
+
+
+def rows(replica: Replica) -> list[dict[str, Any]]:
+    """Return the alerts' rows by market, pane and rule, with what the oracle says of them too."""
+    in_order = sorted(replica.rows, key=lambda key: (key.venue, key.symbol, key.pane, key.rule))
+    return [
+        {k: v for k, v in msgspec.structs.asdict(replica.rows[key]).items() if k not in NOT_THE_ORACLES}
+        for key in in_order
+    ]

@@ -282,6 +282,34 @@ async def test_a_database_that_refuses_is_fatal(settings: Settings, way_for: Cal
     assert "POSTGRES_DB" in str(way.fatal[0])
 
 
+async def test_a_bug_while_postgres_is_opened_is_fatal(
+    settings: Settings, way_for: Callable[[Settings], Way], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alerts would wait for ever, and nobody would say for what."""
+
+    async def fail(_: Settings) -> asyncpg.Pool:
+        raise FileNotFoundError("migrations")
+
+    monkeypatch.setattr(sinks_module, "open_pool", fail)
+    way = way_for(settings)
+    await way.sinks.start()
+    await until(lambda: way.fatal)
+    assert "FileNotFoundError: migrations" in str(way.fatal[0])
+
+
+async def test_postgres_is_opened_once(
+    settings: Settings, pool: asyncpg.Pool, way_for: Callable[[Settings], Way]
+) -> None:
+    """With a webhook or without, one pool serves for as long as the worker lives."""
+    sinks = way_for(settings).sinks
+    await sinks.start()
+    await until(lambda: sinks.pool)
+    opened = sinks.pool
+    for _ in range(20):
+        assert await sinks.reachable()
+    assert sinks.pool is opened
+
+
 async def test_alerts_reach_discord(
     settings: Settings, pool: asyncpg.Pool, discord: DiscordServer, way_for: Callable[[Settings], Way]
 ) -> None:

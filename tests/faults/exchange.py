@@ -2,12 +2,15 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
+from streams.model.frames import SNAPSHOT, decode_frame
+from streams.topics import TRADES
 from streams.venues.simulator.session import FuturesSession, SpotSession
 from tests.faults.feed import FUTURES_SYMBOLS, SPOT_SYMBOLS, Player
 from tests.faults.ledger import Identity
 from tests.faults.stack import Stack
-from tests.oracle import OracleTrade, id_number
+from tests.oracle import Market, OracleTrade, id_number
 from tests.recordings import MICRO
 from tests.wire import records
 
@@ -78,6 +81,25 @@ class Exchange(Player):
         self._stop.set()
         await self._task
         await self.published(timeout_seconds)
+
+
+async def arrivals(stack: Stack) -> tuple[list[OracleTrade], dict[tuple[int, int], Market]]:
+    """Return what the topic holds of the stack's exchange: its trades in their order, a copy each time one is there.
+
+    The order is that of each partition; a market has only one. Also return the market of each message by partition
+    and offset.
+    """
+    sent = {_identity(trade): trade for trade in stack.sent}
+    trades: list[OracleTrade] = []
+    messages: dict[tuple[int, int], Market] = {}
+    for entry in await stack.ledger.read(TRADES):
+        frame = decode_frame(entry.value)
+        messages[entry.partition, entry.offset] = frame.venue, frame.symbol
+        trades += [
+            replace(sent[frame.venue, frame.symbol, number], is_snapshot=bool(flags & SNAPSHOT))
+            for number, flags in zip(frame.trade_ids(), frame.flags, strict=True)
+        ]
+    return trades, messages
 
 
 def _bundled(trades: list[OracleTrade]) -> list[list[OracleTrade]]:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, Self
 
@@ -68,6 +68,18 @@ class Script:
     def __iter__(self) -> Iterator[OracleTrade]:
         while True:
             yield from self.act()
+
+
+class Spoiled(Script):
+    """A script whose acts are spoiled by a function of :mod:`tests.recordings`."""
+
+    def __init__(self, seed: int, name: str, spoil: Callable[[list[OracleTrade], int], list[OracleTrade]]) -> None:
+        super().__init__(seed, name)
+        self._spoil = spoil
+
+    def act(self) -> list[OracleTrade]:
+        """Return the next minutes of all markets, spoiled."""
+        return self._spoil(super().act(), self._seed * 1000 + self._act * 10)
 
 
 class Player(ABC):

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from tests.faults import harm
 from tests.faults.exchange import Exchange
-from tests.faults.feed import Feed, Script
+from tests.faults.feed import Feed, Spoiled
 from tests.faults.judge import judge
 from tests.faults.marks import fault_run
 from tests.faults.stack import Stack
@@ -36,18 +36,6 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
     async with Stack(tmp_path_factory.mktemp("disorder"), workers=2, seed=71) as running:
         await running.everybody_ready()
         yield running
-
-
-class Spoiled(Script):
-    """A script whose acts are spoiled by a function of :mod:`tests.recordings`."""
-
-    def __init__(self, seed: int, name: str, spoil: Callable[[list[OracleTrade], int], list[OracleTrade]]) -> None:
-        super().__init__(seed, name)
-        self._spoil = spoil
-
-    def act(self) -> list[OracleTrade]:
-        """Return the next minutes of all markets, spoiled."""
-        return self._spoil(super().act(), self._seed * 1000 + self._act * 10)
 
 
 def late(trades: list[OracleTrade], seed: int) -> list[OracleTrade]:

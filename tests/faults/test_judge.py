@@ -19,6 +19,11 @@ def test_escalations_and_later_episodes_are_right() -> None:
     check_quiet(alerts((420, "LOW", 420), (0, "LOW", 0), (120, "MEDIUM", 0), (500, "CRITICAL", 420)))
 
 
+def test_each_rule_of_a_market_has_episodes_of_its_own() -> None:
+    """What one rule has told keeps another neither quiet nor in its episode."""
+    check_quiet([*alerts((0, "HIGH", 0)), an_alert(rule="price_move", pane=NOON + 20, severity="LOW")])
+
+
 @pytest.mark.parametrize(
     "raised",
     [

@@ -19,6 +19,7 @@ from streams.errors import Outage
 from streams.redis_link import RedisLink, Script
 from tests.faults.proxy import Proxy
 from tests.lost_writes import writes_that_fail
+from tests.said import said_by
 from tests.streams.worker.stalls import Stalls
 from tests.waiting import until
 
@@ -133,7 +134,7 @@ async def test_an_outage_is_said_once_at_each_end_and_counted(
     await until(lambda: link.available)
     counted = metrics.redis_unavailable_seconds._value.get() - before
     assert healed - failed < counted < time.monotonic() - asked
-    away, back = caplog.messages
+    away, back = said_by(caplog, "streams.redis_link")
     assert "does not answer" in away
     assert "going on without a test" in away
     assert "answers again after" in back

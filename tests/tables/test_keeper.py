@@ -571,7 +571,7 @@ async def test_what_a_later_release_added_to_a_market_outlives_a_hand_over() -> 
     worker = Worker()
     await worker.trade("A/USD", 0)
     await worker.keeper.flush()
-    added = [1, {"kind": "spot"}, "and more"]
+    added = [1, {"phase": "auction"}, "and more"]
     items = worker.state.items[0]
     for key, value in items.items():
         items[key] = msgspec.msgpack.encode([*msgspec.msgpack.decode(value), *added])

@@ -108,8 +108,8 @@ class Judgement(msgspec.Struct, frozen=True):
 class MarketRow(msgspec.Struct, frozen=True):
     """One market with all its windows, as the stream sends it.
 
-    ``windows`` has a list per window, shortest first, in the order of ``hello``'s columns; null is a figure that the
-    worker which wrote it does not know. Workers may differ in ``WINDOWS``: ``window_seconds`` says which these are.
+    ``windows`` has a list per window, shortest first, in the order of ``hello``'s columns. A figure that the row's
+    worker does not know is null. Workers may differ in ``WINDOWS``: ``window_seconds`` says which these are.
     """
 
     venue: str

@@ -1,5 +1,6 @@
 // What a page knows of the markets: filled by the stream, the same object for every part of the page.
 
+import { nameVenues } from "./format.js";
 import { Source, alertKey, marketKey } from "./source.js";
 
 class Feed extends EventTarget {
@@ -49,7 +50,10 @@ class Feed extends EventTarget {
       return;
     }
     if (message.offset !== undefined) this.offset = message.offset;
-    if (message.hello) this.hello = message.hello;
+    if (message.hello) {
+      this.hello = message.hello;
+      nameVenues(message.hello.venues ?? {});
+    }
     if (message.status) this.status = message.status;
     if (message.connection) this.connection = message.connection;
     for (const row of message.rows ?? []) this.rows.set(marketKey(row), row);

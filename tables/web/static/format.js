@@ -85,11 +85,16 @@ export const dateTime = (unix) => `${new Date(unix * 1000).toISOString().slice(0
 
 export const bytes = (size) => (size ? `${(size / 1048576).toFixed(0)} MiB` : NONE);
 
-/** kraken_spot as people say it. */
 /** Where a worker is, without the scheme. */
 export const host = (url) => url.replace(/^https?:\/\//, "");
 
-export const venueName = (venue) => venue.replaceAll("_", " ");
+let venueNames = {};
+
+/** Take over what venues call themselves. */
+export const nameVenues = (names) => (venueNames = names);
+
+/** A venue as people say it: as it calls itself, else kraken_spot is kraken spot. */
+export const venueName = (venue) => (Object.hasOwn(venueNames, venue) ? venueNames[venue] : venue.replaceAll("_", " "));
 
 /** A number with so many decimals, rounded down. */
 export const floored = (value, digits) => (floorDivide(micros(value), 10 ** (6 - digits)) / 10 ** digits).toFixed(digits);

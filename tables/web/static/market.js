@@ -216,6 +216,7 @@ function readout(values) {
 
 async function begin() {
   if (charts || !feed.hello) return;
+  setText(byId("venue"), venueName(venue));
   makeWindows();
   charts = new Charts(readout);
   table = new PaneTable((text) => setText(byId("panes-note"), text));

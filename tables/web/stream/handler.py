@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
@@ -44,6 +45,7 @@ class Hello(msgspec.Struct):
     cooldown_seconds: int
     severities: tuple[str, ...]
     rules: tuple[ShownRule, ...]
+    venues: Mapping[str, str]
     multiples: tuple[float, ...]
     retention_seconds: int
     has_token: bool
@@ -98,6 +100,7 @@ class Stream:
             cooldown_seconds=settings.alert_cooldown_sec,
             severities=SEVERITIES,
             rules=self._worker.rules,
+            venues=self._worker.venue_names,
             multiples=settings.severity_multiples,
             retention_seconds=settings.retention_seconds,
             has_token=settings.web_token is not None,

@@ -27,8 +27,8 @@ class _Ready(msgspec.Struct):
 class Peers:
     """Follows every other worker for as long as it is in the group.
 
-    ``answering`` are those whose stream is open, ``serving`` those of them that have what is assigned to them, and
-    ``unreadable`` those that send rows of which nobody can say which windows they hold.
+    ``answering`` are those whose stream is open. ``serving`` are those of them that have what is assigned to them.
+    ``unreadable`` are those whose rows do not say which windows they hold.
     """
 
     def __init__(self, cluster: Cluster, board: Board) -> None:

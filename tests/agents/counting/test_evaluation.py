@@ -1,5 +1,6 @@
 """Folding and judging survive crashes anywhere: what is durable afterwards equals the brute-force oracle."""
 
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -7,11 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams.model.alert import Alert
+from agents.counting.evaluation import Evaluator, Outcome
+from agents.counting.runs import Trades
+from streams.model.frames import decode_frame, encode_frame
+from streams.model.trade import Kind, Trade
 from streams.settings import load_settings
-from tables.market.chunks import CHUNK_PANES
-from tests.agents.replica import Replica, frames_of
-from tests.oracle import Oracle, Terms
+from tables.market.chunks import CHUNK_PANES, closing_of
+from tables.market.state import Market
+from tests.agents.replica import Owners, Replica, frames_of, rows
+from tests.oracle import Oracle, OracleTrade, Terms
 from tests.real_data import real_file, spot_csv
 from tests.recordings import IN_ORDER, SCENARIOS, Tape
 from tests.wire import records
@@ -20,17 +25,6 @@ SEEDS = (1, 2)
 PRICE_MOVE_PCT = Decimal("0.3")
 TERMS = Terms(price_move_pct=PRICE_MOVE_PCT)
 SETTINGS = load_settings(price_move_pct=PRICE_MOVE_PCT)
-NOT_THE_ORACLES = {"received_us", "partition", "offset", "raised_offset"}
-
-
-def as_row(alert: Alert) -> dict[str, Any]:
-    """Return what the oracle says of an alert too."""
-    return {k: v for k, v in msgspec.structs.asdict(alert).items() if k not in NOT_THE_ORACLES}
-
-
-def rows(replica: Replica) -> list[dict[str, Any]]:
-    in_order = sorted(replica.rows, key=lambda key: (key.venue, key.symbol, key.pane, key.rule))
-    return [as_row(replica.rows[key]) for key in in_order]
 
 
 def windows(replica: Replica, oracle: Oracle) -> tuple[list[Any], list[Any]]:
@@ -83,57 +77,12 @@ def test_a_replica_that_dies_anywhere_ends_with_the_same_panes_and_alerts(name: 
         assert ours == [w for w in theirs if w is not None], f"seed {seed}, {deaths} deaths"
 
 
-class WrittenInOrder(Random):
-    """Deaths in flushes whose records reach the changelog in the order they were sent."""
-
-    def shuffle(self, x: Any) -> None:
-        pass
-
-
-class Owners:
-    """Owners of a partition, one after the other, with the same changelog and rows. They die, or freeze and wake."""
-
-    def __init__(self, log: list[bytes], seed: int) -> None:
-        self.random = WrittenInOrder(seed)
-        self.current = Replica(log, SETTINGS)
-        self._log = log
-        self._frozen: list[Replica] = []
-
-    def _succeed(self) -> None:
-        heir = Replica(self._log, SETTINGS)
-        heir.durable, heir.rows, heir.committed = self.current.durable, self.current.rows, self.current.committed
-        heir.start()
-        self.current = heir
-
-    def run(self) -> "Owners":
-        """Process the log, whatever happens on the way; what was frozen wakes at last, and somebody takes over."""
-        while self.current.position < len(self._log):
-            self.current.step()
-            fate = self.random.random()
-            if fate < 0.06:
-                self.current.flush()
-                self.current.committed = self.current.position
-            elif fate < 0.12:
-                if fate < 0.08:
-                    self.current.flush(dies=self.random)
-                elif fate > 0.09:
-                    self._frozen.append(self.current)
-                self._succeed()
-            if self._frozen and self.random.random() < 0.05:
-                self._frozen.pop().flush(dies=self.random if self.random.random() < 0.4 else None)
-        self.current.run()
-        for frozen in self._frozen:
-            frozen.flush()
-        self._succeed()
-        return self
-
-
 @pytest.mark.parametrize("name", sorted(set(SCENARIOS) - set(IN_ORDER)))
 def test_owners_that_die_or_freeze_leave_what_an_untroubled_one_does_where_trades_are_late(name: str) -> None:
     """Whether a late trade alerts depends on what was raised before it: a replay has to know that."""
     for seed in range(3):
         log = frames_of(records(SCENARIOS[name](seed)), (5, 1, 40)[seed])
-        troubled, untroubled = Owners(log, seed).run().current, Replica(log, SETTINGS).run()
+        troubled, untroubled = Owners(log, SETTINGS, seed).run().current, Replica(log, SETTINGS).run()
         assert rows(troubled) == rows(untroubled), f"seed {seed}"
         for place, market in untroubled.markets.items():
             found = troubled.market(*place)
@@ -233,3 +182,53 @@ def test_forty_real_minutes_give_exactly_the_known_alerts(size: int) -> None:
         (1561940096, "MEDIUM", 482, 10872.838640323649, 108_250_000_000),
     ]
     assert rows(replica) == Oracle(trades).alerts()
+
+
+def a_price_mover(symbol: str = "XRP/USD") -> tuple[Evaluator, Market]:
+    """Return a market with a rule that waits for panes, and what judges it."""
+    replica = Replica([], SETTINGS)
+    return replica.evaluator, Market("kraken_spot", symbol, replica.span)
+
+
+def fold(evaluator: Evaluator, market: Market, trades: list[Trade], offset: int) -> Outcome:
+    """Fold one message."""
+    frame = decode_frame(encode_frame(market.venue, market.symbol, trades, 1))
+    message = Trades(market.venue, market.symbol, frame.kind, 1, frame)
+    return evaluator.fold(market, message, message_us=4 * 10**15, partition=0, offset=offset)
+
+
+def test_a_pane_of_ids_alone_is_not_judged_when_it_is_over() -> None:
+    """A live copy of a trade that came as a block first makes its pane live, and adds no figure to it."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    tape.trade(500_000, kind="block")
+    tape.wait(2).trade(1)
+    block, newest = records(tape.trades)
+    evaluator, market = a_price_mover()
+    copy = msgspec.structs.replace(block, kind=Kind.FILL)
+    for offset, trade in enumerate((block, copy, newest)):
+        assert fold(evaluator, market, [trade], offset).alerts == []
+    assert rows_of_moves([*tape.trades[:1], replace(tape.trades[0], kind="fill"), tape.trades[1]]) == []
+
+
+def rows_of_moves(trades: list[OracleTrade]) -> list[dict[str, Any]]:
+    return [row for row in Oracle(trades, TERMS).alerts() if row["rule"] == "price_move"]
+
+
+def test_a_market_that_never_alerted_has_the_head_that_it_always_had() -> None:
+    """An empty list of marks for its rule, as the release before wrote it."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    tape.trade(1)
+    replica = Replica(frames_of(records(tape.trades), 1)).run()
+    assert replica.market("kraken_spot", "XRP/USD").marks == {"volume": []}
+
+
+def test_what_a_head_says_of_closed_panes_outlives_a_flush_before_the_first_trade() -> None:
+    """A market may be loaded and stored again by a message that is refused."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    tape.trade(1)
+    evaluator, market = a_price_mover()
+    fold(evaluator, market, records(tape.trades), 0)
+    head, chunks = market.take_dirty()
+    again = Market(market.venue, market.symbol, market.span)
+    again.restore(head, chunks)
+    assert closing_of(again.take_dirty()[0]) == closing_of(head) == (True, 1, 0)

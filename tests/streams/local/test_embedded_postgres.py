@@ -26,7 +26,7 @@ for_root = pytest.mark.skipif(not IS_ROOT, reason="only root runs Postgres as an
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are described by files on Linux only")
 
 # What a name may hold that a careless command line trips over.
-CLOSED = 'Łukasz\'s own "clone" $HOME'
+CLOSED = "Łukasz's own clone"
 
 NO_CAPABILITIES = {"CapInh": 0, "CapPrm": 0, "CapEff": 0, "CapAmb": 0}
 

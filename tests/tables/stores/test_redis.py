@@ -24,6 +24,7 @@ from tests.faults.proxy import Proxy
 from tests.formats.content import TABLE_ITEMS
 from tests.formats.samples import VERSIONS, sample
 from tests.lost_writes import writes_that_fail
+from tests.said import said_by
 from tests.tables.stores.conftest import LATER, LATER_OF_NO_MARKET, TOPIC, Changelog, Owner, OwnerFactory, item
 from tests.waiting import until
 
@@ -424,13 +425,13 @@ class TestOutages:
         owner = await new_owner("redis", url=f"redis://{network.address}/0")
         await network.refuse()
         taking_over = asyncio.create_task(owner.take_over(0))
-        await until(lambda: len(caplog.messages) == 1)
+        await until(lambda: said_by(caplog, "tables.stores"))
         await asyncio.sleep(0.3)
         assert not taking_over.done()
         await network.heal()
         await taking_over
         assert await owner.heads("BTC/USD") == item("BTC/USD", 1)
-        away, back = caplog.messages
+        away, back = said_by(caplog, "tables.stores")
         assert "nothing is acknowledged meanwhile" in away
         assert "answers again" in back
 

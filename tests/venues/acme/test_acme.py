@@ -151,7 +151,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.mark.parametrize(("symbol", "rule"), [(PAIR, "Volume"), (PERPETUAL, "Liquidated")])
+@pytest.mark.parametrize(("symbol", "rule"), [(PAIR, "volume"), (PERPETUAL, "liquidation")])
 def test_pages_show_its_markets(traded: Traded, browser: Browser, symbol: str, rule: str) -> None:
     """On the overview and on a page of their own, by their rule, with the oracle's figures."""
     visit = Visit(browser.new_page(), f"http://{HOST}:{traded.worker.port}")
@@ -159,11 +159,13 @@ def test_pages_show_its_markets(traded: Traded, browser: Browser, symbol: str, r
     row.wait_for()
     figures = traded.oracle.window(NAME, symbol, traded.oracle.watermark(NAME, symbol), 300)
     assert figures is not None
+    assert row.locator("[role=gridcell]").first.inner_text().split("\n") == [symbol, "Acme Exchange"]
     last_price = row.locator("[role=gridcell]").nth(1).inner_text().split("\n")[0]
     assert float(last_price.replace(",", "")) == figures["last_price"]
     page = visit.go(f"/market?venue={NAME}&symbol={symbol}").page
     page.wait_for_function("() => document.getElementById('fact-volume').textContent.startsWith('$')")
     assert visit.text("#fact-volume") == usd(figures["total_volume_micro_usd"] / 1e6)
-    assert visit.text("#rule-name").startswith(rule)
+    assert {one.get_attribute("data-rule") for one in page.locator("[data-rule]").all()} == {rule}
+    assert visit.text("#venue") == "Acme Exchange"
     assert visit.errors == visit.foreign == []
     visit.page.close()

@@ -1,0 +1,65 @@
+"""What the release before rules were objects writes: its statement, on a database that may be migrated further.
+
+During a rolling upgrade its workers go on writing beside those of this release.
+"""
+
+from typing import Final
+
+import asyncpg
+
+from agents.alerts.columns import COLUMNS, to_row
+from streams.model.alert import Alert
+
+MIGRATIONS: Final = 4
+"""So many migrations that release had."""
+
+_COLUMNS: Final = (
+    "timestamp", "window_start", "window_end", "episode",
+    "total_volume_usd", "largest_trade_usd", "threshold_usd", "liquidation_volume_usd", "liquidation_long_usd",
+    "liquidation_short_usd", "buy_volume_usd", "sell_volume_usd",
+    "vwap", "price_change_pct", "alert_severity", "rule", "venue", "symbol", "window_seconds", "realized_volatility",
+    "count", "first_price", "last_price", "high", "low", "source_partition", "source_offset",
+)  # fmt: skip
+_IDENTITY: Final = ("rule", "venue", "symbol", "timestamp")
+_NAMES: Final = ", ".join(f'"{column}"' for column in _COLUMNS)
+_KEY: Final = ", ".join(f'"{column}"' for column in _IDENTITY)
+_UPDATES: Final = ", ".join(f'"{column}" = EXCLUDED."{column}"' for column in _COLUMNS if column not in _IDENTITY)
+
+_RECORD: Final = f"""
+WITH alert AS (
+    INSERT INTO liquidation_alerts AS present ({_NAMES})
+    VALUES ({", ".join(f"${position}" for position in range(1, len(_COLUMNS) + 1))})
+    ON CONFLICT ({_KEY}) DO UPDATE
+    SET {_UPDATES}, revision = present.revision + 1, updated_at = now()
+    WHERE present.count < EXCLUDED.count
+    RETURNING {_KEY}, episode, alert_severity, revision
+), message AS (
+    INSERT INTO alert_outbox AS present ({_KEY}, episode, state, severity)
+    SELECT {_KEY}, episode, ${len(_COLUMNS) + 1}::text, alert_severity FROM alert
+    ON CONFLICT ({_KEY}) DO UPDATE
+    SET severity = EXCLUDED.severity,
+        state = CASE WHEN present.state IN ('sent', 'unknown') THEN 'pending' ELSE present.state END,
+        possible_duplicate = present.possible_duplicate OR present.state = 'unknown',
+        wanted_at = now(),
+        updated_at = now()
+    WHERE severity_rank(present.severity) < severity_rank(EXCLUDED.severity)
+), earlier AS (
+    UPDATE alert_outbox AS present
+    SET escalated_to = alert.alert_severity,
+        state = CASE WHEN present.state = 'sent' THEN 'pending' ELSE present.state END,
+        wanted_at = CASE WHEN present.state = 'sent' THEN now() ELSE present.wanted_at END,
+        updated_at = now()
+    FROM alert
+    WHERE present.rule = alert.rule AND present.venue = alert.venue AND present.symbol = alert.symbol
+        AND present.episode = alert.episode AND present."timestamp" < alert."timestamp"
+        AND severity_rank(coalesce(present.escalated_to, present.severity)) < severity_rank(alert.alert_severity)
+)
+SELECT revision FROM alert
+"""
+
+
+async def record(pool: asyncpg.Pool, alert: Alert, state: str = "pending") -> int | None:
+    """Record an alert as that release does; return the row's revision, or None where the row stays as it is."""
+    values = dict(zip(COLUMNS, to_row(alert), strict=True))
+    revision: int | None = await pool.fetchval(_RECORD, *(values[column] for column in _COLUMNS), state)
+    return revision

@@ -1,0 +1,205 @@
+"""Which of two rows of one alert stays: Postgres and :func:`supersedes` agree, also beside the release before."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from agents.alerts.columns import from_row
+from agents.alerts.history import AlertHistory
+from agents.alerts.postgres import Migration, migrate, migrations
+from agents.alerts.recorder import Recorder, RecordOutcome
+from streams.model.alert import Alert, supersedes
+from streams.settings import Settings
+from tests.agents.alerts import release_before
+from tests.agents.factories import PANE, an_alert
+
+SEEDS = 60
+STATES = 14
+ROWS = 'SELECT * FROM liquidation_alerts ORDER BY "timestamp", rule'
+
+
+def states(random: Random, **identity: Any) -> list[Alert]:
+    """Return states of one alert's row as Postgres meets them: mostly later ones, many of equal count."""
+    rule = random.choice(("volume", "price_move"))
+    return [
+        an_alert(
+            rule=rule,
+            unit="percent" if rule == "price_move" else "usd",
+            count=10 + number // 3 - random.choice((0, 0, 1)),
+            offset=number + random.randint(1, 4),
+            severity=random.choice(("LOW", "MEDIUM")),
+            measured=random.choice((None, 400_000_000, 700_000_001)),
+            retracted=random.random() < 0.4,
+            raised_offset=random.choice((None, None, 1, 2)),
+            threshold=300_000_000,
+            threshold_micro_usd=0 if rule == "price_move" else 300_000_000,
+            vwap=float(number),
+            **identity,
+        )
+        for number in range(STATES)
+    ]
+
+
+async def test_postgres_keeps_the_row_that_supersedes_the_others(pool: asyncpg.Pool) -> None:
+    """Whatever comes after what; the offset that raised the alert stays, and each replacement is one revision."""
+    recorder = Recorder(pool, deliver=True)
+    expected = []
+    for seed in range(SEEDS):
+        kept, *rest = states(Random(seed), pane=PANE + seed)
+        assert await recorder.record(kept) is RecordOutcome.INSERTED
+        revision = 1
+        for number, state in enumerate(rest, 1):
+            is_later = supersedes(state, kept)
+            outcome = RecordOutcome.SUPERSEDED if is_later else RecordOutcome.IGNORED
+            assert await recorder.record(state) is outcome, f"seed {seed}, state {number}: {kept}, then {state}"
+            if is_later:
+                raised = state.raised_offset if kept.raised_offset is None else kept.raised_offset
+                kept = msgspec.structs.replace(state, raised_offset=raised)
+                revision += 1
+        expected.append((kept, revision))
+    rows = await pool.fetch(ROWS)
+    assert [(from_row(row), row["revision"]) for row in rows] == expected
+    assert sum(revision for _, revision in expected) > 3 * SEEDS
+
+
+async def test_settled_rows_leave_the_offset_that_raised_the_alert(pool: asyncpg.Pool) -> None:
+    """The row that raised it says so; those that bring it up to date do not, nor does one that raises it again."""
+    recorder = Recorder(pool, deliver=False)
+    for count, offset, raised in ((10, 41, 41), (11, 50, None), (12, 60, 60)):
+        await recorder.record(an_alert(count=count, offset=offset, raised_offset=raised))
+    (row,) = await pool.fetch(ROWS)
+    assert (row["count"], row["source_offset"], row["raised_offset"]) == (12, 60, 41)
+
+
+async def test_a_row_of_the_release_before_is_read_back(pool: asyncpg.Pool) -> None:
+    """It has no new column: an alert in USD whose threshold is ``threshold_usd``."""
+    alert = an_alert(count=10)
+    assert await release_before.record(pool, alert) == 1
+    (row,) = await pool.fetch(ROWS)
+    assert from_row(row) == alert
+    since = datetime.now(UTC) - timedelta(minutes=1)
+    history = AlertHistory(lambda: pool)
+    for (found,) in (await history.latest(1), await history.changed_since(since)):
+        said = msgspec.structs.asdict(found)
+        assert (
+            said.items()
+            >= {
+                "rule": "volume",
+                "pane": PANE,
+                "alert_severity": "MEDIUM",
+                "delivery": "pending",
+                "threshold_usd": 1_000_000.0,
+                "total_volume_usd": 2023806.241207,
+                "unit": "usd",
+                "raised_offset": None,
+                "retracted": False,
+            }.items()
+        )
+
+
+async def test_either_release_brings_a_row_of_the_other_up_to_date(pool: asyncpg.Pool) -> None:
+    """The higher count stays, whoever counted; what only this release knows is there once it has written last."""
+    recorder = Recorder(pool, deliver=True)
+    told = an_alert(count=11, threshold=10**12, measured=2 * 10**12, cooldown_seconds=300, raised_offset=41)
+    await release_before.record(pool, an_alert(count=10))
+    assert await recorder.record(told) is RecordOutcome.SUPERSEDED
+    (row,) = await pool.fetch(ROWS)
+    assert from_row(row) == told
+
+    assert await release_before.record(pool, an_alert(count=11)) is None
+    assert await release_before.record(pool, an_alert(count=12, severity="HIGH")) == 3
+    (row,) = await pool.fetch(ROWS)
+    assert (row["count"], row["alert_severity"], row["raised_offset"], row["unit"]) == (12, "HIGH", 41, "usd")
+
+    fuller = msgspec.structs.replace(told, count=13, severity="HIGH", measured=5 * 10**12, raised_offset=None)
+    assert await recorder.record(fuller) is RecordOutcome.SUPERSEDED
+    (row,) = await pool.fetch(ROWS)
+    assert from_row(row) == msgspec.structs.replace(fuller, raised_offset=41)
+    assert await pool.fetchval("SELECT severity FROM alert_outbox") == "HIGH"
+
+
+@pytest.fixture
+async def pool_of_the_release_before(settings: Settings) -> Any:
+    """Give a pool on a database that the release before has migrated."""
+    async with asyncpg.create_pool(
+        host=settings.postgres_host,
+        port=settings.postgres_port,
+        user=settings.postgres_user,
+        password=settings.postgres_password.get_secret_value(),
+        database=settings.postgres_db,
+        min_size=1,
+        max_size=2,
+    ) as pool:
+        await migrate(pool, migrations()[: release_before.MIGRATIONS])
+        yield pool
+
+
+async def test_migrating_fills_what_the_rows_of_both_rules_measured(pool_of_the_release_before: asyncpg.Pool) -> None:
+    """What they compared and with what; what nobody wrote down stays unknown, and nothing else changes."""
+    pool = pool_of_the_release_before
+    volume = an_alert(pane=1000, threshold_micro_usd=1_000_000_000_001)
+    liquidation = an_alert(
+        rule="liquidation", symbol="PF_XBTUSD", pane=2000, liquidation_volume_micro_usd=250_000_000_001,
+        threshold_micro_usd=250_000_000_000,
+    )  # fmt: skip
+    for alert in (volume, liquidation):
+        await release_before.record(pool, alert)
+    before = [dict(row) for row in await pool.fetch(ROWS)]
+    outbox = [dict(row) for row in await pool.fetch("SELECT * FROM alert_outbox ORDER BY rule")]
+
+    later: list[Migration] = migrations()[release_before.MIGRATIONS :]
+    assert await migrate(pool) == [step.name for step in later]
+    rows = await pool.fetch(ROWS)
+    assert [{name: row[name] for name in before[0]} for row in rows] == before
+    assert [dict(row) for row in await pool.fetch("SELECT * FROM alert_outbox ORDER BY rule")] == [
+        {**row, "retracted": False} for row in outbox
+    ]
+    assert [(row["threshold"], row["measured"]) for row in rows] == [
+        (Decimal("1000000.000001"), Decimal("2023806.241207")),
+        (Decimal("250000"), Decimal("250000.000001")),
+    ]
+    for row in rows:
+        assert (row["unit"], row["retracted"]) == ("usd", False)
+        assert (row["severity_step"], row["cooldown_seconds"], row["raised_offset"]) == (None, None, None)
+    assert [from_row(row) for row in rows] == [
+        msgspec.structs.replace(volume, threshold=1_000_000_000_001, measured=2_023_806_241_207),
+        msgspec.structs.replace(liquidation, threshold=250_000_000_000, measured=250_000_000_001),
+    ]
+
+
+async def test_a_migrated_database_takes_rows_in_another_unit(pool_of_the_release_before: asyncpg.Pool) -> None:
+    """They have no threshold in USD, and the release before still inserts."""
+    pool = pool_of_the_release_before
+    await migrate(pool)
+    move = an_alert(
+        rule="price_move", unit="percent", threshold=400_000_000, threshold_micro_usd=0, measured=1_493_853_753,
+        severity_step=800_000_000, cooldown_seconds=300, raised_offset=41,
+    )  # fmt: skip
+    await Recorder(pool, deliver=False).record(move)
+    await release_before.record(pool, an_alert())
+    moved, volume = await pool.fetch(ROWS)
+    assert (moved["threshold_usd"], moved["threshold"]) == (None, Decimal("0.4"))
+    assert [from_row(moved), from_row(volume)] == [move, an_alert()]
+
+
+async def test_what_the_rule_saw_stays_where_settings_have_changed_since(pool: asyncpg.Pool) -> None:
+    """A row that is brought up to date under another threshold keeps its own, and is not retracted by the new one."""
+    recorder = Recorder(pool, deliver=True)
+    seen = {"threshold": 10**12, "severity_step": 10**12, "cooldown_seconds": 300, "severity": "LOW"}
+    await recorder.record(an_alert(count=10, offset=1, measured=11 * 10**11, **seen))
+    later = {
+        "threshold": 5 * 10**12,
+        "severity_step": 5 * 10**12,
+        "cooldown_seconds": 60,
+        "threshold_micro_usd": 5 * 10**12,
+    }
+    await recorder.record(an_alert(count=11, offset=2, measured=12 * 10**11, retracted=True, severity="LOW", **later))
+    (row,) = await pool.fetch(ROWS)
+    kept = msgspec.structs.asdict(from_row(row))
+    assert {name: kept[name] for name in seen} == seen
+    assert (kept["threshold_micro_usd"], kept["measured"], kept["retracted"]) == (10**12, 12 * 10**11, False)
