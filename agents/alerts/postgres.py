@@ -107,7 +107,7 @@ async def open_pool(settings: Settings) -> asyncpg.Pool:
                 f"Postgres at {address} refuses the connection: {error.__cause__}; "
                 "check POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB"
             ) from None
-        if isinstance(error.__cause__, NO_ADDRESS):
+        if isinstance(error, BadRecord) or isinstance(error.__cause__, NO_ADDRESS):
             raise Fatal(f"Postgres at {address} cannot be used: {error.__cause__}; check POSTGRES_HOST") from None
         raise
     return pool

@@ -68,6 +68,12 @@ async def test_an_unreachable_server_is_an_outage(postgres_settings: dict[str, A
             await open_pool(load_settings(**{**postgres_settings, "postgres_port": unused.getsockname()[1]}))
 
 
+async def test_an_address_that_is_none_is_fatal(postgres_settings: dict[str, Any]) -> None:
+    """Waiting does not mend a host's name that no name server can be asked for."""
+    with pytest.raises(Fatal, match="check POSTGRES_HOST"):
+        await open_pool(load_settings(**{**postgres_settings, "postgres_host": "a" * 64 + ".example"}))
+
+
 @pytest.mark.parametrize(
     "wrong", [{"postgres_password": "not-the-s3cret"}, {"postgres_db": "no_such_database"}, {"postgres_user": "nobody"}]
 )
