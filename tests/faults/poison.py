@@ -147,13 +147,14 @@ def _bad_rows_in_frames(seed: int, spot: str, now_us: int) -> Iterator[Poison]:
 
 
 _COLUMNS = ("ids", "times_us", "prices", "notionals", "rests", "quantities", "fractions", "flags")
+FIRST_COLUMN = 4
 _ITEMS = ("<q", "<q", "<d", "<q", "<i", "<q", "<q", "B")
 _NAMES = ("id", "time_us", "price", "notional_micro_usd", "rest", "whole", "fraction", "flags")
 
 
 def _row(value: bytes, at: int) -> bytes:
     """Return a row of a frame as its dead letter keeps it."""
-    columns = msgspec.msgpack.decode(value)[-len(_COLUMNS) :]
+    columns = msgspec.msgpack.decode(value)[FIRST_COLUMN : FIRST_COLUMN + len(_COLUMNS)]
     parts = zip(_NAMES, _ITEMS, columns, strict=True)
     row = {name: struct.unpack_from(item, column, at * struct.calcsize(item))[0] for name, item, column in parts}
     # JSON has no word for what is no number.
