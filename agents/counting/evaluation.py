@@ -172,6 +172,9 @@ class Evaluator:
 
     def _judge(self, market: Market, rules: _Rules, run: Run, *, live: bool, outcome: Outcome, source: _Source) -> None:
         number = run.number
+        for rule in rules.growing:
+            # Also while there is none, as every release wrote it.
+            market.marks.setdefault(rule.name, [])
         if live:
             if number == market.watermark:
                 market.is_live = True
