@@ -16,6 +16,7 @@ from agents.counting.monitor import SourceMessage
 from agents.delivery.message import identity, sentence
 from agents.delivery.notifier import Notifier
 from agents.retry import retry_outage, stopped_within
+from agents.rules.book import completed
 from agents.stats.window_stats import WindowSample, WindowStats
 from streams.errors import BadRecord, Fatal, Outage
 from streams.model.alert import Alert
@@ -135,7 +136,7 @@ class Sinks:
         :class:`Outage` after :meth:`close`.
         """
         try:
-            alert = decode_alert(message.value or b"")
+            alert = completed(decode_alert(message.value or b""))
             recorder = await self._opened_recorder()
             outcome = await retry_outage(lambda: recorder.record(alert), sink=SINK, stop=self._let_go)
         except BadRecord as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -49,7 +49,10 @@ class Settings(BaseSettings):
         250_000, gt=0, description="liquidation rule (futures): USD liquidated in a window that raise an alert"
     )
     price_move_pct: float | None = Field(
-        None, gt=0, le=1000, description="price move rule (all markets): percent that alerts; empty: off"
+        None,
+        gt=0,
+        le=1000,
+        description="price move rule (all markets): percent that alerts, for workers and producers; empty: off",
     )
     alert_cooldown_sec: int = Field(300, ge=1, le=86_400, description="how long only a higher severity alerts again")
     severity_multiples: Annotated[tuple[float, ...], NoDecode] = Field(
@@ -178,12 +181,12 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator(
-        "redis_url", "web_token", "discord_webhook_url", "discord_webhook_url_2", "price_move_pct", mode="before"
-    )
+    @field_validator("*", mode="before")
     @classmethod
-    def _empty_is_unset(cls, value: Any) -> Any:
-        return None if value == "" else value
+    def _empty_is_unset(cls, value: Any, info: ValidationInfo) -> Any:
+        """Take an empty text for no value wherever a setting may have none."""
+        field = cls.model_fields[info.field_name or ""]
+        return None if value == "" and field.default is None else value
 
     @field_validator("windows")
     @classmethod

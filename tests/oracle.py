@@ -345,7 +345,8 @@ class _PriceMoves:
                     if valued.pane <= pane < valued.pane + self.terms.window_seconds and self._is_whole(pane)
                 }
             if live and valued.pane == self.clock:
-                is_live = True
+                # A live copy of what came as a block first adds nothing: its pane may hold no figures.
+                is_live = is_live or bool(self._between(self.clock, self.clock))
             elif live:
                 for pane in self._panes_with(valued.pane):
                     if pane < self.clock and self._is_whole(pane):

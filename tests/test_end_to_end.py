@@ -18,6 +18,7 @@ from agents.alerts.postgres import open_pool
 from agents.alerts.recorder import alert_rows
 from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres
 from streams.model import deadletters
+from streams.model.alert import AlertId
 from streams.settings import load_settings
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from tests.discord_server import DiscordServer
@@ -71,7 +72,7 @@ class Stack:
 
     async def rows(self, expected: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the rows of these alerts, when their counts are final."""
-        identities = [(row["rule"], row["venue"], row["symbol"], row["pane"]) for row in expected]
+        identities = [AlertId(row["rule"], row["venue"], row["symbol"], row["pane"]) for row in expected]
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
             rows = await alert_rows(self.pool, identities)

@@ -20,7 +20,6 @@ MAX_CHANGES: Final = 500
 ROWS_BETWEEN_TURNS: Final = 100
 
 Iso = Annotated[datetime, msgspec.Meta(description="RFC 3339, UTC")]
-Usd = Annotated[float, msgspec.Meta(description="USD, six decimals")]
 
 
 @with_figures(after="threshold_usd", in_usd=True)

@@ -13,10 +13,7 @@ from agents.alerts.columns import COLUMNS, IDENTITY, instant, to_row, unix_secon
 from agents.alerts.postgres import answering
 from streams import metrics
 from streams.errors import BadRecord
-from streams.model.alert import Alert
-
-AlertIdentity = tuple[str, str, str, int]
-"""(rule, venue, symbol, pane): what makes two messages the same alert. ``pane`` is in unix seconds."""
+from streams.model.alert import Alert, AlertId
 
 # A replay's trades were received long ago: their age says nothing about this program's speed.
 LATENCY_HORIZON_SECONDS: Final = 3600.0
@@ -36,8 +33,25 @@ def _quoted(columns: Sequence[str]) -> str:
 
 # Parameters: the alert's columns in order, then the outbox state that a new alert starts in.
 _STATE: Final = f"${len(COLUMNS) + 1}"
-_KEPT: Final = {*IDENTITY, "raised_offset"}
-_UPDATES: Final = ", ".join(f'"{column}" = EXCLUDED."{column}"' for column in COLUMNS if column not in _KEPT)
+_IS_MORE_SEVERE: Final = "severity_rank({0}) < severity_rank(EXCLUDED.{1})"
+# What the rule saw when it raised the alert stays, also where the settings have changed since.
+_SEEN: Final = ("threshold", "threshold_usd", "cooldown_seconds", "raised_offset")
+_MORE_SEVERE_ROW: Final = _IS_MORE_SEVERE.format("present.alert_severity", "alert_severity")
+_UPDATES: Final = ", ".join(
+    [f'"{column}" = coalesce(present."{column}", EXCLUDED."{column}")' for column in _SEEN]
+    + [
+        f"severity_step = CASE WHEN {_MORE_SEVERE_ROW} THEN EXCLUDED.severity_step"
+        " ELSE coalesce(present.severity_step, EXCLUDED.severity_step) END",
+        # By another threshold nobody can say whether the alert would have been raised.
+        "retracted = CASE WHEN present.threshold <> EXCLUDED.threshold THEN present.retracted"
+        " ELSE EXCLUDED.retracted END",
+    ]
+    + [
+        f'"{column}" = EXCLUDED."{column}"'
+        for column in COLUMNS
+        if column not in {*IDENTITY, *_SEEN, "severity_step", "retracted"}
+    ]
+)
 _JUDGEMENT: Final = "({0}.alert_severity, {0}.measured, {0}.retracted)"
 # Which of two rows is later: :func:`streams.model.alert.supersedes` in SQL.
 _IS_LATER: Final = f"""
@@ -46,7 +60,7 @@ present.count < EXCLUDED.count
         AND {_JUDGEMENT.format("present")} IS DISTINCT FROM {_JUDGEMENT.format("EXCLUDED")})
 """
 
-_IS_MORE_SEVERE: Final = "severity_rank(present.severity) < severity_rank(EXCLUDED.severity)"
+_MORE_SEVERE_MESSAGE: Final = _IS_MORE_SEVERE.format("present.severity", "severity")
 
 # The outbox follows in the same statement, so that no crash can part a row from its message. A message that Discord
 # has already is wanted again when it should say something else: a higher severity, that the
@@ -56,7 +70,7 @@ WITH alert AS (
     INSERT INTO liquidation_alerts AS present ({_quoted(COLUMNS)})
     VALUES ({", ".join(f"${position}" for position in range(1, len(COLUMNS) + 1))})
     ON CONFLICT ({_quoted(IDENTITY)}) DO UPDATE
-    SET {_UPDATES}, raised_offset = coalesce(present.raised_offset, EXCLUDED.raised_offset),
+    SET {_UPDATES},
         revision = present.revision + 1, updated_at = now()
     WHERE {_IS_LATER}
     RETURNING {_quoted(IDENTITY)}, episode, alert_severity, retracted, revision
@@ -67,13 +81,13 @@ WITH alert AS (
     SET severity = EXCLUDED.severity,
         retracted = EXCLUDED.retracted,
         state = CASE
-            WHEN present.state = 'sent' OR (present.state = 'unknown' AND {_IS_MORE_SEVERE}) THEN 'pending'
+            WHEN present.state = 'sent' OR (present.state = 'unknown' AND {_MORE_SEVERE_MESSAGE}) THEN 'pending'
             ELSE present.state
         END,
-        possible_duplicate = present.possible_duplicate OR (present.state = 'unknown' AND {_IS_MORE_SEVERE}),
+        possible_duplicate = present.possible_duplicate OR (present.state = 'unknown' AND {_MORE_SEVERE_MESSAGE}),
         wanted_at = now(),
         updated_at = now()
-    WHERE {_IS_MORE_SEVERE} OR present.retracted <> EXCLUDED.retracted
+    WHERE {_MORE_SEVERE_MESSAGE} OR present.retracted <> EXCLUDED.retracted
 ), earlier AS (
     UPDATE alert_outbox AS present
     SET escalated_to = alert.alert_severity,
@@ -111,7 +125,7 @@ class Recorder:
         self._wake = wake
 
     async def record(self, alert: Alert) -> RecordOutcome:
-        """Bring the alert's row to these figures, unless the row already counts as many trades or more.
+        """Bring the alert's row to these figures, unless it has later ones (:func:`streams.model.alert.supersedes`).
 
         Raises :class:`Outage` when Postgres does not answer (the row may or may not be there: calling again is
         harmless) and :class:`BadRecord` for figures that no row can hold.
@@ -147,7 +161,7 @@ def decode_alert(data: bytes) -> Alert:
         raise BadRecord("not_json", f"not an alert: {error}") from error
 
 
-async def alert_rows(pool: asyncpg.Pool, identities: Sequence[AlertIdentity]) -> list[dict[str, Any]]:
+async def alert_rows(pool: asyncpg.Pool, identities: Sequence[AlertId]) -> list[dict[str, Any]]:
     """Return the rows of these alerts by pane, as far as they exist.
 
     Keys are the columns of ``liquidation_alerts``, ``pane`` (unix seconds) and ``delivery`` (the outbox state). Amounts

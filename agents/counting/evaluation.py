@@ -135,7 +135,7 @@ class Evaluator:
                 if market in self._unsettled:
                     self._settle_leaving(market, run.number, outcome, source)
             market.received_us = max(market.received_us, trades.received_us)
-            for part in _parts(run) if rules.closed and run.number < market.watermark else (run,):
+            for part in _parts(run) if run.number < market.watermark else (run,):
                 live = _count_run(market, trades, part, latest_us, outcome)
                 if live is not None:
                     self._judge(market, rules, part, live=live, outcome=outcome, source=source)
@@ -172,19 +172,20 @@ class Evaluator:
 
     def _judge(self, market: Market, rules: _Rules, run: Run, *, live: bool, outcome: Outcome, source: _Source) -> None:
         number = run.number
-        for rule in rules.growing:
-            # Also while there is none, as every release wrote it.
-            market.marks.setdefault(rule.name, [])
+        if not market.marks:
+            # Empty lists: heads of the release before have them too, and stay byte for byte.
+            market.marks.update((rule.name, []) for rule in rules.growing)
         if live:
             if number == market.watermark:
-                market.is_live = True
+                if rules.closed and not market.is_live:
+                    # A copy of a trade whose id came as a block first is live in a pane that may hold no figures.
+                    market.is_live = market.has_figures(number)
                 self._window.at(market, number, market.volume, market.liquidated)
                 for rule in rules.growing:
                     self._judge_window(market, rule, outcome, source)
             else:
                 self._judge_late(market, rules, run, outcome, source)
-        if market.marks:
-            self._unsettle(market, number)
+        self._unsettle(market, number)
 
     def _judge_late(self, market: Market, rules: _Rules, run: Run, outcome: Outcome, source: _Source) -> None:
         """Judge again every later window that holds a late trade and is still whole."""

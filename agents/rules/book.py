@@ -10,7 +10,7 @@ from agents import rules
 from agents.rules.base import Description, Rule, Timing
 from streams.model.alert import Alert
 from streams.model.kinds import AnyMarket
-from streams.model.units import UNITS
+from streams.model.units import UNITS, USD
 from streams.settings import Settings
 
 
@@ -53,6 +53,14 @@ def describe(alert: Alert) -> Description:
     unit = UNITS.get(alert.unit)
     measured = f"{unit.decimal(alert.measured):,f} {unit.name}" if unit and alert.measured is not None else "a crossing"
     return Description(f"{alert.rule}: {measured}")
+
+
+def completed(alert: Alert) -> Alert:
+    """Return an alert with what its rule measured and its threshold; a message of an earlier release says neither."""
+    if alert.measured is not None or alert.unit != USD.name:
+        return alert
+    measured, threshold = measured_of(alert)
+    return msgspec.structs.replace(alert, measured=measured, threshold=threshold)
 
 
 def measured_of(alert: Alert) -> tuple[int, int]:

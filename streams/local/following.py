@@ -11,14 +11,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from streams.model.alert import Alert
+from streams.model.alert import Alert, AlertId
 from streams.settings import SEVERITIES
 from streams.topics import ALERTS, APP_ID, DEAD_LETTERS, TRADES
 from streams.unexpected import say_once
 
 log = logging.getLogger(__name__)
-
-Identity = tuple[str, str, str, int]
 
 METADATA_MS: Final = 1000
 RETRY_SECONDS: Final = 1.0
@@ -43,10 +41,10 @@ class AlertFollower:
         )
         self._show = show
         self._start = start
-        self._severities: dict[Identity, int] = {}
+        self._severities: dict[AlertId, int] = {}
 
     @property
-    def identities(self) -> list[Identity]:
+    def identities(self) -> list[AlertId]:
         return list(self._severities)
 
     async def __aenter__(self) -> Self:
@@ -84,7 +82,7 @@ class AlertFollower:
         return all([await self._consumer.position(partition) >= end for partition, end in ends.items()])
 
     def _take(self, alert: Alert) -> None:
-        identity = (alert.rule, alert.venue, alert.symbol, alert.pane)
+        identity = alert.id
         severity = SEVERITIES.index(alert.severity) if alert.severity in SEVERITIES else -1
         if severity > self._severities.get(identity, -2):
             self._severities[identity] = severity

@@ -21,9 +21,9 @@ from streams.errors import Fatal, Outage
 from streams.kafka.admin import KAFKA
 from streams.local import report
 from streams.local.embedded import Child
-from streams.local.following import AlertFollower, GroupProgress, Identity
+from streams.local.following import AlertFollower, GroupProgress
 from streams.local.probing import get_page, listens, reachable_host
-from streams.model.alert import Alert
+from streams.model.alert import Alert, AlertId
 from streams.settings import Settings
 from streams.topics import ALERTS
 
@@ -164,7 +164,7 @@ class Supervisor:
         except TimeoutError:
             say(f"the worker did not finish in time: {await _lag(progress)} messages are not processed")
 
-    async def _conclude(self, metrics: str, letters: int, seconds: float, identities: list[Identity]) -> None:
+    async def _conclude(self, metrics: str, letters: int, seconds: float, identities: list[AlertId]) -> None:
         settings = self._plan.settings
         rows: list[dict[str, Any]] = []
         try:

@@ -4,6 +4,7 @@ A venue says it of each of its markets. It travels in frames and is kept in a ma
 knowledge of the venue to count its trades.
 """
 
+from functools import lru_cache
 from typing import Annotated, Final, Literal, Protocol
 
 import msgspec
@@ -54,6 +55,8 @@ FUTURES_KIND: Final = MarketKind("futures", has_liquidations=True, id_bytes=16)
 _FUTURES_PREFIXES: Final = ("PI_", "FI_", "PF_", "FF_")
 
 
+# Asked twice a frame.
+@lru_cache(maxsize=100_000)
 def kind_before_frames_told(symbol: str) -> MarketKind:
     """Return what frames and state that name no kind mean: Kraken's futures by their prefixes, spot otherwise.
 

@@ -17,7 +17,17 @@ from msgspec import Raw
 from streams.errors import MonitorError
 from streams.model.kinds import MarketKind
 from tables.market.episodes import Mark
-from tables.market.formats import FORMAT, PLAIN, UNREADABLE, Format, Tail, longer_rows, newer_format, tail_of
+from tables.market.formats import (
+    FORMAT,
+    PLAIN,
+    UNREADABLE,
+    Format,
+    Tail,
+    longer_addition,
+    longer_rows,
+    newer_format,
+    tail_of,
+)
 from tables.market.panes import Pane
 
 CHUNK_PANES: Final = 32
@@ -26,6 +36,12 @@ large enough that an hour is about a hundred keys."""
 
 HEAD: Final = "head"
 KIND: Final = "kind"
+CLOSING: Final = "closing"
+"""What the head of a market that has rules for closed panes adds: whether its newest pane is live, and how far from the
+head's offset panes were judged (messages, and rows of the next one)."""
+
+_ADDITIONS: Final = {KIND: 3, CLOSING: 3}
+"""How many items each addition of this release has."""
 
 
 class Chunk(msgspec.Struct):
@@ -42,7 +58,7 @@ class Head(msgspec.Struct):
 
     ``chunks`` are the numbers of those written behind it: where one is older than the head, the flush was cut short.
     Additions in ``tail`` are ``kind``, the market's :class:`MarketKind` where the symbol does not say it, and
-    :data:`tables.market.state.CLOSING`.
+    :data:`CLOSING`.
     """
 
     offset: int
@@ -86,6 +102,7 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _chunk_decoder: Final = msgspec.msgpack.Decoder(_StoredChunk)
 _head_decoder: Final = msgspec.msgpack.Decoder(_StoredHead)
 _kind_decoder: Final = msgspec.msgpack.Decoder(MarketKind)
+_closing_decoder: Final = msgspec.msgpack.Decoder(tuple[bool, int, int])
 _offset_decoder: Final = msgspec.msgpack.Decoder(list[Raw])
 
 
@@ -154,8 +171,12 @@ def decode_head(key: bytes, value: bytes) -> Head:
     """Read a head. Raises :class:`CorruptState`, and :class:`~tables.market.formats.NewerState`."""
     try:
         found = _head_decoder.decode(value)
-        if KIND in (found.more or {}):
-            _kind_decoder.decode((found.more or {})[KIND])
+        additions = found.more or {}
+        lengths = {name: len(_offset_decoder.decode(additions[name])) for name in _ADDITIONS if name in additions}
+        if KIND in additions:
+            _kind_decoder.decode(additions[KIND])
+        if CLOSING in lengths and lengths[CLOSING] <= _ADDITIONS[CLOSING]:
+            _closing_decoder.decode(additions[CLOSING])
     except UNREADABLE as error:
         newer = newer_format(key, value, _HEAD_FIELDS) or longer_rows(
             key, value, _mark_lengths, len(Mark.__struct_fields__), "marks"
@@ -163,6 +184,9 @@ def decode_head(key: bytes, value: bytes) -> Head:
         raise newer or CorruptState(f"the value of {key!r} is no head: {error}") from None
     if found.format > FORMAT and (newer := newer_format(key, value, _HEAD_FIELDS)):
         raise newer
+    for name, length in lengths.items():
+        if length > _ADDITIONS[name]:
+            raise longer_addition(key, name, length, _ADDITIONS[name])
     is_plain = found.more is None and not found.beyond
     tail = PLAIN if is_plain else tail_of(value, _HEAD_FIELDS, found.more)
     return Head(found.offset, found.watermark, found.marks, found.chunks, tail)
@@ -171,6 +195,16 @@ def decode_head(key: bytes, value: bytes) -> Head:
 def named_kind(head: Head) -> MarketKind | None:
     """Return the kind of market that a head names, None where it names none."""
     return _kind_decoder.decode(head.tail.more[KIND]) if KIND in head.tail.more else None
+
+
+def closing_of(head: Head) -> tuple[bool, int, int] | None:
+    """Return what a head adds for rules that wait for panes (:data:`CLOSING`), None where it adds nothing."""
+    return _closing_decoder.decode(head.tail.more[CLOSING]) if CLOSING in head.tail.more else None
+
+
+def closing(*, is_live: bool, messages: int, row: int) -> dict[str, Raw]:
+    """Return what a head adds for rules that wait for panes."""
+    return {CLOSING: Raw(_encoder.encode((is_live, messages, row)))}
 
 
 def naming(kind: MarketKind) -> dict[str, Raw]:

@@ -92,6 +92,11 @@ def longer_rows(key: bytes, value: bytes, lengths: Lengths, known: int, what: st
     return _newer(key, f"its {what} have {longest} fields, this release knows {known}", "")
 
 
+def longer_addition(key: bytes, name: str, length: int, known: int) -> NewerState:
+    """Return what to raise where an addition that this release knows has more items than ``known``."""
+    return _newer(key, f"its {name} has {length} items, this release knows {known}", "")
+
+
 def _release(after_format: list[Raw]) -> str:
     try:
         more = msgspec.msgpack.decode(after_format[0], type=dict[str, Raw])

@@ -5,23 +5,15 @@ Pure: frames go in, panes touched come out. Loading and storing is :mod:`tables.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 import msgspec
 
 from streams.model.kinds import MarketKind, kind_before_frames_told, told_kind
-from tables.market.chunks import CHUNK_PANES, Chunk, Head, named_kind, naming
+from tables.market.chunks import CHUNK_PANES, CLOSING, Chunk, Head, closing, closing_of, named_kind, naming
 from tables.market.episodes import Mark, forget
 from tables.market.formats import PLAIN, Tail
 from tables.market.panes import Pane
 from tables.market.windows import WindowFigures, figures
-
-CLOSING: Final = "closing"
-"""What the head of a market that has rules for closed panes adds.
-
-It says whether the newest pane is live, and how far from the head's offset panes were judged: messages, and rows of the
-next one.
-"""
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -82,7 +74,7 @@ class Market:
         self.is_midway = False
         # Whether the newest pane holds a trade that may raise an alert.
         self.is_live = False
-        # Whether a rule of this market waits for panes to be over: only then is the line above kept with the state.
+        # Whether a rule of this market waits for panes to be over: only then does its head keep :data:`CLOSING`.
         self.judges_closed_panes = False
         # What comes before this message and row was judged by such rules, and its alerts are on their topic.
         self._judged = (-1, 0)
@@ -114,8 +106,9 @@ class Market:
             # If a flush was cut short after the head, what is written next must not claim the chunks that are missing.
             held = [self.chunks[at].offset if at in self.chunks else -1 for at in head.chunks]
             self.offset = min([head.offset, *held])
-            if (closing := head.tail.more.get(CLOSING)) is not None:
-                self.is_live, ahead, row = msgspec.msgpack.decode(closing, type=tuple[bool, int, int])
+            if (told := closing_of(head)) is not None:
+                self.judges_closed_panes = True
+                self.is_live, ahead, row = told
                 self._judged = (head.offset + ahead, row)
         self._numbers = [
             number * CHUNK_PANES + n
@@ -135,6 +128,11 @@ class Market:
         """Return the pane, or None where it is empty or no longer kept."""
         chunk = self.chunks.get(number // CHUNK_PANES)
         return chunk.panes[number % CHUNK_PANES] if chunk is not None else None
+
+    def has_figures(self, number: int) -> bool:
+        """Whether a pane holds a trade that enters windows."""
+        pane = self.pane(number)
+        return pane is not None and pane.count > 0
 
     def open_pane(self, number: int) -> Pane | None:
         """Return the pane to count trades into, advancing the clock to it, or None where it is too old to be kept.
@@ -277,7 +275,7 @@ class Market:
             return {}
         offset, row = self._judged
         # By its distance from the head's offset, which is shifted when the broker is replaced.
-        return {CLOSING: msgspec.Raw(msgspec.msgpack.encode((self.is_live, offset - self.offset, row)))}
+        return closing(is_live=self.is_live, messages=offset - self.offset, row=row)
 
     def take_dirty(self) -> tuple[Head, list[Chunk]]:
         """Return what changed since the last call, stamped with the offset it contains.

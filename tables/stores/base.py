@@ -60,12 +60,12 @@ class ChangelogMessage(Protocol):
 
     @property
     def partition(self) -> int:
-        """The partition."""
+        """The partition of the changelog that the record is in."""
         ...
 
     @property
     def offset(self) -> int:
-        """The offset."""
+        """Where in that partition it is."""
         ...
 
     @property

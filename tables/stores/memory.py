@@ -26,7 +26,7 @@ class Store(memory.Store):  # type: ignore[misc]
         return []
 
     async def save(self, partition: int, items: Items) -> None:
-        """Write items."""
+        """Write items; each replaces what its key held."""
         self._partitions.setdefault(partition, {}).update(items)
 
     async def reach(self, partition: int, changelog_offset: int) -> None:

@@ -32,7 +32,7 @@ _ROWS_BETWEEN_TURNS: Final = 200
 
 
 class Api:
-    """The handlers."""
+    """Answers requests for windows, panes, alerts and workers."""
 
     def __init__(
         self, worker: Worker, served: ServedMarkets, hub: Hub, cluster: Cluster, everywhere: Everywhere

@@ -1,6 +1,7 @@
 """A market's figures held against the rules that judge it, for its row."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -8,6 +9,8 @@ from streams.model.units import USD
 from tables.market.values import COLUMNS
 from tables.serving import LatestAlert, ShownRule, main_rule
 from tables.web.api.rows import Judgement
+
+_AT: Final = {name: at for at, name in enumerate(COLUMNS)}
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -24,22 +27,17 @@ def judged(
     rules: Sequence[ShownRule], rule_window: Sequence[float | None] | None, alerts: Mapping[str, LatestAlert]
 ) -> Judged:
     """Hold a market against its rules. ``rule_window`` are its figures, None without that window; alerts go by rule."""
-    figures = dict(zip(COLUMNS, rule_window, strict=True)) if rule_window is not None else {}
-    judgements = [
-        Judgement(rule.name, rule.unit, rule.threshold, _size(figures.get(rule.figure)), alerts.get(rule.name))
-        for rule in rules
-    ]
+    judgements: list[Judgement] = []
+    told: Judgement | None = None
     main = main_rule(rules)
-    shown = next((one for one in judgements if main is not None and one.rule == main.name), None)
-    in_usd = shown if shown is not None and shown.unit == USD.name else None
-    return Judged(
-        rule=shown.rule if shown is not None else "",
-        threshold_usd=in_usd.threshold if in_usd is not None else None,
-        amount_usd=in_usd.measured if in_usd is not None else None,
-        mark=shown.alert if shown is not None else None,
-        judgements=judgements,
-    )
-
-
-def _size(figure: float | None) -> float | None:
-    return abs(figure) if figure is not None else None
+    for rule in rules:
+        figure = rule_window[_AT[rule.figure]] if rule_window is not None else None
+        size = abs(figure) if figure is not None else None
+        judgements.append(Judgement(rule.name, rule.unit, rule.threshold, size, alerts.get(rule.name)))
+        if rule is main:
+            told = judgements[-1]
+    if told is None:
+        return Judged("", None, None, None, judgements)
+    if told.unit != USD.name:
+        return Judged(told.rule, None, None, told.alert, judgements)
+    return Judged(told.rule, told.threshold, told.measured, told.alert, judgements)

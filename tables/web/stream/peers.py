@@ -52,7 +52,7 @@ class Peers:
             self._tasks[url] = asyncio.create_task(self._follow(url))
 
     async def stop(self) -> None:
-        """End with all."""
+        """Stop following every worker."""
         tasks, self._tasks = list(self._tasks.values()), {}
         for task in tasks:
             task.cancel()

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from streams.errors import Outage
+from streams.model.alert import AlertId
 from tables.web.stream.board import Board
 from tables.web.worker import AlertRecord, AlertSource
 
@@ -22,7 +23,7 @@ class RecentAlerts:
         self._source = source
         self._board = board
         self._asked: datetime | None = None
-        self._seen: dict[tuple[str, str, str, int], tuple[int, str | None, str]] = {}
+        self._seen: dict[AlertId, tuple[int, str | None, str]] = {}
 
     def forget(self) -> None:
         """Begin with the latest alerts the next time: nobody has looked since."""
@@ -48,7 +49,7 @@ class RecentAlerts:
             self._board.publish()
 
     def _is_news(self, alert: AlertRecord) -> bool:
-        key = (alert.rule, alert.venue, alert.symbol, alert.pane)
+        key = AlertId(alert.rule, alert.venue, alert.symbol, alert.pane)
         state = (alert.revision, alert.delivery, alert.alert_severity)
         if self._seen.get(key) == state:
             return False

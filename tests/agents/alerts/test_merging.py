@@ -24,7 +24,7 @@ ROWS = 'SELECT * FROM liquidation_alerts ORDER BY "timestamp", rule'
 
 
 def states(random: Random, **identity: Any) -> list[Alert]:
-    """Return states of one alert's row, as Postgres meets them: mostly later ones, many of equal count."""
+    """Return states of one alert's row as Postgres meets them: mostly later ones, many of equal count."""
     rule = random.choice(("volume", "price_move"))
     return [
         an_alert(
@@ -185,3 +185,21 @@ async def test_a_migrated_database_takes_rows_in_another_unit(pool_of_the_releas
     moved, volume = await pool.fetch(ROWS)
     assert (moved["threshold_usd"], moved["threshold"]) == (None, Decimal("0.4"))
     assert [from_row(moved), from_row(volume)] == [move, an_alert()]
+
+
+async def test_what_the_rule_saw_stays_where_settings_have_changed_since(pool: asyncpg.Pool) -> None:
+    """A row that is brought up to date under another threshold keeps its own, and is not retracted by the new one."""
+    recorder = Recorder(pool, deliver=True)
+    seen = {"threshold": 10**12, "severity_step": 10**12, "cooldown_seconds": 300, "severity": "LOW"}
+    await recorder.record(an_alert(count=10, offset=1, measured=11 * 10**11, **seen))
+    later = {
+        "threshold": 5 * 10**12,
+        "severity_step": 5 * 10**12,
+        "cooldown_seconds": 60,
+        "threshold_micro_usd": 5 * 10**12,
+    }
+    await recorder.record(an_alert(count=11, offset=2, measured=12 * 10**11, retracted=True, severity="LOW", **later))
+    (row,) = await pool.fetch(ROWS)
+    kept = msgspec.structs.asdict(from_row(row))
+    assert {name: kept[name] for name in seen} == seen
+    assert (kept["threshold_micro_usd"], kept["measured"], kept["retracted"]) == (10**12, 12 * 10**11, False)

@@ -17,10 +17,10 @@ from agents.alerts.columns import COLUMNS, from_row, to_row
 from agents.alerts.recorder import Recorder, RecordOutcome, alert_rows, decode_alert
 from streams import metrics
 from streams.errors import BadRecord, Outage
-from streams.model.alert import Alert
+from streams.model.alert import Alert, AlertId
 from tests.agents.factories import PANE, an_alert
 
-IDENTITY = ("volume", "kraken_spot", "BTC/USD", PANE)
+IDENTITY = AlertId("volume", "kraken_spot", "BTC/USD", PANE)
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ async def test_rows_read_back_are_those_asked_for(pool: asyncpg.Pool, recorder: 
     """Reading by identity returns them by pane, without those that do not exist."""
     for pane in (PANE + 2, PANE, PANE + 1):
         await recorder.record(an_alert(pane=pane))
-    wanted = [("volume", "kraken_spot", "BTC/USD", pane) for pane in (PANE + 2, PANE, PANE + 77)]
+    wanted = [AlertId("volume", "kraken_spot", "BTC/USD", pane) for pane in (PANE + 2, PANE, PANE + 77)]
     assert [row["pane"] for row in await alert_rows(pool, wanted)] == [PANE, PANE + 2]
     assert await alert_rows(pool, []) == []
 

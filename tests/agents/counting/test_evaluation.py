@@ -1,5 +1,6 @@
 """Folding and judging survive crashes anywhere: what is durable afterwards equals the brute-force oracle."""
 
+from dataclasses import replace
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -7,10 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from agents.counting.evaluation import Evaluator, Outcome
+from agents.counting.runs import Trades
+from streams.model.frames import decode_frame, encode_frame
+from streams.model.trade import Kind, Trade
 from streams.settings import load_settings
-from tables.market.chunks import CHUNK_PANES
+from tables.market.chunks import CHUNK_PANES, closing_of
+from tables.market.state import Market
 from tests.agents.replica import Owners, Replica, frames_of, rows
-from tests.oracle import Oracle, Terms
+from tests.oracle import Oracle, OracleTrade, Terms
 from tests.real_data import real_file, spot_csv
 from tests.recordings import IN_ORDER, SCENARIOS, Tape
 from tests.wire import records
@@ -176,3 +182,53 @@ def test_forty_real_minutes_give_exactly_the_known_alerts(size: int) -> None:
         (1561940096, "MEDIUM", 482, 10872.838640323649, 108_250_000_000),
     ]
     assert rows(replica) == Oracle(trades).alerts()
+
+
+def a_price_mover(symbol: str = "XRP/USD") -> tuple[Evaluator, Market]:
+    """Return a market with a rule that waits for panes, and what judges it."""
+    replica = Replica([], SETTINGS)
+    return replica.evaluator, Market("kraken_spot", symbol, replica.span)
+
+
+def fold(evaluator: Evaluator, market: Market, trades: list[Trade], offset: int) -> Outcome:
+    """Fold one message."""
+    frame = decode_frame(encode_frame(market.venue, market.symbol, trades, 1))
+    message = Trades(market.venue, market.symbol, frame.kind, 1, frame)
+    return evaluator.fold(market, message, message_us=4 * 10**15, partition=0, offset=offset)
+
+
+def test_a_pane_of_ids_alone_is_not_judged_when_it_is_over() -> None:
+    """A live copy of a trade that came as a block first makes its pane live, and adds no figure to it."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    tape.trade(500_000, kind="block")
+    tape.wait(2).trade(1)
+    block, newest = records(tape.trades)
+    evaluator, market = a_price_mover()
+    copy = msgspec.structs.replace(block, kind=Kind.FILL)
+    for offset, trade in enumerate((block, copy, newest)):
+        assert fold(evaluator, market, [trade], offset).alerts == []
+    assert rows_of_moves([*tape.trades[:1], replace(tape.trades[0], kind="fill"), tape.trades[1]]) == []
+
+
+def rows_of_moves(trades: list[OracleTrade]) -> list[dict[str, Any]]:
+    return [row for row in Oracle(trades, TERMS).alerts() if row["rule"] == "price_move"]
+
+
+def test_a_market_that_never_alerted_has_the_head_that_it_always_had() -> None:
+    """An empty list of marks for its rule, as the release before wrote it."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    tape.trade(1)
+    replica = Replica(frames_of(records(tape.trades), 1)).run()
+    assert replica.market("kraken_spot", "XRP/USD").marks == {"volume": []}
+
+
+def test_what_a_head_says_of_closed_panes_outlives_a_flush_before_the_first_trade() -> None:
+    """A market may be loaded and stored again by a message that is refused."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    tape.trade(1)
+    evaluator, market = a_price_mover()
+    fold(evaluator, market, records(tape.trades), 0)
+    head, chunks = market.take_dirty()
+    again = Market(market.venue, market.symbol, market.span)
+    again.restore(head, chunks)
+    assert closing_of(again.take_dirty()[0]) == closing_of(head) == (True, 1, 0)

@@ -163,3 +163,22 @@ def test_marks_and_panes_know_their_own_fields_only() -> None:
     """Whoever adds one raises the format, or says in decision 0023 why not."""
     assert len(Pane.__struct_fields__) == 19
     assert len(Mark.__struct_fields__) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "items"),
+    [("kind", ["spot", False, 8, "more"]), ("closing", [True, 1, 0, "more"])],
+    ids=["kind", "closing"],
+)
+def test_an_addition_with_more_items_than_this_release_knows_ends_the_worker(name: str, items: list[Any]) -> None:
+    """Written back, it would lack them."""
+    head = pack([9, 64, {}, [], 1, {name: items}])
+    with pytest.raises(NewerState, match=f"its {name} has 4 items, this release knows 3"):
+        decode_head(b"k", head)
+
+
+@pytest.mark.parametrize(("name", "value"), [("kind", ["spot"]), ("closing", [1, 2]), ("closing", "x"), ("kind", 7)])
+def test_an_addition_that_cannot_be_read_is_corrupt_state(name: str, value: object) -> None:
+    """The line names the key."""
+    with pytest.raises(CorruptState, match="'k'"):
+        decode_head(b"k", pack([9, 64, {}, [], 1, {name: value}]))

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, sync_playwright
 from agents.alerts.postgres import open_pool
 from agents.alerts.recorder import alert_rows
 from streams.local.embedded import EmbeddedPostgres
+from streams.model.alert import AlertId
 from streams.settings import load_settings
 from streams.topics import TRADES
 from tests.browser.conftest import CHROMIUM, FLAGS, Visit
@@ -125,7 +126,7 @@ def test_rows_are_the_oracles(traded: Traded) -> None:
     async def read() -> tuple[list[dict[str, Any]], int]:
         pool: asyncpg.Pool = await open_pool(load_settings(**traded.postgres))
         try:
-            identities = [(alert["rule"], NAME, alert["symbol"], alert["pane"]) for alert in expected]
+            identities = [AlertId(alert["rule"], NAME, alert["symbol"], alert["pane"]) for alert in expected]
             rows = await alert_rows(pool, identities)
             return rows, await pool.fetchval("SELECT count(*) FROM liquidation_alerts")
         finally:
