@@ -1,6 +1,7 @@
 """What outlives a release, as each release wrote it.
 
 ``samples/<version>.json`` holds what the release of that format version wrote of :mod:`tests.formats.content`, as
-base64 by name: ``1.json`` was made at commit 1a202df. A file is never changed. Who adds a format adds a file:
+base64 by name. ``1.json`` was made at commit 1a202df. It also has messages, and the state that the release made of
+them. A file is never changed. Who adds a format adds a file:
 ``python -m tests.formats.content > tests/formats/samples/<version>.json``.
 """
