@@ -123,6 +123,30 @@ async def test_either_release_brings_a_row_of_the_other_up_to_date(pool: asyncpg
     assert await pool.fetchval("SELECT severity FROM alert_outbox") == "HIGH"
 
 
+@pytest.mark.parametrize("rule", ["volume", "liquidation"])
+@pytest.mark.parametrize("severity", ["MEDIUM", "HIGH"])
+async def test_what_a_row_measured_follows_its_figures_whoever_writes_them(
+    pool: asyncpg.Pool, rule: str, severity: str
+) -> None:
+    """The release before does not know the column; without more, the row would say what fewer trades had measured."""
+    amount = "total_volume_micro_usd" if rule == "volume" else "liquidation_volume_micro_usd"
+    told = an_alert(
+        rule=rule, count=10, threshold=10**12, measured=2 * 10**12, severity_step=2 * 10**12, cooldown_seconds=300,
+        **{amount: 2 * 10**12},
+    )  # fmt: skip
+    await Recorder(pool, deliver=False).record(told)
+    fuller = an_alert(rule=rule, count=11, severity=severity, **{amount: 6 * 10**12})
+    assert await release_before.record(pool, fuller) == 2
+    (row,) = await pool.fetch(ROWS)
+    assert from_row(row) == msgspec.structs.replace(
+        fuller,
+        threshold=10**12,
+        measured=6 * 10**12,
+        severity_step=2 * 10**12 if severity == told.severity else None,
+        cooldown_seconds=300,
+    )
+
+
 @pytest.fixture
 async def pool_of_the_release_before(settings: Settings) -> Any:
     """Give a pool on a database that the release before has migrated."""
