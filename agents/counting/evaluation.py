@@ -135,10 +135,12 @@ class Evaluator:
                 if market in self._unsettled:
                     self._settle_leaving(market, run.number, outcome, source)
             market.received_us = max(market.received_us, trades.received_us)
-            for part in _parts(run) if run.number < market.watermark else (run,):
-                live = _count_run(market, trades, part, latest_us, outcome)
-                if live is not None:
-                    self._judge(market, rules, part, live=live, outcome=outcome, source=source)
+            if rules.closed and run.number < market.watermark:
+                live = self._count_late(market, rules, trades, run, latest_us, outcome, source)
+            else:
+                live = _count_run(market, trades, run, latest_us, outcome)
+            if live is not None:
+                self._judge(market, rules, run.number, live=live, outcome=outcome, source=source)
             outcome.done = run.end
         market.took(offset, outcome.done, len(trades))
         return outcome
@@ -170,8 +172,35 @@ class Evaluator:
             for rule in rules.closed:
                 self._judge_window(market, rule, outcome, source)
 
-    def _judge(self, market: Market, rules: _Rules, run: Run, *, live: bool, outcome: Outcome, source: _Source) -> None:
-        number = run.number
+    def _count_late(
+        self,
+        market: Market,
+        rules: _Rules,
+        trades: Trades,
+        run: Run,
+        latest_us: int,
+        outcome: Outcome,
+        source: _Source,
+    ) -> bool | None:
+        """Count a late run trade by trade, each judged by the rules that wait for panes: a figure may rise and fall.
+
+        Return whether the run may raise an alert of other rules, or None where it touched no pane.
+        """
+        live: bool | None = None
+        last = min(run.number + self.window - 1, market.watermark - 1)
+        for at in range(run.start, run.end):
+            counted = _count_rows(market, trades.rows, Run(run.number, at, at + 1), latest_us, outcome)
+            if counted is None:
+                continue
+            live = live or counted
+            # What a replay does not contain yet could take a figure that falls across its threshold, and back.
+            if counted and not market.is_judged(source.offset, at):
+                self._judge_late(market, rules.closed, run.number, last, outcome, source)
+        return live
+
+    def _judge(
+        self, market: Market, rules: _Rules, number: int, *, live: bool, outcome: Outcome, source: _Source
+    ) -> None:
         if not market.marks:
             # Empty lists: heads of the release before have them too, and stay byte for byte.
             market.marks.update((rule.name, []) for rule in rules.growing)
@@ -184,23 +213,19 @@ class Evaluator:
                 for rule in rules.growing:
                     self._judge_window(market, rule, outcome, source)
             else:
-                self._judge_late(market, rules, run, outcome, source)
+                last = min(number + self.window - 1, market.watermark)
+                self._judge_late(market, rules.growing, number, last, outcome, source)
         self._unsettle(market, number)
 
-    def _judge_late(self, market: Market, rules: _Rules, run: Run, outcome: Outcome, source: _Source) -> None:
-        """Judge again every later window that holds a late trade and is still whole."""
-        number = run.number
-        # What a replay does not contain yet could take a figure that falls across its threshold, and back.
-        is_replay = market.is_judged(source.offset, run.start)
+    def _judge_late(
+        self, market: Market, rules: tuple[Rule, ...], number: int, last: int, outcome: Outcome, source: _Source
+    ) -> None:
+        """Judge again every window, up to pane ``last``, that holds a late trade and is still whole."""
         kept_from = market.oldest + self.window - 1
-        last = min(number + self.window - 1, market.watermark)
         for pane, volume, liquidated in market.sums(max(number, kept_from), last):
             self._window.at(market, pane, volume, liquidated)
-            for rule in rules.growing:
+            for rule in rules:
                 self._judge_window(market, rule, outcome, source)
-            if pane < market.watermark and not is_replay:
-                for rule in rules.closed:
-                    self._judge_window(market, rule, outcome, source)
 
     def _judge_window(self, market: Market, rule: Rule, outcome: Outcome, source: _Source) -> None:
         measured = rule.measure(self._window)
@@ -280,11 +305,6 @@ class Evaluator:
             retracted=rule.timing is Timing.CLOSED and rule.severity(measured) == 0,
             **msgspec.structs.asdict(figures),
         )
-
-
-def _parts(run: Run) -> Iterator[Run]:
-    """Yield a late run's trades one by one: each is judged, so that what is raised does not depend on frames."""
-    return (Run(run.number, at, at + 1) for at in range(run.start, run.end))
 
 
 def _moves_clock(trades: Trades, run: Run, latest_us: int) -> bool:
