@@ -52,7 +52,8 @@ class AnyMarket(Protocol):
 SPOT_KIND: Final = MarketKind("spot", has_liquidations=False, id_bytes=8)
 FUTURES_KIND: Final = MarketKind("futures", has_liquidations=True, id_bytes=16)
 
-_FUTURES_PREFIXES: Final = ("PI_", "FI_", "PF_", "FF_")
+FUTURES_PREFIXES: Final = ("PI_", "FI_", "PF_", "FF_")
+"""How Kraken calls its futures whose notional is known. Stored state relies on them, so they stay."""
 
 
 # Asked twice a frame.
@@ -62,7 +63,7 @@ def kind_before_frames_told(symbol: str) -> MarketKind:
 
     Frames and state name a kind only where it differs from this.
     """
-    return FUTURES_KIND if symbol.startswith(_FUTURES_PREFIXES) else SPOT_KIND
+    return FUTURES_KIND if symbol.startswith(FUTURES_PREFIXES) else SPOT_KIND
 
 
 def told_kind(symbol: str, kind: MarketKind) -> MarketKind | None:

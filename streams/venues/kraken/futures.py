@@ -8,10 +8,10 @@ from websockets.asyncio.client import ClientConnection
 
 from streams.errors import BadRecord, BadSetting
 from streams.settings import Settings
-from streams.venues.connection import SocketFeed, SocketTiming
 from streams.venues.kraken.parsing import parse_futures_message
 from streams.venues.kraken.products import FUTURES, FUTURES_PREFIXES, USD_QUOTES, futures_product
 from streams.venues.parsed import Parsed
+from streams.venues.socket_feed import SocketFeed, SocketTiming
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from websockets.asyncio.client import ClientConnection
 from streams import metrics
 from streams.model.trade import Trade
 from streams.settings import Settings
-from streams.venues.connection import LOG_EVERY_SECONDS, SocketFeed, SocketTiming
 from streams.venues.kraken.parsing import parse_spot_message
 from streams.venues.kraken.products import SPOT, USD_QUOTES
 from streams.venues.parsed import Parsed
+from streams.venues.socket_feed import LOG_EVERY_SECONDS, SocketFeed, SocketTiming
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from streams.model.trade import Batch, Trade
 from streams.progress import ReadProgress
 from streams.venues.base import Feed
 from streams.venues.kraken.products import FUTURES_PREFIXES, USD_QUOTES
-from streams.venues.recording.formats import (
+from streams.venues.recording.lines import (
     MICROS,
     CsvFormat,
     Format,
@@ -40,7 +40,7 @@ _VENUE: Final = re.compile(r"[a-z0-9_.:-]{1,64}")
 
 
 class RecordingSource(Feed):
-    """The trades of a file. The format is detected from its content, see :mod:`streams.venues.recording.formats`.
+    """The trades of a file. The format is detected from its content, see :mod:`streams.venues.recording.lines`.
 
     ``speed`` is None for as fast as possible, 1.0 for real speed, N for N times that: by the recorded receipt time
     where the file has one, else by event time. CSV rows have no ids and get the number of their data line, counted

@@ -9,8 +9,8 @@ from decimal import Decimal
 from types import TracebackType
 
 from streams.model.trade import Batch, Kind, Reject, Side, Trade
-from streams.venues.connection import SocketFeed, SocketTiming
 from streams.venues.kraken.products import FUTURES, SPOT, SPOT_PRODUCT, product_of
+from streams.venues.socket_feed import SocketFeed, SocketTiming
 
 DEADLINE_SECONDS = 10.0
 NOW_US = 1_760_000_000_000_000

@@ -14,8 +14,8 @@ from streams.model.products import EXACT, Product, linear
 from streams.model.trade import Kind, Side, Trade
 from streams.settings import Settings
 from streams.venues.base import Feed, Venue
-from streams.venues.connection import SocketFeed, SocketTiming
 from streams.venues.parsed import Ack, Parsed
+from streams.venues.socket_feed import SocketFeed, SocketTiming
 
 NAME = "acme"
 

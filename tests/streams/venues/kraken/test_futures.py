@@ -8,8 +8,8 @@ import pytest
 from streams.errors import BadSetting
 from streams.model.trade import Kind, Side
 from streams.settings import Settings
-from streams.venues.connection import SocketTiming
 from streams.venues.kraken.futures import FuturesSource
+from streams.venues.socket_feed import SocketTiming
 from tests.kraken_server import ScriptedKraken
 from tests.streams.venues.feeds import CALM, PATIENT, WATCHFUL, Reader, future, until
 

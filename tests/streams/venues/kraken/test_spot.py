@@ -13,9 +13,9 @@ import pytest
 from streams.errors import BadSetting
 from streams.metrics import REGISTRY
 from streams.settings import Settings
-from streams.venues.connection import SocketTiming
 from streams.venues.kraken.products import SPOT
 from streams.venues.kraken.spot import SpotSource
+from streams.venues.socket_feed import SocketTiming
 from tests.kraken_server import ScriptedKraken
 from tests.lost_writes import writes_that_fail
 from tests.streams.venues.feeds import CALM, FAST, PATIENT, STEADY, WATCHFUL, Reader, spot, until

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streams.errors import Fatal
 from streams.model.trade import Batch, Kind, Reject, Side, Trade
 from streams.venues.kraken.products import LINEAR_FUTURES, SPOT_PRODUCT
-from streams.venues.recording.formats import CsvFormat, milliseconds_to_us, seconds_to_us
+from streams.venues.recording.lines import CsvFormat, milliseconds_to_us, seconds_to_us
 from streams.venues.recording.source import RecordingSource
 from tests import real_data
 from tests.wire import records

@@ -19,9 +19,9 @@ from streams.model.connection import Connection
 from streams.model.trade import Batch, Reject, Trade
 from streams.settings import Settings
 from streams.unexpected import Library
-from streams.venues.backoff import FAST_TRIES, LEAST_SECONDS, MOST_SECONDS, Backoff, ConnectionLimiter
 from streams.venues.base import Feed
 from streams.venues.parsed import Parsed
+from streams.venues.reconnect import FAST_TRIES, LEAST_SECONDS, MOST_SECONDS, Backoff, ConnectionLimiter
 from streams.venues.subscriptions import Phase, Subscriptions
 
 log = logging.getLogger(__name__)
