@@ -6,7 +6,6 @@ import time
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,11 +16,11 @@ from streams import metrics
 from streams.errors import BadRecord, BadSetting, Outage
 from streams.model.connection import Connection
 from streams.model.trade import Batch, Reject, Trade
-from streams.settings import Settings
 from streams.unexpected import Library
-from streams.venues.base import Feed
+from streams.venues.base import Feed, Venue
 from streams.venues.parsed import Parsed
-from streams.venues.reconnect import FAST_TRIES, LEAST_SECONDS, MOST_SECONDS, Backoff, ConnectionLimiter
+from streams.venues.reconnect import Backoff, ConnectionLimiter
+from streams.venues.socket_timing import SocketTiming
 from streams.venues.subscriptions import Phase, Subscriptions
 
 log = logging.getLogger(__name__)
@@ -37,47 +36,30 @@ SLOW_READER_SECONDS: Final = 0.5
 LOG_EVERY_SECONDS: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class SocketTiming:
-    """Deadlines and pauses of a feed, in seconds.
-
-    The venues close a socket that was idle for a minute: ``ping_seconds`` stays well below.
-    """
-
-    heartbeat_timeout_seconds: float = 10.0
-    symbol_stale_seconds: float = 300.0
-    ack_timeout_seconds: float = 10.0
-    ping_seconds: float = 20.0
-    open_timeout_seconds: float = 10.0
-    fast_tries: int = FAST_TRIES
-    least_backoff_seconds: float = LEAST_SECONDS
-    most_backoff_seconds: float = MOST_SECONDS
-
-    @classmethod
-    def of(cls, settings: Settings) -> "SocketTiming":
-        """Return the timing that the settings ask for."""
-        return cls(
-            heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
-            symbol_stale_seconds=settings.symbol_stale_seconds,
-        )
-
-
 class SocketFeed(Feed):
     """One venue's trades over one socket at a time, reconnecting without limit.
 
     ``connected`` tells whether the socket is open now; ``reconnects`` counts how often it was opened again.
-    A subclass knows the protocol: how to ask, how to read, and which rows of a snapshot are new. Raises
-    :class:`BadSetting` for an address that is no socket's.
+    The venue reads its messages. A subclass knows the rest of the protocol: how to ask, and which rows of a snapshot
+    are new. A symbol whose notional the venue does not know is refused by name, and the others go on. Raises
+    :class:`BadSetting` where none is left, and for an address that is no socket's.
     """
 
     def __init__(
-        self, url: str, venue: str, symbols: Sequence[str], *, symbols_per_subscribe: int, timing: SocketTiming
+        self,
+        url: str,
+        venue: Venue,
+        symbols: Sequence[str],
+        *,
+        symbols_per_subscribe: int = 50,
+        timing: SocketTiming | None = None,
     ) -> None:
         if urlsplit(url).scheme not in ("ws", "wss"):
-            raise BadSetting(f"the socket of {venue} must be a ws:// or wss:// address, not {url!r}")
+            raise BadSetting(f"the socket of {venue.name} must be a ws:// or wss:// address, not {url!r}")
+        timing = timing or SocketTiming()
         self.url = url
         self.venue = venue
-        self.symbols = tuple(symbols)
+        self.symbols = _counted(venue, symbols)
         self.connected = False
         self.reconnects = 0
         self.subscriptions = Subscriptions(
@@ -98,7 +80,7 @@ class SocketFeed(Feed):
         self._changed_at: float | None = None
         self._heard_at: float | None = None
         self._quiet_until = 0.0
-        self._last_trade = {symbol: metrics.last_trade_seconds.labels(venue, symbol) for symbol in self.symbols}
+        self._last_trade = {symbol: metrics.last_trade_seconds.labels(venue.name, symbol) for symbol in self.symbols}
 
     @abstractmethod
     def _greetings(self) -> list[str]:
@@ -115,10 +97,6 @@ class SocketFeed(Feed):
     @abstractmethod
     async def _ping(self, socket: ClientConnection) -> None:
         """Send what keeps an idle socket open."""
-
-    @abstractmethod
-    def _parse(self, data: bytes) -> Parsed:
-        """Return what a message holds. Raises :class:`BadRecord` for one of which nothing can be used."""
 
     def _absorb(self, parsed: Parsed) -> list[Trade]:
         """Return the message's trades, marked as snapshot or live by what was seen before."""
@@ -179,7 +157,7 @@ class SocketFeed(Feed):
         try:
             yield socket
         finally:
-            with suppress(Outage), SOCKETS.asked(self.venue):
+            with suppress(Outage), SOCKETS.asked(self.venue.name):
                 await socket.close()
 
     async def _read(self, socket: ClientConnection) -> AsyncGenerator[Batch, None]:
@@ -214,19 +192,21 @@ class SocketFeed(Feed):
 
     def _parsed(self, data: bytes) -> Parsed:
         try:
-            return self._parse(data)
+            return self.venue.read_message(data)
         except BadRecord as error:
-            return Parsed(rejects=[Reject(error.reason, error.detail, data, self.venue)])
+            return Parsed(rejects=[Reject(error.reason, error.detail, data, self.venue.name)])
 
     def _take(self, parsed: Parsed, heard: float, received_us: int) -> list[Trade]:
         for ack in parsed.acks:
             for symbol in self.subscriptions.answered(ack, heard):
-                log.warning("%s refuses %s: %s; the other symbols go on", self.venue, symbol, ack.error or "no reason")
+                log.warning(
+                    "%s refuses %s: %s; the other symbols go on", self.venue.name, symbol, ack.error or "no reason"
+                )
         if parsed.system and parsed.system != self._system:
-            log.info("%s is %s, was %s", self.venue, parsed.system, self._system)
+            log.info("%s is %s, was %s", self.venue.name, parsed.system, self._system)
             self._system = parsed.system
         if parsed.notice:
-            log.warning("%s says: %s", self.venue, parsed.notice[:200])
+            log.warning("%s says: %s", self.venue.name, parsed.notice[:200])
         trades = self._absorb(parsed)
         seen = self.subscriptions.heard if parsed.is_snapshot else self.subscriptions.traded
         for symbol in {trade.symbol for trade in trades}:
@@ -238,11 +218,11 @@ class SocketFeed(Feed):
     async def _send_due(self, socket: ClientConnection) -> None:
         requests = self.subscriptions.due(time.monotonic(), is_online=self._system == "online")
         if requests.unanswered:
-            log.warning("%s did not acknowledge %s; asking again", self.venue, _some(requests.unanswered))
+            log.warning("%s did not acknowledge %s; asking again", self.venue.name, _some(requests.unanswered))
         if requests.newly_stale:
-            log.warning("%s is silent on %s; subscribing again", self.venue, _some(requests.newly_stale))
+            log.warning("%s is silent on %s; subscribing again", self.venue.name, _some(requests.newly_stale))
         if requests.unsubscribe:
-            metrics.resubscriptions.labels(self.venue).inc(len(requests.unsubscribe))
+            metrics.resubscriptions.labels(self.venue.name).inc(len(requests.unsubscribe))
             self._resubscribing(requests.unsubscribe)
             await self._send(socket, self._unsubscribe_request(requests.unsubscribe))
         for group in requests.subscribe:
@@ -260,7 +240,7 @@ class SocketFeed(Feed):
             pause = self._timing.ping_seconds if is_subscribed else self._timing.heartbeat_timeout_seconds / 3
             await asyncio.sleep(min(pause, self._timing.ping_seconds))
             try:
-                with SOCKETS.asked(self.venue):
+                with SOCKETS.asked(self.venue.name):
                     await self._ping(socket)
             except Outage:
                 return
@@ -269,18 +249,18 @@ class SocketFeed(Feed):
         self._set_connected(connected=True)
         if self._opened:
             self.reconnects += 1
-            metrics.reconnects.labels(self.venue).inc()
+            metrics.reconnects.labels(self.venue.name).inc()
         self._opened += 1
         self._system = "online"
         if self._opened == 1 or self._backoff.failures <= 1:
-            log.info("%s: connected, %d symbols", self.venue, len(self.symbols))
+            log.info("%s: connected, %d symbols", self.venue.name, len(self.symbols))
         self.subscriptions.connected()
         self._resubscribing(None)
 
     def _set_connected(self, *, connected: bool) -> None:
         self.connected = connected
         self._changed_at = time.time()
-        metrics.connected.labels(self.venue).set(int(connected))
+        metrics.connected.labels(self.venue.name).set(int(connected))
 
     def _report_loss(self, error: Exception, pause: float) -> None:
         if self._backoff.failures > 1 and time.monotonic() < self._quiet_until:
@@ -289,7 +269,7 @@ class SocketFeed(Feed):
         when = f"in {pause:.0f} s" if pause else "at once"
         log.warning(
             "%s: connection lost (%s), attempt %d, trying again %s",
-            self.venue,
+            self.venue.name,
             str(error) or type(error).__name__,
             self._backoff.failures,
             when,
@@ -298,7 +278,7 @@ class SocketFeed(Feed):
     def connection(self) -> Connection:
         """Return what is known of the socket."""
         return Connection(
-            venue=self.venue,
+            venue=self.venue.name,
             address=urlsplit(self.url)._replace(netloc=urlsplit(self.url).netloc.rpartition("@")[2], query="").geturl(),
             connected=self.connected,
             since=self._changed_at,
@@ -311,6 +291,23 @@ class SocketFeed(Feed):
     def unsettled(self) -> list[str]:
         """Return the symbols that are not acknowledged now."""
         return [symbol for symbol in self.symbols if self.subscriptions.phase(symbol) is not Phase.ACTIVE]
+
+
+def _counted(venue: Venue, symbols: Sequence[str]) -> tuple[str, ...]:
+    """Return the symbols whose trades the venue can count in USD, and log why each other is left out."""
+    counted = []
+    refusals = []
+    for symbol in symbols:
+        try:
+            venue.product_of(symbol)
+        except BadRecord as error:
+            refusals.append(error.detail)
+            log.warning("%s: not subscribing: %s", venue.name, error.detail)
+        else:
+            counted.append(symbol)
+    if refusals and not counted:
+        raise BadSetting(f"{venue.name} has nothing to watch ({'; '.join(refusals)}): ask for other symbols")
+    return tuple(counted)
 
 
 def _some(symbols: list[str]) -> str:

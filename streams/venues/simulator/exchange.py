@@ -15,8 +15,7 @@ from decimal import Decimal
 from typing import Final
 
 from streams.model.trade import Kind, Side, Trade
-from streams.venues.kraken.products import FUTURES
-from streams.venues.simulator.instruments import Instrument, futures_instrument, spot_instrument
+from streams.venues.simulator.instruments import Instrument
 
 TICK_US: Final = 100_000
 _DAY_TICKS: Final = 86_400_000_000 // TICK_US
@@ -85,7 +84,7 @@ class _Price:
 class SimulatedExchange:
     """Simulated spot and futures markets.
 
-    The same ``seed``, ``start_us`` and symbols give the same trades, however :meth:`step` is called.
+    The same ``seed``, ``start_us`` and instruments give the same trades, however :meth:`step` is called.
     ``trades_per_second`` is the average over all markets; the first cascade begins 4 to 8 seconds after
     ``quiet_seconds``, then one every 45 to 90 seconds. ``cascades`` lists the labels, oldest first.
     """
@@ -95,13 +94,11 @@ class SimulatedExchange:
         *,
         seed: int,
         start_us: int,
-        spot_symbols: Sequence[str],
-        futures_symbols: Sequence[str],
+        instruments: Sequence[Instrument],
         trades_per_second: float = 100.0,
         quiet_seconds: float = 0.0,
     ) -> None:
-        self.instruments = [spot_instrument(symbol) for symbol in spot_symbols]
-        self.instruments += [futures_instrument(symbol) for symbol in futures_symbols]
+        self.instruments = list(instruments)
         self.cascades: list[Cascade] = []
         self._rng = random.Random(seed)  # noqa: S311 - a simulation, repeatable on purpose
         self._now_us = start_us
@@ -166,7 +163,7 @@ class SimulatedExchange:
             price = instrument.price(mid * (1 + direction * (1e-5 + number * 5e-6)))
             quantity = instrument.quantity(order.notional_usd / sweeps, price)
             time_us = order.time_us + number * 40
-            if instrument.venue == FUTURES:
+            if instrument.is_labelled:
                 time_us -= time_us % 1000
             if label is not None:
                 label.notional_usd += instrument.notional(price, quantity)
@@ -185,7 +182,7 @@ class SimulatedExchange:
             )
 
     def _identity(self, instrument: Instrument) -> int:
-        if instrument.venue == FUTURES:
+        if instrument.product.kind.has_wide_ids:
             return uuid.UUID(int=self._rng.getrandbits(128), version=4).int
         self._next_id[instrument.symbol] += 1
         return self._next_id[instrument.symbol]
@@ -193,8 +190,8 @@ class SimulatedExchange:
     def _begin_cascade(self) -> None:
         start_us = self._now_us
         self._next_cascade_us = start_us + int(self._rng.uniform(45, 90) * 1e6)
-        futures = [instrument for instrument in self.instruments if instrument.venue == FUTURES]
-        spot = [instrument for instrument in self.instruments if instrument.venue != FUTURES]
+        futures = [instrument for instrument in self.instruments if instrument.is_labelled]
+        spot = [instrument for instrument in self.instruments if not instrument.is_labelled]
         chosen = self._rng.choice(futures) if futures else None
         base = chosen.base if chosen else self._rng.choice(spot).base
         surging = next((instrument for instrument in spot if instrument.base == base), None)

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 from streams.errors import Fatal
+from streams.settings import Settings
 from streams.venues.simulator.exchange import SimulatedExchange
+from streams.venues.simulator.instruments import simulated_instruments
 from streams.venues.simulator.server import KrakenServer
 
 log = logging.getLogger(__name__)
@@ -18,25 +20,23 @@ STEP_SECONDS: Final = 0.05
 
 
 async def run_simulator(
+    settings: Settings,
     *,
     port: int,
     seed: int,
     rate: float,
-    spot_symbols: Sequence[str],
-    futures_symbols: Sequence[str],
     host: str = "127.0.0.1",
     ready: Callable[[KrakenServer], None] | None = None,
 ) -> NoReturn:
     """Serve simulated markets until cancelled.
 
-    ``rate`` is trades a second over all markets, ``port`` 0 takes a free one; ``ready`` is called with the
-    listening server. Raises :class:`~streams.errors.Fatal` where the port is taken.
+    The settings name the symbols. ``rate`` is trades a second over all markets, ``port`` 0 takes a free one. ``ready``
+    is called with the listening server. Raises :class:`~streams.errors.Fatal` where the port is taken.
     """
     exchange = SimulatedExchange(
         seed=seed,
         start_us=time.time_ns() // 1000 - WARM_UP_SECONDS * 1_000_000,
-        spot_symbols=spot_symbols,
-        futures_symbols=futures_symbols,
+        instruments=simulated_instruments(settings),
         trades_per_second=rate,
         quiet_seconds=WARM_UP_SECONDS,
     )

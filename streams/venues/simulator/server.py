@@ -12,8 +12,8 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from streams.model.kinds import SPOT_KIND
 from streams.model.trade import Trade
-from streams.venues.kraken.products import SPOT
 from streams.venues.simulator import messages
 from streams.venues.simulator.instruments import Instrument
 from streams.venues.simulator.session import FuturesSession, Session, SpotSession
@@ -43,7 +43,7 @@ class KrakenServer:
         self._spot_history: dict[str, deque[Trade]] = defaultdict(lambda: deque(maxlen=SPOT_SNAPSHOT))
         self._futures_history: dict[str, deque[dict[str, Any]]] = defaultdict(lambda: deque(maxlen=FUTURES_SNAPSHOT))
         self._seqs: dict[str, int] = defaultdict(int)
-        self._known = {(item.venue == SPOT, item.symbol) for item in instruments}
+        self._known = {(item.product.kind == SPOT_KIND, item.symbol) for item in instruments}
 
     @property
     def spot_url(self) -> str:
@@ -86,7 +86,7 @@ class KrakenServer:
         spot: dict[str, list[Trade]] = defaultdict(list)
         futures: list[Trade] = []
         for trade in trades:
-            if trade.venue == SPOT:
+            if trade.product.kind == SPOT_KIND:
                 spot[trade.symbol].append(trade)
             else:
                 futures.append(trade)
