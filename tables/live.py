@@ -24,6 +24,7 @@ from tables.serving import LatestAlert, ServedMarkets, ShownRule, main_rule
 
 log = logging.getLogger(__name__)
 
+# Four times a second looks like at once to a person, and a busy market trades more often than that.
 WRITE_SECONDS: Final = 0.25
 TOUCH_SECONDS: Final = 20.0
 """How often a market is written that has not changed, so that it outlives :data:`streams.keys.WINDOW_SECONDS`."""
@@ -34,6 +35,7 @@ RETRY_SECONDS: Final = 3.0
 # Of each quarter of a second; what does not fit has its turn in the next. The stream comes first.
 BUDGET_SECONDS: Final = 0.005
 MAX_MARKETS_A_WRITE: Final = 200
+# A write that takes longer than the pause between two would make the next one late.
 DEADLINE_SECONDS: Final = 0.25
 
 # KEYS: one per market. ARGV: lifetime in seconds, the time, what the keys of the partitions' lists begin with. Then for

@@ -40,6 +40,7 @@ from streams.model.kinds import WIDE_ID_BYTES, MarketKind, kind_before_frames_to
 from streams.model.trade import MAX_NAME, Trade, is_market_name
 
 VERSION: Final = 1
+# Column sums of as many trades stay within 63 bits (streams/model/amounts.py), and a frame stays below Kafka's 1 MB.
 MAX_FRAME_TRADES: Final = 5000
 
 SIDE_MASK: Final = 0b11

@@ -14,7 +14,7 @@ from streams.venues.parsed import Parsed
 
 
 class Feed(ABC):
-    """Trades as they arrive. A recording ends; a socket never does.
+    """Trades as they arrive. A recording ends; a socket does not.
 
     ``connected`` says whether trades can arrive at present. ``progress`` is how far a recording has been read.
     """
@@ -24,7 +24,7 @@ class Feed(ABC):
 
     @abstractmethod
     def batches(self) -> AsyncGenerator[Batch, None]:
-        """Yield what arrives; not read on while the producer has no room."""
+        """Yield what arrives. The producer asks for no more while it has no room."""
 
     def connection(self) -> Connection | None:
         """Return what is known of the feed's socket, None where it has none."""

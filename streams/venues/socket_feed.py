@@ -1,4 +1,4 @@
-"""A venue's socket that is kept open for ever: what feeds of all protocols have in common."""
+"""A venue's socket that is always opened again: what feeds of all protocols have in common."""
 
 import asyncio
 import logging
@@ -27,19 +27,20 @@ log = logging.getLogger(__name__)
 
 SOCKETS: Final = Library("the socket client", OSError, TimeoutError, WebSocketException)
 
-# A snapshot of a hundred rows is 25 KB; a frame far above that is no trade message.
+# A snapshot of a hundred rows is 25 kB. Anything far above that holds no trades, and must not fill memory.
 MAX_MESSAGE_BYTES: Final = 16 * 2**20
+# How soon a silent symbol or a missing answer is noticed. Both deadlines are ten seconds and more.
 TICK_SECONDS: Final = 0.25
-# Time that the reader of the batches took is not the venue's silence.
+# While the producer has no room, nobody reads the socket. That time is not counted as the venue's silence.
 SLOW_READER_SECONDS: Final = 0.5
-# While the exchange stays away one line a minute is enough.
+# While the exchange is away, one line per minute is enough.
 LOG_EVERY_SECONDS: Final = 60.0
 
 
 class SocketFeed(Feed):
     """One venue's trades over one socket at a time, reconnecting without limit.
 
-    ``connected`` tells whether the socket is open now; ``reconnects`` counts how often it was opened again.
+    ``connected`` tells whether the socket is open now. ``reconnects`` counts how often it was opened again.
     The venue reads its messages. A subclass knows the rest of the protocol: how to ask, and which rows of a snapshot
     are new. A symbol whose notional the venue does not know is refused by name, and the others go on. Raises
     :class:`BadSetting` where none is left, and for an address that is no socket's.
@@ -103,13 +104,13 @@ class SocketFeed(Feed):
         return parsed.trades
 
     def _resubscribing(self, symbols: list[str] | None) -> None:
-        """Take notice that these symbols (all of them: None) will send a snapshot again."""
+        """Prepare for another snapshot of these symbols, or of all where ``symbols`` is None."""
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield a batch for every socket message that holds trades or rejects, for ever.
 
-        A lost or silent connection is opened again; nothing is raised for it. Close the generator, or cancel the
-        task that reads it, to close the socket.
+        A lost or silent connection is opened again, and nothing is raised for it. To close the socket, close the
+        generator or cancel the task that reads it.
         """
         while self.symbols:
             if (pause := self._limiter.wait_seconds(time.monotonic())) > 0:
@@ -144,7 +145,7 @@ class SocketFeed(Feed):
     @asynccontextmanager
     async def _opened_socket(self) -> AsyncGenerator[ClientConnection, None]:
         with SOCKETS.surprises():
-            # The library's own keepalive would end the connection while a slow reader holds the socket's buffer full.
+            # The library's own keepalive would end the connection while the producer has no room and nobody reads.
             socket = await connect(
                 self.url,
                 open_timeout=self._timing.open_timeout_seconds,
@@ -235,7 +236,7 @@ class SocketFeed(Feed):
 
     async def _keep_alive(self, socket: ClientConnection) -> None:
         while True:
-            # Spot sends no heartbeat to a socket without subscriptions: its answers to pings show that it lives.
+            # Without subscriptions Kraken's spot socket sends no heartbeat. Its answers to pings show that it lives.
             is_subscribed = self.subscriptions.in_phase(Phase.ACTIVE)
             pause = self._timing.ping_seconds if is_subscribed else self._timing.heartbeat_timeout_seconds / 3
             await asyncio.sleep(min(pause, self._timing.ping_seconds))

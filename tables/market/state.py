@@ -25,6 +25,8 @@ class Span(msgspec.Struct, frozen=True):
 
     window: int
     retention: int
+    # A live market flushes every second and never comes near. A recording may pass hours between two commits: each hour
+    # then costs one more flush. An hour of slack adds 113 keys to a market that trades every second.
     slack: int = 3600
 
     @property

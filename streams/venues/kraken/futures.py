@@ -7,7 +7,7 @@ from streams.venues.socket_feed import SocketFeed
 
 
 class FuturesSource(SocketFeed):
-    """Trades of futures products. Rows of a snapshot are always history: they can be hours old."""
+    """Trades of futures products. Rows of a snapshot can be hours old, so they are always history."""
 
     def _greetings(self) -> list[str]:
         return ['{"event":"subscribe","feed":"heartbeat"}']

@@ -1,8 +1,7 @@
 """What one message of Kraken's sockets holds, without any I/O.
 
-Spot is WebSocket v2, futures is WebSocket v1; recordings of raw frames are read by the same functions. A message is
-decoded in one step where all of its rows are well formed, row by row where one is not, so that a bad row costs
-nothing but itself.
+Spot is WebSocket v2, futures is WebSocket v1. A message whose rows are all well formed is decoded in one step. Any
+other is decoded row by row, so that a bad row costs only itself.
 """
 
 from collections.abc import Callable

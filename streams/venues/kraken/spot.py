@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 class SpotSource(SocketFeed):
     """Trades of spot markets. Ids are consecutive per symbol, so a hole shows and is counted.
 
-    The snapshot of the first connection is history. After that, the rows of a snapshot that are newer than the
-    last id seen are the trades missed meanwhile: they are yielded as live, the rest stays history.
+    The snapshot of the first connection is history. In a later snapshot, rows that are newer than the last id seen were
+    missed while the socket was closed. They are yielded as live, and the rest stays history.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class SpotSource(SocketFeed):
             last = self._last_ids.get(trade.symbol)
             if last is None or trade.trade_id > last:
                 self._last_ids[trade.symbol] = trade.trade_id
-                # Until the snapshot after a reconnect is here, a hole is about to be filled.
+                # A snapshot that is still to come may fill the hole.
                 if last is not None and trade.symbol not in self._backfill_after:
                     self._count_gap(trade.symbol, trade.trade_id - last - 1)
 

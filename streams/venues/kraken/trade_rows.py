@@ -1,7 +1,7 @@
 """One row of a Kraken feed as a :class:`~streams.model.trade.Trade`, without any I/O.
 
-Rows of spot WebSocket v2 and of futures WebSocket v1; the worker's one-trade messages use the same. Prices and
-quantities are exact: decimals built from the text of the number.
+Rows are those of spot WebSocket v2 and of futures WebSocket v1. Rows of JSON on the topic look the same. Prices and
+quantities are exact: decimals made from the text of the number.
 """
 
 import uuid
@@ -52,7 +52,8 @@ class _FuturesRow(msgspec.Struct, gc=False):
 
 _Row = TypeVar("_Row")
 
-# Numbers stay untyped in the rows so that a JSON string is not taken for one: floats come as Decimal, integers as int.
+# Numbers are untyped in the rows, since a typed Decimal would accept a JSON string. Floats come as Decimal, integers as
+# int.
 _spot_row = msgspec.json.Decoder(_SpotRow, float_hook=Decimal)
 
 _spot_rows = msgspec.json.Decoder(list[_SpotRow], float_hook=Decimal)

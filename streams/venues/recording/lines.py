@@ -53,8 +53,8 @@ def reject(reason: str, detail: str, payload: bytes, venue: str, symbol: str = "
 class CsvFormat:
     """Rows of one market. They carry no ids: a row's id is the number of its data line, counted from 1.
 
-    Without ``header`` the columns are Kraken's ``timestamp,price,volume`` (seconds; the taker's side is not known),
-    with it they are found by name among ``time_ms,side,price,qty``.
+    Without ``header`` the columns are Kraken's ``timestamp,price,volume``: times are seconds, and the taker's side is
+    not known. With it, ``time_ms,side,price,qty`` are found by name.
     """
 
     def __init__(self, venue: str, symbol: str, product: Product, header: bytes | None) -> None:

@@ -1,4 +1,4 @@
-"""Names that recordings carry in their file names and REST keys, as the v2 symbols and venue names used everywhere."""
+"""What Kraken's file names and REST keys call a market, as the symbol used everywhere; and the venue of a recording."""
 
 import re
 from collections.abc import Collection
@@ -8,7 +8,7 @@ from typing import Final
 
 from streams.model.kinds import FUTURES_PREFIXES
 
-# Longest first: XBTUSDT ends in USDT, not in a currency called T.
+# A name without a slash ends in one of these. The longest that fits is meant: XBTUSDT is quoted in USDT.
 QUOTES: Final = (
     "USDT",
     "USDC",
@@ -69,7 +69,10 @@ def symbol_of_file(path: Path) -> str | None:
 
 
 def venue_of_file(path: Path) -> str:
-    """Return the venue of a recording: its file's stem, so that a replay meets its own identities and no live ones."""
+    """Return the venue of a recording, made from its file's name.
+
+    A file that is sent again meets the identities of its own trades, and never those of live ones.
+    """
     venue = _VENUE_PREFIX + re.sub(r"[^a-z0-9_.:-]", "-", path.stem.lower())
     if len(venue) > _VENUE_LENGTH:
         # Long names often differ in their ends only.

@@ -1,4 +1,4 @@
-"""Recorded trades as a source: a file read in bounded memory, at real speed, at a multiple, or as fast as it goes."""
+"""Recorded trades as a feed: a file read in bounded memory, at real speed, at a multiple of it, or without pauses."""
 
 import asyncio
 import re
@@ -16,15 +16,16 @@ from streams.venues.recording.json_lines import JsonFormat, decode_keys, is_page
 from streams.venues.recording.lines import MICROS, CsvFormat, Format, is_header, reject
 from streams.venues.recording.names import QUOTES, symbol_of_file, symbol_of_pair, venue_of_file
 
-# Parsed in a thread in about 10 ms: small enough that the loop, which shares the interpreter, stays responsive.
+# A thread parses as much in about 10 ms. The event loop shares the interpreter with it, and stays responsive.
 CHUNK_BYTES: Final = 128 * 1024
-# A REST page of 1000 rows has 80 kB, a futures snapshot 20 kB.
+# A REST page of 1000 rows has 80 kB, a futures snapshot 20 kB. A longer line is not one of a recording.
 MAX_LINE_BYTES: Final = 8 * 1024 * 1024
-# One REST answer printed over many lines has to be read at once.
+# A REST answer that is printed over many lines is read at once, so its size bounds memory.
 MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 # At a given speed, trades due within this time of each other go out together.
 SLICE_SECONDS: Final = 0.01
 
+# A recorded session begins with heartbeats and acknowledgements, a CSV perhaps with a line that is damaged.
 _SNIFFED_LINES: Final = 20
 _BOM: Final = b"\xef\xbb\xbf"
 _TIME_AND_SALES: Final = re.compile(rb"\s*\d+(\.\d+)?\s*,\s*\d[\d.eE+-]*\s*,\s*\d[\d.eE+-]*\s*")
@@ -36,9 +37,10 @@ class RecordingSource(Feed):
 
     ``venues`` read the socket messages in it, and say what its symbols are: the first that counts a symbol does.
 
-    ``speed`` is None for as fast as possible, 1.0 for real speed, N for N times that: by the recorded receipt time
-    where the file has one, else by event time. CSV rows have no ids and get the number of their data line, counted
-    from 1, so the same file sent twice meets the same identities. ``venue`` is ``recording:<file stem>`` unless given.
+    ``speed`` is None for as fast as possible, 1.0 for real speed, and N for N times that. It follows the recorded
+    receipt times where the file has them, else event times. Rows of CSV have no ids, and get the number of their line,
+    counted from 1. So a file that is sent twice has the same identities. ``venue`` is ``recording:<file stem>`` unless
+    given.
 
     A batch's ``received_us`` is the recorded receipt time, or 0: the moment of publication. Rows that cannot be
     used become rejects. Raises :class:`Fatal` for a file that is missing, empty or of no known format, and for a
@@ -93,7 +95,7 @@ class RecordingSource(Feed):
                         yield part
         finally:
             if reading is not None:
-                # The thread cannot be interrupted, and the file must not be closed under its hands.
+                # The thread cannot be interrupted, and it still reads from the file.
                 await asyncio.wait([reading])
             reader.close()
             self.progress.finish()

@@ -1,7 +1,7 @@
 """Markets that trade by themselves: seeded, deterministic, and without a clock of their own.
 
-Prices walk at random, orders arrive in bursts and sweep several trades, sizes are heavy-tailed. Now and then a
-cascade liquidates positions on a futures product while the volume of the same coin surges on spot; each is labelled,
+Prices walk at random, orders arrive in bursts and sweep several trades, sizes are heavy-tailed. Now and then a cascade
+liquidates positions on a futures product, while the volume of the same coin surges on spot. Each cascade has a label,
 so that what the monitor reports can be compared with what happened.
 """
 
@@ -17,17 +17,21 @@ from typing import Final
 from streams.model.trade import Kind, Side, Trade
 from streams.venues.simulator.instruments import Instrument
 
+# Prices move and orders arrive by ticks. Shorter ones make no difference that a window of a second would show.
 TICK_US: Final = 100_000
 _DAY_TICKS: Final = 86_400_000_000 // TICK_US
 
-# Quiet markets stay below the default thresholds: this is the USD volume of the busiest one in five minutes.
+# The busiest market trades 400 000 USD in five minutes while it is quiet, well below the default thresholds.
 _CALM_USD_PER_SECOND: Final = 400_000 / 300
+# Sizes are log-normal: with this spread, a tenth of the trades makes more than half of the volume.
 _SIZE_SIGMA: Final = 1.5
+# Trades that an order takes from the book, on average.
 _SWEEP_MEAN: Final = 2.0
 
-# The default thresholds that a cascade crosses, and how far at most.
+# The default thresholds. A cascade exceeds them by a factor of 1.3 up to _MOST_MULTIPLE.
 _LIQUIDATION_USD: Final = 250_000.0
 _SURGE_USD: Final = 1_000_000.0
+# CRITICAL begins at ten times the threshold: the largest cascades reach it.
 _MOST_MULTIPLE: Final = 14.0
 
 

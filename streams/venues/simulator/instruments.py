@@ -13,7 +13,7 @@ from streams.venues.base import Venue
 from streams.venues.kraken.venue import KrakenFutures, KrakenSpot
 
 # base: price in USD, decimals of the price, decimals of a futures lot, share of the trades, volatility a day.
-# Prices and precision are about Kraken's of 2024, so that figures look familiar.
+# Precision is Kraken's, and prices are of its order, so that figures look familiar.
 _PRESETS: Final = {
     "BTC": (63_000.0, 1, 4, 4.0, 0.03),
     "ETH": (3_100.0, 2, 3, 3.0, 0.04),
@@ -30,7 +30,7 @@ SPOT_QUANTITY_DECIMALS: Final = 8
 class Instrument:
     """One simulated market.
 
-    ``base`` names the price process that it shares with other markets; ``weight`` is its share of all trades;
+    ``base`` names the price process that it shares with other markets. ``weight`` is its share of all trades.
     ``daily_volatility`` is the standard deviation of a day's log return.
     """
 

@@ -1,4 +1,4 @@
-"""``liqmon simulate``: an exchange that trades by the wall clock, and the server that tells of it."""
+"""``liqmon simulate``: an exchange that trades by the wall clock, and the server that sends its trades."""
 
 import asyncio
 import logging
@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 # Trades made before anybody connects, so that the first snapshots are full.
 WARM_UP_SECONDS: Final = 30
+# Half a tick: what a tick brought is sent at most this late.
 STEP_SECONDS: Final = 0.05
 
 
@@ -55,7 +56,7 @@ async def run_simulator(
 
 
 async def keep_trading(exchange: SimulatedExchange, server: KrakenServer) -> NoReturn:
-    """Let an exchange trade by the wall clock and a server tell of it, until cancelled."""
+    """Let an exchange trade by the wall clock and a server send its trades, until cancelled."""
     known = 0
     while True:
         await server.publish(exchange.step(time.time_ns() // 1000))

@@ -20,12 +20,13 @@ from streams.venues.simulator.session import FuturesSession, Session, SpotSessio
 
 SPOT_PATH: Final = "/v2"
 FUTURES_PATH: Final = "/ws/v1"
+# As many rows as Kraken sends on subscribing.
 SPOT_SNAPSHOT: Final = 50
 FUTURES_SNAPSHOT: Final = 100
 
 
 class KrakenServer:
-    """The stand-in for Kraken: takes subscriptions to some instruments, and sends what it is told was traded."""
+    """The stand-in for Kraken: takes subscriptions to some instruments, and sends the trades that it is given."""
 
     def __init__(
         self,
