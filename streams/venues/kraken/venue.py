@@ -8,7 +8,7 @@ from streams.settings import Settings
 from streams.venues.base import Feed, Venue
 from streams.venues.kraken.futures import FuturesSource
 from streams.venues.kraken.parsing import parse_futures_message, parse_spot_message
-from streams.venues.kraken.products import futures_product, spot_product
+from streams.venues.kraken.products import futures_products, spot_products
 from streams.venues.kraken.spot import SpotSource
 from streams.venues.kraken.trade_rows import futures_row_to_trade, spot_row_to_trade
 from streams.venues.parsed import Parsed
@@ -24,11 +24,11 @@ class KrakenSpot(Venue):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.spot_venue)
         self._settings = settings
-        self._usd_quotes = settings.usd_quotes
+        self._product_of = spot_products(settings.usd_quotes)
 
     def product_of(self, symbol: str) -> Product:
         """Return what trades of a pair are. Raises :class:`BadRecord` unless it is quoted in a dollar."""
-        return spot_product(symbol, self._usd_quotes)
+        return self._product_of(symbol)
 
     def feed(self) -> Feed | None:
         """Return the feed of SPOT_SYMBOLS. Raises :class:`BadSetting` for an address that is no socket's."""
@@ -61,11 +61,11 @@ class KrakenFutures(Venue):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.futures_venue)
         self._settings = settings
-        self._usd_quotes = settings.usd_quotes
+        self._product_of = futures_products(settings.usd_quotes)
 
     def product_of(self, symbol: str) -> Product:
         """Return what trades of a product are. Raises :class:`BadRecord` where its notional is not known."""
-        return futures_product(symbol, self._usd_quotes)
+        return self._product_of(symbol)
 
     def feed(self) -> Feed | None:
         """Return the feed of FUTURES_SYMBOLS. Raises :class:`BadSetting` where none of them is a known product."""
