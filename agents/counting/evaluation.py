@@ -252,7 +252,10 @@ class Evaluator:
     def _settle_leaving(self, market: Market, number: int, outcome: Outcome, source: _Source) -> None:
         """Send rows whose window loses panes when event time advances to ``number``."""
         unsettled = self._unsettled[market]
-        leaving = [key for key in unsettled if key[1] - self.window <= number - market.span.retention]
+        last_leaving = number - market.span.retention + self.window
+        leaving = [key for key in unsettled if key[1] <= last_leaving]
+        if not leaving:
+            return
         outcome.alerts += self._settled(market, {key: unsettled.pop(key) for key in leaving}, source)
         if not unsettled:
             del self._unsettled[market]
