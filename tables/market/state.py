@@ -170,6 +170,23 @@ class Market:
             self.volume += notional
             self.liquidated += liquidated
 
+    def put_back(self, number: int, before: Pane | None) -> None:
+        """Undo what was counted into a pane behind the clock since it was ``before``: a copy, or None for no pane."""
+        chunk = self.chunks[number // CHUNK_PANES]
+        pane = chunk.panes[number % CHUNK_PANES]
+        if pane is None:
+            return
+        chunk.panes[number % CHUNK_PANES] = before
+        notional, liquidated, count = (before.notional, before.liquidated, before.count) if before else (0, 0, 0)
+        in_window = number > self.watermark - self.span.window
+        if in_window:
+            self.volume -= pane.notional - notional
+            self.liquidated -= pane.liquidated - liquidated
+        if pane.count and not count:
+            del self._numbers[bisect_left(self._numbers, number)]
+            self._lead -= 1
+            self._tail -= not in_window
+
     def _advance(self, number: int) -> None:
         self.watermark = number
         if self.flushed_watermark < 0:
@@ -241,11 +258,14 @@ class Market:
                 yield number, pane
 
     def ends(self, last: int, window: int) -> tuple[Pane, Pane]:
-        """Return the first and the last non-empty pane of a window. Raises :class:`StopIteration` for an empty one."""
-        first = next(pane for _, pane in self.panes(last - window + 1, last))
-        at = bisect_right(self._numbers, last)
-        final = self.pane(self._numbers[at - 1])
-        return first, final or first
+        """Return the first and the last non-empty pane of a window. Raises :class:`LookupError` for an empty one."""
+        numbers = self._numbers
+        first_at, last_at = bisect_left(numbers, last - window + 1), bisect_right(numbers, last) - 1
+        first = self.pane(numbers[first_at]) if first_at <= last_at else None
+        final = self.pane(numbers[last_at])
+        if first is None or final is None:
+            raise LookupError(f"no pane of {self.venue} {self.symbol} in the window that ends with {last}")
+        return first, final
 
     def figures(self, last: int, window: int) -> WindowFigures:
         """Return the figures of the window of ``window`` panes that ends with pane ``last``."""

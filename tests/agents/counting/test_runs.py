@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.counting import runs as runs_module
-from agents.counting.evaluation import Evaluator, Outcome
+from agents.counting.evaluation import Evaluator
 from agents.counting.runs import LEAST_FOR_COLUMNS, Row, Trades, refusal_of, row_of, rows_of
+from agents.counting.tally import Outcome
 from agents.rules.book import RuleBook
 from agents.rules.liquidation import Liquidation
 from agents.rules.price_move import PriceMove
