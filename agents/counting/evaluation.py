@@ -42,18 +42,18 @@ class Window:
     @property
     def price_change_pct(self) -> float:
         """Last price against first: a late trade has up to ``length`` windows judged, so not by way of all figures."""
-        first, last = self._judged.ends(self.pane, self._length)
+        first, last = self._current.ends(self.pane, self._length)
         return change_pct(first.first_price, last.last_price)
 
     @property
     def figures(self) -> WindowFigures:
         """Every figure of the window, computed when first asked for."""
         if self._figures is None:
-            self._figures = self._judged.figures(self.pane, self._length)
+            self._figures = self._current.figures(self.pane, self._length)
         return self._figures
 
     @property
-    def _judged(self) -> Market:
+    def _current(self) -> Market:
         assert self._market is not None  # noqa: S101 - nobody asks before at()
         return self._market
 
