@@ -87,7 +87,7 @@ class Market:
         self._dirty: set[int] = set()
         # Chunks that changed since the web view looked.
         self.stale: set[int] = set()
-        # Panes with figures, in order. Those from the first place to the end place are in ``volume`` and ``liquidated``.
+        # Panes with figures, in order. From the first place to the end place they are in the running sums.
         self._numbers: list[int] = []
         self._first_at = self._end_at = 0
 
