@@ -44,6 +44,9 @@ class Venue(ABC):
     message_fields: tuple[str, ...] = ()
     """Keys of its socket's messages, by which a recorded one is recognised that names no venue."""
 
+    symbols_setting: str = ""
+    """The setting that says which of its symbols to watch: named where none of them can be."""
+
     def __init__(self, name: str) -> None:
         self.name = name
 

@@ -307,7 +307,8 @@ def _counted(venue: Venue, symbols: Sequence[str]) -> tuple[str, ...]:
         else:
             counted.append(symbol)
     if refusals and not counted:
-        raise BadSetting(f"{venue.name} has nothing to watch ({'; '.join(refusals)}): ask for other symbols")
+        where = f" in {venue.symbols_setting}" if venue.symbols_setting else ""
+        raise BadSetting(f"{venue.name} has nothing to watch{where} ({'; '.join(refusals)}): ask for other symbols")
     return tuple(counted)
 
 

@@ -20,6 +20,7 @@ class KrakenSpot(Venue):
 
     row_fields = ("symbol", "trade_id", "timestamp")
     message_fields = ("channel", "method", "error")
+    symbols_setting = "SPOT_SYMBOLS"
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.spot_venue)
@@ -57,6 +58,7 @@ class KrakenFutures(Venue):
 
     row_fields = ("product_id", "uid", "type", "time")
     message_fields = ("feed", "event")
+    symbols_setting = "FUTURES_SYMBOLS"
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.futures_venue)

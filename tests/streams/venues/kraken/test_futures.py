@@ -76,7 +76,9 @@ async def test_a_product_of_unknown_notional_is_not_subscribed(
 
 def test_no_supported_product_at_all_stops_the_start() -> None:
     """One line with what was asked for and what there is."""
-    with pytest.raises(BadSetting, match=r"kraken_futures has nothing to watch.*PV_XRPXBT.*PI_, FI_, PF_, FF_"):
+    with pytest.raises(
+        BadSetting, match=r"kraken_futures has nothing to watch in FUTURES_SYMBOLS.*PV_XRPXBT.*PI_, FI_, PF_, FF_"
+    ):
         KrakenFutures(load_settings(futures_symbols=("PV_XRPXBT",))).feed()
 
 
