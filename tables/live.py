@@ -13,7 +13,7 @@ import msgspec
 
 from streams import keys
 from streams.errors import Outage
-from streams.model.kinds import told_kind
+from streams.model.kinds import kind_to_name
 from streams.redis_link import RedisLink, Script
 from streams.settings import Settings
 from streams.tasks import cancelled
@@ -145,7 +145,7 @@ class LiveWindows:
         market, served = rolling.market, self._served
         fields: list[str | float] = ["venue", market.venue, "symbol", market.symbol, "owner", served.owner]
         fields += ("updated_at", f"{time.time():.3f}", "watermark", market.watermark)
-        if (kind := told_kind(market.symbol, market.kind)) is not None:
+        if (kind := kind_to_name(market.symbol, market.kind)) is not None:
             fields += ("kind", msgspec.json.encode(kind).decode())
         if market.received_us:
             fields += ("received_at", f"{market.received_us / 1e6:.3f}")
