@@ -27,8 +27,12 @@ class RecordOutcome(Enum):
     IGNORED = "ignored"
 
 
-def _quoted(columns: Sequence[str]) -> str:
-    return ", ".join(f'"{column}"' for column in columns)
+def _quoted(columns: Sequence[str], table: str = "") -> str:
+    return ", ".join(f'{table}."{column}"' if table else f'"{column}"' for column in columns)
+
+
+def _matches(one: str, other: str, columns: Sequence[str] = IDENTITY) -> str:
+    return " AND ".join(f'{one}."{column}" = {other}."{column}"' for column in columns)
 
 
 # Parameters: the alert's columns in order, then the outbox state that a new alert starts in.
@@ -61,10 +65,12 @@ present.count < EXCLUDED.count
 """
 
 _MORE_SEVERE_MESSAGE: Final = _IS_MORE_SEVERE.format("present.severity", "severity")
+_EPISODE: Final = ("rule", "venue", "symbol", "episode")
 
-# The outbox follows in the same statement, so that no crash can part a row from its message. A message that Discord
-# has already is wanted again when it should say something else: a higher severity, that the
-# episode went on, or that the alert was retracted.
+# The outbox follows in the same statement, so that no crash can part a row from its message. A message that was sent is
+# wanted again when it should say something else: a higher severity, another severity that its episode reached, or
+# whether the alert is retracted. A retracted alert gives back what it had reached. It gives back no higher severity: a
+# worker that records a later alert at the same moment may have written that.
 RECORD: Final = f"""
 WITH alert AS (
     INSERT INTO liquidation_alerts AS present ({_quoted(COLUMNS)})
@@ -88,16 +94,29 @@ WITH alert AS (
         wanted_at = now(),
         updated_at = now()
     WHERE {_MORE_SEVERE_MESSAGE} OR present.retracted <> EXCLUDED.retracted
+), reached AS (
+    SELECT {_quoted(IDENTITY, "earlier")}, CASE
+        WHEN NOT alert.retracted THEN alert.alert_severity
+        ELSE (
+            SELECT later.severity FROM alert_outbox AS later
+            WHERE {_matches("later", "alert", _EPISODE)} AND NOT later.retracted
+                AND later."timestamp" > earlier."timestamp" AND later."timestamp" <> alert."timestamp"
+                AND severity_rank(later.severity) > severity_rank(earlier.severity)
+            ORDER BY severity_rank(later.severity) DESC LIMIT 1
+        ) END AS severity
+    FROM alert JOIN alert_outbox AS earlier ON {_matches("earlier", "alert", _EPISODE)}
+    WHERE earlier."timestamp" < alert."timestamp"
 ), earlier AS (
     UPDATE alert_outbox AS present
-    SET escalated_to = alert.alert_severity,
+    SET escalated_to = reached.severity,
         state = CASE WHEN present.state = 'sent' THEN 'pending' ELSE present.state END,
         wanted_at = CASE WHEN present.state = 'sent' THEN now() ELSE present.wanted_at END,
         updated_at = now()
-    FROM alert
-    WHERE present.rule = alert.rule AND present.venue = alert.venue AND present.symbol = alert.symbol
-        AND present.episode = alert.episode AND present."timestamp" < alert."timestamp"
-        AND severity_rank(coalesce(present.escalated_to, present.severity)) < severity_rank(alert.alert_severity)
+    FROM alert, reached
+    WHERE {_matches("present", "reached")} AND present.escalated_to IS DISTINCT FROM reached.severity AND CASE
+        WHEN alert.retracted THEN severity_rank(present.escalated_to) <= severity_rank(alert.alert_severity)
+        ELSE severity_rank(coalesce(present.escalated_to, present.severity)) < severity_rank(alert.alert_severity)
+        END
 )
 SELECT revision FROM alert
 """  # noqa: S608 - columns are constants, values are parameters

@@ -33,12 +33,20 @@ class Delivery(NamedTuple):
 
 _IDENTITY: Final = ", ".join(f'"{column}"' for column in IDENTITY)
 
+# A sender of the release before says neither a retraction nor any rule but its own two, and takes the message for sent.
+# Only this release claims such a message. An edit that was refused or given up has an error, and is left alone.
+_UNTOLD: Final = """(
+    state = 'sent' AND last_error IS NULL AND CASE
+        WHEN posted_retracted IS NULL THEN retracted OR rule NOT IN ('volume', 'liquidation')
+        ELSE posted_retracted <> retracted END
+)"""
+
 # The highest severity first: where Discord's pace limits, what matters most is not behind what matters least.
 # Edits come after new messages.
 _CLAIM: Final = f"""
 WITH next AS (
     SELECT {_IDENTITY} FROM alert_outbox
-    WHERE state = 'pending' AND not_before <= now()
+    WHERE (state = 'pending' OR {_UNTOLD}) AND not_before <= now()
     ORDER BY message_id IS NOT NULL, severity_rank(severity) DESC, "timestamp"
     LIMIT 1
     FOR UPDATE SKIP LOCKED
@@ -61,13 +69,14 @@ _THIS: Final = 'rule = $1 AND venue = $2 AND symbol = $3 AND "timestamp" = $4'
 _MINE: Final = "state = 'sending' AND owner = $5 AND claimed_at = $6"
 _LET_GO: Final = "owner = NULL, claimed_at = NULL, updated_at = now()"
 
+# Whether the message should say something else by now than what was said under the claim.
+_HAS_CHANGED: Final = "(severity <> $7 OR escalated_to IS DISTINCT FROM $8 OR retracted <> $9)"
+
 # A claim that another worker took for orphaned still knows the message's id: kept where nothing was sent since.
 _SENT: Final = f"""
 UPDATE alert_outbox
-SET state = CASE
-        WHEN severity <> $8 OR escalated_to IS DISTINCT FROM $9 OR retracted <> $10 THEN 'pending' ELSE 'sent'
-    END,
-    message_id = $7, posted_severity = $8, posted_escalation = $9, last_error = NULL, {_LET_GO}
+SET state = CASE WHEN {_HAS_CHANGED} THEN 'pending' ELSE 'sent' END,
+    message_id = $10, posted_severity = $7, posted_escalation = $8, posted_retracted = $9, last_error = NULL, {_LET_GO}
 WHERE {_THIS} AND (({_MINE}) OR (state IN ('pending', 'unknown') AND message_id IS NULL))
 RETURNING state
 """  # noqa: S608 - constants
@@ -76,10 +85,11 @@ _RELEASE: Final = f"""
 UPDATE alert_outbox SET state = 'pending', last_error = $7, {_LET_GO} WHERE {_THIS} AND {_MINE} RETURNING state
 """  # noqa: S608 - constants
 
-# What was posted before stays posted, whatever becomes of its edit.
+# What was posted before stays posted, whatever becomes of its edit. An edit that says something else may be taken.
 _FAIL: Final = f"""
 UPDATE alert_outbox
-SET state = CASE WHEN message_id IS NULL THEN 'dead' ELSE 'sent' END, last_error = $7, {_LET_GO}
+SET state = CASE WHEN message_id IS NULL THEN 'dead' WHEN {_HAS_CHANGED} THEN 'pending' ELSE 'sent' END,
+    last_error = $10, {_LET_GO}
 WHERE {_THIS} AND {_MINE}
 RETURNING state
 """  # noqa: S608 - constants
@@ -112,10 +122,10 @@ WHERE state = 'sending' AND claimed_at < now() - make_interval(secs => $1)
 RETURNING state
 """
 
-_AGE: Final = """
+_AGE: Final = f"""
 SELECT coalesce(extract(epoch FROM now() - min(wanted_at)), 0)::double precision
-FROM alert_outbox WHERE state IN ('pending', 'sending')
-"""
+FROM alert_outbox WHERE state IN ('pending', 'sending') OR {_UNTOLD}
+"""  # noqa: S608 - constants
 
 
 class Outbox:
@@ -145,9 +155,7 @@ class Outbox:
 
     async def sent(self, delivery: Delivery, message_id: str) -> str | None:
         """Record that Discord has the message; it is pending again if it should say something else by now."""
-        return await self._end(
-            _SENT, delivery, message_id, delivery.alert.severity, delivery.escalated_to, delivery.alert.retracted
-        )
+        return await self._end(_SENT, delivery, *_said(delivery), message_id)
 
     async def release(self, delivery: Delivery, error: str) -> str | None:
         """Give the message back: Discord certainly does not have it."""
@@ -159,7 +167,7 @@ class Outbox:
 
     async def fail(self, delivery: Delivery, error: str) -> str | None:
         """Record that the message will never be delivered."""
-        return await self._end(_FAIL, delivery, error)
+        return await self._end(_FAIL, delivery, *_said(delivery), error)
 
     async def bury(self, error: str) -> int:
         """Record that no waiting message will ever be delivered, and return how many were never posted."""
@@ -192,3 +200,7 @@ class Outbox:
                 *arguments,
             )
         return None if state is None else str(state)
+
+
+def _said(delivery: Delivery) -> tuple[str, str | None, bool]:
+    return delivery.alert.severity, delivery.escalated_to, delivery.alert.retracted
