@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from agents.alerts.columns import instant
 from agents.alerts.postgres import POSTGRES, open_pool
 from agents.alerts.recorder import Recorder, RecordOutcome, decode_alert
+from agents.alerts.words import identity, sentence
 from agents.counting.monitor import SourceMessage
-from agents.delivery.message import identity, sentence
 from agents.delivery.notifier import Notifier
 from agents.retry import retry_outage, stopped_within
 from agents.rules.book import completed

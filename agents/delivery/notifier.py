@@ -12,9 +12,10 @@ from uuid import uuid4
 import asyncpg
 from pydantic import SecretStr
 
+from agents.alerts.words import identity
 from agents.delivery.discord import Ambiguous, Discord, MessageGone, MessageRefused, NotDelivered, WebhookDead
-from agents.delivery.message import identity, web_address
 from agents.delivery.message import message as message_of
+from agents.delivery.message import web_address
 from agents.delivery.outbox import Delivery, Outbox
 from agents.retry import JITTER, retry_outage, stopped_within
 from streams import metrics

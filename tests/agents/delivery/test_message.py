@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from agents.delivery import message as embeds
 from streams.model.alert import Alert
+from streams.model.figures import FIGURES
 from streams.settings import SEVERITIES, load_settings
-from tests.agents.factories import PANE, an_alert
+from tests.agents.factories import PANE, a_move, an_alert
 from tests.discord_server import faults_of
 
 WEB = "https://monitor.example.com/"
@@ -76,10 +77,35 @@ def test_each_severity_has_a_colour() -> None:
     assert len(colours) == len(SEVERITIES)
 
 
-def test_the_multiple_never_claims_what_was_not_reached() -> None:
-    """A micro-USD below twice the threshold is 1.9 times, since 2 would be another severity."""
-    alert = an_alert(total_volume_micro_usd=1_999_999_999_999, threshold_micro_usd=1_000_000_000_000)
-    assert "1.99 M USD traded in 5 min, 1.9\N{MULTIPLICATION SIGN} the threshold" in embeds.sentence(alert)
+def test_a_retracted_alert_says_so_in_every_text() -> None:
+    """Whoever reads only the line that a phone shows learns it too."""
+    message = embeds.message(a_move(retracted=True), web_url=WEB)
+    what = "price moved +0.10 % in 5 min, 0.2\N{MULTIPLICATION SIGN} the threshold (retracted)"
+    assert message["content"] == f"**MEDIUM** BTC/USD: {what}"
+    assert message["embeds"][0]["description"].splitlines() == [
+        what,
+        "↩️ **Retracted**: later trades took this window back below the threshold.",
+    ]
+    assert "etracted" not in str(embeds.message(a_move(), web_url=WEB))
+
+
+def test_amounts_of_nothing_are_left_out() -> None:
+    """A recording that says no side has neither buys nor sells, which is not the same as none."""
+    message = embeds.message(an_alert(buy_volume_micro_usd=0, sell_volume_micro_usd=0), web_url=WEB)
+    assert {"Buy / sell", "Liquidated long / short"} & fields_of(message).keys() == set()
+    assert fields_of(embeds.message(an_alert(price_change_pct=0.0), web_url=WEB))["Change"] == "+0.00 %"
+
+
+def test_every_figure_with_a_label_is_shown() -> None:
+    """In the order of the table, amounts first: a figure that joins needs no line here."""
+    shown = fields_of(embeds.message(an_alert(liquidation_long_micro_usd=10**6), web_url=WEB))
+    labels = dict.fromkeys(one.label for one in sorted(FIGURES, key=lambda one: not one.type.is_amount) if one.label)
+    assert list(shown)[: len(labels)] == list(labels)
+
+
+def test_a_figure_that_the_alert_lacks_is_left_out() -> None:
+    """A figure that joined later is None in the row of a worker that did not know it yet."""
+    assert "VWAP" not in fields_of(embeds.message(an_alert(vwap=None), web_url=WEB))
 
 
 def test_a_possible_duplicate_says_so() -> None:
@@ -160,8 +186,3 @@ NUMBER = st.floats()
 def test_discord_takes_any_alert(alert: Alert, web_url: str) -> None:
     """Whatever the figures and names, the message is within Discord's limits."""
     assert faults_of(embeds.message(alert, web_url=web_url, possible_duplicate=True, escalated_to="CRITICAL")) == []
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(60, "1 min"), (90, "90 s"), (3600, "1 h"), (5400, "90 min")])
-def test_a_window_is_said_in_its_largest_whole_unit(seconds: int, text: str) -> None:
-    assert embeds.duration(seconds) == text

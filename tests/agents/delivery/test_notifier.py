@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from agents.alerts.recorder import Recorder
+from agents.alerts.words import identity
 from agents.delivery import outbox as outbox_module
-from agents.delivery.message import identity
 from agents.delivery.notifier import Notifier
 from agents.delivery.outbox import Outbox
 from streams import metrics

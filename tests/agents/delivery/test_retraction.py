@@ -8,30 +8,16 @@ import asyncpg
 import pytest
 
 from agents.alerts.recorder import Recorder
+from agents.alerts.words import TIMES_SIGN
 from agents.delivery.discord import Discord
-from agents.delivery.message import TIMES_SIGN, message
+from agents.delivery.message import message
 from agents.delivery.outbox import Outbox
-from streams.model.alert import Alert
 from tests.agents.alerts import release_before
 from tests.agents.delivery.conftest import Running, eventually, rows, states, until
-from tests.agents.factories import PANE, an_alert
+from tests.agents.factories import PANE, a_move, an_alert
 from tests.discord_server import Behaviour, DiscordServer
 
 NOTE = "**Retracted**"
-
-
-def a_move(*, retracted: bool = False, **changes: Any) -> Alert:
-    """Return a price move of 0.8 % against a threshold of 0.4 %, or one that late trades took back to 0.1 %."""
-    return an_alert(
-        rule="price_move",
-        unit="percent",
-        threshold=400_000_000,
-        threshold_micro_usd=0,
-        measured=100_000_000 if retracted else 800_000_000,
-        price_change_pct=0.1 if retracted else 0.8,
-        retracted=retracted,
-        **changes,
-    )
 
 
 def notes(discord: DiscordServer) -> list[list[bool]]:
@@ -57,8 +43,8 @@ async def test_a_retracted_alert_that_was_sent_is_edited(
     assert notes(discord) == [[False, True, False]]
     assert [request.method for request in discord.requests] == ["POST", "PATCH", "PATCH"]
     assert [version["content"] for version in discord.messages[0].versions] == [
-        f"**MEDIUM** BTC/USD: price moved {moved} % in 5 min, {times}{TIMES_SIGN} the threshold"
-        for moved, times in (("+0.80", "2.0"), ("+0.10", "0.2"), ("+0.80", "2.0"))
+        f"**MEDIUM** BTC/USD: price moved {moved} % in 5 min, {times}{TIMES_SIGN} the threshold{state}"
+        for moved, times, state in (("+0.80", "2.0", ""), ("+0.10", "0.2", " (retracted)"), ("+0.80", "2.0", ""))
     ]
 
 
