@@ -14,6 +14,9 @@ from agents.alerts.postgres import POSTGRES, open_pool
 from agents.alerts.recorder import Recorder, RecordOutcome, decode_alert
 from agents.alerts.words import identity, sentence
 from agents.counting.monitor import SourceMessage
+from agents.delivery.base import Channel
+from agents.delivery.discord import Discord
+from agents.delivery.message import web_address
 from agents.delivery.notifier import Notifier
 from agents.retry import retry_outage, stopped_within
 from agents.rules.book import completed
@@ -91,15 +94,20 @@ class Sinks:
             log.info("no Discord webhook is set: alerts go to Postgres and to this log")
         while webhook is not None and not self._stop.is_set():
             try:
-                await self._notifier(pool, webhook).run(self._stop)
+                await Notifier(pool, self._discord(webhook), wake=self._wake).run(self._stop)
             except Fatal:
                 raise
             except Exception:
                 log.exception("delivery to Discord failed; it begins again in %g s", RESTART_SECONDS)
                 await stopped_within(self._stop, RESTART_SECONDS)
 
-    def _notifier(self, pool: asyncpg.Pool, webhook: SecretStr) -> Notifier:
-        return Notifier(pool, self._settings, webhook, wake=self._wake, venue_names=self._venue_names)
+    def _discord(self, webhook: SecretStr) -> Channel:
+        return Discord(
+            webhook,
+            api_base=self._settings.discord_api_base,
+            web_url=web_address(self._settings),
+            venue_names=self._venue_names,
+        )
 
     def close(self) -> None:
         """Wait no longer for a Postgres that is away: the process is to end, and goes on from the last commit."""

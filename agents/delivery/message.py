@@ -1,4 +1,4 @@
-"""An alert as a Discord message that a person reads at a glance. Pure: an alert in, the message's JSON out."""
+"""A notice as a Discord message that a person reads at a glance. Pure: a notice in, the message's JSON out."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,6 +8,7 @@ from urllib.parse import urlencode, urlsplit
 
 from agents.alerts.columns import instant
 from agents.alerts.words import MAX_NAME, cut, identity, knows_threshold, sentence
+from agents.delivery.base import Notice
 from agents.rules.book import describe, measured_of
 from streams.model.alert import Alert
 from streams.model.figures import AMOUNT, FIGURES, NUMBER, PERCENTAGE, PRICE, RATIO, Figure
@@ -40,19 +41,12 @@ _MARKDOWN: Final = re.compile(r"([\\*`~|<>\[\]])")
 _PUBLIC_HOST: Final = re.compile(r"(?:[a-z0-9-]+\.)+[a-z][a-z0-9-]+", re.IGNORECASE)
 
 
-def message(
-    alert: Alert,
-    *,
-    web_url: str,
-    venue_names: Mapping[str, str] | None = None,
-    possible_duplicate: bool = False,
-    escalated_to: str | None = None,
-) -> Message:
-    """Return the body of the webhook request for an alert.
+def message(notice: Notice, *, web_url: str, venue_names: Mapping[str, str] | None = None) -> Message:
+    """Return the body of the webhook request for a notice.
 
-    ``web_url`` is the address of the web view. ``venue_names`` are venues' names for people. ``possible_duplicate``
-    says so in the message. ``escalated_to`` is the severity that a later alert of the same episode reached.
+    ``web_url`` is the address of the web view. ``venue_names`` are venues' names for people.
     """
+    alert = notice.alert
     market = escape(cut(alert.symbol, MAX_NAME))
     headline = sentence(alert)
     link = market_link(web_url, alert)
@@ -62,9 +56,9 @@ def message(
         lines.append(note)
     if alert.retracted:
         lines.append("↩️ **Retracted**: later trades took this window back below the threshold.")
-    if escalated_to is not None:
-        lines.append(f"⬆️ **Escalated to {escalated_to}** later in this episode.")
-    if possible_duplicate:
+    if notice.escalated_to is not None:
+        lines.append(f"⬆️ **Escalated to {notice.escalated_to}** later in this episode.")
+    if notice.possible_duplicate:
         lines.append("*Possible duplicate: Discord did not confirm an earlier attempt.*")
     embed: Message = {
         "title": cut(f"{MARKS.get(alert.severity, '')} {alert.severity} · {market} · {venue}", MAX_TITLE),
@@ -79,7 +73,7 @@ def message(
     }
     if link and _PUBLIC_HOST.fullmatch(urlsplit(link).hostname or ""):
         embed["url"] = link
-    flag = "possible duplicate · " if possible_duplicate else ""
+    flag = "possible duplicate · " if notice.possible_duplicate else ""
     return {
         "content": cut(f"{flag}**{alert.severity}** {market}: {headline}", MAX_CONTENT),
         "embeds": [embed],

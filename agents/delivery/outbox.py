@@ -8,7 +8,7 @@ import msgspec
 
 from agents.alerts.columns import COLUMNS, IDENTITY, from_row, instant
 from agents.alerts.postgres import answering
-from streams.model.alert import Alert
+from agents.delivery.base import Notice
 
 # Who gets a second message when the first one's fate is unknown. The others are marked unknown instead.
 RESENT_SEVERITIES: Final = ("HIGH", "CRITICAL")
@@ -20,14 +20,12 @@ MAX_RESEND_DELAY_SECONDS: Final = 60
 class Delivery(NamedTuple):
     """A message that this worker has committed itself to send.
 
-    ``alert`` shows the severity that the message should show. ``message_id`` is set where a posted message is to be
-    edited. ``claimed_at`` tells this claim from any other of the same message.
+    ``message_id`` is set where a posted message is to be edited. ``claimed_at`` tells this claim from any other of the
+    same message.
     """
 
-    alert: Alert
+    notice: Notice
     message_id: str | None
-    possible_duplicate: bool
-    escalated_to: str | None
     claimed_at: datetime
 
 
@@ -41,7 +39,7 @@ _UNTOLD: Final = """(
         ELSE posted_retracted <> retracted END
 )"""
 
-# The highest severity first: where Discord's pace limits, what matters most is not behind what matters least.
+# The highest severity first: where the service's pace limits, what matters most is not behind what matters least.
 # Edits come after new messages.
 _CLAIM: Final = f"""
 WITH next AS (
@@ -145,24 +143,20 @@ class Outbox:
             row = await self._pool.fetchrow(_CLAIM, self._owner)
             if row is None:
                 return None
-            return Delivery(
-                msgspec.structs.replace(from_row(row), severity=row["severity"]),
-                row["message_id"],
-                row["possible_duplicate"],
-                row["escalated_to"],
-                row["claimed_at"],
-            )
+            alert = msgspec.structs.replace(from_row(row), severity=row["severity"])
+            notice = Notice(alert, row["escalated_to"], row["possible_duplicate"])
+            return Delivery(notice, row["message_id"], row["claimed_at"])
 
     async def sent(self, delivery: Delivery, message_id: str) -> str | None:
-        """Record that Discord has the message; it is pending again if it should say something else by now."""
+        """Record that the service has the message; it is pending again if it should say something else by now."""
         return await self._end(_SENT, delivery, *_said(delivery), message_id)
 
     async def release(self, delivery: Delivery, error: str) -> str | None:
-        """Give the message back: Discord certainly does not have it."""
+        """Give the message back: the service certainly does not have it."""
         return await self._end(_RELEASE, delivery, error)
 
     async def doubt(self, delivery: Delivery, error: str) -> str | None:
-        """Record that nobody knows whether Discord has the message: it is to be sent again, or unknown."""
+        """Record that nobody knows whether the service has the message: it is to be sent again, or unknown."""
         return await self._end(_DOUBT, delivery, error)
 
     async def fail(self, delivery: Delivery, error: str) -> str | None:
@@ -187,7 +181,7 @@ class Outbox:
             return float(await self._pool.fetchval(_AGE))
 
     async def _end(self, statement: str, delivery: Delivery, *arguments: Any) -> str | None:
-        alert = delivery.alert
+        alert = delivery.notice.alert
         with answering("ending a claim"):
             state = await self._pool.fetchval(
                 statement,
@@ -203,4 +197,5 @@ class Outbox:
 
 
 def _said(delivery: Delivery) -> tuple[str, str | None, bool]:
-    return delivery.alert.severity, delivery.escalated_to, delivery.alert.retracted
+    notice = delivery.notice
+    return notice.alert.severity, notice.escalated_to, notice.alert.retracted

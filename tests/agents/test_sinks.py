@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
+from pydantic import SecretStr
 
 from agents import sinks as sinks_module
 from agents.counting.monitor import SourceMessage
@@ -28,22 +29,22 @@ from tests.waiting import until
 class Way:
     """Sinks with what they report."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, **options: Any) -> None:
         self.refused: list[tuple[SourceMessage, BadRecord]] = []
         self.fatal: list[Fatal] = []
-        self.sinks = Sinks(settings, on_fatal=self.fatal.append, refuse=self._refuse)
+        self.sinks = Sinks(settings, on_fatal=self.fatal.append, refuse=self._refuse, **options)
 
     async def _refuse(self, message: SourceMessage, error: BadRecord) -> None:
         self.refused.append((message, error))
 
 
 @pytest.fixture
-async def way_for() -> AsyncIterator[Callable[[Settings], Way]]:
+async def way_for() -> AsyncIterator[Callable[..., Way]]:
     """Give what makes sinks for settings and stops them at the end."""
     made: list[Way] = []
 
-    def make(settings: Settings) -> Way:
-        made.append(Way(settings))
+    def make(settings: Settings, **options: Any) -> Way:
+        made.append(Way(settings, **options))
         return made[-1]
 
     yield make
@@ -318,6 +319,30 @@ async def test_alerts_reach_discord(
     await sinks.start()
     await sinks.record(message())
     await until(lambda: discord.messages)
+
+
+async def test_messages_call_a_venue_by_its_name_for_people(
+    settings: Settings, pool: asyncpg.Pool, discord: DiscordServer, way_for: Callable[..., Way]
+) -> None:
+    """As the venue gives it; and they link to the web view of the settings."""
+    hooked = with_webhook(settings, discord).model_copy(update={"web_public_url": "https://monitor.example.com/"})
+    sinks = way_for(hooked, venue_names={"kraken_spot": "Kraken Spot"}).sinks
+    await sinks.start()
+    await sinks.record(message())
+    await until(lambda: discord.messages)
+    embed = discord.messages[0].embed
+    assert embed["title"].endswith("Kraken Spot")
+    assert embed["url"].startswith("https://monitor.example.com/market?")
+
+
+async def test_a_wrong_webhook_is_fatal(settings: Settings, pool: asyncpg.Pool, way_for: Callable[..., Way]) -> None:
+    """The operator is told which setting to mend, without its value."""
+    wrong = SecretStr("https://example.com/s3cret")
+    way = way_for(settings.model_copy(update={"discord_webhook_url": wrong}))
+    await way.sinks.start()
+    await until(lambda: way.fatal)
+    assert "DISCORD_WEBHOOK_URL" in str(way.fatal[0])
+    assert "s3cret" not in str(way.fatal[0])
 
 
 async def test_a_fault_in_delivery_is_said_and_delivery_begins_again(

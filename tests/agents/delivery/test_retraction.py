@@ -9,8 +9,8 @@ import pytest
 
 from agents.alerts.recorder import Recorder
 from agents.alerts.words import TIMES_SIGN
+from agents.delivery.base import Notice
 from agents.delivery.discord import Discord
-from agents.delivery.message import message
 from agents.delivery.outbox import Outbox
 from tests.agents.alerts import release_before
 from tests.agents.delivery.conftest import Running, eventually, rows, states, until
@@ -155,7 +155,7 @@ async def posted_by_the_release_before(discord: DiscordServer) -> str:
     """Post a message that says nothing of a retraction, and return its id."""
     client = Discord(discord.webhook, api_base=discord.base)
     try:
-        return await client.post(message(a_move(), web_url=""))
+        return await client.post(Notice(a_move()))
     finally:
         await client.close()
 
