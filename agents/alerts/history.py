@@ -13,6 +13,7 @@ from agents.alerts.postgres import answering
 from agents.rules.book import describe
 from streams.errors import Outage
 from streams.model.figures import with_figures
+from streams.model.units import USD
 
 QUERY_SECONDS: Final = 3.0
 MAX_CHANGES: Final = 500
@@ -42,7 +43,7 @@ class AlertRow(msgspec.Struct, frozen=True):
     threshold_usd: Annotated[float | None, msgspec.Meta(description="null for a rule in another unit")]
     source_partition: int
     source_offset: int
-    revision: Annotated[int, msgspec.Meta(description="1, and one more each time a fuller window replaced the figures")]
+    revision: Annotated[int, msgspec.Meta(description="1, and one more each time later figures replaced these")]
     recorded_at: Iso
     updated_at: Iso
     delivery: Annotated[
@@ -158,5 +159,7 @@ def _row(row: Any) -> AlertRow:
         fields[name] = unix_seconds(fields[name])
     for name in (*AMOUNTS, THRESHOLD_USD, *IN_UNIT):
         fields[name] = None if fields[name] is None else float(fields[name])
+    if fields["unit"] != USD.name:
+        fields[THRESHOLD_USD] = None
     description = describe(from_row(row))
     return AlertRow(what=description.what, note=description.note, **fields)

@@ -60,6 +60,7 @@ _JUDGEMENT: Final = "({0}.alert_severity, {0}.measured, {0}.retracted)"
 # Which of two rows is later: :func:`streams.model.alert.supersedes` in SQL.
 _IS_LATER: Final = f"""
 present.count < EXCLUDED.count
+    OR (present.count = EXCLUDED.count AND present.measured IS NULL AND EXCLUDED.measured IS NOT NULL)
     OR (present.count = EXCLUDED.count AND present.source_offset < EXCLUDED.source_offset
         AND {_JUDGEMENT.format("present")} IS DISTINCT FROM {_JUDGEMENT.format("EXCLUDED")})
 """

@@ -14,20 +14,19 @@ MAX_NAME: Final = 100
 
 
 def sentence(alert: Alert) -> str:
-    """Say what happened: how much, of what, in how long, how far beyond the threshold, and whether it still stands.
-
-    The threshold is left out where the alert's row does not hold it (decision 0024 says when).
-    """
+    """Say what happened: how much, of what, in how long, how far beyond the threshold, and whether it still stands."""
     parts = [f"{describe(alert).what} in {duration(alert.window_seconds)}"]
-    if knows_threshold(alert):
-        measured, threshold = measured_of(alert)
-        parts.append(f"{multiple(measured, threshold)}{TIMES_SIGN} the threshold")
+    threshold = threshold_of(alert)
+    if threshold is not None and (alert.unit == USD.name or alert.measured is not None):
+        parts.append(f"{multiple(measured_of(alert)[0], threshold)}{TIMES_SIGN} the threshold")
     return ", ".join(parts) + (" (retracted)" if alert.retracted else "")
 
 
-def knows_threshold(alert: Alert) -> bool:
-    """Whether an alert says its threshold. One in USD of an earlier release says it in its old field."""
-    return alert.unit == USD.name or (alert.threshold is not None and alert.measured is not None)
+def threshold_of(alert: Alert) -> int | None:
+    """Return the threshold, an integer of the alert's unit; None where nobody wrote it down (decision 0024)."""
+    if alert.threshold is None and alert.unit == USD.name:
+        return alert.threshold_micro_usd
+    return alert.threshold
 
 
 def identity(alert: Alert) -> str:

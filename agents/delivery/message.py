@@ -7,9 +7,9 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from agents.alerts.columns import instant
-from agents.alerts.words import MAX_NAME, cut, identity, knows_threshold, sentence
+from agents.alerts.words import MAX_NAME, cut, identity, sentence, threshold_of
 from agents.delivery.base import Notice
-from agents.rules.book import describe, measured_of
+from agents.rules.book import describe
 from streams.model.alert import Alert
 from streams.model.figures import AMOUNT, FIGURES, NUMBER, PERCENTAGE, PRICE, RATIO, Figure
 from streams.model.money import in_unit, percent, price, ratio, whole_usd
@@ -84,8 +84,9 @@ def message(notice: Notice, *, web_url: str, venue_names: Mapping[str, str] | No
 def _fields(alert: Alert, link: str) -> list[tuple[str, str, bool]]:
     """Return the embed's fields: name, value, and whether others may stand beside it."""
     fields = [(label, value, True) for label, value in _figures(alert).items()]
-    if knows_threshold(alert):
-        fields.append(("Threshold", in_unit(measured_of(alert)[1], alert.unit), True))
+    threshold = threshold_of(alert)
+    if threshold is not None:
+        fields.append(("Threshold", in_unit(threshold, alert.unit), True))
     fields.append(("Window (UTC)", between(instant(alert.window_start), instant(alert.window_end)), False))
     if link:
         fields.append(("Web view", link, False))

@@ -63,10 +63,13 @@ def supersedes(new: Alert, old: Alert) -> bool:
     """Whether of two rows of one alert ``new`` is the later state. One that says nothing new replaces nothing.
 
     A window gains trades only, so the higher count is later, also after the broker was replaced and offsets began
-    anew. Where counts are equal the higher source offset is later. ``agents.alerts.recorder`` says the same in SQL.
+    anew. Where counts are equal the higher source offset is later. A row without its measured value was written by the
+    release before, and one of equal count that has it completes it. ``agents.alerts.recorder`` says the same in SQL.
     """
     if new.count != old.count:
         return new.count > old.count
+    if old.measured is None and new.measured is not None:
+        return True
     return new.offset > old.offset and _judgement(new) != _judgement(old)
 
 

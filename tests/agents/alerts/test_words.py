@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.alerts.words import TIMES_SIGN, duration, identity, sentence
+from agents.alerts.words import TIMES_SIGN, duration, identity, sentence, threshold_of
 from tests.agents.factories import PANE, a_move, an_alert
 
 
@@ -26,6 +26,13 @@ def test_a_retracted_alert_says_so() -> None:
 def test_a_threshold_that_nobody_wrote_down_is_left_out() -> None:
     """A worker of the release before recorded the price move."""
     assert sentence(a_move(threshold=None, measured=None)) == "price moved +0.80 % in 5 min"
+    assert threshold_of(a_move(threshold=None, measured=None)) is None
+
+
+def test_what_fewer_trades_measured_is_not_compared() -> None:
+    """A worker of the release before brought the figures up to date; the threshold is known all the same."""
+    assert sentence(a_move(measured=None)) == "price moved +0.80 % in 5 min"
+    assert threshold_of(a_move(measured=None)) == 400_000_000
 
 
 def test_an_identity_is_short() -> None:
