@@ -1,4 +1,4 @@
-"""The worker's way out: Postgres and Discord, opened in the background and waited for where they are needed."""
+"""What the worker writes to: Postgres and Discord, opened in the background, and waited for where they are needed."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 SINK: Final = "postgres"
 
-# A fault of the program that recurs at once must not fill the log, or keep the worker from its windows.
+# A fault of the program may recur at once. It must neither fill the log nor keep the worker from its windows.
 RESTART_SECONDS: Final = 5.0
 
 
@@ -52,7 +52,7 @@ class Sinks:
         self._on_fatal = on_fatal
         self._refuse = refuse
         self._stop = asyncio.Event()
-        # Whoever waits for Postgres with a message in hand waits no longer once this is set.
+        # Once this is set, nobody waits for Postgres with a message in hand.
         self._let_go = asyncio.Event()
         self._is_closing = False
         self._opened = asyncio.Event()
@@ -79,7 +79,7 @@ class Sinks:
         except Outage:
             raise
         except Exception as error:
-            # Alerts would wait for ever, and nobody would say for what.
+            # Without this, alerts would wait forever, and no line would say for what.
             log.exception("Postgres cannot be opened")
             self._on_fatal(Fatal(f"Postgres cannot be opened ({type(error).__name__}: {error}); the log says more"))
 
@@ -110,13 +110,13 @@ class Sinks:
         )
 
     def close(self) -> None:
-        """Wait no longer for a Postgres that is away: the process is to end, and goes on from the last commit."""
+        """Stop waiting for a Postgres that is away: the process ends, and the next one goes on from the last commit."""
         self._is_closing = True
         self._let_go.set()
 
     @contextlib.contextmanager
     def letting_go(self) -> Iterator[None]:
-        """Wait no longer for a Postgres that is away meanwhile: partitions move, and take unrecorded alerts along."""
+        """Wait for no Postgres inside the block: partitions move, and their next owner records what waits."""
         self._let_go.set()
         try:
             yield

@@ -72,7 +72,7 @@ def to_row(alert: Alert) -> list[Any]:
 
 
 def from_row(row: Mapping[str, Any]) -> Alert:
-    """Return the alert that a row holds. ``received_us`` is not kept in a row: 0."""
+    """Return the alert that a row holds. Rows do not keep ``received_us``: it is 0."""
     fields: dict[str, Any] = {name: unix_seconds(row[column]) for column, name in TIMES.items()}
     amounts = ((name, row[column]) for column, name in AMOUNTS.items())
     fields.update((name, None if amount is None else int(amount.scaleb(6))) for name, amount in amounts)

@@ -15,7 +15,9 @@ from streams.errors import Outage
 from streams.model.figures import with_figures
 from streams.model.units import USD
 
+# A query takes milliseconds. A page is better told that Postgres does not answer than kept waiting longer.
 QUERY_SECONDS: Final = 3.0
+# Of changes in the last seconds: more than the page's news shows, and some tens of milliseconds to read.
 MAX_CHANGES: Final = 500
 # Five thousand rows at once would keep the stream waiting for a tenth of a second.
 ROWS_BETWEEN_TURNS: Final = 100
@@ -68,8 +70,8 @@ _IN_OUTBOX: Final = {
     "possible_duplicate": "possible_duplicate",
     "delivery_attempts": "attempts",
 }
-_MADE: Final = ("pane", "what", "note")
-_STORED: Final = [name for name in AlertRow.__struct_fields__ if name not in (*_MADE, *_IN_OUTBOX)]
+_ADDED: Final = ("pane", "what", "note")
+_STORED: Final = [name for name in AlertRow.__struct_fields__ if name not in (*_ADDED, *_IN_OUTBOX)]
 _SELECT: Final = (
     "SELECT "  # noqa: S608 - constants
     + ", ".join(f'alert."{name}"' for name in _STORED)
@@ -89,7 +91,7 @@ _UNIX: Final = ("episode", "window_start", "window_end")
 
 
 class AlertHistory:
-    """Reads alerts through the pool that ``pool`` returns; None from it means that Postgres was not reached yet."""
+    """Reads alerts through the pool that ``pool`` returns. It returns None until Postgres was reached."""
 
     row_type = AlertRow
 
@@ -107,7 +109,7 @@ class AlertHistory:
         until: int | None = None,
         limit: int = 100,
     ) -> list[AlertRow]:
-        """Return alerts, newest first; what is None or empty takes all.
+        """Return alerts, newest first. A filter that is None or empty lets every alert pass.
 
         ``since`` (inclusive) and ``until`` (exclusive) are unix seconds of panes. Raises :class:`Outage` when
         Postgres does not answer.

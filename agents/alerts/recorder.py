@@ -15,7 +15,8 @@ from streams import metrics
 from streams.errors import BadRecord
 from streams.model.alert import Alert, AlertId
 
-# A replay's trades were received long ago: their age says nothing about this program's speed.
+# A replay's trades were received long ago: their age says nothing about this program's speed. An hour is longer than
+# any outage whose latency somebody would look up.
 LATENCY_HORIZON_SECONDS: Final = 3600.0
 
 
@@ -39,21 +40,21 @@ def _matches(one: str, other: str, columns: Sequence[str] = IDENTITY) -> str:
 _STATE: Final = f"${len(COLUMNS) + 1}"
 _IS_MORE_SEVERE: Final = "severity_rank({0}) < severity_rank(EXCLUDED.{1})"
 # What the rule saw when it raised the alert stays, also where the settings have changed since.
-_SEEN: Final = ("threshold", "threshold_usd", "cooldown_seconds", "raised_offset")
+_KEPT: Final = ("threshold", "threshold_usd", "cooldown_seconds", "raised_offset")
 _MORE_SEVERE_ROW: Final = _IS_MORE_SEVERE.format("present.alert_severity", "alert_severity")
 _UPDATES: Final = ", ".join(
-    [f'"{column}" = coalesce(present."{column}", EXCLUDED."{column}")' for column in _SEEN]
+    [f'"{column}" = coalesce(present."{column}", EXCLUDED."{column}")' for column in _KEPT]
     + [
         f"severity_step = CASE WHEN {_MORE_SEVERE_ROW} THEN EXCLUDED.severity_step"
         " ELSE coalesce(present.severity_step, EXCLUDED.severity_step) END",
-        # By another threshold nobody can say whether the alert would have been raised.
+        # Where thresholds differ, nobody can say whether the first one would be reached now.
         "retracted = CASE WHEN present.threshold <> EXCLUDED.threshold THEN present.retracted"
         " ELSE EXCLUDED.retracted END",
     ]
     + [
         f'"{column}" = EXCLUDED."{column}"'
         for column in COLUMNS
-        if column not in {*IDENTITY, *_SEEN, "severity_step", "retracted"}
+        if column not in {*IDENTITY, *_KEPT, "severity_step", "retracted"}
     ]
 )
 _JUDGEMENT: Final = "({0}.alert_severity, {0}.measured, {0}.retracted)"
@@ -69,9 +70,9 @@ _MORE_SEVERE_MESSAGE: Final = _IS_MORE_SEVERE.format("present.severity", "severi
 _EPISODE: Final = ("rule", "venue", "symbol", "episode")
 
 # The outbox follows in the same statement, so that no crash can part a row from its message. A message that was sent is
-# wanted again when it should say something else: a higher severity, another severity that its episode reached, or
-# whether the alert is retracted. A retracted alert gives back what it had reached. It gives back no higher severity: a
-# worker that records a later alert at the same moment may have written that.
+# edited when it should say something else: a severity, what its episode reached, or a retraction. Earlier messages of
+# the episode lose the severity of an alert that is retracted. They keep a higher one: another worker may have written
+# it at the same moment, for a later alert.
 RECORD: Final = f"""
 WITH alert AS (
     INSERT INTO liquidation_alerts AS present ({_quoted(COLUMNS)})
@@ -147,8 +148,8 @@ class Recorder:
     async def record(self, alert: Alert) -> RecordOutcome:
         """Bring the alert's row to these figures, unless it has later ones (:func:`streams.model.alert.supersedes`).
 
-        Raises :class:`Outage` when Postgres does not answer (the row may or may not be there: calling again is
-        harmless) and :class:`BadRecord` for figures that no row can hold.
+        Raises :class:`Outage` when Postgres does not answer. The row may be there then, and calling again is harmless.
+        Raises :class:`BadRecord` for figures that no row can hold.
         """
         with answering("recording an alert"):
             revision = await self._pool.fetchval(RECORD, *to_row(alert), self._first_state)
@@ -172,7 +173,7 @@ def _observe_latency(received_us: int) -> None:
 
 
 def decode_alert(data: bytes) -> Alert:
-    """Read a message of the topic ``alerts``. Raises :class:`BadRecord` where it is none."""
+    """Read a message of the topic ``alerts``. Raises :class:`BadRecord` for bytes that are no alert."""
     try:
         return msgspec.json.decode(data, type=Alert)
     except msgspec.ValidationError as error:

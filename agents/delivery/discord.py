@@ -22,19 +22,23 @@ API: Final = "/api/v10"
 # Discord requires this form. The program has no home page; the domain is one that can belong to nobody.
 USER_AGENT: Final = f"DiscordBot (https://liquidation-monitor.example, {version('liquidation-monitor')})"
 
-# Discord answers in well under a second; a request is given up before another worker may take its alert for orphaned.
+# Discord answers in well under a second. A channel must end a request within 20 s.
 REQUEST_TIMEOUT_SECONDS: Final = 10.0
+# Shorter than the whole request, so that a connection that never came is known for one: nothing was sent then.
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
-# A 429 that says nothing about time.
+# For a 429 that names no time. Discord's limit for a webhook is a few requests in 2 s.
 DEFAULT_RETRY_SECONDS: Final = 5.0
+# A longer time is taken for a mistake. Messages must not wait for days because of one answer.
 MAX_RETRY_SECONDS: Final = 3600.0
+# Discord's answers have a few kilobytes. A server that sends more is another.
 MAX_ANSWER_BYTES: Final = 1 << 16
+# Discord's code for a message that does not exist.
 UNKNOWN_MESSAGE: Final = 10008
 
 _WEBHOOK: Final = re.compile(
     r"(?P<base>https?://(?P<host>[^/?#\s]+))/api(?:/v\d+)?/webhooks/(?P<id>\d+)/(?P<token>[\w-]+)/?(?:\?(?P<query>[^#\s]*))?"
 )
-# Discord's other names; whatever else a webhook names is a server that speaks its protocol.
+# Discord's other names. Any other host of a webhook is a server that speaks its protocol.
 _ALIASES: Final = frozenset({"discordapp.com", "canary.discord.com", "ptb.discord.com"})
 _THREAD: Final = re.compile(r"(?:^|&)thread_id=(\d+)(?:&|$)")
 
@@ -63,7 +67,7 @@ class Discord(Channel):
         self._web_url = web_url
         self._venue_names = venue_names or {}
         self._session: aiohttp.ClientSession | None = None
-        # All until there is a connection, the name's address among it: nothing was sent yet.
+        # The time to connect covers the look-up of the name too: nothing was sent until then.
         self._timeout = aiohttp.ClientTimeout(total=request_timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
         self._ready_at = 0.0
 
@@ -94,7 +98,7 @@ class Discord(Channel):
 
     async def _request(self, method: str, url: str, query: dict[str, str], body: Message) -> dict[str, Any]:
         if self._session is None:
-            # A fresh connection each time: on a kept one, nobody can tell whether the server closed it before or after
+            # A fresh connection each time. On a kept one, nobody can tell whether the server closed it before or after
             # it took the message.
             connector = aiohttp.TCPConnector(force_close=True)
             self._session = aiohttp.ClientSession(
@@ -102,7 +106,7 @@ class Discord(Channel):
             )
         try:
             async with self._session.request(method, url, params=query, json=body, allow_redirects=False) as response:
-                self._heed(response)
+                self._keep_pace(response)
                 if response.status < 300:
                     return await _json(response)
                 refusal = await self._refusal(response)
@@ -135,7 +139,7 @@ class Discord(Channel):
             return NotDelivered(text)
         return MessageRefused(text)
 
-    def _heed(self, response: aiohttp.ClientResponse) -> None:
+    def _keep_pace(self, response: aiohttp.ClientResponse) -> None:
         if response.headers.get("X-RateLimit-Remaining") == "0":
             self._wait(_seconds(response.headers.get("X-RateLimit-Reset-After"), 0.0))
 
@@ -146,10 +150,9 @@ class Discord(Channel):
 def webhook_url(webhook: SecretStr, api_base: str) -> tuple[str, dict[str, str]]:
     """Return the webhook's address in API v10, and the query it needs (a thread's id).
 
-    It is at ``api_base``, or where that is empty on the webhook's own host.
-
-    Discord's interface hands out unversioned addresses, which mean v6, where times are in milliseconds. Raises
-    :class:`BadSetting`, without the value, for anything else than a webhook's address.
+    Its host is that of ``api_base``, or the webhook's own where ``api_base`` is empty. Discord shows addresses without
+    a version. They mean v6, where times are in milliseconds. Raises :class:`BadSetting`, without the value, for a text
+    that is no webhook's address.
     """
     match = _WEBHOOK.fullmatch(webhook.get_secret_value().strip())
     if match is None:

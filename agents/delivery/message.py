@@ -20,7 +20,7 @@ Message = dict[str, Any]
 COLOURS: Final = {"LOW": 0xF1C40F, "MEDIUM": 0xE67E22, "HIGH": 0xE74C3C, "CRITICAL": 0x8E44AD}
 MARKS: Final = {"LOW": "🟡", "MEDIUM": "🟠", "HIGH": "🔴", "CRITICAL": "🟣"}
 
-# Discord's limits, in characters; the last is over all text of all embeds.
+# Discord's limits, in characters. It allows 6000 over all embeds, which the cut names and figures never reach.
 MAX_CONTENT: Final = 2000
 MAX_TITLE: Final = 256
 MAX_DESCRIPTION: Final = 4096
@@ -107,7 +107,7 @@ def _figures(alert: Alert) -> dict[str, str]:
 
 
 def market_link(web_url: str, alert: Alert) -> str:
-    """Return the address of the market's page at the alert's moment; empty where it would be too long to send."""
+    """Return the address of the market's page at the alert's moment. It is empty where it would be too long to send."""
     if not web_url:
         return ""
     query = urlencode({"venue": alert.venue, "symbol": alert.symbol, "at": alert.pane})

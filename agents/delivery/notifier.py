@@ -21,15 +21,18 @@ from streams.errors import Outage
 
 log = logging.getLogger(__name__)
 
-# New alerts of this worker wake it at once; the poll finds those of others and what is due again.
+# New alerts of this worker wake it at once. The poll finds those of other workers and what is due again. One statement
+# a second costs Postgres nothing that matters.
 POLL_SECONDS: Final = 1.0
+# Orphans are found with this delay, which is small beside ORPHANED_AFTER_SECONDS.
 UPKEEP_SECONDS: Final = 5.0
-# A claim older than this belongs to a worker that is gone: a claim is at most CLAIM_FRESH_SECONDS old when its request
-# begins, and a request ends within 20 s (:class:`Channel`). The rest is for clocks and a busy worker.
+# A claim older than this belongs to a worker that is gone. A claim is at most CLAIM_FRESH_SECONDS old when its request
+# begins, and a request ends within 20 s (:class:`Channel`). That leaves 5 s for a busy worker to end its claim.
 ORPHANED_AFTER_SECONDS: Final = 30.0
-# A worker that was frozen between claim and request must not send: another may have done so meanwhile.
+# A worker that was frozen between claim and request must not send: another may have done so meanwhile. A claim takes
+# milliseconds.
 CLAIM_FRESH_SECONDS: Final = 5.0
-# The service is a stranger's: after a minute of failures it is asked once a minute, and alerts wait in the outbox.
+# Somebody else runs the service. After a minute of failures it is asked once a minute; alerts wait in the outbox.
 FIRST_DELAY_SECONDS: Final = 1.0
 MAX_DELAY_SECONDS: Final = 60.0
 
@@ -78,7 +81,7 @@ class Notifier:
             await retry_outage(self._upkeep, sink="postgres", stop=stop)
             self._upkeep_at = time.monotonic() + self._upkeep_seconds
         if self.channel_gone is not None:
-            await self._bury(stop)
+            await self._give_up_waiting(stop)
             await self._idle(stop, self._poll_seconds)
             return
         wait_seconds = max(self._channel.wait_seconds(), self._resume_at - time.monotonic())
@@ -112,7 +115,7 @@ class Notifier:
         except Ambiguous as error:
             metrics.deliveries.labels("ambiguous").inc()
             self._back_off(error)
-            state = await self._end(self._outbox.doubt, delivery, str(error), stop)
+            state = await self._end(self._outbox.unconfirmed, delivery, str(error), stop)
             if state == "unknown":
                 metrics.deliveries.labels("unknown").inc()
                 log.warning("alert %s may or may not be on %s: %s", name, self._channel.name, error)
@@ -125,7 +128,7 @@ class Notifier:
             metrics.deliveries.labels("dead").inc()
             text = "alert %s cannot be shown on %s, its row is in Postgres: %s"
             log.error(text, name, self._channel.name, error)  # noqa: TRY400 - no bug
-            await self._end(self._outbox.fail, delivery, str(error), stop)
+            await self._end(self._outbox.give_up, delivery, str(error), stop)
         except ChannelGone as error:
             await self._disable(delivery, str(error), stop)
         else:
@@ -148,14 +151,14 @@ class Notifier:
             error,
             self._channel.remedy,
         )
-        await self._end(self._outbox.fail, delivery, error, stop)
-        await self._bury(stop)
+        await self._end(self._outbox.give_up, delivery, error, stop)
+        await self._give_up_waiting(stop)
 
-    async def _bury(self, stop: asyncio.Event) -> None:
+    async def _give_up_waiting(self, stop: asyncio.Event) -> None:
         self._wake.clear()
         error = f"{self._channel.address} disabled: {self.channel_gone}"
-        buried = await retry_outage(lambda: self._outbox.bury(error), sink="postgres", stop=stop)
-        metrics.deliveries.labels("dead").inc(buried)
+        given_up = await retry_outage(lambda: self._outbox.give_up_waiting(error), sink="postgres", stop=stop)
+        metrics.deliveries.labels("dead").inc(given_up)
 
     async def _end(
         self,

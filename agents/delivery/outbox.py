@@ -14,6 +14,7 @@ from agents.delivery.base import Notice
 RESENT_SEVERITIES: Final = ("HIGH", "CRITICAL")
 # Bounds the duplicates of one alert: with the delays below, about a quarter of an hour of ambiguous answers.
 MAX_AMBIGUOUS: Final = 20
+# A service that comes back is noticed within a minute.
 MAX_RESEND_DELAY_SECONDS: Final = 60
 
 
@@ -63,43 +64,47 @@ SELECT {", ".join(f'alert."{column}"' for column in COLUMNS)}, claimed.severity,
 FROM claimed JOIN liquidation_alerts AS alert USING ({_IDENTITY})
 """  # noqa: S608 - columns are constants, values are parameters
 
-_THIS: Final = 'rule = $1 AND venue = $2 AND symbol = $3 AND "timestamp" = $4'
-_MINE: Final = "state = 'sending' AND owner = $5 AND claimed_at = $6"
-_LET_GO: Final = "owner = NULL, claimed_at = NULL, updated_at = now()"
+_OF_ALERT: Final = 'rule = $1 AND venue = $2 AND symbol = $3 AND "timestamp" = $4'
+_IS_MY_CLAIM: Final = "state = 'sending' AND owner = $5 AND claimed_at = $6"
+_END_CLAIM: Final = "owner = NULL, claimed_at = NULL, updated_at = now()"
 
 # Whether the message should say something else by now than what was said under the claim.
 _HAS_CHANGED: Final = "(severity <> $7 OR escalated_to IS DISTINCT FROM $8 OR retracted <> $9)"
 
-# A claim that another worker took for orphaned still knows the message's id: kept where nothing was sent since.
+# Another worker may have taken this claim for orphaned meanwhile. The message's id is still kept where nobody has sent
+# the message since.
 _SENT: Final = f"""
 UPDATE alert_outbox
 SET state = CASE WHEN {_HAS_CHANGED} THEN 'pending' ELSE 'sent' END,
-    message_id = $10, posted_severity = $7, posted_escalation = $8, posted_retracted = $9, last_error = NULL, {_LET_GO}
-WHERE {_THIS} AND (({_MINE}) OR (state IN ('pending', 'unknown') AND message_id IS NULL))
+    message_id = $10, posted_severity = $7, posted_escalation = $8, posted_retracted = $9, last_error = NULL,
+    {_END_CLAIM}
+WHERE {_OF_ALERT} AND (({_IS_MY_CLAIM}) OR (state IN ('pending', 'unknown') AND message_id IS NULL))
 RETURNING state
 """  # noqa: S608 - constants
 
 _RELEASE: Final = f"""
-UPDATE alert_outbox SET state = 'pending', last_error = $7, {_LET_GO} WHERE {_THIS} AND {_MINE} RETURNING state
-"""  # noqa: S608 - constants
-
-# What was posted before stays posted, whatever becomes of its edit. An edit that says something else may be taken.
-_FAIL: Final = f"""
-UPDATE alert_outbox
-SET state = CASE WHEN message_id IS NULL THEN 'dead' WHEN {_HAS_CHANGED} THEN 'pending' ELSE 'sent' END,
-    last_error = $10, {_LET_GO}
-WHERE {_THIS} AND {_MINE}
+UPDATE alert_outbox SET state = 'pending', last_error = $7, {_END_CLAIM}
+WHERE {_OF_ALERT} AND {_IS_MY_CLAIM}
 RETURNING state
 """  # noqa: S608 - constants
 
-_BURY: Final = """
+# What was posted before stays posted, whatever becomes of its edit. An edit that says something else may be taken.
+_GIVE_UP: Final = f"""
+UPDATE alert_outbox
+SET state = CASE WHEN message_id IS NULL THEN 'dead' WHEN {_HAS_CHANGED} THEN 'pending' ELSE 'sent' END,
+    last_error = $10, {_END_CLAIM}
+WHERE {_OF_ALERT} AND {_IS_MY_CLAIM}
+RETURNING state
+"""  # noqa: S608 - constants
+
+_GIVE_UP_WAITING: Final = """
 UPDATE alert_outbox
 SET state = CASE WHEN message_id IS NULL THEN 'dead' ELSE 'sent' END, last_error = $1, updated_at = now()
 WHERE state = 'pending'
 RETURNING state
 """
 
-# Editing twice does no harm, so an edit is simply tried again; a post may be there already.
+# An edit is simply tried again: editing twice does no harm. A post may be there already.
 _AMBIGUOUS: Final = f"""
 SET ambiguous = ambiguous + 1,
     state = CASE
@@ -109,10 +114,12 @@ SET ambiguous = ambiguous + 1,
     END,
     possible_duplicate = possible_duplicate OR message_id IS NULL,
     not_before = now() + least({MAX_RESEND_DELAY_SECONDS}, power(2, ambiguous)) * interval '1 second',
-    {_LET_GO}
+    {_END_CLAIM}
 """
 
-_DOUBT: Final = f"UPDATE alert_outbox {_AMBIGUOUS}, last_error = $7 WHERE {_THIS} AND {_MINE} RETURNING state"
+_UNCONFIRMED: Final = (
+    f"UPDATE alert_outbox {_AMBIGUOUS}, last_error = $7 WHERE {_OF_ALERT} AND {_IS_MY_CLAIM} RETURNING state"
+)
 
 _ORPHANS: Final = f"""
 UPDATE alert_outbox {_AMBIGUOUS}, last_error = 'the worker that was sending it went away'
@@ -155,18 +162,18 @@ class Outbox:
         """Give the message back: the service certainly does not have it."""
         return await self._end(_RELEASE, delivery, error)
 
-    async def doubt(self, delivery: Delivery, error: str) -> str | None:
+    async def unconfirmed(self, delivery: Delivery, error: str) -> str | None:
         """Record that nobody knows whether the service has the message: it is to be sent again, or unknown."""
-        return await self._end(_DOUBT, delivery, error)
+        return await self._end(_UNCONFIRMED, delivery, error)
 
-    async def fail(self, delivery: Delivery, error: str) -> str | None:
+    async def give_up(self, delivery: Delivery, error: str) -> str | None:
         """Record that the message will never be delivered."""
-        return await self._end(_FAIL, delivery, *_said(delivery), error)
+        return await self._end(_GIVE_UP, delivery, *_said(delivery), error)
 
-    async def bury(self, error: str) -> int:
+    async def give_up_waiting(self, error: str) -> int:
         """Record that no waiting message will ever be delivered, and return how many were never posted."""
         with answering("giving messages up"):
-            states = await self._pool.fetch(_BURY, error)
+            states = await self._pool.fetch(_GIVE_UP_WAITING, error)
         return sum(row["state"] == "dead" for row in states)
 
     async def take_orphans(self, older_than_seconds: float) -> list[str]:

@@ -23,10 +23,11 @@ class Alert(Figures, msgspec.Struct, frozen=True, omit_defaults=False):
     Everything but its identity is a column that may be brought up to date. Amounts ending in ``_micro_usd`` are
     integers in micro-USD. The window covers ``window_start`` (inclusive) to ``window_end`` (exclusive), unix seconds.
 
-    ``threshold``, ``measured`` and ``severity_step`` are integers of ``unit`` (:mod:`streams.model.units`): what the
-    rule compares, what it measured of this row's window, and the step that the severity begins with. ``offset`` is the
-    source offset that the figures contain; ``raised_offset`` that of the message that raised the alert, where this row
-    is the one that raised it. ``retracted``: later trades took the measured value back below the first step.
+    Three fields are integers of ``unit`` (:mod:`streams.model.units`). ``threshold`` is what the rule compares with,
+    ``measured`` is what it measured of this row's window, and the severity begins with ``severity_step``.
+
+    ``offset`` is the source offset that the figures contain. ``raised_offset`` is that of the message that raised the
+    alert, in the row that raised it. ``retracted``: later trades took the measured value back below the first step.
 
     Fields from ``unit`` on have defaults: a message of an earlier release has none of them, and its
     ``threshold_micro_usd`` is the threshold. That one is 0 where the unit is not USD.

@@ -2,8 +2,13 @@
 
 import asyncio
 import logging
+import os
+import shutil
+import sys
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -13,7 +18,6 @@ from pydantic import SecretStr
 
 from agents import sinks as sinks_module
 from agents.counting.monitor import SourceMessage
-from agents.delivery.notifier import Notifier
 from agents.sinks import Sinks
 from agents.stats.window_stats import WindowSample
 from streams.errors import BadRecord, Fatal, Outage
@@ -24,6 +28,8 @@ from tests.discord_server import DiscordServer
 from tests.faults.proxy import HOST, Proxy
 from tests.lost_writes import writes_that_fail
 from tests.waiting import until
+
+ROOT = Path(__file__).parents[2]
 
 
 class Way:
@@ -283,19 +289,44 @@ async def test_a_database_that_refuses_is_fatal(settings: Settings, way_for: Cal
     assert "POSTGRES_DB" in str(way.fatal[0])
 
 
-async def test_a_bug_while_postgres_is_opened_is_fatal(
-    settings: Settings, way_for: Callable[[Settings], Way], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Alerts would wait for ever, and nobody would say for what."""
+BROKEN = """
+import asyncio
 
-    async def fail(_: Settings) -> asyncpg.Pool:
-        raise FileNotFoundError("migrations")
+from agents import sinks
+from streams.settings import load_settings
 
-    monkeypatch.setattr(sinks_module, "open_pool", fail)
-    way = way_for(settings)
-    await way.sinks.start()
-    await until(lambda: way.fatal)
-    assert "FileNotFoundError: migrations" in str(way.fatal[0])
+
+async def main():
+    told = asyncio.get_running_loop().create_future()
+    way = sinks.Sinks(load_settings(), on_fatal=told.set_result, refuse=None)
+    await way.start()
+    print(f"{sinks.__file__}: {type(await told).__name__}: {await told}")
+    await way.stop()
+
+
+asyncio.run(main())
+"""
+
+
+async def test_a_broken_installation_is_fatal(settings: Settings, tmp_path: Path) -> None:
+    """Its migrations are missing. Alerts would wait forever for a Postgres that answers."""
+    for package in ("agents", "streams", "tables"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("migrations", "__pycache__"))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(tmp_path),
+        "POSTGRES_HOST": settings.postgres_host,
+        "POSTGRES_PORT": str(settings.postgres_port),
+        "POSTGRES_USER": settings.postgres_user,
+        "POSTGRES_PASSWORD": settings.postgres_password.get_secret_value(),
+        "POSTGRES_DB": settings.postgres_db,
+    }
+    ran = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", BROKEN, cwd=tmp_path, env=environment, stdout=PIPE, stderr=PIPE
+    )
+    said, logged = (stream.decode() for stream in await asyncio.wait_for(ran.communicate(), 60))
+    assert said.startswith(f"{tmp_path}/agents/sinks.py: Fatal: Postgres cannot be opened (FileNotFoundError"), logged
+    assert "migrations" in said
 
 
 async def test_postgres_is_opened_once(
@@ -349,24 +380,20 @@ async def test_a_fault_in_delivery_is_said_and_delivery_begins_again(
     settings: Settings,
     pool: asyncpg.Pool,
     discord: DiscordServer,
-    way_for: Callable[[Settings], Way],
+    way_for: Callable[..., Way],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It neither ends for good without a word nor takes the windows with it."""
+    """A venue whose name is no text: it neither ends delivery without a word nor takes the windows with it."""
     monkeypatch.setattr(sinks_module, "RESTART_SECONDS", 0.01)
-    run = Notifier.run
-    failures = iter([ZeroDivisionError("a bug")])
-
-    async def fail_once(self: Any, stop: asyncio.Event) -> None:
-        if error := next(failures, None):
-            raise error
-        await run(self, stop)
-
-    monkeypatch.setattr(Notifier, "run", fail_once)
-    way = way_for(with_webhook(settings, discord))
+    names: dict[str, Any] = {"kraken_spot": 5}
+    way = way_for(with_webhook(settings, discord), venue_names=names)
     await way.sinks.start()
     await way.sinks.record(message())
+    await until(lambda: "delivery to Discord failed; it begins again" in caplog.text)
+    assert "TypeError" in caplog.text
+    names["kraken_spot"] = "Kraken Spot"
+    await way.sinks.record(message(msgspec.json.encode(an_alert(pane=PANE + 1))))
     await until(lambda: discord.messages)
-    assert "delivery to Discord failed; it begins again" in caplog.text
+    assert discord.messages[0].identity.endswith(str(PANE + 1))
     assert way.fatal == []

@@ -9,6 +9,8 @@ COMMENT ON COLUMN liquidation_alerts.threshold_usd IS '0 where the unit is not u
 COMMENT ON COLUMN liquidation_alerts.threshold IS 'null where the release before recorded the alert and nobody else has';
 COMMENT ON COLUMN liquidation_alerts.measured IS 'what the rule compares with its steps, of this window; null if unknown';
 
+COMMENT ON COLUMN liquidation_alerts.revision IS '1 when inserted, one more each time later figures replaced these';
+
 -- It does not know the unit. The rest of what the rule saw stays unknown until this release writes the row.
 CREATE FUNCTION unit_of_the_release_before() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

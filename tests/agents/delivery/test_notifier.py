@@ -26,7 +26,7 @@ from tests.discord_server import (
 @pytest.fixture(autouse=True)
 def _prompt_resends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Resend after an ambiguous outcome at once instead of after a second and more."""
-    for name in ("_DOUBT", "_ORPHANS"):
+    for name in ("_UNCONFIRMED", "_ORPHANS"):
         statement = getattr(outbox_module, name)
         assert "interval '1 second'" in statement
         monkeypatch.setattr(outbox_module, name, statement.replace("interval '1 second'", "interval '1 millisecond'"))
@@ -264,7 +264,7 @@ async def test_duplicates_of_one_alert_are_bounded(
     pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Discord that keeps every message and never answers gets a limited number of them."""
-    monkeypatch.setattr(outbox_module, "_DOUBT", outbox_module._DOUBT.replace(">= 20", ">= 3"))
+    monkeypatch.setattr(outbox_module, "_UNCONFIRMED", outbox_module._UNCONFIRMED.replace(">= 20", ">= 3"))
     discord.always = accepted_then_dropped()
     await recorder.record(an_alert(severity="CRITICAL"))
     async with running():
@@ -357,8 +357,8 @@ async def test_a_worker_that_wakes_after_its_claim_was_taken_changes_nothing(
     assert taken is not None
     assert taken.notice.possible_duplicate
     assert await frozen.release(lost, "late") is None
-    assert await frozen.doubt(lost, "late") is None
-    assert await frozen.fail(lost, "late") is None
+    assert await frozen.unconfirmed(lost, "late") is None
+    assert await frozen.give_up(lost, "late") is None
     assert await frozen.sent(lost, "1") is None
     assert await other.sent(taken, "2") == "sent"
     (row,) = await rows(pool)
