@@ -1,4 +1,4 @@
-"""The worker's way out: Postgres and Discord, opened in the background and waited for where they are needed."""
+"""What the worker writes to: Postgres and Discord, opened in the background, and waited for where they are needed."""
 
 import asyncio
 import contextlib
@@ -12,8 +12,11 @@ from pydantic import SecretStr
 from agents.alerts.columns import instant
 from agents.alerts.postgres import POSTGRES, open_pool
 from agents.alerts.recorder import Recorder, RecordOutcome, decode_alert
+from agents.alerts.words import identity, sentence
 from agents.counting.monitor import SourceMessage
-from agents.delivery.message import identity, sentence
+from agents.delivery.base import Channel
+from agents.delivery.discord import Discord
+from agents.delivery.message import web_address
 from agents.delivery.notifier import Notifier
 from agents.retry import retry_outage, stopped_within
 from agents.rules.book import completed
@@ -26,7 +29,7 @@ log = logging.getLogger(__name__)
 
 SINK: Final = "postgres"
 
-# A fault of the program that recurs at once must not fill the log, or keep the worker from its windows.
+# A fault of the program may recur at once. It must neither fill the log nor keep the worker from its windows.
 RESTART_SECONDS: Final = 5.0
 
 
@@ -49,7 +52,7 @@ class Sinks:
         self._on_fatal = on_fatal
         self._refuse = refuse
         self._stop = asyncio.Event()
-        # Whoever waits for Postgres with a message in hand waits no longer once this is set.
+        # Once this is set, nobody waits for Postgres with a message in hand.
         self._let_go = asyncio.Event()
         self._is_closing = False
         self._opened = asyncio.Event()
@@ -76,7 +79,7 @@ class Sinks:
         except Outage:
             raise
         except Exception as error:
-            # Alerts would wait for ever, and nobody would say for what.
+            # Without this, alerts would wait forever, and no line would say for what.
             log.exception("Postgres cannot be opened")
             self._on_fatal(Fatal(f"Postgres cannot be opened ({type(error).__name__}: {error}); the log says more"))
 
@@ -91,24 +94,29 @@ class Sinks:
             log.info("no Discord webhook is set: alerts go to Postgres and to this log")
         while webhook is not None and not self._stop.is_set():
             try:
-                await self._notifier(pool, webhook).run(self._stop)
+                await Notifier(pool, self._discord(webhook), wake=self._wake).run(self._stop)
             except Fatal:
                 raise
             except Exception:
                 log.exception("delivery to Discord failed; it begins again in %g s", RESTART_SECONDS)
                 await stopped_within(self._stop, RESTART_SECONDS)
 
-    def _notifier(self, pool: asyncpg.Pool, webhook: SecretStr) -> Notifier:
-        return Notifier(pool, self._settings, webhook, wake=self._wake, venue_names=self._venue_names)
+    def _discord(self, webhook: SecretStr) -> Channel:
+        return Discord(
+            webhook,
+            api_base=self._settings.discord_api_base,
+            web_url=web_address(self._settings),
+            venue_names=self._venue_names,
+        )
 
     def close(self) -> None:
-        """Wait no longer for a Postgres that is away: the process is to end, and goes on from the last commit."""
+        """Stop waiting for a Postgres that is away: the process ends, and the next one goes on from the last commit."""
         self._is_closing = True
         self._let_go.set()
 
     @contextlib.contextmanager
     def letting_go(self) -> Iterator[None]:
-        """Wait no longer for a Postgres that is away meanwhile: partitions move, and take unrecorded alerts along."""
+        """Wait for no Postgres inside the block: partitions move, and their next owner records what waits."""
         self._let_go.set()
         try:
             yield

@@ -52,7 +52,8 @@ class Settings(BaseSettings):
         None,
         gt=0,
         le=1000,
-        description="price move rule (all markets): percent that alerts, for workers and producers; empty: off",
+        description="price move rule (all markets): percent that alerts, for workers and producers; empty: off; "
+        "set it after an upgrade",
     )
     alert_cooldown_sec: int = Field(300, ge=1, le=86_400, description="how long only a higher severity alerts again")
     severity_multiples: Annotated[tuple[float, ...], NoDecode] = Field(

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from streams.model.alert import Alert
 from streams.model.figures import FIGURES
-from streams.model.units import UNITS, USD
+from streams.model.units import UNITS
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -39,7 +39,7 @@ IN_UNIT: Final = ("threshold", "measured", "severity_step")
 """Columns that hold integers of the alert's unit, as exact decimals of it."""
 
 THRESHOLD_USD: Final = "threshold_usd"
-"""The threshold of a rule in USD; null for any other, whose threshold is in ``threshold``."""
+"""The threshold of a rule in USD; 0 for any other, whose threshold is in ``threshold``. The release before reads it."""
 
 IDENTITY: Final = ("rule", "venue", "symbol", "timestamp")
 COLUMNS: Final = (*TIMES, *AMOUNTS, *PLAIN, *IN_UNIT, THRESHOLD_USD)
@@ -67,18 +67,18 @@ def to_row(alert: Alert) -> list[Any]:
         *(None if (amount := getattr(alert, name)) is None else usd(amount) for name in AMOUNTS.values()),
         *(getattr(alert, name) for name in PLAIN.values()),
         *(_decimal(alert.unit, getattr(alert, name)) for name in IN_UNIT),
-        usd(alert.threshold_micro_usd) if alert.unit == USD.name else None,
+        usd(alert.threshold_micro_usd),
     ]
 
 
 def from_row(row: Mapping[str, Any]) -> Alert:
-    """Return the alert that a row holds. ``received_us`` is not kept in a row: 0."""
+    """Return the alert that a row holds. Rows do not keep ``received_us``: it is 0."""
     fields: dict[str, Any] = {name: unix_seconds(row[column]) for column, name in TIMES.items()}
     amounts = ((name, row[column]) for column, name in AMOUNTS.items())
     fields.update((name, None if amount is None else int(amount.scaleb(6))) for name, amount in amounts)
     fields.update((name, row[column]) for column, name in PLAIN.items())
     fields.update((name, _integer(fields["unit"], row[name])) for name in IN_UNIT)
-    fields["threshold_micro_usd"] = 0 if row[THRESHOLD_USD] is None else int(row[THRESHOLD_USD].scaleb(6))
+    fields["threshold_micro_usd"] = int(row[THRESHOLD_USD].scaleb(6))
     return Alert(received_us=0, **fields)
 
 

@@ -13,8 +13,11 @@ from agents.alerts.postgres import answering
 from agents.rules.book import describe
 from streams.errors import Outage
 from streams.model.figures import with_figures
+from streams.model.units import USD
 
+# A query takes milliseconds. A page is better told that Postgres does not answer than kept waiting longer.
 QUERY_SECONDS: Final = 3.0
+# Of changes in the last seconds: more than the page's news shows, and some tens of milliseconds to read.
 MAX_CHANGES: Final = 500
 # Five thousand rows at once would keep the stream waiting for a tenth of a second.
 ROWS_BETWEEN_TURNS: Final = 100
@@ -42,7 +45,7 @@ class AlertRow(msgspec.Struct, frozen=True):
     threshold_usd: Annotated[float | None, msgspec.Meta(description="null for a rule in another unit")]
     source_partition: int
     source_offset: int
-    revision: Annotated[int, msgspec.Meta(description="1, and one more each time a fuller window replaced the figures")]
+    revision: Annotated[int, msgspec.Meta(description="1, and one more each time later figures replaced these")]
     recorded_at: Iso
     updated_at: Iso
     delivery: Annotated[
@@ -67,8 +70,8 @@ _IN_OUTBOX: Final = {
     "possible_duplicate": "possible_duplicate",
     "delivery_attempts": "attempts",
 }
-_MADE: Final = ("pane", "what", "note")
-_STORED: Final = [name for name in AlertRow.__struct_fields__ if name not in (*_MADE, *_IN_OUTBOX)]
+_ADDED: Final = ("pane", "what", "note")
+_STORED: Final = [name for name in AlertRow.__struct_fields__ if name not in (*_ADDED, *_IN_OUTBOX)]
 _SELECT: Final = (
     "SELECT "  # noqa: S608 - constants
     + ", ".join(f'alert."{name}"' for name in _STORED)
@@ -88,7 +91,7 @@ _UNIX: Final = ("episode", "window_start", "window_end")
 
 
 class AlertHistory:
-    """Reads alerts through the pool that ``pool`` returns; None from it means that Postgres was not reached yet."""
+    """Reads alerts through the pool that ``pool`` returns. It returns None until Postgres was reached."""
 
     row_type = AlertRow
 
@@ -106,7 +109,7 @@ class AlertHistory:
         until: int | None = None,
         limit: int = 100,
     ) -> list[AlertRow]:
-        """Return alerts, newest first; what is None or empty takes all.
+        """Return alerts, newest first. A filter that is None or empty lets every alert pass.
 
         ``since`` (inclusive) and ``until`` (exclusive) are unix seconds of panes. Raises :class:`Outage` when
         Postgres does not answer.
@@ -158,5 +161,7 @@ def _row(row: Any) -> AlertRow:
         fields[name] = unix_seconds(fields[name])
     for name in (*AMOUNTS, THRESHOLD_USD, *IN_UNIT):
         fields[name] = None if fields[name] is None else float(fields[name])
+    if fields["unit"] != USD.name:
+        fields[THRESHOLD_USD] = None
     description = describe(from_row(row))
     return AlertRow(what=description.what, note=description.note, **fields)

@@ -15,13 +15,15 @@ from streams.unexpected import Library
 
 log = logging.getLogger(__name__)
 
+# A login takes milliseconds. After this long the server counts as away, and is tried again.
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
-# Every statement of the program takes milliseconds; one that takes this long means a server that is gone.
+# Every statement of the program takes milliseconds. One that takes this long means a server that is gone.
 COMMAND_TIMEOUT_SECONDS: Final = 10.0
 # Another worker may be migrating a large table while this one waits for the lock.
 MIGRATION_TIMEOUT_SECONDS: Final = 600.0
-# The key of the advisory lock; any constant that no other program on the database uses: "liqmon" in ASCII.
+# The key of the advisory lock: "liqmon" in ASCII. No other program on the database may use it.
 MIGRATION_LOCK: Final = 0x6C69716D6F6E
+# Recorder, notifier, sampler and readiness use one connection each. The rest is for pages.
 POOL_MAX_SIZE: Final = 8
 
 POSTGRES: Final = Library(
@@ -36,8 +38,8 @@ POSTGRES: Final = Library(
 
 # A wrong user, password or database: waiting does not mend it.
 REFUSALS: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
-# An address that is none.
-NO_ADDRESS: Final = (asyncpg.ClientConfigurationError, UnicodeError)
+# A host's name that nobody can look up: waiting does not mend it either.
+UNUSABLE_ADDRESS: Final = (asyncpg.ClientConfigurationError, UnicodeError)
 LOCK: Final = "SELECT pg_advisory_xact_lock($1)"
 
 # Hypertables and the width of their chunks. An alert is rare, a sample is written every few seconds.
@@ -55,11 +57,10 @@ class Migration(NamedTuple):
 
 @contextmanager
 def answering(what: str) -> Iterator[None]:
-    """Turn asyncpg's errors into the program's.
+    """Turn asyncpg's errors into the program's; ``what`` was being done.
 
-    Raises :class:`BadRecord` where a value cannot be stored, whoever noticed it, and :class:`Outage` for everything
-    else: a refused or lost connection, a timeout, a full disk, a missing table, whatever the client raises. Waiting,
-    visibly, loses nothing.
+    Raises :class:`BadRecord` where client or server finds that a value cannot be stored. Raises :class:`Outage` for
+    every other error, such as a lost connection, a timeout, a full disk or a missing table. Waiting loses nothing.
     """
     try:
         yield
@@ -77,9 +78,11 @@ def answering(what: str) -> Iterator[None]:
 async def open_pool(settings: Settings) -> asyncpg.Pool:
     """Connect and migrate, and return the pool.
 
-    Raises :class:`Outage` where the server does not answer (yet), :class:`Fatal` where it refuses the user, the
+    Raises :class:`Outage` where the server does not answer (yet). Raises :class:`Fatal` where it refuses the user, the
     password or the database, or where the migrations do not fit.
     """
+    # Read before anybody is asked: an installation without them is no matter of the server.
+    steps = migrations()
     address = f"{settings.postgres_host}:{settings.postgres_port}"
     pool = asyncpg.create_pool(
         host=settings.postgres_host,
@@ -99,7 +102,7 @@ async def open_pool(settings: Settings) -> asyncpg.Pool:
     try:
         with answering(f"connecting to {address}"):
             await pool
-            await migrate(pool)
+            await migrate(pool, steps)
     except BaseException as error:
         pool.terminate()
         if isinstance(error.__cause__, REFUSALS):
@@ -107,7 +110,7 @@ async def open_pool(settings: Settings) -> asyncpg.Pool:
                 f"Postgres at {address} refuses the connection: {error.__cause__}; "
                 "check POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB"
             ) from None
-        if isinstance(error, BadRecord) or isinstance(error.__cause__, NO_ADDRESS):
+        if isinstance(error, BadRecord) or isinstance(error.__cause__, UNUSABLE_ADDRESS):
             raise Fatal(f"Postgres at {address} cannot be used: {error.__cause__}; check POSTGRES_HOST") from None
         raise
     return pool
@@ -127,7 +130,7 @@ def migrations() -> list[Migration]:
 async def migrate(pool: asyncpg.Pool, steps: list[Migration] | None = None) -> list[str]:
     """Bring the schema up to date and return the names of the migrations that this call applied.
 
-    All of them run in one transaction under an advisory lock: workers that start together wait for one another, and a
+    All of them run in one transaction under an advisory lock. Workers that start together wait for one another, and a
     crash half way leaves nothing. Raises :class:`Fatal` where a migration that ran before has been edited since.
     """
     wanted = migrations() if steps is None else steps
@@ -172,7 +175,7 @@ async def _migrate(connection: Any, wanted: list[Migration]) -> list[str]:
 
 
 async def _make_hypertables(connection: Any) -> None:
-    """Turn the time series into hypertables where TimescaleDB is present; a database without it keeps plain tables."""
+    """Turn the time series into hypertables where TimescaleDB is present. A database without it keeps plain tables."""
     available = await connection.fetchval("SELECT true FROM pg_available_extensions WHERE name = 'timescaledb'")
     if not available:
         return

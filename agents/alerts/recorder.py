@@ -15,7 +15,8 @@ from streams import metrics
 from streams.errors import BadRecord
 from streams.model.alert import Alert, AlertId
 
-# A replay's trades were received long ago: their age says nothing about this program's speed.
+# A replay's trades were received long ago: their age says nothing about this program's speed. An hour is longer than
+# any outage whose latency somebody would look up.
 LATENCY_HORIZON_SECONDS: Final = 3600.0
 
 
@@ -27,44 +28,51 @@ class RecordOutcome(Enum):
     IGNORED = "ignored"
 
 
-def _quoted(columns: Sequence[str]) -> str:
-    return ", ".join(f'"{column}"' for column in columns)
+def _quoted(columns: Sequence[str], table: str = "") -> str:
+    return ", ".join(f'{table}."{column}"' if table else f'"{column}"' for column in columns)
+
+
+def _matches(one: str, other: str, columns: Sequence[str] = IDENTITY) -> str:
+    return " AND ".join(f'{one}."{column}" = {other}."{column}"' for column in columns)
 
 
 # Parameters: the alert's columns in order, then the outbox state that a new alert starts in.
 _STATE: Final = f"${len(COLUMNS) + 1}"
 _IS_MORE_SEVERE: Final = "severity_rank({0}) < severity_rank(EXCLUDED.{1})"
 # What the rule saw when it raised the alert stays, also where the settings have changed since.
-_SEEN: Final = ("threshold", "threshold_usd", "cooldown_seconds", "raised_offset")
+_KEPT: Final = ("threshold", "threshold_usd", "cooldown_seconds", "raised_offset")
 _MORE_SEVERE_ROW: Final = _IS_MORE_SEVERE.format("present.alert_severity", "alert_severity")
 _UPDATES: Final = ", ".join(
-    [f'"{column}" = coalesce(present."{column}", EXCLUDED."{column}")' for column in _SEEN]
+    [f'"{column}" = coalesce(present."{column}", EXCLUDED."{column}")' for column in _KEPT]
     + [
         f"severity_step = CASE WHEN {_MORE_SEVERE_ROW} THEN EXCLUDED.severity_step"
         " ELSE coalesce(present.severity_step, EXCLUDED.severity_step) END",
-        # By another threshold nobody can say whether the alert would have been raised.
+        # Where thresholds differ, nobody can say whether the first one would be reached now.
         "retracted = CASE WHEN present.threshold <> EXCLUDED.threshold THEN present.retracted"
         " ELSE EXCLUDED.retracted END",
     ]
     + [
         f'"{column}" = EXCLUDED."{column}"'
         for column in COLUMNS
-        if column not in {*IDENTITY, *_SEEN, "severity_step", "retracted"}
+        if column not in {*IDENTITY, *_KEPT, "severity_step", "retracted"}
     ]
 )
 _JUDGEMENT: Final = "({0}.alert_severity, {0}.measured, {0}.retracted)"
 # Which of two rows is later: :func:`streams.model.alert.supersedes` in SQL.
 _IS_LATER: Final = f"""
 present.count < EXCLUDED.count
+    OR (present.count = EXCLUDED.count AND present.measured IS NULL AND EXCLUDED.measured IS NOT NULL)
     OR (present.count = EXCLUDED.count AND present.source_offset < EXCLUDED.source_offset
         AND {_JUDGEMENT.format("present")} IS DISTINCT FROM {_JUDGEMENT.format("EXCLUDED")})
 """
 
 _MORE_SEVERE_MESSAGE: Final = _IS_MORE_SEVERE.format("present.severity", "severity")
+_EPISODE: Final = ("rule", "venue", "symbol", "episode")
 
-# The outbox follows in the same statement, so that no crash can part a row from its message. A message that Discord
-# has already is wanted again when it should say something else: a higher severity, that the
-# episode went on, or that the alert was retracted.
+# The outbox follows in the same statement, so that no crash can part a row from its message. A message that was sent is
+# edited when it should say something else: a severity, what its episode reached, or a retraction. Earlier messages of
+# the episode lose the severity of an alert that is retracted. They keep a higher one: another worker may have written
+# it at the same moment, for a later alert.
 RECORD: Final = f"""
 WITH alert AS (
     INSERT INTO liquidation_alerts AS present ({_quoted(COLUMNS)})
@@ -88,16 +96,29 @@ WITH alert AS (
         wanted_at = now(),
         updated_at = now()
     WHERE {_MORE_SEVERE_MESSAGE} OR present.retracted <> EXCLUDED.retracted
+), reached AS (
+    SELECT {_quoted(IDENTITY, "earlier")}, CASE
+        WHEN NOT alert.retracted THEN alert.alert_severity
+        ELSE (
+            SELECT later.severity FROM alert_outbox AS later
+            WHERE {_matches("later", "alert", _EPISODE)} AND NOT later.retracted
+                AND later."timestamp" > earlier."timestamp" AND later."timestamp" <> alert."timestamp"
+                AND severity_rank(later.severity) > severity_rank(earlier.severity)
+            ORDER BY severity_rank(later.severity) DESC LIMIT 1
+        ) END AS severity
+    FROM alert JOIN alert_outbox AS earlier ON {_matches("earlier", "alert", _EPISODE)}
+    WHERE earlier."timestamp" < alert."timestamp"
 ), earlier AS (
     UPDATE alert_outbox AS present
-    SET escalated_to = alert.alert_severity,
+    SET escalated_to = reached.severity,
         state = CASE WHEN present.state = 'sent' THEN 'pending' ELSE present.state END,
         wanted_at = CASE WHEN present.state = 'sent' THEN now() ELSE present.wanted_at END,
         updated_at = now()
-    FROM alert
-    WHERE present.rule = alert.rule AND present.venue = alert.venue AND present.symbol = alert.symbol
-        AND present.episode = alert.episode AND present."timestamp" < alert."timestamp"
-        AND severity_rank(coalesce(present.escalated_to, present.severity)) < severity_rank(alert.alert_severity)
+    FROM alert, reached
+    WHERE {_matches("present", "reached")} AND present.escalated_to IS DISTINCT FROM reached.severity AND CASE
+        WHEN alert.retracted THEN severity_rank(present.escalated_to) <= severity_rank(alert.alert_severity)
+        ELSE severity_rank(coalesce(present.escalated_to, present.severity)) < severity_rank(alert.alert_severity)
+        END
 )
 SELECT revision FROM alert
 """  # noqa: S608 - columns are constants, values are parameters
@@ -127,8 +148,8 @@ class Recorder:
     async def record(self, alert: Alert) -> RecordOutcome:
         """Bring the alert's row to these figures, unless it has later ones (:func:`streams.model.alert.supersedes`).
 
-        Raises :class:`Outage` when Postgres does not answer (the row may or may not be there: calling again is
-        harmless) and :class:`BadRecord` for figures that no row can hold.
+        Raises :class:`Outage` when Postgres does not answer. The row may be there then, and calling again is harmless.
+        Raises :class:`BadRecord` for figures that no row can hold.
         """
         with answering("recording an alert"):
             revision = await self._pool.fetchval(RECORD, *to_row(alert), self._first_state)
@@ -152,7 +173,7 @@ def _observe_latency(received_us: int) -> None:
 
 
 def decode_alert(data: bytes) -> Alert:
-    """Read a message of the topic ``alerts``. Raises :class:`BadRecord` where it is none."""
+    """Read a message of the topic ``alerts``. Raises :class:`BadRecord` for bytes that are no alert."""
     try:
         return msgspec.json.decode(data, type=Alert)
     except msgspec.ValidationError as error:

@@ -1,16 +1,19 @@
-"""Discord's webhook API v10: post a message, edit it, keep to the pace, and say what an error means for delivery."""
+"""The channel Discord, by its webhook API v10: it keeps to the pace, and says what an error means for delivery."""
 
 import asyncio
 import json
 import math
 import re
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
 import aiohttp
 from pydantic import SecretStr
 
-from streams.errors import BadSetting, MonitorError, Outage
+from agents.delivery.base import Ambiguous, Channel, ChannelGone, MessageGone, MessageRefused, NotDelivered, Notice
+from agents.delivery.message import Message, message
+from streams.errors import BadSetting, MonitorError
 from streams.unexpected import Library
 
 HTTP: Final = Library("the Discord client", aiohttp.ClientError, OSError, TimeoutError, hide_text=True)
@@ -19,103 +22,91 @@ API: Final = "/api/v10"
 # Discord requires this form. The program has no home page; the domain is one that can belong to nobody.
 USER_AGENT: Final = f"DiscordBot (https://liquidation-monitor.example, {version('liquidation-monitor')})"
 
-# Discord answers in well under a second; a request is given up before another worker may take its alert for orphaned.
+# Discord answers in well under a second. A channel must end a request within 20 s.
 REQUEST_TIMEOUT_SECONDS: Final = 10.0
+# Shorter than the whole request, so that a connection that never came is known for one: nothing was sent then.
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
-# A 429 that says nothing about time.
+# For a 429 that names no time. Discord's limit for a webhook is a few requests in 2 s.
 DEFAULT_RETRY_SECONDS: Final = 5.0
+# A longer time is taken for a mistake. Messages must not wait for days because of one answer.
 MAX_RETRY_SECONDS: Final = 3600.0
+# Discord's answers have a few kilobytes. A server that sends more is another.
 MAX_ANSWER_BYTES: Final = 1 << 16
+# Discord's code for a message that does not exist.
 UNKNOWN_MESSAGE: Final = 10008
 
 _WEBHOOK: Final = re.compile(
     r"(?P<base>https?://(?P<host>[^/?#\s]+))/api(?:/v\d+)?/webhooks/(?P<id>\d+)/(?P<token>[\w-]+)/?(?:\?(?P<query>[^#\s]*))?"
 )
-# Discord's other names; whatever else a webhook names is a server that speaks its protocol.
+# Discord's other names. Any other host of a webhook is a server that speaks its protocol.
 _ALIASES: Final = frozenset({"discordapp.com", "canary.discord.com", "ptb.discord.com"})
 _THREAD: Final = re.compile(r"(?:^|&)thread_id=(\d+)(?:&|$)")
 
 
-class NotDelivered(Outage):
-    """Discord certainly does not have the message. ``retry_after_seconds`` is what it asked for, 0 if nothing."""
+class Discord(Channel):
+    """One webhook. Its token is in no error text and no representation.
 
-    def __init__(self, text: str, retry_after_seconds: float = 0.0) -> None:
-        super().__init__(text)
-        self.retry_after_seconds = retry_after_seconds
-
-
-class Ambiguous(Outage):
-    """Nobody knows whether Discord has the message: the request was written, and no usable answer came."""
-
-
-class WebhookDead(MonitorError):
-    """Discord answered 401 or 404: the webhook is gone. Never try it again."""
-
-
-class MessageRefused(MonitorError):
-    """Discord refuses this message as it is; the same bytes will be refused again."""
-
-
-class MessageGone(MonitorError):
-    """The message to edit was deleted."""
-
-
-class Discord:
-    """One webhook. Not shared between event loops; close it when done.
-
-    The webhook's token is in no error text and no representation.
+    ``web_url`` is the address of the web view, for links. ``venue_names`` are venues' names for people.
     """
 
+    name = "Discord"
+    address = "webhook"
+    remedy = "Put a working address into DISCORD_WEBHOOK_URL_2 or DISCORD_WEBHOOK_URL and restart"
+
     def __init__(
-        self, webhook: SecretStr, *, api_base: str, request_timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+        self,
+        webhook: SecretStr,
+        *,
+        api_base: str,
+        web_url: str = "",
+        venue_names: Mapping[str, str] | None = None,
+        request_timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
     ) -> None:
-        """Take the webhook as Discord shows it. Raises :class:`BadSetting` where it is none."""
+        """Take the webhook as Discord shows it. Raises :class:`BadSetting` for any other text."""
         self._url, self._query = webhook_url(webhook, api_base)
+        self._web_url = web_url
+        self._venue_names = venue_names or {}
         self._session: aiohttp.ClientSession | None = None
-        # All until there is a connection, the name's address among it: nothing was sent yet.
+        # The time to connect covers the look-up of the name too: nothing was sent until then.
         self._timeout = aiohttp.ClientTimeout(total=request_timeout_seconds, connect=CONNECT_TIMEOUT_SECONDS)
         self._ready_at = 0.0
 
     def wait_seconds(self) -> float:
-        """Return how long Discord's rate limit asks to wait before the next request."""
+        """Return how long the rate limit asks to wait before the next request."""
         return max(0.0, self._ready_at - asyncio.get_running_loop().time())
 
-    async def post(self, message: dict[str, Any]) -> str:
-        """Post a message and return its id.
-
-        Raises :class:`NotDelivered`, :class:`Ambiguous`, :class:`WebhookDead` or :class:`MessageRefused`.
-        """
-        answer = await self._request("POST", self._url, {**self._query, "wait": "true"}, message)
+    async def post(self, notice: Notice) -> str:
+        """Post a message, and return its id."""
+        answer = await self._request("POST", self._url, {**self._query, "wait": "true"}, self._body(notice))
         message_id = answer.get("id")
         if not isinstance(message_id, str) or not message_id:
             raise Ambiguous("Discord accepted the message and named no id")
         return message_id
 
-    async def edit(self, message_id: str, message: dict[str, Any]) -> None:
-        """Replace a posted message. Doing it twice does no harm.
+    async def edit(self, message_id: str, notice: Notice) -> None:
+        """Replace a posted message."""
+        await self._request("PATCH", f"{self._url}/messages/{message_id}", self._query, self._body(notice))
 
-        Raises as :meth:`post`, and :class:`MessageGone` where somebody deleted the message.
-        """
-        await self._request("PATCH", f"{self._url}/messages/{message_id}", self._query, message)
+    def _body(self, notice: Notice) -> Message:
+        return message(notice, web_url=self._web_url, venue_names=self._venue_names)
 
     async def close(self) -> None:
+        """Close the session; a later request opens another."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
-    async def _request(self, method: str, url: str, query: dict[str, str], message: dict[str, Any]) -> dict[str, Any]:
+    async def _request(self, method: str, url: str, query: dict[str, str], body: Message) -> dict[str, Any]:
         if self._session is None:
-            # A fresh connection each time: on a kept one, nobody can tell whether the server closed it before or after
+            # A fresh connection each time. On a kept one, nobody can tell whether the server closed it before or after
             # it took the message.
             connector = aiohttp.TCPConnector(force_close=True)
             self._session = aiohttp.ClientSession(
                 connector=connector, timeout=self._timeout, headers={"User-Agent": USER_AGENT}
             )
         try:
-            async with self._session.request(
-                method, url, params=query, json=message, allow_redirects=False
-            ) as response:
-                self._heed(response)
+            async with self._session.request(method, url, params=query, json=body, allow_redirects=False) as response:
+                self._keep_pace(response)
                 if response.status < 300:
                     return await _json(response)
                 refusal = await self._refusal(response)
@@ -143,12 +134,12 @@ class Discord:
         if status == 404 and code == UNKNOWN_MESSAGE:
             return MessageGone(text)
         if status in {401, 404}:
-            return WebhookDead(text)
+            return ChannelGone(text)
         if status == 403:
             return NotDelivered(text)
         return MessageRefused(text)
 
-    def _heed(self, response: aiohttp.ClientResponse) -> None:
+    def _keep_pace(self, response: aiohttp.ClientResponse) -> None:
         if response.headers.get("X-RateLimit-Remaining") == "0":
             self._wait(_seconds(response.headers.get("X-RateLimit-Reset-After"), 0.0))
 
@@ -159,10 +150,9 @@ class Discord:
 def webhook_url(webhook: SecretStr, api_base: str) -> tuple[str, dict[str, str]]:
     """Return the webhook's address in API v10, and the query it needs (a thread's id).
 
-    It is at ``api_base``, or where that is empty on the webhook's own host.
-
-    Discord's interface hands out unversioned addresses, which mean v6, where times are in milliseconds. Raises
-    :class:`BadSetting`, without the value, for anything else than a webhook's address.
+    Its host is that of ``api_base``, or the webhook's own where ``api_base`` is empty. Discord shows addresses without
+    a version. They mean v6, where times are in milliseconds. Raises :class:`BadSetting`, without the value, for a text
+    that is no webhook's address.
     """
     match = _WEBHOOK.fullmatch(webhook.get_secret_value().strip())
     if match is None:
@@ -179,7 +169,7 @@ def webhook_url(webhook: SecretStr, api_base: str) -> tuple[str, dict[str, str]]
 
 
 async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    """Return the answer's object; an empty one where it is none (a proxy's page)."""
+    """Return the answer's JSON object. Return an empty one for any other answer, such as a proxy's page."""
     data = bytearray()
     async for chunk in response.content.iter_chunked(MAX_ANSWER_BYTES):
         data += chunk

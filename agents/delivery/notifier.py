@@ -1,65 +1,61 @@
-"""Tells Discord what the outbox holds: every message at least once, duplicates bounded, marked and counted."""
+"""Tells a channel what the outbox holds: every message at least once, duplicates bounded, marked and counted."""
 
 import asyncio
 import logging
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Final
 from uuid import uuid4
 
 import asyncpg
-from pydantic import SecretStr
 
-from agents.delivery.discord import Ambiguous, Discord, MessageGone, MessageRefused, NotDelivered, WebhookDead
-from agents.delivery.message import identity, web_address
-from agents.delivery.message import message as message_of
+from agents.alerts.words import identity
+from agents.delivery.base import Ambiguous, Channel, ChannelGone, MessageGone, MessageRefused, NotDelivered
 from agents.delivery.outbox import Delivery, Outbox
 from agents.retry import JITTER, retry_outage, stopped_within
 from streams import metrics
 from streams.backoff import Delays, doubling
 from streams.errors import Outage
-from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# New alerts of this worker wake it at once; the poll finds those of others and what is due again.
+# New alerts of this worker wake it at once. The poll finds those of other workers and what is due again. One statement
+# a second costs Postgres nothing that matters.
 POLL_SECONDS: Final = 1.0
+# Orphans are found with this delay, which is small beside ORPHANED_AFTER_SECONDS.
 UPKEEP_SECONDS: Final = 5.0
-# A claim older than this belongs to a worker that is gone. Longer than a request may take, with its claim's age.
+# A claim older than this belongs to a worker that is gone. A claim is at most CLAIM_FRESH_SECONDS old when its request
+# begins, and a request ends within 20 s (:class:`Channel`). That leaves 5 s for a busy worker to end its claim.
 ORPHANED_AFTER_SECONDS: Final = 30.0
-# A worker that was frozen between claim and request must not send: another may have done so meanwhile.
+# A worker that was frozen between claim and request must not send: another may have done so meanwhile. A claim takes
+# milliseconds.
 CLAIM_FRESH_SECONDS: Final = 5.0
-# Discord is a stranger's service: after a minute of failures it is asked once a minute, and alerts wait in the outbox.
+# Somebody else runs the service. After a minute of failures it is asked once a minute; alerts wait in the outbox.
 FIRST_DELAY_SECONDS: Final = 1.0
 MAX_DELAY_SECONDS: Final = 60.0
 
 
 class Notifier:
-    """Delivers the outbox to a webhook, in any number of workers at once.
+    """Delivers the outbox to a channel, in any number of workers at once, and closes the channel at the end.
 
-    ``wake`` is set by this process's recorder. ``venue_names`` are venues' names for people. Raises
-    :class:`BadSetting` where the webhook's address is none.
+    ``wake`` is set by this process's recorder.
     """
 
     def __init__(
         self,
         pool: asyncpg.Pool,
-        settings: Settings,
-        webhook: SecretStr,
+        channel: Channel,
         *,
         wake: asyncio.Event | None = None,
-        venue_names: Mapping[str, str] | None = None,
         poll_seconds: float = POLL_SECONDS,
         upkeep_seconds: float = UPKEEP_SECONDS,
         orphaned_after_seconds: float = ORPHANED_AFTER_SECONDS,
         first_delay_seconds: float = FIRST_DELAY_SECONDS,
     ) -> None:
-        self._discord = Discord(webhook, api_base=settings.discord_api_base)
+        self._channel = channel
         self._outbox = Outbox(pool, f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
-        self._web_url = web_address(settings)
-        self._venue_names = venue_names or {}
         self._wake = wake or asyncio.Event()
         self._poll_seconds = poll_seconds
         self._upkeep_seconds = upkeep_seconds
@@ -67,8 +63,8 @@ class Notifier:
         self._delays = Delays(doubling(first_delay_seconds, MAX_DELAY_SECONDS), jitter=JITTER)
         self._resume_at = 0.0
         self._upkeep_at = 0.0
-        self.webhook_dead: str | None = None
-        """Why the webhook is not tried any more, once it is not."""
+        self.channel_gone: str | None = None
+        """Why the channel is not tried any more, once it is not."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until ``stop`` is set; the request under way is finished first. Outages are waited out."""
@@ -78,17 +74,17 @@ class Notifier:
         except Outage as error:
             log.warning("stopped while Postgres did not answer; what was being sent counts as ambiguous: %s", error)
         finally:
-            await self._discord.close()
+            await self._channel.close()
 
     async def _step(self, stop: asyncio.Event) -> None:
         if time.monotonic() >= self._upkeep_at:
             await retry_outage(self._upkeep, sink="postgres", stop=stop)
             self._upkeep_at = time.monotonic() + self._upkeep_seconds
-        if self.webhook_dead is not None:
-            await self._bury(stop)
+        if self.channel_gone is not None:
+            await self._give_up_waiting(stop)
             await self._idle(stop, self._poll_seconds)
             return
-        wait_seconds = max(self._discord.wait_seconds(), self._resume_at - time.monotonic())
+        wait_seconds = max(self._channel.wait_seconds(), self._resume_at - time.monotonic())
         if wait_seconds > 0:
             await stopped_within(stop, min(wait_seconds, self._upkeep_seconds))
             return
@@ -103,21 +99,14 @@ class Notifier:
             await self._deliver(delivery, stop)
 
     async def _deliver(self, delivery: Delivery, stop: asyncio.Event) -> None:
-        name = identity(delivery.alert)
-        message = message_of(
-            delivery.alert,
-            web_url=self._web_url,
-            venue_names=self._venue_names,
-            possible_duplicate=delivery.possible_duplicate,
-            escalated_to=delivery.escalated_to,
-        )
+        name = identity(delivery.notice.alert)
         try:
             if delivery.message_id is None:
-                message_id = await self._discord.post(message)
+                message_id = await self._channel.post(delivery.notice)
                 outcome = "sent"
             else:
                 message_id = delivery.message_id
-                await self._discord.edit(message_id, message)
+                await self._channel.edit(message_id, delivery.notice)
                 outcome = "edited"
         except NotDelivered as error:
             metrics.deliveries.labels("not_delivered").inc()
@@ -126,20 +115,21 @@ class Notifier:
         except Ambiguous as error:
             metrics.deliveries.labels("ambiguous").inc()
             self._back_off(error)
-            state = await self._end(self._outbox.doubt, delivery, str(error), stop)
+            state = await self._end(self._outbox.unconfirmed, delivery, str(error), stop)
             if state == "unknown":
                 metrics.deliveries.labels("unknown").inc()
-                log.warning("alert %s may or may not be on Discord: %s", name, error)
+                log.warning("alert %s may or may not be on %s: %s", name, self._channel.name, error)
         except MessageGone:
             self._recover()
             await self._end(self._outbox.sent, delivery, str(delivery.message_id), stop)
-            log.info("alert %s: its message was deleted on Discord, nothing to edit", name)
+            log.info("alert %s: its message was deleted on %s, nothing to edit", name, self._channel.name)
         except MessageRefused as error:
             self._recover()
             metrics.deliveries.labels("dead").inc()
-            log.error("alert %s cannot be shown on Discord, its row is in Postgres: %s", name, error)  # noqa: TRY400 - no bug
-            await self._end(self._outbox.fail, delivery, str(error), stop)
-        except WebhookDead as error:
+            text = "alert %s cannot be shown on %s, its row is in Postgres: %s"
+            log.error(text, name, self._channel.name, error)  # noqa: TRY400 - no bug
+            await self._end(self._outbox.give_up, delivery, str(error), stop)
+        except ChannelGone as error:
             await self._disable(delivery, str(error), stop)
         else:
             self._recover()
@@ -149,24 +139,26 @@ class Notifier:
                 metrics.deliveries.labels("claim_lost").inc()
                 log.warning("alert %s: another worker took it over while it was sent, it may be there twice", name)
             else:
-                log.info("alert %s %s on Discord", name, outcome)
+                log.info("alert %s %s on %s", name, outcome, self._channel.name)
 
     async def _disable(self, delivery: Delivery, error: str, stop: asyncio.Event) -> None:
-        self.webhook_dead = error
+        self.channel_gone = error
         metrics.deliveries.labels("dead").inc()
         log.error(
-            "the Discord webhook is gone and is not tried again: %s; alerts go to Postgres and to this log only. "
-            "Put a working address into DISCORD_WEBHOOK_URL_2 or DISCORD_WEBHOOK_URL and restart",
+            "the %s %s is gone and is not tried again: %s; alerts go to Postgres and to this log only. %s",
+            self._channel.name,
+            self._channel.address,
             error,
+            self._channel.remedy,
         )
-        await self._end(self._outbox.fail, delivery, error, stop)
-        await self._bury(stop)
+        await self._end(self._outbox.give_up, delivery, error, stop)
+        await self._give_up_waiting(stop)
 
-    async def _bury(self, stop: asyncio.Event) -> None:
+    async def _give_up_waiting(self, stop: asyncio.Event) -> None:
         self._wake.clear()
-        error = f"webhook disabled: {self.webhook_dead}"
-        buried = await retry_outage(lambda: self._outbox.bury(error), sink="postgres", stop=stop)
-        metrics.deliveries.labels("dead").inc(buried)
+        error = f"{self._channel.address} disabled: {self.channel_gone}"
+        given_up = await retry_outage(lambda: self._outbox.give_up_waiting(error), sink="postgres", stop=stop)
+        metrics.deliveries.labels("dead").inc(given_up)
 
     async def _end(
         self,
@@ -182,20 +174,20 @@ class Notifier:
             metrics.deliveries.labels("ambiguous").inc()
             if state == "unknown":
                 metrics.deliveries.labels("unknown").inc()
-            log.warning("a worker went away while it was sending an alert to Discord; the message is %s now", state)
+            log.warning("a worker went away while it was sending an alert; the message is %s now", state)
         metrics.outbox_age_seconds.set(await self._outbox.age_seconds())
 
     def _back_off(self, error: Outage) -> None:
-        metrics.sink_retries.labels("discord").inc()
+        metrics.sink_retries.labels(self._channel.label).inc()
         if isinstance(error, NotDelivered) and error.retry_after_seconds:
-            return  # the client keeps to what Discord asked for
+            return  # the channel waits for as long as the service asked
         if not self._delays.taken:
-            log.warning("Discord does not take messages, trying again until it does: %s", error)
+            log.warning("%s does not take messages, trying again until it does: %s", self._channel.name, error)
         self._resume_at = time.monotonic() + self._delays.next_seconds()
 
     def _recover(self) -> None:
         if self._delays.taken:
-            log.info("Discord takes messages again")
+            log.info("%s takes messages again", self._channel.name)
         self._delays.reset()
 
     async def _idle(self, stop: asyncio.Event, seconds: float) -> None:

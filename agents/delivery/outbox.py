@@ -8,37 +8,44 @@ import msgspec
 
 from agents.alerts.columns import COLUMNS, IDENTITY, from_row, instant
 from agents.alerts.postgres import answering
-from streams.model.alert import Alert
+from agents.delivery.base import Notice
 
 # Who gets a second message when the first one's fate is unknown. The others are marked unknown instead.
 RESENT_SEVERITIES: Final = ("HIGH", "CRITICAL")
 # Bounds the duplicates of one alert: with the delays below, about a quarter of an hour of ambiguous answers.
 MAX_AMBIGUOUS: Final = 20
+# A service that comes back is noticed within a minute.
 MAX_RESEND_DELAY_SECONDS: Final = 60
 
 
 class Delivery(NamedTuple):
     """A message that this worker has committed itself to send.
 
-    ``alert`` shows the severity that the message should show. ``message_id`` is set where a posted message is to be
-    edited. ``claimed_at`` tells this claim from any other of the same message.
+    ``message_id`` is set where a posted message is to be edited. ``claimed_at`` tells this claim from any other of the
+    same message.
     """
 
-    alert: Alert
+    notice: Notice
     message_id: str | None
-    possible_duplicate: bool
-    escalated_to: str | None
     claimed_at: datetime
 
 
 _IDENTITY: Final = ", ".join(f'"{column}"' for column in IDENTITY)
 
-# The highest severity first: where Discord's pace limits, what matters most is not behind what matters least.
+# A sender of the release before says neither a retraction nor any rule but its own two, and takes the message for sent.
+# Only this release claims such a message. An edit that was refused or given up has an error, and is left alone.
+_UNTOLD: Final = """(
+    state = 'sent' AND last_error IS NULL AND CASE
+        WHEN posted_retracted IS NULL THEN retracted OR rule NOT IN ('volume', 'liquidation')
+        ELSE posted_retracted <> retracted END
+)"""
+
+# The highest severity first: where the service's pace limits, what matters most is not behind what matters least.
 # Edits come after new messages.
 _CLAIM: Final = f"""
 WITH next AS (
     SELECT {_IDENTITY} FROM alert_outbox
-    WHERE state = 'pending' AND not_before <= now()
+    WHERE (state = 'pending' OR {_UNTOLD}) AND not_before <= now()
     ORDER BY message_id IS NOT NULL, severity_rank(severity) DESC, "timestamp"
     LIMIT 1
     FOR UPDATE SKIP LOCKED
@@ -57,41 +64,47 @@ SELECT {", ".join(f'alert."{column}"' for column in COLUMNS)}, claimed.severity,
 FROM claimed JOIN liquidation_alerts AS alert USING ({_IDENTITY})
 """  # noqa: S608 - columns are constants, values are parameters
 
-_THIS: Final = 'rule = $1 AND venue = $2 AND symbol = $3 AND "timestamp" = $4'
-_MINE: Final = "state = 'sending' AND owner = $5 AND claimed_at = $6"
-_LET_GO: Final = "owner = NULL, claimed_at = NULL, updated_at = now()"
+_OF_ALERT: Final = 'rule = $1 AND venue = $2 AND symbol = $3 AND "timestamp" = $4'
+_IS_MY_CLAIM: Final = "state = 'sending' AND owner = $5 AND claimed_at = $6"
+_END_CLAIM: Final = "owner = NULL, claimed_at = NULL, updated_at = now()"
 
-# A claim that another worker took for orphaned still knows the message's id: kept where nothing was sent since.
+# Whether the message should say something else by now than what was said under the claim.
+_HAS_CHANGED: Final = "(severity <> $7 OR escalated_to IS DISTINCT FROM $8 OR retracted <> $9)"
+
+# Another worker may have taken this claim for orphaned meanwhile. The message's id is still kept where nobody has sent
+# the message since.
 _SENT: Final = f"""
 UPDATE alert_outbox
-SET state = CASE
-        WHEN severity <> $8 OR escalated_to IS DISTINCT FROM $9 OR retracted <> $10 THEN 'pending' ELSE 'sent'
-    END,
-    message_id = $7, posted_severity = $8, posted_escalation = $9, last_error = NULL, {_LET_GO}
-WHERE {_THIS} AND (({_MINE}) OR (state IN ('pending', 'unknown') AND message_id IS NULL))
+SET state = CASE WHEN {_HAS_CHANGED} THEN 'pending' ELSE 'sent' END,
+    message_id = $10, posted_severity = $7, posted_escalation = $8, posted_retracted = $9, last_error = NULL,
+    {_END_CLAIM}
+WHERE {_OF_ALERT} AND (({_IS_MY_CLAIM}) OR (state IN ('pending', 'unknown') AND message_id IS NULL))
 RETURNING state
 """  # noqa: S608 - constants
 
 _RELEASE: Final = f"""
-UPDATE alert_outbox SET state = 'pending', last_error = $7, {_LET_GO} WHERE {_THIS} AND {_MINE} RETURNING state
-"""  # noqa: S608 - constants
-
-# What was posted before stays posted, whatever becomes of its edit.
-_FAIL: Final = f"""
-UPDATE alert_outbox
-SET state = CASE WHEN message_id IS NULL THEN 'dead' ELSE 'sent' END, last_error = $7, {_LET_GO}
-WHERE {_THIS} AND {_MINE}
+UPDATE alert_outbox SET state = 'pending', last_error = $7, {_END_CLAIM}
+WHERE {_OF_ALERT} AND {_IS_MY_CLAIM}
 RETURNING state
 """  # noqa: S608 - constants
 
-_BURY: Final = """
+# What was posted before stays posted, whatever becomes of its edit. An edit that says something else may be taken.
+_GIVE_UP: Final = f"""
+UPDATE alert_outbox
+SET state = CASE WHEN message_id IS NULL THEN 'dead' WHEN {_HAS_CHANGED} THEN 'pending' ELSE 'sent' END,
+    last_error = $10, {_END_CLAIM}
+WHERE {_OF_ALERT} AND {_IS_MY_CLAIM}
+RETURNING state
+"""  # noqa: S608 - constants
+
+_GIVE_UP_WAITING: Final = """
 UPDATE alert_outbox
 SET state = CASE WHEN message_id IS NULL THEN 'dead' ELSE 'sent' END, last_error = $1, updated_at = now()
 WHERE state = 'pending'
 RETURNING state
 """
 
-# Editing twice does no harm, so an edit is simply tried again; a post may be there already.
+# An edit is simply tried again: editing twice does no harm. A post may be there already.
 _AMBIGUOUS: Final = f"""
 SET ambiguous = ambiguous + 1,
     state = CASE
@@ -101,10 +114,12 @@ SET ambiguous = ambiguous + 1,
     END,
     possible_duplicate = possible_duplicate OR message_id IS NULL,
     not_before = now() + least({MAX_RESEND_DELAY_SECONDS}, power(2, ambiguous)) * interval '1 second',
-    {_LET_GO}
+    {_END_CLAIM}
 """
 
-_DOUBT: Final = f"UPDATE alert_outbox {_AMBIGUOUS}, last_error = $7 WHERE {_THIS} AND {_MINE} RETURNING state"
+_UNCONFIRMED: Final = (
+    f"UPDATE alert_outbox {_AMBIGUOUS}, last_error = $7 WHERE {_OF_ALERT} AND {_IS_MY_CLAIM} RETURNING state"
+)
 
 _ORPHANS: Final = f"""
 UPDATE alert_outbox {_AMBIGUOUS}, last_error = 'the worker that was sending it went away'
@@ -112,10 +127,10 @@ WHERE state = 'sending' AND claimed_at < now() - make_interval(secs => $1)
 RETURNING state
 """
 
-_AGE: Final = """
+_AGE: Final = f"""
 SELECT coalesce(extract(epoch FROM now() - min(wanted_at)), 0)::double precision
-FROM alert_outbox WHERE state IN ('pending', 'sending')
-"""
+FROM alert_outbox WHERE state IN ('pending', 'sending') OR {_UNTOLD}
+"""  # noqa: S608 - constants
 
 
 class Outbox:
@@ -135,36 +150,30 @@ class Outbox:
             row = await self._pool.fetchrow(_CLAIM, self._owner)
             if row is None:
                 return None
-            return Delivery(
-                msgspec.structs.replace(from_row(row), severity=row["severity"]),
-                row["message_id"],
-                row["possible_duplicate"],
-                row["escalated_to"],
-                row["claimed_at"],
-            )
+            alert = msgspec.structs.replace(from_row(row), severity=row["severity"])
+            notice = Notice(alert, row["escalated_to"], row["possible_duplicate"])
+            return Delivery(notice, row["message_id"], row["claimed_at"])
 
     async def sent(self, delivery: Delivery, message_id: str) -> str | None:
-        """Record that Discord has the message; it is pending again if it should say something else by now."""
-        return await self._end(
-            _SENT, delivery, message_id, delivery.alert.severity, delivery.escalated_to, delivery.alert.retracted
-        )
+        """Record that the service has the message; it is pending again if it should say something else by now."""
+        return await self._end(_SENT, delivery, *_said(delivery), message_id)
 
     async def release(self, delivery: Delivery, error: str) -> str | None:
-        """Give the message back: Discord certainly does not have it."""
+        """Give the message back: the service certainly does not have it."""
         return await self._end(_RELEASE, delivery, error)
 
-    async def doubt(self, delivery: Delivery, error: str) -> str | None:
-        """Record that nobody knows whether Discord has the message: it is to be sent again, or unknown."""
-        return await self._end(_DOUBT, delivery, error)
+    async def unconfirmed(self, delivery: Delivery, error: str) -> str | None:
+        """Record that nobody knows whether the service has the message: it is to be sent again, or unknown."""
+        return await self._end(_UNCONFIRMED, delivery, error)
 
-    async def fail(self, delivery: Delivery, error: str) -> str | None:
+    async def give_up(self, delivery: Delivery, error: str) -> str | None:
         """Record that the message will never be delivered."""
-        return await self._end(_FAIL, delivery, error)
+        return await self._end(_GIVE_UP, delivery, *_said(delivery), error)
 
-    async def bury(self, error: str) -> int:
+    async def give_up_waiting(self, error: str) -> int:
         """Record that no waiting message will ever be delivered, and return how many were never posted."""
         with answering("giving messages up"):
-            states = await self._pool.fetch(_BURY, error)
+            states = await self._pool.fetch(_GIVE_UP_WAITING, error)
         return sum(row["state"] == "dead" for row in states)
 
     async def take_orphans(self, older_than_seconds: float) -> list[str]:
@@ -179,7 +188,7 @@ class Outbox:
             return float(await self._pool.fetchval(_AGE))
 
     async def _end(self, statement: str, delivery: Delivery, *arguments: Any) -> str | None:
-        alert = delivery.alert
+        alert = delivery.notice.alert
         with answering("ending a claim"):
             state = await self._pool.fetchval(
                 statement,
@@ -192,3 +201,8 @@ class Outbox:
                 *arguments,
             )
         return None if state is None else str(state)
+
+
+def _said(delivery: Delivery) -> tuple[str, str | None, bool]:
+    notice = delivery.notice
+    return notice.alert.severity, notice.escalated_to, notice.alert.retracted

@@ -10,7 +10,8 @@ from agents import rules
 from agents.rules.base import Description, Rule, Timing
 from streams.model.alert import Alert
 from streams.model.kinds import AnyMarket
-from streams.model.units import UNITS, USD
+from streams.model.money import in_unit
+from streams.model.units import USD
 from streams.settings import Settings
 
 
@@ -50,8 +51,7 @@ def describe(alert: Alert) -> Description:
     rule = RULES.get(alert.rule)
     if rule is not None:
         return rule.describe(alert)
-    unit = UNITS.get(alert.unit)
-    measured = f"{unit.decimal(alert.measured):,f} {unit.name}" if unit and alert.measured is not None else "a crossing"
+    measured = "a crossing" if alert.measured is None else in_unit(alert.measured, alert.unit)
     return Description(f"{alert.rule}: {measured}")
 
 

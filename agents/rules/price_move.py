@@ -5,6 +5,7 @@ from typing import Final, Self
 from agents.rules.base import Description, Rule, RuleWindow, Timing
 from streams.model.alert import Alert
 from streams.model.kinds import AnyMarket
+from streams.model.money import percent
 from streams.model.units import PERCENT
 from streams.settings import Settings
 
@@ -37,4 +38,4 @@ class PriceMove(Rule):
     @staticmethod
     def describe(alert: Alert) -> Description:
         """Say how far the price moved, and which way."""
-        return Description(f"price moved {alert.price_change_pct:+.2f} %")
+        return Description(f"price moved {percent(alert.price_change_pct)}")

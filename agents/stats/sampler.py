@@ -18,9 +18,9 @@ from tables.market.state import Market
 
 log = logging.getLogger(__name__)
 
-# Prometheus scrapes every 5 s (prometheus/prometheus.yml): a figure measured more often is never seen.
+# As often as Prometheus scrapes (prometheus/prometheus.yml).
 LAG_SECONDS: Final = 5.0
-# Less than the interval, so that a broker that does not answer costs one measurement and not the next.
+# Shorter than the interval, so that a silent broker does not delay the next measurement.
 BROKER_SECONDS: Final = 4.0
 
 PANE_BYTES: Final = 700
@@ -67,7 +67,7 @@ class SampledWorker(Protocol):
 
 
 class Sampler:
-    """Runs beside the agents. A failure here is logged and never stops the worker."""
+    """Runs beside the agents. A failure is logged and never stops the worker."""
 
     def __init__(self, worker: SampledWorker, settings: Settings) -> None:
         self._worker = worker

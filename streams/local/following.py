@@ -11,8 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from streams.model.alert import Alert, AlertId
-from streams.settings import SEVERITIES
+from streams.model.alert import Alert, AlertId, supersedes
 from streams.topics import ALERTS, APP_ID, DEAD_LETTERS, TRADES
 from streams.unexpected import say_once
 
@@ -25,8 +24,9 @@ RETRY_SECONDS: Final = 1.0
 
 
 class AlertFollower:
-    """Reads the topic ``alerts`` and hands on the first state of each alert and each rise of its severity.
+    """Reads the topic ``alerts`` and hands on each alert, each rise of its severity, and each retraction.
 
+    A worker that reads messages again sends alerts again: what is not later than what was shown is passed over.
     ``identities`` are the (rule, venue, symbol, pane) of every alert seen. The topic must exist; what it holds before
     the offsets of ``start`` belongs to an earlier run and is passed over.
     """
@@ -43,11 +43,11 @@ class AlertFollower:
         )
         self._show = show
         self._start = start
-        self._severities: dict[AlertId, int] = {}
+        self._shown: dict[AlertId, Alert] = {}
 
     @property
     def identities(self) -> list[AlertId]:
-        return list(self._severities)
+        return list(self._shown)
 
     async def __aenter__(self) -> Self:
         try:
@@ -84,11 +84,14 @@ class AlertFollower:
         return all([await self._consumer.position(partition) >= end for partition, end in ends.items()])
 
     def _take(self, alert: Alert) -> None:
-        identity = alert.id
-        severity = SEVERITIES.index(alert.severity) if alert.severity in SEVERITIES else -1
-        if severity > self._severities.get(identity, -2):
-            self._severities[identity] = severity
+        shown = self._shown.get(alert.id)
+        if shown is None or (supersedes(alert, shown) and _said(alert) != _said(shown)):
+            self._shown[alert.id] = alert
             self._show(alert)
+
+
+def _said(alert: Alert) -> tuple[str, bool]:
+    return alert.severity, alert.retracted
 
 
 class GroupProgress:

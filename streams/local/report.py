@@ -9,10 +9,9 @@ from typing import Any, Final
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from agents.delivery.message import duration
-from agents.rules.book import describe, measured_of
+from agents.alerts.words import TIMES_SIGN, sentence
 from streams.model.alert import Alert
-from streams.model.money import multiple
+from streams.model.money import percent
 from streams.settings import SEVERITIES
 
 COLOURS: Final = {"LOW": "36", "MEDIUM": "33", "HIGH": "31", "CRITICAL": "1;31"}
@@ -68,12 +67,9 @@ def totals(metrics: str) -> dict[str, int]:
 
 
 def happened(alert: Alert) -> str:
-    """Return what happened in a few words. Volume is never called liquidations: spot trades carry no such label."""
-    measured, threshold = measured_of(alert)
-    return (
-        f"{describe(alert).what} in {duration(alert.window_seconds)} ({multiple(measured, threshold)}x the threshold), "
-        f"price {alert.last_price:,.10g} ({alert.price_change_pct:+.2f} %)"
-    )
+    """Return what happened and where the price stands, in signs that every terminal can print."""
+    what = sentence(alert).replace(TIMES_SIGN, "x")
+    return f"{what}; price {alert.last_price:,.10g} ({percent(alert.price_change_pct)})"
 
 
 def alert_line(alert: Alert, *, colour: bool) -> str:

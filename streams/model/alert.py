@@ -23,10 +23,11 @@ class Alert(Figures, msgspec.Struct, frozen=True, omit_defaults=False):
     Everything but its identity is a column that may be brought up to date. Amounts ending in ``_micro_usd`` are
     integers in micro-USD. The window covers ``window_start`` (inclusive) to ``window_end`` (exclusive), unix seconds.
 
-    ``threshold``, ``measured`` and ``severity_step`` are integers of ``unit`` (:mod:`streams.model.units`): what the
-    rule compares, what it measured of this row's window, and the step that the severity begins with. ``offset`` is the
-    source offset that the figures contain; ``raised_offset`` that of the message that raised the alert, where this row
-    is the one that raised it. ``retracted``: later trades took the measured value back below the first step.
+    Three fields are integers of ``unit`` (:mod:`streams.model.units`). ``threshold`` is what the rule compares with,
+    ``measured`` is what it measured of this row's window, and the severity begins with ``severity_step``.
+
+    ``offset`` is the source offset that the figures contain. ``raised_offset`` is that of the message that raised the
+    alert, in the row that raised it. ``retracted``: later trades took the measured value back below the first step.
 
     Fields from ``unit`` on have defaults: a message of an earlier release has none of them, and its
     ``threshold_micro_usd`` is the threshold. That one is 0 where the unit is not USD.
@@ -63,10 +64,13 @@ def supersedes(new: Alert, old: Alert) -> bool:
     """Whether of two rows of one alert ``new`` is the later state. One that says nothing new replaces nothing.
 
     A window gains trades only, so the higher count is later, also after the broker was replaced and offsets began
-    anew. Where counts are equal the higher source offset is later. ``agents.alerts.recorder`` says the same in SQL.
+    anew. Where counts are equal the higher source offset is later. A row without its measured value was written by the
+    release before, and one of equal count that has it completes it. ``agents.alerts.recorder`` says the same in SQL.
     """
     if new.count != old.count:
         return new.count > old.count
+    if old.measured is None and new.measured is not None:
+        return True
     return new.offset > old.offset and _judgement(new) != _judgement(old)
 
 

@@ -68,17 +68,21 @@ class Figure(Generic[T_co]):
     """One figure: its type, its meaning in a few words, and the sum that it is, by name, or how it follows from them.
 
     ``field`` names it where amounts are micro-USD, ``name`` where they are USD: in rows, API and Redis.
-    A figure that ``is_later`` is null in what a worker wrote that did not know it yet.
+    A figure that ``is_later`` is null in what a worker wrote that did not know it yet. ``label`` heads it in messages:
+    those of one label stand side by side, and one without a label is not shown there.
     """
 
     field: str
     name: str
     is_later: bool = False
 
-    def __init__(self, kind: ValueType[T_co], meaning: str, of: str | Callable[[Sums], T_co]) -> None:
+    def __init__(
+        self, kind: ValueType[T_co], meaning: str, of: str | Callable[[Sums], T_co], *, label: str = ""
+    ) -> None:
         self.type = kind
         self.meaning = meaning
         self.of = of
+        self.label = label
 
     def __set_name__(self, owner: type, field: str) -> None:
         self.field = field
@@ -117,30 +121,44 @@ def change_pct(first_price: float, last_price: float) -> float:
     return (last_price - first_price) / first_price * 100 if first_price else 0.0
 
 
+_SIDES: Final = "Buy / sell"
+_LIQUIDATED: Final = "Liquidated long / short"
+_EXTREMES: Final = "High / low"
+
+
 class Figures:
     """The table. As a base of a record that has :func:`with_figures` it tells the figures' types."""
 
     __slots__ = ()
 
-    count = Figure(NUMBER, "trades counted: fills and liquidations", "count")
-    total_volume_micro_usd = Figure(AMOUNT, "notional traded, fills and liquidations", "notional")
-    buy_volume_micro_usd = Figure(AMOUNT, "notional of trades whose taker bought", "buy")
-    sell_volume_micro_usd = Figure(AMOUNT, "notional of trades whose taker sold", "sell")
+    count = Figure(NUMBER, "trades counted: fills and liquidations", "count", label="Trades")
+    total_volume_micro_usd = Figure(AMOUNT, "notional traded, fills and liquidations", "notional", label="Volume")
+    buy_volume_micro_usd = Figure(AMOUNT, "notional of trades whose taker bought", "buy", label=_SIDES)
+    sell_volume_micro_usd = Figure(AMOUNT, "notional of trades whose taker sold", "sell", label=_SIDES)
     liquidation_volume_micro_usd = Figure(
         AMOUNT, "notional of liquidations, longs and shorts", lambda sums: sums.long_liquidated + sums.short_liquidated
     )
-    liquidation_long_micro_usd = Figure(AMOUNT, "longs liquidated: the taker sold", "long_liquidated")
-    liquidation_short_micro_usd = Figure(AMOUNT, "shorts liquidated: the taker bought", "short_liquidated")
-    largest_trade_micro_usd = Figure(AMOUNT, "greatest notional of one trade", "largest")
-    vwap = Figure(PRICE, "average price: sum of price x quantity over sum of quantity", vwap_of)
-    price_change_pct = Figure(
-        PERCENTAGE, "last price against the first", lambda sums: change_pct(sums.first_price, sums.last_price)
+    liquidation_long_micro_usd = Figure(
+        AMOUNT, "longs liquidated: the taker sold", "long_liquidated", label=_LIQUIDATED
     )
-    realized_volatility = Figure(RATIO, "root of summed squared log returns, not annualised", "realized_volatility")
+    liquidation_short_micro_usd = Figure(
+        AMOUNT, "shorts liquidated: the taker bought", "short_liquidated", label=_LIQUIDATED
+    )
+    largest_trade_micro_usd = Figure(AMOUNT, "greatest notional of one trade", "largest", label="Largest trade")
+    vwap = Figure(PRICE, "average price: sum of price x quantity over sum of quantity", vwap_of, label="VWAP")
+    price_change_pct = Figure(
+        PERCENTAGE,
+        "last price against the first",
+        lambda sums: change_pct(sums.first_price, sums.last_price),
+        label="Change",
+    )
+    realized_volatility = Figure(
+        RATIO, "root of summed squared log returns, not annualised", "realized_volatility", label="Volatility"
+    )
     first_price = Figure(PRICE, "price of the first trade by (time, id)", "first_price")
     last_price = Figure(PRICE, "price of the last trade by (time, id)", "last_price")
-    high = Figure(PRICE, "highest price", "high")
-    low = Figure(PRICE, "lowest price", "low")
+    high = Figure(PRICE, "highest price", "high", label=_EXTREMES)
+    low = Figure(PRICE, "lowest price", "low", label=_EXTREMES)
 
 
 FIGURES: Final = tuple(

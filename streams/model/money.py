@@ -1,7 +1,7 @@
-"""Amounts of money as people read them: one rule for messages, terminal and page (``static/format.js`` follows it).
+"""Amounts, prices and percentages as people read them: one rule for messages, terminal and log.
 
-Everything is rounded down, so that no text claims an amount or a severity that was not reached. Amounts are integer
-micro-USD.
+The page writes amounts by the same rule (``static/format.js``). Amounts are integer micro-USD. They and multiples are
+rounded down, so that no text claims an amount or a severity that was not reached.
 """
 
 from typing import Final
@@ -33,6 +33,26 @@ def in_unit(integer: int, unit: str) -> str:
     known = UNITS_BY_NAME.get(unit)
     text = f"{known.decimal(integer).normalize():,f}" if known else f"{integer:,}"
     return f"{text} %" if unit == PERCENT.name else text
+
+
+def percent(value: float) -> str:
+    """Return a change in per cent with its sign: ``+1.23 %``."""
+    return f"{value:+.2f} %"
+
+
+def ratio(value: float) -> str:
+    """Return a ratio, 1 being 100 %, to a thousandth of a per cent: ``1.230 %``."""
+    return f"{value * 100:.3f} %"
+
+
+def price(value: float) -> str:
+    """Return a price with thousands separators and as many decimals as its size calls for."""
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.2f}"
+    if size >= 1:
+        return f"{value:,.4f}"
+    return f"{value:.6g}"
 
 
 def multiple(amount: int, threshold: int) -> str:

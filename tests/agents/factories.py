@@ -47,3 +47,17 @@ def an_alert(**changes: Any) -> Alert:
     if "pane" in changes:
         changes.setdefault("episode", changes["pane"])
     return Alert(**{name: changes.get(name, getattr(PLAIN, name)) for name in Alert.__struct_fields__})
+
+
+def a_move(*, retracted: bool = False, **changes: Any) -> Alert:
+    """Return a price move of 0.8 % against a threshold of 0.4 %, or one that late trades took back to 0.1 %."""
+    move = {
+        "rule": "price_move",
+        "unit": "percent",
+        "threshold": 400_000_000,
+        "threshold_micro_usd": 0,
+        "measured": 100_000_000 if retracted else 800_000_000,
+        "price_change_pct": 0.1 if retracted else 0.8,
+        "retracted": retracted,
+    }
+    return an_alert(**{**move, **changes})

@@ -2,17 +2,22 @@
 
 import asyncio
 import logging
+import os
+import shutil
+import sys
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import msgspec
 import pytest
+from pydantic import SecretStr
 
 from agents import sinks as sinks_module
 from agents.counting.monitor import SourceMessage
-from agents.delivery.notifier import Notifier
 from agents.sinks import Sinks
 from agents.stats.window_stats import WindowSample
 from streams.errors import BadRecord, Fatal, Outage
@@ -24,26 +29,28 @@ from tests.faults.proxy import HOST, Proxy
 from tests.lost_writes import writes_that_fail
 from tests.waiting import until
 
+ROOT = Path(__file__).parents[2]
+
 
 class Way:
     """Sinks with what they report."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, **options: Any) -> None:
         self.refused: list[tuple[SourceMessage, BadRecord]] = []
         self.fatal: list[Fatal] = []
-        self.sinks = Sinks(settings, on_fatal=self.fatal.append, refuse=self._refuse)
+        self.sinks = Sinks(settings, on_fatal=self.fatal.append, refuse=self._refuse, **options)
 
     async def _refuse(self, message: SourceMessage, error: BadRecord) -> None:
         self.refused.append((message, error))
 
 
 @pytest.fixture
-async def way_for() -> AsyncIterator[Callable[[Settings], Way]]:
+async def way_for() -> AsyncIterator[Callable[..., Way]]:
     """Give what makes sinks for settings and stops them at the end."""
     made: list[Way] = []
 
-    def make(settings: Settings) -> Way:
-        made.append(Way(settings))
+    def make(settings: Settings, **options: Any) -> Way:
+        made.append(Way(settings, **options))
         return made[-1]
 
     yield make
@@ -282,19 +289,44 @@ async def test_a_database_that_refuses_is_fatal(settings: Settings, way_for: Cal
     assert "POSTGRES_DB" in str(way.fatal[0])
 
 
-async def test_a_bug_while_postgres_is_opened_is_fatal(
-    settings: Settings, way_for: Callable[[Settings], Way], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Alerts would wait for ever, and nobody would say for what."""
+BROKEN = """
+import asyncio
 
-    async def fail(_: Settings) -> asyncpg.Pool:
-        raise FileNotFoundError("migrations")
+from agents import sinks
+from streams.settings import load_settings
 
-    monkeypatch.setattr(sinks_module, "open_pool", fail)
-    way = way_for(settings)
-    await way.sinks.start()
-    await until(lambda: way.fatal)
-    assert "FileNotFoundError: migrations" in str(way.fatal[0])
+
+async def main():
+    told = asyncio.get_running_loop().create_future()
+    way = sinks.Sinks(load_settings(), on_fatal=told.set_result, refuse=None)
+    await way.start()
+    print(f"{sinks.__file__}: {type(await told).__name__}: {await told}")
+    await way.stop()
+
+
+asyncio.run(main())
+"""
+
+
+async def test_a_broken_installation_is_fatal(settings: Settings, tmp_path: Path) -> None:
+    """Its migrations are missing. Alerts would wait forever for a Postgres that answers."""
+    for package in ("agents", "streams", "tables"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("migrations", "__pycache__"))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(tmp_path),
+        "POSTGRES_HOST": settings.postgres_host,
+        "POSTGRES_PORT": str(settings.postgres_port),
+        "POSTGRES_USER": settings.postgres_user,
+        "POSTGRES_PASSWORD": settings.postgres_password.get_secret_value(),
+        "POSTGRES_DB": settings.postgres_db,
+    }
+    ran = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", BROKEN, cwd=tmp_path, env=environment, stdout=PIPE, stderr=PIPE
+    )
+    said, logged = (stream.decode() for stream in await asyncio.wait_for(ran.communicate(), 60))
+    assert said.startswith(f"{tmp_path}/agents/sinks.py: Fatal: Postgres cannot be opened (FileNotFoundError"), logged
+    assert "migrations" in said
 
 
 async def test_postgres_is_opened_once(
@@ -320,28 +352,48 @@ async def test_alerts_reach_discord(
     await until(lambda: discord.messages)
 
 
+async def test_messages_call_a_venue_by_its_name_for_people(
+    settings: Settings, pool: asyncpg.Pool, discord: DiscordServer, way_for: Callable[..., Way]
+) -> None:
+    """As the venue gives it; and they link to the web view of the settings."""
+    hooked = with_webhook(settings, discord).model_copy(update={"web_public_url": "https://monitor.example.com/"})
+    sinks = way_for(hooked, venue_names={"kraken_spot": "Kraken Spot"}).sinks
+    await sinks.start()
+    await sinks.record(message())
+    await until(lambda: discord.messages)
+    embed = discord.messages[0].embed
+    assert embed["title"].endswith("Kraken Spot")
+    assert embed["url"].startswith("https://monitor.example.com/market?")
+
+
+async def test_a_wrong_webhook_is_fatal(settings: Settings, pool: asyncpg.Pool, way_for: Callable[..., Way]) -> None:
+    """The operator is told which setting to mend, without its value."""
+    wrong = SecretStr("https://example.com/s3cret")
+    way = way_for(settings.model_copy(update={"discord_webhook_url": wrong}))
+    await way.sinks.start()
+    await until(lambda: way.fatal)
+    assert "DISCORD_WEBHOOK_URL" in str(way.fatal[0])
+    assert "s3cret" not in str(way.fatal[0])
+
+
 async def test_a_fault_in_delivery_is_said_and_delivery_begins_again(
     settings: Settings,
     pool: asyncpg.Pool,
     discord: DiscordServer,
-    way_for: Callable[[Settings], Way],
+    way_for: Callable[..., Way],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It neither ends for good without a word nor takes the windows with it."""
+    """A venue whose name is no text: it neither ends delivery without a word nor takes the windows with it."""
     monkeypatch.setattr(sinks_module, "RESTART_SECONDS", 0.01)
-    run = Notifier.run
-    failures = iter([ZeroDivisionError("a bug")])
-
-    async def fail_once(self: Any, stop: asyncio.Event) -> None:
-        if error := next(failures, None):
-            raise error
-        await run(self, stop)
-
-    monkeypatch.setattr(Notifier, "run", fail_once)
-    way = way_for(with_webhook(settings, discord))
+    names: dict[str, Any] = {"kraken_spot": 5}
+    way = way_for(with_webhook(settings, discord), venue_names=names)
     await way.sinks.start()
     await way.sinks.record(message())
+    await until(lambda: "delivery to Discord failed; it begins again" in caplog.text)
+    assert "TypeError" in caplog.text
+    names["kraken_spot"] = "Kraken Spot"
+    await way.sinks.record(message(msgspec.json.encode(an_alert(pane=PANE + 1))))
     await until(lambda: discord.messages)
-    assert "delivery to Discord failed; it begins again" in caplog.text
+    assert discord.messages[0].identity.endswith(str(PANE + 1))
     assert way.fatal == []

@@ -16,7 +16,7 @@ from agents.alerts.recorder import Recorder, RecordOutcome
 from streams.model.alert import Alert, supersedes
 from streams.settings import Settings
 from tests.agents.alerts import release_before
-from tests.agents.factories import PANE, an_alert
+from tests.agents.factories import PANE, a_move, an_alert
 
 SEEDS = 60
 STATES = 14
@@ -181,7 +181,7 @@ async def test_migrating_fills_what_the_rows_of_both_rules_measured(pool_of_the_
     rows = await pool.fetch(ROWS)
     assert [{name: row[name] for name in before[0]} for row in rows] == before
     assert [dict(row) for row in await pool.fetch("SELECT * FROM alert_outbox ORDER BY rule")] == [
-        {**row, "retracted": False} for row in outbox
+        {**row, "retracted": False, "posted_retracted": None} for row in outbox
     ]
     assert [(row["threshold"], row["measured"]) for row in rows] == [
         (Decimal("1000000.000001"), Decimal("2023806.241207")),
@@ -197,7 +197,7 @@ async def test_migrating_fills_what_the_rows_of_both_rules_measured(pool_of_the_
 
 
 async def test_a_migrated_database_takes_rows_in_another_unit(pool_of_the_release_before: asyncpg.Pool) -> None:
-    """They have no threshold in USD, and the release before still inserts."""
+    """Their threshold in USD is 0, which the release before can read; and that one still inserts."""
     pool = pool_of_the_release_before
     await migrate(pool)
     move = an_alert(
@@ -207,8 +207,62 @@ async def test_a_migrated_database_takes_rows_in_another_unit(pool_of_the_releas
     await Recorder(pool, deliver=False).record(move)
     await release_before.record(pool, an_alert())
     moved, volume = await pool.fetch(ROWS)
-    assert (moved["threshold_usd"], moved["threshold"]) == (None, Decimal("0.4"))
+    assert (moved["threshold_usd"], moved["threshold"]) == (0, Decimal("0.4"))
     assert [from_row(moved), from_row(volume)] == [move, an_alert()]
+
+
+async def test_a_price_move_that_the_release_before_recorded_says_what_is_known(pool: asyncpg.Pool) -> None:
+    """Its unit, and neither a threshold nor a measured value: nobody wrote them down."""
+    assert await release_before.record(pool, a_move(count=10)) == 1
+    (row,) = await pool.fetch(ROWS)
+    assert from_row(row) == a_move(count=10, threshold=None, measured=None)
+    (found,) = await AlertHistory(lambda: pool).latest(1)
+    assert (found.unit, found.threshold, found.measured, found.threshold_usd) == ("percent", None, None, None)
+    assert found.what == "price moved +0.80 %"
+
+
+async def test_a_price_move_that_the_release_before_recorded_is_completed(pool: asyncpg.Pool) -> None:
+    """By the next message of it that this release gets, be it the same one; once."""
+    told = a_move(count=10, severity_step=400_000_000, cooldown_seconds=300, raised_offset=41)
+    await release_before.record(pool, told)
+    recorder = Recorder(pool, deliver=True)
+    assert await recorder.record(told) is RecordOutcome.SUPERSEDED
+    assert await recorder.record(told) is RecordOutcome.IGNORED
+    (row,) = await pool.fetch(ROWS)
+    assert from_row(row) == told
+    assert row["threshold_usd"] == 0
+
+
+async def test_what_a_price_move_measured_is_unknown_once_the_release_before_has_fuller_figures(
+    pool: asyncpg.Pool,
+) -> None:
+    """It would be that of fewer trades; the next message that this release gets says it again."""
+    recorder = Recorder(pool, deliver=True)
+    await recorder.record(a_move(count=10))
+    fuller = a_move(count=11, price_change_pct=-0.95, measured=950_000_000)
+    assert await release_before.record(pool, fuller) == 2
+    (row,) = await pool.fetch(ROWS)
+    assert from_row(row) == msgspec.structs.replace(fuller, measured=None)
+    assert await recorder.record(fuller) is RecordOutcome.SUPERSEDED
+    (row,) = await pool.fetch(ROWS)
+    assert from_row(row) == fuller
+
+
+async def test_a_price_move_that_turned_keeps_what_it_measured(pool: asyncpg.Pool) -> None:
+    """Fuller figures may measure the same, up or down."""
+    recorder = Recorder(pool, deliver=True)
+    for count, change in ((10, 0.8), (11, -0.8)):
+        await recorder.record(a_move(count=count, price_change_pct=change))
+    (row,) = await pool.fetch(ROWS)
+    assert row["measured"] == Decimal("0.8")
+
+
+async def test_the_release_before_can_read_a_price_move(pool: asyncpg.Pool) -> None:
+    """It takes no column of its own for null, so its notifier keeps no message in hand and its web view answers."""
+    await Recorder(pool, deliver=True).record(a_move())
+    claimed = await release_before.claim(pool)
+    assert claimed is not None
+    assert [column for column in release_before.COLUMNS if claimed[column] is None] == []
 
 
 async def test_what_the_rule_saw_stays_where_settings_have_changed_since(pool: asyncpg.Pool) -> None:

@@ -68,6 +68,20 @@ async def test_an_unreachable_server_is_an_outage(postgres_settings: dict[str, A
             await open_pool(load_settings(**{**postgres_settings, "postgres_port": unused.getsockname()[1]}))
 
 
+async def test_a_server_that_speaks_no_postgres_is_an_outage(postgres_settings: dict[str, Any]) -> None:
+    """Something else listens there, for now."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        address = {"postgres_host": "127.0.0.1", "postgres_port": server.sockets[0].getsockname()[1]}
+        with pytest.raises(Outage, match="does not answer"):
+            await open_pool(load_settings(**{**postgres_settings, **address}))
+
+
 async def test_an_address_that_is_none_is_fatal(postgres_settings: dict[str, Any]) -> None:
     """Waiting does not mend a host's name that no name server can be asked for."""
     with pytest.raises(Fatal, match="check POSTGRES_HOST"):

@@ -9,19 +9,14 @@ import asyncpg
 import pytest
 
 from agents.alerts.recorder import Recorder
+from agents.delivery.discord import Discord
 from agents.delivery.notifier import Notifier
-from streams.settings import Settings, load_settings
 from tests.discord_server import DiscordServer
 
 Running = Callable[..., AbstractAsyncContextManager[Notifier]]
 
+WEB_URL = "http://127.0.0.1:6066"
 QUICK: dict[str, float] = {"poll_seconds": 0.02, "upkeep_seconds": 0.05, "first_delay_seconds": 0.02}
-
-
-@pytest.fixture
-def hooked(postgres_settings: dict[str, Any], discord: DiscordServer) -> Settings:
-    """Give settings with the local Discord's webhook as the second one, which goes first."""
-    return load_settings(**postgres_settings, discord_webhook_url_2=discord.webhook, discord_api_base=discord.base)
 
 
 @pytest.fixture
@@ -30,21 +25,25 @@ def recorder(pool: asyncpg.Pool) -> Recorder:
     return Recorder(pool, deliver=True)
 
 
-@pytest.fixture
-def running(pool: asyncpg.Pool, hooked: Settings) -> Running:
-    """Give a way to run a notifier for the length of a block."""
+@asynccontextmanager
+async def notifying(notifier: Notifier) -> AsyncIterator[Notifier]:
+    """Run a notifier for the length of the block."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(notifier.run(stop))
+    try:
+        yield notifier
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 15)
 
-    @asynccontextmanager
-    async def run(**options: Any) -> AsyncIterator[Notifier]:
-        assert hooked.webhook is not None
-        notifier = Notifier(pool, hooked, hooked.webhook, **{**QUICK, **options})
-        stop = asyncio.Event()
-        task = asyncio.create_task(notifier.run(stop))
-        try:
-            yield notifier
-        finally:
-            stop.set()
-            await asyncio.wait_for(task, 15)
+
+@pytest.fixture
+def running(pool: asyncpg.Pool, discord: DiscordServer) -> Running:
+    """Give a way to run a notifier of the local Discord for the length of a block."""
+
+    def run(**options: Any) -> AbstractAsyncContextManager[Notifier]:
+        channel = Discord(discord.webhook, api_base=discord.base, web_url=WEB_URL)
+        return notifying(Notifier(pool, channel, **{**QUICK, **options}))
 
     return run
 

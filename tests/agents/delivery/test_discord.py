@@ -11,15 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from agents.delivery import message as embeds
-from agents.delivery.discord import (
-    Ambiguous,
-    Discord,
-    MessageGone,
-    MessageRefused,
-    NotDelivered,
-    WebhookDead,
-    webhook_url,
-)
+from agents.delivery.base import Ambiguous, ChannelGone, MessageGone, MessageRefused, NotDelivered, Notice
+from agents.delivery.discord import Discord, webhook_url
 from streams.errors import BadSetting
 from tests.agents.factories import an_alert
 from tests.discord_server import (
@@ -33,14 +26,17 @@ from tests.discord_server import (
 )
 from tests.lost_writes import writes_that_fail
 
-MESSAGE = embeds.message(an_alert(), web_url="http://127.0.0.1:6066")
+WEB = "https://monitor.example.com"
+NAMES = {"kraken_spot": "Kraken Spot"}
+NOTICE = Notice(an_alert())
+MESSAGE = embeds.message(NOTICE, web_url=WEB, venue_names=NAMES)
 BASE = "https://discord.com"
 
 
 @pytest.fixture
 async def client(discord: DiscordServer) -> AsyncIterator[Discord]:
     """Give a client of the local Discord."""
-    client = Discord(discord.webhook, api_base=discord.base, request_timeout_seconds=5)
+    client = Discord(discord.webhook, api_base=discord.base, web_url=WEB, venue_names=NAMES, request_timeout_seconds=5)
     yield client
     await client.close()
 
@@ -97,7 +93,7 @@ def test_a_wrong_base_stops_the_start() -> None:
 
 async def test_a_post_waits_for_the_message_and_returns_its_id(client: Discord, discord: DiscordServer) -> None:
     """wait=true, a valid User-Agent, no mentions."""
-    message_id = await client.post(MESSAGE)
+    message_id = await client.post(NOTICE)
     (message,) = discord.messages
     (request,) = discord.requests
     assert message_id == message.message_id
@@ -113,26 +109,27 @@ async def test_an_error_that_no_client_should_raise_leaves_the_outcome_open(
     """The request may have been written by then; the token is in no line of the log."""
     port = int(discord.base.rpartition(":")[2])
     with writes_that_fail(port) as failed, pytest.raises(Ambiguous):
-        await client.post(MESSAGE)
+        await client.post(NOTICE)
     assert failed
     assert TOKEN not in caplog.text
-    assert await client.post(MESSAGE)
+    assert await client.post(NOTICE)
 
 
 async def test_an_edit_replaces_the_message(client: Discord, discord: DiscordServer) -> None:
     """The posted message is patched; no second one appears."""
-    message_id = await client.post(MESSAGE)
-    await client.edit(message_id, {"content": "new"})
+    message_id = await client.post(NOTICE)
+    notice = Notice(an_alert(severity="HIGH"), escalated_to="CRITICAL")
+    await client.edit(message_id, notice)
     (message,) = discord.messages
-    assert message.versions == [MESSAGE, {"content": "new"}]
+    assert message.versions == [MESSAGE, embeds.message(notice, web_url=WEB, venue_names=NAMES)]
 
 
 async def test_a_deleted_message_is_told_apart_from_a_dead_webhook(client: Discord, discord: DiscordServer) -> None:
     """404 with Discord's code for an unknown message concerns this message only."""
-    message_id = await client.post(MESSAGE)
+    message_id = await client.post(NOTICE)
     discord.messages[0].deleted = True
     with pytest.raises(MessageGone):
-        await client.edit(message_id, MESSAGE)
+        await client.edit(message_id, NOTICE)
 
 
 async def test_the_rate_limit_is_waited_out_by_its_headers(discord: DiscordServer, client: Discord) -> None:
@@ -140,7 +137,7 @@ async def test_the_rate_limit_is_waited_out_by_its_headers(discord: DiscordServe
     discord.limit, discord._left, discord.per_seconds = 2, 2, 0.2
     for _ in range(6):
         await asyncio.sleep(client.wait_seconds())
-        await client.post(MESSAGE)
+        await client.post(NOTICE)
     assert discord.limited == 0
     assert len(discord.messages) == 6
 
@@ -149,7 +146,7 @@ async def test_429_is_not_delivered_and_says_how_long_to_wait(client: Discord, d
     """retry_after is in seconds, and the client keeps to it."""
     discord.script.append(rate_limited(1.5))
     with pytest.raises(NotDelivered) as raised:
-        await client.post(MESSAGE)
+        await client.post(NOTICE)
     assert raised.value.retry_after_seconds == 1.5
     assert 1.0 < client.wait_seconds() <= 1.5
     assert discord.messages == []
@@ -159,7 +156,7 @@ async def test_a_refused_connection_is_certainly_not_delivered(client: Discord, 
     """Nothing listens: trying again is safe."""
     await discord.stop()
     with pytest.raises(NotDelivered):
-        await client.post(MESSAGE)
+        await client.post(NOTICE)
 
 
 async def test_an_unknown_host_is_certainly_not_delivered() -> None:
@@ -167,7 +164,7 @@ async def test_an_unknown_host_is_certainly_not_delivered() -> None:
     client = Discord(SecretStr(f"https://discord.com/api/webhooks/1/{TOKEN}"), api_base="http://discord.invalid")
     try:
         with pytest.raises(NotDelivered):
-            await client.post(MESSAGE)
+            await client.post(NOTICE)
     finally:
         await client.close()
 
@@ -187,7 +184,7 @@ async def test_a_name_server_that_does_not_answer_is_certainly_not_delivered(mon
     )
     try:
         with pytest.raises(NotDelivered):
-            await client.post(MESSAGE)
+            await client.post(NOTICE)
     finally:
         await client.close()
 
@@ -207,7 +204,7 @@ async def test_an_answer_that_says_nothing_is_ambiguous(
     """The request was written and no usable answer came: the message may be there or not."""
     discord.script.append(behaviour)
     with pytest.raises(Ambiguous):
-        await client.post(MESSAGE)
+        await client.post(NOTICE)
     assert len(discord.messages) == kept
 
 
@@ -217,7 +214,7 @@ async def test_an_answer_that_does_not_come_in_time_is_ambiguous(discord: Discor
     client = Discord(discord.webhook, api_base=discord.base, request_timeout_seconds=0.5)
     try:
         with pytest.raises(Ambiguous):
-            await asyncio.wait_for(client.post(MESSAGE), 5)
+            await asyncio.wait_for(client.post(NOTICE), 5)
     finally:
         await client.close()
     assert discord.messages == []
@@ -227,21 +224,22 @@ async def test_a_message_without_an_id_is_ambiguous(client: Discord, discord: Di
     """A success that names no message (a proxy's page) cannot be edited later, and may not be Discord's."""
     discord.script.append(Behaviour(status=200))
     with pytest.raises(Ambiguous):
-        await client.post(MESSAGE)
+        await client.post(NOTICE)
 
 
 @pytest.mark.parametrize("status", [401, 404])
 async def test_a_webhook_that_is_gone_is_dead(client: Discord, discord: DiscordServer, status: int) -> None:
     """401 and 404 mean that the webhook will never work again."""
     discord.script.append(webhook_gone(status))
-    with pytest.raises(WebhookDead):
-        await client.post(MESSAGE)
+    with pytest.raises(ChannelGone):
+        await client.post(NOTICE)
 
 
-async def test_a_message_that_discord_refuses_is_told(client: Discord) -> None:
+async def test_a_message_that_discord_refuses_is_told(client: Discord, discord: DiscordServer) -> None:
     """400: the same bytes will be refused again."""
-    with pytest.raises(MessageRefused, match="Invalid Form Body"):
-        await client.post({"content": ""})
+    discord.script.append(Behaviour(status=400))
+    with pytest.raises(MessageRefused, match="Discord answered 400"):
+        await client.post(NOTICE)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +253,7 @@ async def test_no_failure_shows_the_token(
     caplog.set_level(logging.DEBUG)
     discord.script.append(behaviour)
     with pytest.raises(Exception, match="Discord") as raised:
-        await client.post(MESSAGE)
+        await client.post(NOTICE)
     shown = "".join(traceback.format_exception(raised.value)) + caplog.text + repr(client)
     assert TOKEN not in shown
 
@@ -269,7 +267,7 @@ async def test_a_server_that_speaks_no_http_is_ambiguous() -> None:
     )
     try:
         with pytest.raises(Ambiguous):
-            await client.post(MESSAGE)
+            await client.post(NOTICE)
     finally:
         await client.close()
         server.close()

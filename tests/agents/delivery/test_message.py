@@ -1,16 +1,25 @@
 """What a person sees on Discord: the market, what happened and the figures, within Discord's limits."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.delivery import message as embeds
+from agents.delivery.base import Notice
 from streams.model.alert import Alert
+from streams.model.figures import FIGURES
 from streams.settings import SEVERITIES, load_settings
-from tests.agents.factories import PANE, an_alert
+from tests.agents.factories import PANE, a_move, an_alert
 from tests.discord_server import faults_of
 
 WEB = "https://monitor.example.com/"
+
+
+def message_of(alert: Alert, *, web_url: str = WEB, **said: Any) -> embeds.Message:
+    """Return the message of an alert."""
+    return embeds.message(Notice(alert, **said), web_url=web_url)
 
 
 def fields_of(message: embeds.Message) -> dict[str, str]:
@@ -20,7 +29,7 @@ def fields_of(message: embeds.Message) -> dict[str, str]:
 
 def test_a_volume_alert_reads_at_a_glance() -> None:
     """Title, sentence and figures of the recorded crash of July 2019, thousands separated, times in UTC."""
-    message = embeds.message(an_alert(), web_url=WEB)
+    message = message_of(an_alert())
     (embed,) = message["embeds"]
     assert embed["title"] == "🟠 MEDIUM · BTC/USD · kraken spot"
     assert embed["description"].splitlines() == [
@@ -63,7 +72,7 @@ def test_a_liquidation_alert_says_which_side_and_how_much(longs: int, shorts: in
         liquidation_long_micro_usd=longs,
         liquidation_short_micro_usd=shorts,
     )
-    message = embeds.message(alert, web_url=WEB)
+    message = message_of(alert)
     description = message["embeds"][0]["description"]
     assert description.startswith(text)
     assert "proxy" not in description
@@ -72,34 +81,59 @@ def test_a_liquidation_alert_says_which_side_and_how_much(longs: int, shorts: in
 
 def test_each_severity_has_a_colour() -> None:
     """Severity is told by colour, four different ones."""
-    colours = {embeds.message(an_alert(severity=name), web_url="")["embeds"][0]["color"] for name in SEVERITIES}
+    colours = {message_of(an_alert(severity=name), web_url="")["embeds"][0]["color"] for name in SEVERITIES}
     assert len(colours) == len(SEVERITIES)
 
 
-def test_the_multiple_never_claims_what_was_not_reached() -> None:
-    """A micro-USD below twice the threshold is 1.9 times, since 2 would be another severity."""
-    alert = an_alert(total_volume_micro_usd=1_999_999_999_999, threshold_micro_usd=1_000_000_000_000)
-    assert "1.99 M USD traded in 5 min, 1.9\N{MULTIPLICATION SIGN} the threshold" in embeds.sentence(alert)
+def test_a_retracted_alert_says_so_in_every_text() -> None:
+    """Whoever reads only the line that a phone shows learns it too."""
+    message = message_of(a_move(retracted=True))
+    what = "price moved +0.10 % in 5 min, 0.2\N{MULTIPLICATION SIGN} the threshold (retracted)"
+    assert message["content"] == f"**MEDIUM** BTC/USD: {what}"
+    assert message["embeds"][0]["description"].splitlines() == [
+        what,
+        "↩️ **Retracted**: later trades took this window back below the threshold.",
+    ]
+    assert "etracted" not in str(message_of(a_move()))
+
+
+def test_amounts_of_nothing_are_left_out() -> None:
+    """A recording that says no side has neither buys nor sells, which is not the same as none."""
+    message = message_of(an_alert(buy_volume_micro_usd=0, sell_volume_micro_usd=0))
+    assert {"Buy / sell", "Liquidated long / short"} & fields_of(message).keys() == set()
+    assert fields_of(message_of(an_alert(price_change_pct=0.0)))["Change"] == "+0.00 %"
+
+
+def test_every_figure_with_a_label_is_shown() -> None:
+    """In the order of the table, amounts first: a figure that joins needs no line here."""
+    shown = fields_of(message_of(an_alert(liquidation_long_micro_usd=10**6)))
+    labels = dict.fromkeys(one.label for one in sorted(FIGURES, key=lambda one: not one.type.is_amount) if one.label)
+    assert list(shown)[: len(labels)] == list(labels)
+
+
+def test_a_figure_that_the_alert_lacks_is_left_out() -> None:
+    """A figure that joined later is None in the row of a worker that did not know it yet."""
+    assert "VWAP" not in fields_of(message_of(an_alert(vwap=None)))
 
 
 def test_a_possible_duplicate_says_so() -> None:
     """A message that is sent again after an unknown outcome is marked in the text and in the embed."""
-    message = embeds.message(an_alert(), web_url=WEB, possible_duplicate=True)
+    message = message_of(an_alert(), possible_duplicate=True)
     assert message["content"].startswith("possible duplicate")
     assert "Possible duplicate" in message["embeds"][0]["description"]
-    assert "duplicate" not in str(embeds.message(an_alert(), web_url=WEB)).lower()
+    assert "duplicate" not in str(message_of(an_alert())).lower()
 
 
 def test_an_escalated_message_says_to_what() -> None:
     """The earlier message of an episode names the severity that the episode reached."""
-    message = embeds.message(an_alert(), web_url=WEB, escalated_to="CRITICAL")
+    message = message_of(an_alert(), escalated_to="CRITICAL")
     assert "Escalated to CRITICAL" in message["embeds"][0]["description"]
 
 
 @pytest.mark.parametrize("web_url", ["http://127.0.0.1:6066", "http://localhost:6066", "http://worker-1:6066", ""])
 def test_an_address_that_discord_refuses_is_text_only(web_url: str) -> None:
     """Discord refuses a message whose link has a host without top-level domain: such an address is only text."""
-    message = embeds.message(an_alert(), web_url=web_url)
+    message = message_of(an_alert(), web_url=web_url)
     assert "url" not in message["embeds"][0]
     assert ("Web view" in fields_of(message)) == bool(web_url)
     assert faults_of(message) == []
@@ -107,21 +141,21 @@ def test_an_address_that_discord_refuses_is_text_only(web_url: str) -> None:
 
 def test_a_public_address_is_a_link() -> None:
     """The title links to the market's page where Discord takes the address."""
-    assert embeds.message(an_alert(), web_url=WEB)["embeds"][0]["url"].startswith(WEB + "market?")
+    assert message_of(an_alert())["embeds"][0]["url"].startswith(WEB + "market?")
 
 
 def test_a_venue_that_has_a_name_for_people_is_called_by_it() -> None:
     """Any other by its own name, with spaces for underscores."""
     names = {"kraken_spot": "Kraken *spot*", "other": "Other"}
-    title = embeds.message(an_alert(), web_url=WEB, venue_names=names)["embeds"][0]["title"]
+    title = embeds.message(Notice(an_alert()), web_url=WEB, venue_names=names)["embeds"][0]["title"]
     assert title == r"🟠 MEDIUM · BTC/USD · Kraken \*spot\*"
-    title = embeds.message(an_alert(venue="sim_spot"), web_url=WEB, venue_names=names)["embeds"][0]["title"]
+    title = embeds.message(Notice(an_alert(venue="sim_spot")), web_url=WEB, venue_names=names)["embeds"][0]["title"]
     assert title.endswith("· sim spot")
 
 
 def test_markdown_in_a_name_is_literal() -> None:
     """A market's name cannot format the message, nor hide a link in it."""
-    message = embeds.message(an_alert(symbol="[a](http://b)**/USD"), web_url=WEB)
+    message = message_of(an_alert(symbol="[a](http://b)**/USD"))
     assert r"\[a\](http://b)\*\*/USD" in message["embeds"][0]["title"]
 
 
@@ -159,9 +193,4 @@ NUMBER = st.floats()
 )  # fmt: skip
 def test_discord_takes_any_alert(alert: Alert, web_url: str) -> None:
     """Whatever the figures and names, the message is within Discord's limits."""
-    assert faults_of(embeds.message(alert, web_url=web_url, possible_duplicate=True, escalated_to="CRITICAL")) == []
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(60, "1 min"), (90, "90 s"), (3600, "1 h"), (5400, "90 min")])
-def test_a_window_is_said_in_its_largest_whole_unit(seconds: int, text: str) -> None:
-    assert embeds.duration(seconds) == text
+    assert faults_of(message_of(alert, web_url=web_url, possible_duplicate=True, escalated_to="CRITICAL")) == []

@@ -5,16 +5,12 @@ import logging
 
 import asyncpg
 import pytest
-from pydantic import SecretStr
 
 from agents.alerts.recorder import Recorder
+from agents.alerts.words import identity
 from agents.delivery import outbox as outbox_module
-from agents.delivery.message import identity
-from agents.delivery.notifier import Notifier
 from agents.delivery.outbox import Outbox
 from streams import metrics
-from streams.errors import BadSetting
-from streams.settings import load_settings
 from tests.agents.delivery.conftest import Running, eventually, rows, states, until
 from tests.agents.factories import PANE, an_alert
 from tests.discord_server import (
@@ -30,7 +26,7 @@ from tests.discord_server import (
 @pytest.fixture(autouse=True)
 def _prompt_resends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Resend after an ambiguous outcome at once instead of after a second and more."""
-    for name in ("_DOUBT", "_ORPHANS"):
+    for name in ("_UNCONFIRMED", "_ORPHANS"):
         statement = getattr(outbox_module, name)
         assert "interval '1 second'" in statement
         monkeypatch.setattr(outbox_module, name, statement.replace("interval '1 second'", "interval '1 millisecond'"))
@@ -53,16 +49,6 @@ async def test_an_alert_becomes_one_message(
     assert message.identity == identity(an_alert())
     assert (row["message_id"], row["posted_severity"], row["attempts"]) == (message.message_id, "MEDIUM", 1)
     assert len(discord.requests) == 1
-
-
-async def test_messages_call_a_venue_by_its_name_for_people(
-    pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running
-) -> None:
-    """As the venue gives it."""
-    async with running(venue_names={"kraken_spot": "Kraken Spot"}):
-        await recorder.record(an_alert())
-        await until(pool, "sent")
-    assert "Kraken Spot" in discord.messages[0].body["embeds"][0]["title"]
 
 
 async def test_a_new_row_wakes_the_notifier_of_its_worker(
@@ -163,7 +149,7 @@ async def test_a_deleted_message_is_not_posted_again(
         await until(pool, "sent")
         await discord.until(lambda: len(discord.requests) == 2)
         await until(pool, "sent")
-        assert notifier.webhook_dead is None
+        assert notifier.channel_gone is None
     assert len(discord.messages) == 1
 
 
@@ -278,7 +264,7 @@ async def test_duplicates_of_one_alert_are_bounded(
     pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Discord that keeps every message and never answers gets a limited number of them."""
-    monkeypatch.setattr(outbox_module, "_DOUBT", outbox_module._DOUBT.replace(">= 20", ">= 3"))
+    monkeypatch.setattr(outbox_module, "_UNCONFIRMED", outbox_module._UNCONFIRMED.replace(">= 20", ">= 3"))
     discord.always = accepted_then_dropped()
     await recorder.record(an_alert(severity="CRITICAL"))
     async with running():
@@ -320,7 +306,7 @@ async def test_a_dead_webhook_is_disabled_and_said_so_once(
         await until(pool, "dead", "dead", "dead")
         await recorder.record(an_alert(pane=PANE + 3))
         await until(pool, "dead", "dead", "dead", "dead")
-        assert notifier.webhook_dead
+        assert notifier.channel_gone
     assert len(discord.requests) == 1
     assert delivered("dead") == before + 4
     assert caplog.text.count("webhook is gone") == 1
@@ -369,10 +355,10 @@ async def test_a_worker_that_wakes_after_its_claim_was_taken_changes_nothing(
     await asyncio.sleep(0.01)
     taken = await other.claim()
     assert taken is not None
-    assert taken.possible_duplicate
+    assert taken.notice.possible_duplicate
     assert await frozen.release(lost, "late") is None
-    assert await frozen.doubt(lost, "late") is None
-    assert await frozen.fail(lost, "late") is None
+    assert await frozen.unconfirmed(lost, "late") is None
+    assert await frozen.give_up(lost, "late") is None
     assert await frozen.sent(lost, "1") is None
     assert await other.sent(taken, "2") == "sent"
     (row,) = await rows(pool)
@@ -430,9 +416,3 @@ async def test_a_postgres_outage_is_waited_out(
         await recorder.record(an_alert(pane=PANE + 1))
         await until(pool, "sent", "sent")
     assert len(discord.messages) == 2
-
-
-def test_a_wrong_webhook_stops_the_start() -> None:
-    """A webhook's address that is none is a wrong setting."""
-    with pytest.raises(BadSetting):
-        Notifier(None, load_settings(), SecretStr("https://example.com/x"))

@@ -12,6 +12,7 @@ import pytest
 from streams.local.report import Summary, alert_line, count_severities, totals, write_report
 from streams.model.alert import Alert
 from streams.model.figures import FIGURES as TABLE
+from tests.agents.factories import a_move
 
 FIGURES: dict[str, Any] = dict.fromkeys((figure.field for figure in TABLE), 0) | {
     "count": 469,
@@ -66,7 +67,7 @@ def test_alert_line_says_when_how_bad_where_and_what() -> None:
     """One line holds the time in UTC, the severity, the market and what happened."""
     assert alert_line(ALERT, colour=False) == (
         "2019-07-01 00:06:04 MEDIUM   kraken_spot BTC/USD  "
-        "2.02 M USD traded in 5 min (2.0x the threshold), price 10,609.9 (-1.49 %)"
+        "2.02 M USD traded in 5 min, 2.0x the threshold; price 10,609.9 (-1.49 %)"
     )
 
 
@@ -92,13 +93,18 @@ def test_liquidations_name_their_side(long_musd: int, words: str) -> None:
         liquidation_short_micro_usd=(1_500_000 - long_musd) * 1_000_000,
     )
     assert words in alert_line(alert, colour=False)
-    assert "(1.5x the threshold)" in alert_line(alert, colour=False)
+    assert "1.5x the threshold;" in alert_line(alert, colour=False)
 
 
 def test_how_far_beyond_the_threshold_never_claims_a_severity_that_was_not_reached() -> None:
     """A micro-USD below twice the threshold is 1.9 times."""
     alert = msgspec.structs.replace(ALERT, total_volume_micro_usd=2 * ALERT.threshold_micro_usd - 1)
-    assert "(1.9x the threshold)" in alert_line(alert, colour=False)
+    assert "1.9x the threshold;" in alert_line(alert, colour=False)
+
+
+def test_a_retracted_alert_says_so() -> None:
+    """Its line shows figures below the threshold."""
+    assert " the threshold (retracted); price " in alert_line(a_move(retracted=True), colour=False)
 
 
 def test_colour_is_for_terminals() -> None:

@@ -1,0 +1,47 @@
+"""An alert in words: the same sentence and the same name in messages, on the terminal and in the log. Pure."""
+
+from typing import Final
+
+from agents.rules.book import describe, measured_of
+from streams.model.alert import Alert
+from streams.model.money import multiple
+from streams.model.units import USD
+
+TIMES_SIGN: Final = "\N{MULTIPLICATION SIGN}"
+
+# Of a venue's or symbol's name, in characters. Real ones have about 20. A longer one must not crowd out the figures.
+MAX_NAME: Final = 100
+
+
+def sentence(alert: Alert) -> str:
+    """Say what happened: how much, of what, in how long, how far beyond the threshold, and whether it still stands."""
+    parts = [f"{describe(alert).what} in {duration(alert.window_seconds)}"]
+    threshold = threshold_of(alert)
+    if threshold is not None and (alert.unit == USD.name or alert.measured is not None):
+        parts.append(f"{multiple(measured_of(alert)[0], threshold)}{TIMES_SIGN} the threshold")
+    return ", ".join(parts) + (" (retracted)" if alert.retracted else "")
+
+
+def threshold_of(alert: Alert) -> int | None:
+    """Return the threshold, an integer of the alert's unit; None where nobody wrote it down (decision 0024)."""
+    if alert.threshold is None and alert.unit == USD.name:
+        return alert.threshold_micro_usd
+    return alert.threshold
+
+
+def identity(alert: Alert) -> str:
+    """Return the alert's identity as text, the same in every message and every line about it."""
+    return f"{alert.rule} · {cut(alert.venue, MAX_NAME)} · {cut(alert.symbol, MAX_NAME)} · {alert.pane}"
+
+
+def duration(seconds: int) -> str:
+    """Return a window's length in the largest unit that divides it: ``5 min``."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def cut(text: str, limit: int) -> str:
+    """Return the text within a limit, an ellipsis in place of what is missing."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

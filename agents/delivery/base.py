@@ -1,0 +1,87 @@
+"""What the notifier needs of a message service: a channel that posts and edits, and says what each failure means."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import msgspec
+
+from streams.errors import MonitorError, Outage
+from streams.model.alert import Alert
+
+
+class NotDelivered(Outage):
+    """The service certainly does not have the message. ``retry_after_seconds`` is what it asked for, 0 if nothing."""
+
+    def __init__(self, text: str, retry_after_seconds: float = 0.0) -> None:
+        super().__init__(text)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Ambiguous(Outage):
+    """Nobody knows whether the service has the message: the request was written, and no usable answer came."""
+
+
+class ChannelGone(MonitorError):
+    """The address of the channel will never work again."""
+
+
+class MessageRefused(MonitorError):
+    """The service refuses this message as it is; the same bytes will be refused again."""
+
+
+class MessageGone(MonitorError):
+    """The message to edit was deleted."""
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """What a message is to say.
+
+    ``alert`` has the severity to show. ``escalated_to`` is the severity that a later alert of the same episode reached.
+    ``possible_duplicate``: the service may have a message of this alert already.
+    """
+
+    alert: Alert
+    escalated_to: str | None = None
+    possible_duplicate: bool = False
+
+
+class Channel(ABC):
+    """One address of a message service. It belongs to one event loop, and is closed when it is done.
+
+    ``name`` is the service's name in lines of the log; in lower case it labels metrics. ``address`` is what the
+    service calls its addresses, such as webhook. ``remedy`` tells operators what to do when the address is gone. No
+    error text and no representation may show a secret of the address.
+    """
+
+    name: ClassVar[str]
+    address: ClassVar[str]
+    remedy: ClassVar[str]
+
+    @property
+    def label(self) -> str:
+        """The service's name in metrics."""
+        return self.name.lower()
+
+    @abstractmethod
+    async def post(self, notice: Notice) -> str:
+        """Post a message, and return the id by which :meth:`edit` finds it.
+
+        Raises :class:`NotDelivered`, :class:`Ambiguous`, :class:`ChannelGone` or :class:`MessageRefused`. A call ends
+        within 20 s, or another worker takes the message over (``ORPHANED_AFTER_SECONDS`` of the notifier).
+        """
+
+    @abstractmethod
+    async def edit(self, message_id: str, notice: Notice) -> None:
+        """Bring a posted message up to date. Doing it twice does no harm.
+
+        A service that cannot edit says there what has changed, or nothing. Raises as :meth:`post`, and
+        :class:`MessageGone` where somebody deleted the message.
+        """
+
+    def wait_seconds(self) -> float:
+        """Return how long the service asks to wait before the next request; 0 if it does not."""
+        return 0.0
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close what is open. A channel may be closed twice."""
