@@ -167,3 +167,5 @@ def _alert_fields(alerts: Mapping[str, LatestAlert], main: ShownRule | None) -> 
             yield from ("alert_rule", rule)
         yield from (f"{prefix}pane", alert.pane, f"{prefix}severity", alert.severity)
         yield from (f"{prefix}episode", alert.episode, f"{prefix}open", int(alert.open))
+        if alert.retracted:
+            yield from (f"{prefix}retracted", 1)

@@ -9,6 +9,7 @@ import msgspec
 from agents import rules
 from agents.rules.base import Description, Rule, Timing
 from streams.model.alert import Alert
+from streams.model.figures import FIGURES
 from streams.model.kinds import AnyMarket
 from streams.model.units import UNITS, USD
 from streams.settings import Settings
@@ -19,6 +20,8 @@ def _found() -> dict[str, type[Rule]]:
         import_module(f"{rules.__name__}.{module.name}")
     return {kind.name: kind for kind in sorted(Rule.__subclasses__(), key=lambda kind: kind.name)}
 
+
+_FIELDS: Final = {figure.name: figure.field for figure in FIGURES}
 
 RULES: Final = _found()
 """Every rule of the program by name."""
@@ -71,5 +74,6 @@ def measured_of(alert: Alert) -> tuple[int, int]:
     if alert.measured is not None and alert.threshold is not None:
         return alert.measured, alert.threshold
     kind = RULES.get(alert.rule)
-    figure = kind.figure if kind is not None else "total_volume_usd"
-    return int(getattr(alert, figure.replace("_usd", "_micro_usd"))), alert.threshold_micro_usd
+    field = _FIELDS.get(kind.figure or "") if kind is not None else None
+    measured = alert.total_volume_micro_usd if field is None else int(getattr(alert, field))
+    return measured, alert.threshold_micro_usd

@@ -1,5 +1,6 @@
 """A window's figures as readers outside the program are given them: amounts in USD."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from streams.model.amounts import MICRO_PER_USD
@@ -25,3 +26,13 @@ def figure_values(figures: WindowFigures) -> list[float]:
     """Return a window's figures in the order of :data:`COLUMNS`; each amount is the double nearest to it."""
     values: list[float] = _in_usd(figures)
     return values
+
+
+def figures_from(values: Sequence[float | None]) -> WindowFigures:
+    """Return the figures of which :func:`figure_values` made these; null for what their worker did not know yet."""
+    return WindowFigures(
+        *(
+            round(value * MICRO_PER_USD) if figure.type.is_amount and value is not None else value
+            for figure, value in zip(FIGURES, values, strict=True)
+        )
+    )

@@ -89,6 +89,11 @@ class Worker(ServingWorker, Protocol):
         ...
 
     @property
+    def rule_labels(self) -> Mapping[str, str]:
+        """Every rule that this release has, in force or not: what it measures, for people, by its name."""
+        ...
+
+    @property
     def venue_names(self) -> Mapping[str, str]:
         """Names for people of the venues that it knows, by their own names."""
         ...

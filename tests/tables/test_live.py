@@ -98,7 +98,9 @@ class TestContent:
 
     async def test_each_rule_has_its_latest_alert(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """The rule in USD under the names that it always had, any other under its own."""
-        market = worker.trade("BTC/USD")
+        for second, price in ((-20, 100.0), (-10, 104.0)):
+            worker.trade("BTC/USD", second, price)
+        market = worker.trade("BTC/USD", 0, 110.0)
         market.marks["volume"] = [Mark(NOON, 1, NOON)]
         market.marks["price_move"] = [Mark(NOON - 10, 2, NOON - 10), Mark(NOON, 3, NOON - 10)]
         await until(lambda: window_of(server, "BTC/USD"))
@@ -114,6 +116,14 @@ class TestContent:
             "alert.price_move.episode": str(NOON - 10),
             "alert.price_move.open": "1",
         }
+
+    async def test_an_alert_that_was_taken_back_says_so(self, worker: MemoryWorker, server: redis.Redis) -> None:
+        """And is not open; what stands has no such field."""
+        market = worker.trade("BTC/USD")
+        market.marks["price_move"] = [Mark(NOON, 3, NOON)]
+        await until(lambda: window_of(server, "BTC/USD"))
+        found = window_of(server, "BTC/USD")
+        assert (found["alert.price_move.open"], found["alert.price_move.retracted"]) == ("0", "1")
 
     async def test_every_field_is_documented(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """In docs/redis.md, the figures of a window in docs/figures.md."""

@@ -150,7 +150,7 @@ class Api:
         rows = await self._worker.alerts.find(
             venue=query.name("venue"),
             symbol=query.name("symbol"),
-            rules=query.choices("rule", [rule.name for rule in self._worker.rules]),
+            rules=query.choices("rule", self._worker.rule_labels),
             severities=query.choices("severity", SEVERITIES),
             since=since,
             until=until if until is not None else MAX_UNIX_SECONDS,

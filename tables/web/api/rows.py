@@ -16,6 +16,27 @@ Usd = Annotated[float, msgspec.Meta(description="USD: whole micro-USD, six decim
 Price = Annotated[float, msgspec.Meta(description="in the quote currency; 0 where nothing traded")]
 
 
+class Judgement(msgspec.Struct, frozen=True):
+    """A rule, and how far a market's rule window has come. In whole units: USD, per cent, or a number of things.
+
+    The worker that serves the market measures. Of a copy from Redis the worker that answers does.
+    """
+
+    rule: str
+    unit: str
+    threshold: float
+    measured: Annotated[
+        float | None, msgspec.Meta(description="what the rule measures now, never negative; null where it cannot")
+    ]
+    alert: Annotated[LatestAlert | None, msgspec.Meta(description="the rule's latest alert of this market")]
+
+
+class Standing(Judgement, frozen=True):
+    """The same with the rule's steps, for readers who were not sent ``hello``."""
+
+    steps: Annotated[tuple[float, ...], msgspec.Meta(description="what each severity begins with, lowest first")]
+
+
 @with_figures(after="window_end", in_usd=True)
 class WindowRow(msgspec.Struct, frozen=True):
     """One window of one market. It ends with the market's newest pane: event time, not the wall clock."""
@@ -40,6 +61,13 @@ class WindowRow(msgspec.Struct, frozen=True):
     copy_age_seconds: Annotated[
         float | None, msgspec.Meta(description="since the copy in Redis was written; null for other sources")
     ] = None
+    judgements: Annotated[
+        list[Standing],
+        msgspec.Meta(
+            description="each rule that judges the market, in the row of the rules' window; empty in other rows, and "
+            "in those of an earlier release"
+        ),
+    ] = []
 
 
 class PaneRow(msgspec.Struct, frozen=True):
@@ -91,18 +119,6 @@ class Panes(msgspec.Struct, frozen=True):
     age_seconds: float | None
     missing_ids: Annotated[int, msgspec.Meta(description="ids in the gaps of all rows")]
     rows: list[PaneRow]
-
-
-class Judgement(msgspec.Struct, frozen=True):
-    """A rule, and how far a market's rule window has come. In whole units: USD, per cent, or a number of things."""
-
-    rule: str
-    unit: str
-    threshold: float
-    measured: Annotated[
-        float | None, msgspec.Meta(description="the size of the rule's figure, without a sign; null without its window")
-    ]
-    alert: Annotated[LatestAlert | None, msgspec.Meta(description="the rule's latest alert of this market")]
 
 
 class MarketRow(msgspec.Struct, frozen=True):

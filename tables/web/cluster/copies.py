@@ -5,7 +5,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -15,10 +15,10 @@ from streams.model.figures import FIGURES
 from streams.model.kinds import MarketKind, kind_before_frames_told
 from streams.redis_link import RedisLink, Script
 from tables.market.panes import PANE_SECONDS
-from tables.market.values import COLUMNS
-from tables.serving import LatestAlert, ServedMarkets
+from tables.market.values import COLUMNS, figures_from
+from tables.serving import LatestAlert, ServedMarkets, ShownRule
 from tables.web.api.rows import MarketRow, WindowRow
-from tables.web.cluster.judging import judged
+from tables.web.cluster.judging import judged, standings
 from tables.web.cluster.replicas import NONSENSE
 
 log = logging.getLogger(__name__)
@@ -130,6 +130,7 @@ class Copies:
         end = copy.watermark + PANE_SECONDS
         received = copy.received_at
         for seconds, figures in copy.windows.items():
+            of_rules = seconds == self._served.rule_window
             yield WindowRow(
                 venue=copy.venue,
                 symbol=copy.symbol,
@@ -141,13 +142,20 @@ class Copies:
                 source="redis",
                 age_seconds=None if received is None else max(0.0, round(time.time() - received, 3)),
                 copy_age_seconds=copy.age_seconds,
+                judgements=standings(*self._rules(copy)) if of_rules else [],
                 **dict(zip(COLUMNS, figures, strict=True)),
             )
 
+    def _rules(self, copy: Copy) -> tuple[tuple[ShownRule, ...], Mapping[str, float | None], Mapping[str, LatestAlert]]:
+        """Return the rules that judge a copy's market, what each measures of the copy, and their latest alerts."""
+        served = self._served
+        rule_window = copy.windows.get(served.rule_window)
+        measured = {} if rule_window is None else served.measured(copy, figures_from(rule_window))
+        return served.rules_of(copy), measured, copy.alerts
+
     def market_row(self, copy: Copy) -> MarketRow:
         """Return a market with all its windows."""
-        rule_window = copy.windows.get(self._served.rule_window)
-        found = judged(self._served.rules_of(copy), rule_window, copy.alerts)
+        found = judged(*self._rules(copy))
         return MarketRow(
             venue=copy.venue,
             symbol=copy.symbol,
@@ -199,6 +207,7 @@ def _latest_alerts(fields: dict[str, str]) -> dict[str, LatestAlert]:
             severity=fields[f"{prefix}severity"],
             episode=int(fields[f"{prefix}episode"]),
             open=fields[f"{prefix}open"] == "1",
+            retracted=fields.get(f"{prefix}retracted") == "1",
         )
         for rule, prefix in prefixes.items()
     }

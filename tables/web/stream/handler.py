@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from aiohttp import hdrs, web
@@ -45,6 +45,10 @@ class Hello(msgspec.Struct):
     cooldown_seconds: int
     severities: tuple[str, ...]
     rules: tuple[ShownRule, ...]
+    rule_labels: Annotated[
+        Mapping[str, str],
+        msgspec.Meta(description="every rule of this release, in force or not: what it measures, by its name"),
+    ]
     venues: Mapping[str, str]
     multiples: tuple[float, ...]
     retention_seconds: int
@@ -100,6 +104,7 @@ class Stream:
             cooldown_seconds=settings.alert_cooldown_sec,
             severities=SEVERITIES,
             rules=self._worker.rules,
+            rule_labels=self._worker.rule_labels,
             venues=self._worker.venue_names,
             multiples=settings.severity_multiples,
             retention_seconds=settings.retention_seconds,
