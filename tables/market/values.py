@@ -4,27 +4,37 @@ from collections.abc import Sequence
 from typing import Final
 
 from streams.model.amounts import MICRO_PER_USD
-from streams.model.figures import FIGURES
-from tables.market.windows import WindowFigures, compiled
+from streams.model.figures import FIGURES, PANE_FIGURES
+from tables.market.panes import Pane
+from tables.market.windows import WindowFigures, compiled, computed
 
 COLUMNS: Final = tuple(figure.name for figure in FIGURES)
 """A window's figures, by the names that alerts and dashboards use, in the order in which the stream sends them."""
 
+PANE_COLUMNS: Final = tuple(figure.name for figure in PANE_FIGURES)
+"""A pane's figures by the same names."""
+
+_PER_USD: Final = f" / {MICRO_PER_USD}"
+
 _in_usd: Final = compiled(
-    "figures",
-    [f"figures.{figure.field}{f' / {MICRO_PER_USD}' if figure.type.is_amount else ''}" for figure in FIGURES],
-    {},
+    "figures", [f"figures.{figure.field}{_PER_USD if figure.type.is_amount else ''}" for figure in FIGURES], {}
 )
-
-
-def usd(micro_usd: int) -> float:
-    """Return an amount in USD: the double nearest to it."""
-    return micro_usd / MICRO_PER_USD
+_of_pane: Final = compiled(
+    "pane",
+    [f"{computed('pane', figure)}{_PER_USD if figure.type.is_amount else ''}" for figure in PANE_FIGURES],
+    {figure.field: figure.of for figure in PANE_FIGURES},
+)
 
 
 def figure_values(figures: WindowFigures) -> list[float]:
     """Return a window's figures in the order of :data:`COLUMNS`; each amount is the double nearest to it."""
     values: list[float] = _in_usd(figures)
+    return values
+
+
+def pane_values(pane: Pane) -> list[float]:
+    """Return a pane's figures in the order of :data:`PANE_COLUMNS`; each amount is the double nearest to it."""
+    values: list[float] = _of_pane(pane)
     return values
 
 

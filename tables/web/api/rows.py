@@ -5,15 +5,12 @@ from typing import Annotated
 
 import msgspec
 
-from streams.model.figures import vwap_of, with_figures
+from streams.model.figures import PANE_FIGURES, with_figures
 from tables.market.identities import TradeId, count_ids
 from tables.market.panes import Pane
 from tables.market.state import Market
-from tables.market.values import usd
+from tables.market.values import PANE_COLUMNS, pane_values
 from tables.serving import LatestAlert, UnixSeconds
-
-Usd = Annotated[float, msgspec.Meta(description="USD: whole micro-USD, six decimals")]
-Price = Annotated[float, msgspec.Meta(description="in the quote currency; 0 where nothing traded")]
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -70,22 +67,17 @@ class WindowRow(msgspec.Struct, frozen=True):
     ] = []
 
 
+@with_figures(
+    after="pane",
+    in_usd=True,
+    figures=PANE_FIGURES,
+    # Workers of the first release send panes without them.
+    joined=("liquidation_volume_micro_usd", "price_change_pct"),
+)
 class PaneRow(msgspec.Struct, frozen=True):
     """One second of one market, and the ids of the trades counted in it."""
 
     pane: UnixSeconds
-    count: int
-    total_volume_usd: Usd
-    buy_volume_usd: Usd
-    sell_volume_usd: Usd
-    liquidation_long_usd: Usd
-    liquidation_short_usd: Usd
-    largest_trade_usd: Usd
-    vwap: Price
-    first_price: Price
-    last_price: Price
-    high: Price
-    low: Price
     first_us: Annotated[int, msgspec.Meta(description="event time of the first trade, microseconds UTC")]
     last_us: Annotated[int, msgspec.Meta(description="event time of the last trade, microseconds UTC")]
     id_count: Annotated[int, msgspec.Meta(description="ids counted, blocks and terminations included")]
@@ -173,23 +165,12 @@ def pane_rows(market: Market, first: int, last: int) -> Iterator[PaneRow]:
     for number, pane in kept:
         yield PaneRow(
             pane=number,
-            count=pane.count,
-            total_volume_usd=usd(pane.notional),
-            buy_volume_usd=usd(pane.buy),
-            sell_volume_usd=usd(pane.sell),
-            liquidation_long_usd=usd(pane.long_liquidated),
-            liquidation_short_usd=usd(pane.short_liquidated),
-            largest_trade_usd=usd(pane.largest),
-            vwap=vwap_of(pane),
-            first_price=pane.first_price,
-            last_price=pane.last_price,
-            high=pane.high,
-            low=pane.low,
             first_us=pane.first_us,
             last_us=pane.last_us,
             id_count=count_ids(pane.ids),
             ids=shown_ids(pane.ids),
             gaps=gaps.get(number, []),
+            **dict(zip(PANE_COLUMNS, pane_values(pane), strict=True)),
         )
 
 

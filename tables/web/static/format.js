@@ -23,6 +23,29 @@ export function shortUsd(value) {
   return `${value < 0 ? MINUS : ""}${scaled.toFixed(digits)}${name}`;
 }
 
+/** A value of a rule's unit: $1.23M, 2.50%, 1,234. */
+export function inUnit(unit, value) {
+  if (!Number.isFinite(value)) return NONE;
+  if (unit === "usd") return `$${shortUsd(value)}`;
+  return unit === "percent" ? `${floored(value, value < 0.1 ? 4 : 2)}%` : count(value);
+}
+
+/** The same at the axis of a chart, where ticks are round. */
+export const tickInUnit = (unit, tick) => (unit === "percent" ? `${tick}%` : unit === "usd" ? shortUsd(tick) : count(tick));
+
+const FIGURES = {
+  usd: (value) => usd(value),
+  count: (value) => count(value),
+  percent: (value) => percent(value, 4),
+  ratio: (value) => percent(value * 100, 4).replace("+", ""),
+};
+
+/** A value of a figure, as the worker lists it, with every digit that helps. */
+export const inFull = ({ unit }, value) => (Number.isFinite(value) ? (FIGURES[unit] ?? String)(value) : NONE);
+
+/** A name at the beginning of a line. */
+export const capital = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+
 export const usd = (value) => (Number.isFinite(value) ? `$${cents.format(value)}` : NONE);
 export const count = (value) => (Number.isFinite(value) ? whole.format(value) : NONE);
 

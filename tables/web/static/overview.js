@@ -4,7 +4,7 @@ import { makeColumns, view } from "./columns.js";
 import { byId, el, marketAddress, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
 import { age, shortUsd, venueName, windowName } from "./format.js";
-import { alertSentence, standing } from "./rules.js";
+import { alertSentence, severityClass, standing } from "./rules.js";
 import { startPage } from "./shell.js";
 import { VirtualRows } from "./virtual.js";
 
@@ -171,7 +171,7 @@ function drawAlerts() {
       el(
         "a",
         { class: "chip", href: marketAddress(alert.venue, alert.symbol, alert.pane) },
-        el("b", { class: `badge ${alert.alert_severity}` }, alert.alert_severity),
+        el("b", { class: `badge ${severityClass(alert)}` }, alert.alert_severity),
         el("strong", {}, alert.symbol),
         el("small", {}, `${age(feed.now() - alert.pane)} ago`),
         el("span", {}, alertSentence(alert)),

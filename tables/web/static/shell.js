@@ -3,7 +3,7 @@
 import { el, byId, marketAddress, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
 import { age } from "./format.js";
-import { alertSentence } from "./rules.js";
+import { alertSentence, severityClass } from "./rules.js";
 import { alertKey } from "./source.js";
 
 const PAGES = [["/", "Overview", "o"], ["/alerts", "Alerts", "a"], ["/workers", "Workers", "w"]];
@@ -104,7 +104,7 @@ function announce({ alerts, fresh }) {
   for (const alert of news.slice(-MAX_TOASTS)) {
     const toast = el(
       "a",
-      { class: `toast ${alert.alert_severity}`, href: marketAddress(alert.venue, alert.symbol, alert.pane) },
+      { class: `toast ${severityClass(alert)}`, href: marketAddress(alert.venue, alert.symbol, alert.pane) },
       el("b", {}, `${alert.alert_severity} ${alert.symbol}`),
       el("span", {}, alertSentence(alert)),
     );

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import msgspec
 from aiohttp import hdrs, web
 
+from streams.model.figures import FIGURES
 from streams.settings import SEVERITIES
 from tables.market.panes import PANE_SECONDS
 from tables.market.values import COLUMNS
@@ -33,12 +34,35 @@ PIECE_BYTES: Final = 64 * 1024
 RECONNECT_MS: Final = 1000
 
 
+class ShownFigure(msgspec.Struct, frozen=True):
+    """A figure as pages need it, to write it and to draw it."""
+
+    name: str
+    label: Annotated[str, msgspec.Meta(description="its name, for people")]
+    meaning: str
+    unit: Annotated[str, msgspec.Meta(description="usd, count, price, percent or ratio")]
+    combined: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="how the figures of panes make that of all of them: sum, max, min, first or last; null where "
+            "that takes more"
+        ),
+    ]
+    is_of_panes: Annotated[bool, msgspec.Meta(description="whether a single pane has it")]
+
+
+SHOWN_FIGURES: Final = tuple(
+    ShownFigure(one.name, one.label, one.meaning, one.type.name, one.combined, one.is_of_panes) for one in FIGURES
+)
+
+
 class Hello(msgspec.Struct):
     """What a reader needs to understand the rows that follow; the first event of every stream."""
 
     at: float
     here: str
     columns: tuple[str, ...]
+    figures: tuple[ShownFigure, ...]
     windows: tuple[int, ...]
     rule_window: int
     pane_seconds: int
@@ -98,6 +122,7 @@ class Stream:
             at=time.time(),
             here=self._served.owner,
             columns=COLUMNS,
+            figures=SHOWN_FIGURES,
             windows=self._served.windows,
             rule_window=self._served.rule_window,
             pane_seconds=PANE_SECONDS,
