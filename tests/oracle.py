@@ -7,7 +7,7 @@ here. Slow and obvious on purpose: every figure is read off the list of the wind
 import math
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -72,6 +72,8 @@ class Terms:
     price_move_pct: Decimal | None = None
     # A recording that has ended: no trade follows, so the newest pane of each market is over.
     has_ended: bool = False
+    # Judge volume and liquidations trade by trade too: where trades come late, which window alerts depends on it.
+    in_order_given: bool = False
 
 
 @dataclass(frozen=True)
@@ -257,16 +259,27 @@ class Oracle:
     def alerts(self) -> list[Figures]:
         """Return every alert, by market and pane, with the figures of its window at the end of its pane.
 
-        Volume and liquidations are judged in the order of panes, whatever order trades arrived in. Price moves can be
-        taken back, so they are judged in the order given: when the clock leaves a pane, and at each trade behind it.
+        Volume and liquidations are judged in the order of panes, whatever order trades arrived in, unless the terms
+        ask for the order given. Price moves can be taken back, so they always are: when the clock leaves a pane, and
+        at each trade behind it.
         """
         return [alert for market in self.markets() for alert in self._alerts_of_market(market)]
 
     def _alerts_of_market(self, market: Market) -> list[Figures]:
-        alerts = [*self._alerts_of(market)]
-        if self.terms.price_move_pct is not None:
-            alerts += _PriceMoves(self._histories[market], self.terms, market, self.terms.price_move_pct).alerts()
+        terms, history = self.terms, self._histories[market]
+        if terms.in_order_given:
+            alerts = _InOrder(history, terms, market, self._amount_rule(history)).alerts()
+        else:
+            alerts = [*self._alerts_of(market)]
+        if terms.price_move_pct is not None:
+            rule = _Judging("price_move", "percent", NANO, terms.price_move_pct, _moved_nano_percent, can_fall=True)
+            alerts += _InOrder(history, terms, market, rule).alerts()
         return sorted(alerts, key=lambda alert: (alert["pane"], alert["rule"]))
+
+    def _amount_rule(self, history: _History) -> "_Judging":
+        if history.labelled:
+            return _Judging("liquidation", "usd", MICRO_USD, self.terms.liquidation_threshold_usd, _liquidated)
+        return _Judging("volume", "usd", MICRO_USD, self.terms.volume_threshold_usd, _traded)
 
     def _alerts_of(self, market: Market) -> Iterable[Figures]:
         venue, symbol = market
@@ -313,17 +326,47 @@ class Oracle:
             }
 
 
-class _PriceMoves:
-    """The alerts of the rule ``price_move`` on one market: the trades are gone through one by one, in the order given.
+@dataclass(frozen=True)
+class _Judging:
+    """What one rule compares: ``measure`` of the window's rows with multiples of ``threshold``, in 1/``scale``."""
 
-    A window is judged when its last pane is over, and again when a trade comes behind the clock. What was alerted
-    stays, with the figures of its window as long as that is kept whole.
+    name: str
+    unit: str
+    scale: int
+    threshold: Decimal
+    measure: Callable[[list[_Valued]], int]
+    can_fall: bool = False
+
+    def integer(self, multiple: Decimal = Decimal(1)) -> int:
+        return round(Fraction(self.threshold * multiple) * self.scale)
+
+
+def _traded(rows: list[_Valued]) -> int:
+    return sum(v.notional for v in rows)
+
+
+def _liquidated(rows: list[_Valued]) -> int:
+    return sum(v.notional for v in rows if v.trade.kind == "liquidation")
+
+
+def _moved_nano_percent(rows: list[_Valued]) -> int:
+    """Last price against first, in percent as integers of 1e-9, cut off."""
+    first, last = float(rows[0].trade.price), float(rows[-1].trade.price)
+    return math.floor(abs(Fraction((last - first) / first * 100.0)) * NANO)
+
+
+class _InOrder:
+    """The alerts of one rule on one market: the trades are gone through one by one, in the order given.
+
+    A window is judged at each trade of its last pane, or when that pane is over if the figure can fall. It is judged
+    again when a trade comes behind the clock. What was alerted stays, with the figures of its window as long as that
+    is kept whole.
     """
 
-    def __init__(self, history: _History, terms: Terms, market: Market, percent: Decimal) -> None:
-        self.history, self.terms, self.market = history, terms, market
-        self.threshold = round(Fraction(percent) * NANO)
-        self.steps = [round(Fraction(percent * multiple) * NANO) for multiple in terms.multiples]
+    def __init__(self, history: _History, terms: Terms, market: Market, rule: _Judging) -> None:
+        self.history, self.terms, self.market, self.rule = history, terms, market, rule
+        self.threshold = rule.integer()
+        self.steps = [rule.integer(multiple) for multiple in terms.multiples]
         self.rows: list[_Valued] = []
         self.clock = -1
         self.found: dict[int, Figures] = {}
@@ -333,7 +376,7 @@ class _PriceMoves:
         is_live = False
         for valued, live, new in self.history.arrivals:
             if valued.pane > self.clock:
-                if is_live:
+                if is_live and self.rule.can_fall:
                     self._judge(self.clock)
                 self._show_what_leaves(valued.pane)
                 self.clock, is_live = valued.pane, False
@@ -347,11 +390,13 @@ class _PriceMoves:
             if live and valued.pane == self.clock:
                 # A live copy of what came as a block first adds nothing: its pane may hold no figures.
                 is_live = is_live or bool(self._between(self.clock, self.clock))
+                if is_live and not self.rule.can_fall:
+                    self._judge(self.clock)
             elif live:
                 for pane in self._panes_with(valued.pane):
-                    if pane < self.clock and self._is_whole(pane):
+                    if self._is_whole(pane) and (pane < self.clock or not self.rule.can_fall):
                         self._judge(pane)
-        if is_live and self.terms.has_ended:
+        if is_live and self.terms.has_ended and self.rule.can_fall:
             self._judge(self.clock)
         for pane in self.changed:
             self._show(self.found[pane])
@@ -374,15 +419,15 @@ class _PriceMoves:
             self.changed.discard(pane)
 
     def _show(self, alert: Figures) -> None:
-        alert.update(_figures(self._between(alert["window_start"], alert["pane"])))
-        alert["measured"] = _in_nano_percent(alert["price_change_pct"])
+        rows = self._between(alert["window_start"], alert["pane"])
+        alert.update(_figures(rows))
+        alert["measured"] = self.rule.measure(rows)
         alert["retracted"] = alert["measured"] < self.steps[0]
 
     def _judge(self, pane: int) -> None:
         window = self._between(pane - self.terms.window_seconds + 1, pane)
-        first, last = float(window[0].trade.price), float(window[-1].trade.price)
-        moved = _in_nano_percent((last - first) / first * 100.0)
-        reached = sum(moved >= step for step in self.steps)
+        measured = self.rule.measure(window)
+        reached = sum(measured >= step for step in self.steps)
         if not reached:
             return
         if pane in self.found:
@@ -406,21 +451,16 @@ class _PriceMoves:
     def _alert(self, pane: int, episode: int) -> Figures:
         venue, symbol = self.market
         return {
-            "rule": "price_move",
+            "rule": self.rule.name,
             "venue": venue,
             "symbol": symbol,
             "pane": pane,
-            "threshold_micro_usd": 0,
+            "threshold_micro_usd": self.threshold if self.rule.unit == "usd" else 0,
             "episode": episode,
             "window_seconds": self.terms.window_seconds,
             "window_start": pane - self.terms.window_seconds + 1,
             "window_end": pane + 1,
-            "unit": "percent",
+            "unit": self.rule.unit,
             "threshold": self.threshold,
             "cooldown_seconds": self.terms.cooldown_seconds,
         }
-
-
-def _in_nano_percent(percent: float) -> int:
-    """Percent as integers of 1e-9, cut off."""
-    return math.floor(abs(Fraction(percent)) * NANO)

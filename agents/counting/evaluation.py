@@ -2,50 +2,24 @@
 
 A frame is cut into runs of trades of one pane. Each run is counted, then the windows it changed are judged, so an alert
 does not depend on how trades were grouped into frames. Rules whose figure only grows are judged after each run. Rules
-whose figure can fall are judged when the market's clock leaves a pane, and again for each trade that comes late.
+whose figure can fall are judged when the market's clock leaves a pane. Trades that come late are judged one by one.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from agents.counting.runs import Row, Run, Trades, refusal_of
+from agents.counting.runs import Run, Trades
+from agents.counting.tally import Outcome, count_rows, count_run, moves_clock
 from agents.rules.base import Rule, Timing, severity_name
 from agents.rules.book import RuleBook
 from streams.model.alert import Alert
 from streams.model.figures import change_pct
-from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT
-from streams.model.trade import Kind
 from streams.model.units import USD
 from tables.market.episodes import Mark, Verdict, judge
-from tables.market.identities import add_id, add_range
-from tables.market.panes import PANE_US
+from tables.market.panes import PANE_US, copy_of
 from tables.market.state import Market
 from tables.market.windows import WindowFigures
-
-# An enum member costs three times a plain integer, once a trade.
-_LIQUIDATION: Final = int(Kind.LIQUIDATION)
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """A row of a frame that is no possible trade; ``at`` is its place in the frame."""
-
-    at: int
-    reason: str
-    detail: str
-
-
-class Outcome(msgspec.Struct):
-    """What folding a frame, or a part of it, did. ``alerts`` are in the order to send."""
-
-    counted: int = 0
-    duplicates: int = 0
-    late: int = 0
-    done: int = 0
-    alerts: list[Alert] = []
-    raised: list[tuple[str, str]] = []
-    refused: list[Refusal] = []
 
 
 class Window:
@@ -68,18 +42,18 @@ class Window:
     @property
     def price_change_pct(self) -> float:
         """Last price against first: a late trade has up to ``length`` windows judged, so not by way of all figures."""
-        first, last = self._judged.ends(self.pane, self._length)
+        first, last = self._current.ends(self.pane, self._length)
         return change_pct(first.first_price, last.last_price)
 
     @property
     def figures(self) -> WindowFigures:
         """Every figure of the window, computed when first asked for."""
         if self._figures is None:
-            self._figures = self._judged.figures(self.pane, self._length)
+            self._figures = self._current.figures(self.pane, self._length)
         return self._figures
 
     @property
-    def _judged(self) -> Market:
+    def _current(self) -> Market:
         assert self._market is not None  # noqa: S101 - nobody asks before at()
         return self._market
 
@@ -130,17 +104,20 @@ class Evaluator:
             if market.must_flush_before(run.number):
                 break
             if run.number > market.watermark:
-                if rules.closed and _moves_clock(trades, run, latest_us):
+                if rules.closed and moves_clock(trades, run, latest_us):
                     self._close_pane(market, rules, outcome, source)
                 if market in self._unsettled:
                     self._settle_leaving(market, run.number, outcome, source)
             market.received_us = max(market.received_us, trades.received_us)
-            if rules.closed and run.number < market.watermark:
-                live = self._count_late(market, rules, trades, run, latest_us, outcome, source)
+            if run.number < market.watermark:
+                touched = self._count_late(market, rules, trades, run, latest_us, outcome, source)
             else:
-                live = _count_run(market, trades, run, latest_us, outcome)
-            if live is not None:
-                self._judge(market, rules, run.number, live=live, outcome=outcome, source=source)
+                live = count_run(market, trades, run, latest_us, outcome)
+                touched = live is not None
+                if live:
+                    self._judge_newest(market, rules, outcome, source)
+            if touched:
+                self._unsettle(market, rules, run.number)
             outcome.done = run.end
         market.took(offset, outcome.done, len(trades))
         return outcome
@@ -181,51 +158,80 @@ class Evaluator:
         latest_us: int,
         outcome: Outcome,
         source: _Source,
-    ) -> bool | None:
-        """Count a late run trade by trade, each judged by the rules that wait for panes: a figure may rise and fall.
+    ) -> bool:
+        """Count a late run and judge its trades one by one. Return whether it touched a pane.
 
-        Return whether the run may raise an alert of other rules, or None where it touched no pane.
+        Which window alerts first decides which others stay quiet, so trades judged together would give other rows.
+        If no window reaches a step with all of them, none did on the way, where the rules' figures only grow.
         """
-        live: bool | None = None
-        last = min(run.number + self.window - 1, market.watermark - 1)
-        for at in range(run.start, run.end):
-            counted = _count_rows(market, trades.rows, Run(run.number, at, at + 1), latest_us, outcome)
-            if counted is None:
-                continue
-            live = live or counted
-            # What a replay does not contain yet could take a figure that falls across its threshold, and back.
-            if counted and not market.is_judged(source.offset, at):
-                self._judge_late(market, rules.closed, run.number, last, outcome, source)
-        return live
+        if run.end - run.start > 1 and not rules.closed:
+            before = copy_of(market.pane(run.number))
+            together = Outcome()
+            live = count_run(market, trades, run, latest_us, together)
+            if not live or not self._crosses(market, rules.growing, run.number):
+                outcome.add(together)
+                return live is not None
+            market.put_back(run.number, before)
+        return self._count_one_by_one(market, rules, trades, run, latest_us, outcome, source)
 
-    def _judge(
-        self, market: Market, rules: _Rules, number: int, *, live: bool, outcome: Outcome, source: _Source
-    ) -> None:
-        if not market.marks:
-            # Empty lists: heads of the release before have them too, and stay byte for byte.
-            market.marks.update((rule.name, []) for rule in rules.growing)
-        if live:
-            if number == market.watermark:
-                if rules.closed and not market.is_live:
-                    # A copy of a trade whose id came as a block first is live in a pane that may hold no figures.
-                    market.is_live = market.has_figures(number)
-                self._window.at(market, number, market.volume, market.liquidated)
-                for rule in rules.growing:
-                    self._judge_window(market, rule, outcome, source)
-            else:
-                last = min(number + self.window - 1, market.watermark)
-                self._judge_late(market, rules.growing, number, last, outcome, source)
-        self._unsettle(market, number)
+    def _count_one_by_one(
+        self,
+        market: Market,
+        rules: _Rules,
+        trades: Trades,
+        run: Run,
+        latest_us: int,
+        outcome: Outcome,
+        source: _Source,
+    ) -> bool:
+        """Count a late run, each trade judged before the next changes anything. A stretch of copies is judged once."""
+        touched = growing_told = closed_told = False
+        for at in range(run.start, run.end):
+            counted = outcome.counted
+            live = count_rows(market, trades.rows, Run(run.number, at, at + 1), latest_us, outcome)
+            touched = touched or live is not None
+            if outcome.counted > counted:
+                growing_told = closed_told = False
+            if live and not growing_told:
+                growing_told = True
+                self._judge_late(market, rules.growing, run.number, market.watermark, outcome, source)
+            # What a replay does not contain yet could take a figure that falls across its threshold, and back.
+            if live and not closed_told and rules.closed and not market.is_judged(source.offset, at):
+                closed_told = True
+                self._judge_late(market, rules.closed, run.number, market.watermark - 1, outcome, source)
+        return touched
+
+    def _crosses(self, market: Market, rules: tuple[Rule, ...], number: int) -> bool:
+        """Whether a window with a late trade reaches a rule's first step."""
+        return any(
+            (measured := rule.measure(window)) is not None and measured >= rule.steps[0]
+            for window in self._late_windows(market, number, market.watermark)
+            for rule in rules
+        )
+
+    def _judge_newest(self, market: Market, rules: _Rules, outcome: Outcome, source: _Source) -> None:
+        """Judge the newest window by the rules that need not wait for its pane's end."""
+        if rules.closed and not market.is_live:
+            # A copy of a trade whose id came as a block first is live in a pane that may hold no figures.
+            market.is_live = market.has_figures(market.watermark)
+        self._window.at(market, market.watermark, market.volume, market.liquidated)
+        for rule in rules.growing:
+            self._judge_window(market, rule, outcome, source)
 
     def _judge_late(
-        self, market: Market, rules: tuple[Rule, ...], number: int, last: int, outcome: Outcome, source: _Source
+        self, market: Market, rules: tuple[Rule, ...], number: int, newest: int, outcome: Outcome, source: _Source
     ) -> None:
-        """Judge again every window, up to pane ``last``, that holds a late trade and is still whole."""
-        kept_from = market.oldest + self.window - 1
-        for pane, volume, liquidated in market.sums(max(number, kept_from), last):
-            self._window.at(market, pane, volume, liquidated)
+        for _ in self._late_windows(market, number, newest):
             for rule in rules:
                 self._judge_window(market, rule, outcome, source)
+
+    def _late_windows(self, market: Market, number: int, newest: int) -> Iterator[Window]:
+        """Yield each window, up to the one that ends with ``newest``, that holds pane ``number`` and is still whole."""
+        kept_from = market.oldest + self.window - 1
+        last = min(number + self.window - 1, newest)
+        for pane, volume, liquidated in market.sums(max(number, kept_from), last):
+            self._window.at(market, pane, volume, liquidated)
+            yield self._window
 
     def _judge_window(self, market: Market, rule: Rule, outcome: Outcome, source: _Source) -> None:
         measured = rule.measure(self._window)
@@ -239,11 +245,13 @@ class Evaluator:
             outcome.alerts.append(self._alert(market, rule, mark, source, raised_offset=raised))
             outcome.raised.append((rule.name, severity_name(mark.severity)))
 
-    def _unsettle(self, market: Market, number: int) -> None:
+    def _unsettle(self, market: Market, rules: _Rules, number: int) -> None:
         """Remember the alerts whose windows hold a pane that has changed."""
-        rules = self._rules[market].all
+        if not market.marks:
+            # Empty lists: heads of the release before have them too, and stay byte for byte.
+            market.marks.update((rule.name, []) for rule in rules.growing)
         for name, marks in market.marks.items():
-            if marks and marks[-1].pane >= number and name in rules:
+            if marks and marks[-1].pane >= number and name in rules.all:
                 kept_from = market.oldest + self.window - 1
                 for mark in marks:
                     if number <= mark.pane < number + self.window and mark.pane >= kept_from:
@@ -252,7 +260,10 @@ class Evaluator:
     def _settle_leaving(self, market: Market, number: int, outcome: Outcome, source: _Source) -> None:
         """Send rows whose window loses panes when event time advances to ``number``."""
         unsettled = self._unsettled[market]
-        leaving = [key for key in unsettled if key[1] - self.window <= number - market.span.retention]
+        last_leaving = number - market.span.retention + self.window
+        leaving = [key for key in unsettled if key[1] <= last_leaving]
+        if not leaving:
+            return
         outcome.alerts += self._settled(market, {key: unsettled.pop(key) for key in leaving}, source)
         if not unsettled:
             del self._unsettled[market]
@@ -305,67 +316,3 @@ class Evaluator:
             retracted=rule.timing is Timing.CLOSED and rule.severity(measured) == 0,
             **msgspec.structs.asdict(figures),
         )
-
-
-def _moves_clock(trades: Trades, run: Run, latest_us: int) -> bool:
-    """Whether a run ahead of the clock holds a trade that is not refused."""
-    return run.summary is not None or any(refusal_of(row, latest_us) is None for row in _rows(trades, run))
-
-
-def _rows(trades: Trades, run: Run) -> Sequence[Row]:
-    return trades.rows[run.start : run.end]
-
-
-def _count_run(market: Market, trades: Trades, run: Run, latest_us: int, outcome: Outcome) -> bool | None:
-    """Count a run; return whether it may raise an alert, or None where it touched no pane."""
-    summary = run.summary
-    if summary is None:
-        return _count_rows(market, trades.rows, run, latest_us, outcome)
-    pane = market.open_pane(run.number)
-    if pane is None:
-        outcome.late += summary.count
-        return None
-    if not pane.has_room(summary.notional, summary.whole) or not add_range(pane.ids, run.low_id, run.high_id):
-        return _count_rows(market, trades.rows, run, latest_us, outcome)
-    pane.add_figures(summary)
-    market.counted(run.number, pane, summary.notional, 0)
-    outcome.counted += summary.count
-    return True
-
-
-def _count_rows(market: Market, rows: list[Row], run: Run, latest_us: int, outcome: Outcome) -> bool | None:
-    pane = None
-    live = False
-    notionals = liquidations = 0
-    for at in range(run.start, run.end):
-        row = rows[at]
-        refusal = refusal_of(row, latest_us)
-        if refusal is not None:
-            outcome.refused.append(Refusal(at, *refusal))
-            continue
-        trade_id, time_us, price, notional, rest, whole, fraction, flags = row
-        if pane is None:
-            pane = market.open_pane(run.number)
-        if pane is None:
-            outcome.late += 1
-            continue
-        if not pane.has_room(notional, whole):
-            outcome.refused.append(Refusal(at, "magnitude", "the pane's sums would pass 64 bits"))
-            continue
-        kind = (flags & KIND_MASK) >> KIND_SHIFT
-        counts = kind <= _LIQUIDATION
-        live = live or (counts and not flags & SNAPSHOT)
-        if not add_id(pane.ids, trade_id):
-            outcome.duplicates += 1
-            continue
-        outcome.counted += 1
-        if counts:
-            side = flags & SIDE_MASK
-            is_liquidation = kind == _LIQUIDATION
-            pane.add_trade(trade_id, time_us, price, notional, rest, whole, fraction, side, is_liquidation)
-            notionals += notional
-            liquidations += notional if is_liquidation and side else 0
-    if pane is None:
-        return None
-    market.counted(run.number, pane, notionals, liquidations)
-    return live

@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-from agents.counting.evaluation import Evaluator, Outcome, Refusal
+from agents.counting.evaluation import Evaluator
 from agents.counting.runs import Trades, row_of
+from agents.counting.tally import Outcome, Refusal
 from streams import metrics
 from streams.errors import BadRecord
 from streams.kafka.outbound import Outbound, Record

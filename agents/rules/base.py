@@ -4,6 +4,7 @@ Every module beside this one that defines a :class:`Rule` is a rule of the progr
 """
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Sequence
 from enum import Enum
 from typing import ClassVar, Protocol, Self
@@ -102,7 +103,7 @@ class Rule(ABC):
         """Return 0 below the first step, else 1 (LOW) to 4 (CRITICAL)."""
         if measured is None or measured < self.steps[0]:
             return 0
-        return sum(measured >= step for step in self.steps)
+        return bisect_right(self.steps, measured)
 
 
 def severity_name(severity: int) -> str:

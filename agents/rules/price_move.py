@@ -1,7 +1,6 @@
 """How far the price moved in the window, up or down, on any market. Off unless PRICE_MOVE_PCT is set."""
 
-from fractions import Fraction
-from typing import Self
+from typing import Final, Self
 
 from agents.rules.base import Description, Rule, RuleWindow, Timing
 from streams.model.alert import Alert
@@ -9,7 +8,7 @@ from streams.model.kinds import AnyMarket
 from streams.model.units import PERCENT
 from streams.settings import Settings
 
-_STEPS_PER_PERCENT = 10**PERCENT.decimals
+_NANO_PER_ONE: Final[int] = 10**PERCENT.decimals
 
 
 class PriceMove(Rule):
@@ -32,7 +31,8 @@ class PriceMove(Rule):
 
     def measure(self, window: RuleWindow) -> int:
         """Return the move in 1e-9 percent, cut off: it never claims more than the row's figure shows."""
-        return int(abs(Fraction(window.price_change_pct)) * _STEPS_PER_PERCENT)
+        numerator, denominator = window.price_change_pct.as_integer_ratio()
+        return abs(numerator) * _NANO_PER_ONE // denominator
 
     @staticmethod
     def describe(alert: Alert) -> Description:

@@ -41,6 +41,9 @@ class Kind(IntEnum):
     TERMINATION = 3
 
 
+_LIQUIDATION: Final = Kind.LIQUIDATION
+
+
 @lru_cache(maxsize=100_000)
 def is_market_name(name: str) -> bool:
     """Whether a table's key and a database's column can hold this as a venue or a symbol."""
@@ -71,20 +74,21 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
 
     def __post_init__(self) -> None:
         try:
-            is_possible = (
+            is_possible = bool(
                 MIN_PRICE <= self.price <= MAX_PRICE
                 and 0 < self.quantity <= MAX_QUANTITY
                 and MIN_TIME_US <= self.time_us < MAX_TIME_US
                 and 0 <= self.trade_id < _ID_LIMITS[self.product.kind.id_bytes]
                 and is_market_name(self.venue)
                 and is_market_name(self.symbol)
+                and (self.side or self.kind != _LIQUIDATION)
             )
         except InvalidOperation:  # NaN has no order
             is_possible = False
         if not is_possible:
             raise self._refusal()
 
-    def _refusal(self) -> BadRecord:
+    def _refusal(self) -> BadRecord:  # noqa: PLR0911 - one return a finding reads best
         price, quantity = self.price, self.quantity
         if not price.is_finite() or price <= 0:
             return BadRecord("bad_price", f"price must be a positive number, not {price:.20}")
@@ -97,6 +101,8 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
         if not (is_market_name(self.venue) and is_market_name(self.symbol)):
             text = f"venue and symbol must be 1 to {MAX_NAME} printable characters other than '|'"
             return BadRecord("wrong_type", text)
+        if self.kind == _LIQUIDATION and not self.side:
+            return BadRecord("bad_side", "a liquidation must say which side the taker was")
         bits = _ID_LIMITS[self.product.kind.id_bytes].bit_length() - 1
         return BadRecord("magnitude", f"trade id {str(self.trade_id)[:40]} is outside 0 to 2^{bits}")
 

@@ -36,7 +36,8 @@ def judge(marks: list[Mark], pane: int, severity: int, cooldown: int) -> tuple[V
     arrived. A pane may be judged after a later one, if its trades came late. It is quiet if the later alert already
     told of the same episode at no lower severity.
     """
-    at = bisect_left(marks, pane, key=lambda mark: mark.pane)
+    # Nearly always the pane is the newest, behind every mark.
+    at = len(marks) if not marks or marks[-1].pane < pane else bisect_left(marks, pane, key=lambda mark: mark.pane)
     if at < len(marks) and marks[at].pane == pane:
         mark = marks[at]
         if severity <= mark.severity:
@@ -44,11 +45,11 @@ def judge(marks: list[Mark], pane: int, severity: int, cooldown: int) -> tuple[V
         mark.severity = severity
         return Verdict.RAISED, mark
     before = marks[at - 1] if at else None
-    if any(later.pane - pane < cooldown and later.severity >= severity for later in marks[at:]):
+    if at < len(marks) and any(later.pane - pane < cooldown and later.severity >= severity for later in marks[at:]):
         return Verdict.QUIET, None
     if before is None or pane >= before.pane + cooldown:
         mark = Mark(pane, severity, pane)
-    elif severity > _highest(marks, before):
+    elif severity > before.severity and severity > _highest(marks, before):
         mark = Mark(pane, severity, before.episode)
     else:
         return Verdict.QUIET, None

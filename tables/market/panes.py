@@ -1,5 +1,6 @@
 """The pane: one symbol's trades of one second, reduced to what windows need, and the ids it has counted."""
 
+from copy import copy
 from typing import Final
 
 import msgspec
@@ -130,3 +131,12 @@ class Pane(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=True
         self.long_liquidated += other.long_liquidated
         self.short_liquidated += other.short_liquidated
         self.largest = max(self.largest, other.largest)
+
+
+def copy_of(pane: Pane | None) -> Pane | None:
+    """Return a pane to go back to, with ids of its own; None for no pane."""
+    if pane is None:
+        return None
+    kept = copy(pane)
+    kept.ids = [*pane.ids]
+    return kept

@@ -38,10 +38,10 @@ class Market:
 
     __slots__ = (
         "_dirty",
+        "_end_at",
+        "_first_at",
         "_judged",
-        "_lead",
         "_numbers",
-        "_tail",
         "chunks",
         "flushed_watermark",
         "is_live",
@@ -87,8 +87,9 @@ class Market:
         self._dirty: set[int] = set()
         # Chunks that changed since the web view looked.
         self.stale: set[int] = set()
+        # Panes with figures, in order. From the first place to the end place they are in the running sums.
         self._numbers: list[int] = []
-        self._tail = self._lead = 0
+        self._first_at = self._end_at = 0
 
     def restore(self, head: Head | None, chunks: Iterable[Chunk]) -> None:
         """Take over stored state; chunks that have left what is kept are ignored."""
@@ -116,8 +117,8 @@ class Market:
             for n, pane in enumerate(chunk.panes)
             if pane is not None and pane.count
         ]
-        self._tail = self._lead = bisect_left(self._numbers, self.watermark - self.span.window + 1)
-        self._lead_to(self.watermark)
+        self._first_at = self._end_at = bisect_left(self._numbers, self.watermark - self.span.window + 1)
+        self._enter_to(self.watermark)
 
     @property
     def oldest(self) -> int:
@@ -163,35 +164,52 @@ class Market:
         in_window = number > self.watermark - self.span.window
         if at == len(numbers) or numbers[at] != number:
             numbers.insert(at, number)
-            self._lead += 1
+            self._end_at += 1
             if not in_window:
-                self._tail += 1
+                self._first_at += 1
         if in_window:
             self.volume += notional
             self.liquidated += liquidated
+
+    def put_back(self, number: int, before: Pane | None) -> None:
+        """Undo what was counted into a pane behind the clock since it was ``before``: a copy, or None for no pane."""
+        chunk = self.chunks[number // CHUNK_PANES]
+        pane = chunk.panes[number % CHUNK_PANES]
+        if pane is None:
+            return
+        chunk.panes[number % CHUNK_PANES] = before
+        notional, liquidated, count = (before.notional, before.liquidated, before.count) if before else (0, 0, 0)
+        in_window = number > self.watermark - self.span.window
+        if in_window:
+            self.volume -= pane.notional - notional
+            self.liquidated -= pane.liquidated - liquidated
+        if pane.count and not count:
+            del self._numbers[bisect_left(self._numbers, number)]
+            self._end_at -= 1
+            self._first_at -= not in_window
 
     def _advance(self, number: int) -> None:
         self.watermark = number
         if self.flushed_watermark < 0:
             self.flushed_watermark = number
-        self._lead_to(number)
+        self._enter_to(number)
         first = number - self.span.window + 1
-        while self._tail < self._lead and self._numbers[self._tail] < first:
-            pane = self.pane(self._numbers[self._tail])
+        while self._first_at < self._end_at and self._numbers[self._first_at] < first:
+            pane = self.pane(self._numbers[self._first_at])
             if pane is not None:
                 self.volume -= pane.notional
                 self.liquidated -= pane.liquidated
-            self._tail += 1
+            self._first_at += 1
         self._evict()
 
-    def _lead_to(self, number: int) -> None:
+    def _enter_to(self, number: int) -> None:
         # Panes ahead of the clock exist only after a restore whose chunks are newer than its head.
-        while self._lead < len(self._numbers) and self._numbers[self._lead] <= number:
-            pane = self.pane(self._numbers[self._lead])
+        while self._end_at < len(self._numbers) and self._numbers[self._end_at] <= number:
+            pane = self.pane(self._numbers[self._end_at])
             if pane is not None:
                 self.volume += pane.notional
                 self.liquidated += pane.liquidated
-            self._lead += 1
+            self._end_at += 1
 
     def _evict(self) -> None:
         oldest_chunk = self.oldest // CHUNK_PANES
@@ -203,8 +221,8 @@ class Market:
             self.stale.discard(at)
         keep = bisect_left(self._numbers, oldest_chunk * CHUNK_PANES)
         del self._numbers[:keep]
-        self._tail = max(0, self._tail - keep)
-        self._lead = max(0, self._lead - keep)
+        self._first_at = max(0, self._first_at - keep)
+        self._end_at = max(0, self._end_at - keep)
 
     def sums(self, first: int, last: int) -> Iterator[tuple[int, int, int]]:
         """Yield (pane, volume, liquidated) of the rule window that ends with each non-empty pane ``first..last``."""
@@ -241,11 +259,14 @@ class Market:
                 yield number, pane
 
     def ends(self, last: int, window: int) -> tuple[Pane, Pane]:
-        """Return the first and the last non-empty pane of a window. Raises :class:`StopIteration` for an empty one."""
-        first = next(pane for _, pane in self.panes(last - window + 1, last))
-        at = bisect_right(self._numbers, last)
-        final = self.pane(self._numbers[at - 1])
-        return first, final or first
+        """Return the first and the last non-empty pane of a window. Raises :class:`LookupError` for an empty one."""
+        numbers = self._numbers
+        first_at, last_at = bisect_left(numbers, last - window + 1), bisect_right(numbers, last) - 1
+        first = self.pane(numbers[first_at]) if first_at <= last_at else None
+        final = self.pane(numbers[last_at])
+        if first is None or final is None:
+            raise LookupError(f"no pane of {self.venue} {self.symbol} in the window that ends with {last}")
+        return first, final
 
     def figures(self, last: int, window: int) -> WindowFigures:
         """Return the figures of the window of ``window`` panes that ends with pane ``last``."""

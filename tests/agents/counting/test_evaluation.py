@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.counting.evaluation import Evaluator, Outcome
+from agents.counting.evaluation import Evaluator
 from agents.counting.runs import Trades
+from agents.counting.tally import Outcome
 from streams.model.frames import decode_frame, encode_frame
 from streams.model.trade import Kind, Trade
 from streams.settings import load_settings

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from unittest import mock
 
@@ -11,15 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.counting import runs as runs_module
-from agents.counting.evaluation import Evaluator, Outcome
+from agents.counting.evaluation import Evaluator
 from agents.counting.runs import LEAST_FOR_COLUMNS, Row, Trades, refusal_of, row_of, rows_of
+from agents.counting.tally import Outcome
 from agents.rules.book import RuleBook
 from agents.rules.liquidation import Liquidation
 from agents.rules.price_move import PriceMove
 from agents.rules.volume import Volume
+from streams.errors import BadRecord
 from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, UNITS_PER_BASE, amounts_of
-from streams.model.frames import VERSION, Frame, decode_frame
-from streams.model.trade import MAX_TIME_US, MIN_TIME_US, Kind, Side
+from streams.model.frames import VERSION, Frame, decode_frame, encode_frame
+from streams.model.kinds import SPOT_KIND
+from streams.model.products import Notional, Product, inverse, linear
+from streams.model.trade import MAX_PRICE, MAX_QUANTITY, MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Kind, Side, Trade
 from tables.market.state import Market, Span
 from tests.trades import BTC, NOON, PERPETUAL, frame_of, future, message_of, spot, worth
 
@@ -256,6 +261,34 @@ def test_what_is_no_possible_trade(at: int, value: Any, reason: str | None) -> N
     row: Any = (*GOOD[:at], value, *GOOD[at + 1 :])
     refusal = refusal_of(row, LATEST_US)
     assert (refusal[0] if refusal else None) == reason
+
+
+def near(low: Decimal, high: Decimal) -> st.SearchStrategy[Decimal]:
+    """Amounts of every magnitude from below ``low`` to above ``high``, the two among them."""
+    exponents = st.integers(low.adjusted() - 1, high.adjusted() + 1)
+    digits = st.integers(1, 10**18)
+    return st.sampled_from([low, high]) | st.builds(lambda d, e: Decimal(d).scaleb(e - 17), digits, exponents)
+
+
+@given(
+    near(MIN_PRICE, MAX_PRICE),
+    near(Decimal("1e-14"), MAX_QUANTITY),
+    st.sampled_from([MIN_TIME_US - 1, MIN_TIME_US, MAX_TIME_US - 1, MAX_TIME_US]),
+    st.sampled_from(Side),
+    st.sampled_from(Kind),
+    st.sampled_from([linear, inverse]),
+)
+def test_what_a_producer_may_send_no_worker_refuses(
+    price: Decimal, quantity: Decimal, time_us: int, side: Side, kind: Kind, notional: Notional
+) -> None:
+    """Both gates know the same trades, one as decimals and one as integers."""
+    product = Product(SPOT_KIND, notional)
+    try:
+        frame = encode_frame("v", BTC, [Trade("v", BTC, 1, side, kind, price, quantity, time_us, product)], 1)
+    except BadRecord:
+        return
+    (row,) = rows_of(decode_frame(frame))
+    assert refusal_of(row, MAX_TIME_US) is None
 
 
 def test_a_pane_that_is_full_refuses_and_goes_on() -> None:

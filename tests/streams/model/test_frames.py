@@ -29,17 +29,18 @@ from tests.trades import BTC, INVERSE, PERPETUAL, frame_of, future, spot
 SYMBOLS = st.sampled_from([BTC, PERPETUAL, INVERSE])
 
 
+# A liquidation says which side the taker was.
+SIDES_AND_KINDS = [(side, kind) for side in Side for kind in Kind if side or kind is not Kind.LIQUIDATION]
+
+
 @st.composite
 def trades_of_one_market(draw: st.DrawFn) -> list[Trade]:
     """Up to a dozen trades of one market, in any order of time and id."""
     symbol = draw(SYMBOLS)
     trade = st.builds(
-        Trade,
-        st.just("kraken"),
-        st.just(symbol),
+        lambda id_, tag, *rest: Trade("kraken", symbol, id_, *tag, *rest),
         st.integers(0, 2**63 - 1 if symbol == BTC else 2**128 - 1),
-        st.sampled_from(Side),
-        st.sampled_from(Kind),
+        st.sampled_from(SIDES_AND_KINDS),
         st.decimals(Decimal("0.01"), Decimal(90_000), places=4),
         st.decimals(Decimal("0.01"), Decimal(9_000), places=8),
         st.integers(1_300_000_000_000_000, 4_000_000_000_000_000),

@@ -1,0 +1,108 @@
+"""Count a run of trades into its pane. Pure: what was counted, refused or came too late is in the outcome."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from agents.counting.runs import Row, Run, Trades, refusal_of
+from streams.model.alert import Alert
+from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT
+from streams.model.trade import Kind
+from tables.market.identities import add_id, add_range
+from tables.market.state import Market
+
+# An enum member costs three times a plain integer, once a trade.
+_LIQUIDATION: Final = int(Kind.LIQUIDATION)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A row of a frame that is no possible trade; ``at`` is its place in the frame."""
+
+    at: int
+    reason: str
+    detail: str
+
+
+class Outcome(msgspec.Struct):
+    """What folding a frame, or a part of it, did. ``alerts`` are in the order to send."""
+
+    counted: int = 0
+    duplicates: int = 0
+    late: int = 0
+    done: int = 0
+    alerts: list[Alert] = []
+    raised: list[tuple[str, str]] = []
+    refused: list[Refusal] = []
+
+    def add(self, other: "Outcome") -> None:
+        """Add the trades that another part of the frame counted, and those it refused."""
+        self.counted += other.counted
+        self.duplicates += other.duplicates
+        self.late += other.late
+        self.refused += other.refused
+
+
+def moves_clock(trades: Trades, run: Run, latest_us: int) -> bool:
+    """Whether a run ahead of the clock holds a trade that is not refused."""
+    return run.summary is not None or any(refusal_of(row, latest_us) is None for row in _rows(trades, run))
+
+
+def _rows(trades: Trades, run: Run) -> Sequence[Row]:
+    return trades.rows[run.start : run.end]
+
+
+def count_run(market: Market, trades: Trades, run: Run, latest_us: int, outcome: Outcome) -> bool | None:
+    """Count a run; return whether it may raise an alert, or None where it touched no pane."""
+    summary = run.summary
+    if summary is None:
+        return count_rows(market, trades.rows, run, latest_us, outcome)
+    pane = market.open_pane(run.number)
+    if pane is None:
+        outcome.late += summary.count
+        return None
+    if not pane.has_room(summary.notional, summary.whole) or not add_range(pane.ids, run.low_id, run.high_id):
+        return count_rows(market, trades.rows, run, latest_us, outcome)
+    pane.add_figures(summary)
+    market.counted(run.number, pane, summary.notional, 0)
+    outcome.counted += summary.count
+    return True
+
+
+def count_rows(market: Market, rows: list[Row], run: Run, latest_us: int, outcome: Outcome) -> bool | None:
+    """Count a run row by row; see :func:`count_run`."""
+    pane = None
+    live = False
+    notionals = liquidations = 0
+    for at in range(run.start, run.end):
+        row = rows[at]
+        refusal = refusal_of(row, latest_us)
+        if refusal is not None:
+            outcome.refused.append(Refusal(at, *refusal))
+            continue
+        trade_id, time_us, price, notional, rest, whole, fraction, flags = row
+        if pane is None:
+            pane = market.open_pane(run.number)
+        if pane is None:
+            outcome.late += 1
+            continue
+        if not pane.has_room(notional, whole):
+            outcome.refused.append(Refusal(at, "magnitude", "the pane's sums would pass 64 bits"))
+            continue
+        kind = (flags & KIND_MASK) >> KIND_SHIFT
+        counts = kind <= _LIQUIDATION
+        live = live or (counts and not flags & SNAPSHOT)
+        if not add_id(pane.ids, trade_id):
+            outcome.duplicates += 1
+            continue
+        outcome.counted += 1
+        if counts:
+            side = flags & SIDE_MASK
+            is_liquidation = kind == _LIQUIDATION
+            pane.add_trade(trade_id, time_us, price, notional, rest, whole, fraction, side, is_liquidation)
+            notionals += notional
+            liquidations += notional if is_liquidation and side else 0
+    if pane is None:
+        return None
+    market.counted(run.number, pane, notionals, liquidations)
+    return live

@@ -1,0 +1,54 @@
+"""Trades that come late: which alerts they raise depends on their order alone, not on the frames they came in."""
+
+import pytest
+
+from streams.settings import load_settings
+from tests.agents.replica import Replica, frames_of, rows
+from tests.oracle import Oracle, OracleTrade, Terms
+from tests.recordings import Tape, interleaved
+from tests.wire import records
+
+SEEDS = 40
+IN_ORDER = Terms(in_order_given=True)
+
+
+def busy_and_late(seed: int) -> list[OracleTrade]:
+    """Return two markets that cross their thresholds again and again; whole bursts come up to minutes late."""
+    spot = Tape(seed, "ETH/USD", price="2500", tick="0.01")
+    futures = Tape(seed, "PF_XBTUSD", price="60000", tick="0.5", lot="0.0001")
+    for tape in (spot, futures):
+        random = tape.random
+        tape.calm(60, 0.3)
+        for _ in range(5):
+            if tape is spot:
+                tape.surge(500_000, random.uniform(3, 20), trades=random.randrange(5, 15))
+            else:
+                tape.cascade(150_000, random.uniform(3, 20), trades=random.randrange(5, 15))
+            tape.calm(random.choice((20, 90, 330)), 0.3)
+    return interleaved(*(with_late_bursts(tape) for tape in (spot, futures)))
+
+
+def with_late_bursts(tape: Tape) -> list[OracleTrade]:
+    trades = tape.trades
+    for _ in range(8):
+        length = tape.random.randrange(2, 12)
+        first = tape.random.randrange(len(trades) - length)
+        burst = trades[first : first + length]
+        del trades[first : first + length]
+        at = first + tape.random.randrange(5, 80)
+        trades[at:at] = burst
+    return trades
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_alerts_of_late_trades_depend_on_the_order_of_trades_and_not_on_frames(seed: int) -> None:
+    trades = busy_and_late(seed)
+    expected = Oracle(trades, IN_ORDER).alerts()
+    for size in (1, 3, 20, 500):
+        assert rows(Replica(frames_of(records(trades), size), load_settings()).run()) == expected, size
+
+
+def test_the_order_of_late_trades_does_decide_which_windows_alert() -> None:
+    """Else the test above could not fail."""
+    tapes = [busy_and_late(seed) for seed in range(SEEDS)]
+    assert any(Oracle(trades, IN_ORDER).alerts() != Oracle(trades).alerts() for trades in tapes)
