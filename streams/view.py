@@ -6,7 +6,7 @@ import faust
 
 from agents.alerts.history import AlertHistory
 from agents.rules.base import Rule, Timing
-from agents.rules.book import RULES, RuleBook
+from agents.rules.book import RuleBook, known_rules
 from agents.rules.window import KnownWindow, PastWindow
 from agents.sinks import Sinks
 from agents.stats.window_stats import WindowSample
@@ -25,7 +25,7 @@ class RulesView:
 
     def __init__(self, book: RuleBook, window_seconds: int) -> None:
         self.rules = tuple(map(shown, book.rules))
-        self.rule_labels = {name: kind.label for name, kind in RULES.items()}
+        self.rule_labels = {name: kind.label for name, kind in known_rules().items()}
         self._book = book
         self._window_seconds = window_seconds
         self._shown = {rule.name: rule for rule in self.rules}

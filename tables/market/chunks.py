@@ -19,7 +19,7 @@ from streams.model.kinds import MarketKind
 from tables.market.episodes import Mark
 from tables.market.formats import (
     FORMAT,
-    PLAIN,
+    NO_TAIL,
     UNREADABLE,
     Format,
     Tail,
@@ -50,7 +50,7 @@ class Chunk(msgspec.Struct):
     offset: int
     number: int
     panes: list[Pane | None]
-    tail: Tail = PLAIN
+    tail: Tail = NO_TAIL
 
 
 class Head(msgspec.Struct):
@@ -65,7 +65,7 @@ class Head(msgspec.Struct):
     watermark: int
     marks: dict[str, list[Mark]]
     chunks: list[int] = []
-    tail: Tail = PLAIN
+    tail: Tail = NO_TAIL
 
 
 class CorruptState(MonitorError):
@@ -146,7 +146,7 @@ def encode(value: Chunk | Head) -> bytes:
         fields = [value.offset, value.number, value.panes]
     else:
         fields = [value.offset, value.watermark, value.marks, value.chunks]
-    if value.tail is not PLAIN:
+    if value.tail is not NO_TAIL:
         fields += value.tail.fields()
     return _encoder.encode(fields)
 
@@ -163,7 +163,7 @@ def decode_chunk(key: bytes, value: bytes) -> Chunk:
     if found.format > FORMAT and (newer := newer_format(key, value, _CHUNK_FIELDS)):
         raise newer
     is_plain = found.more is None and not found.beyond
-    tail = PLAIN if is_plain else tail_of(value, _CHUNK_FIELDS, found.more)
+    tail = NO_TAIL if is_plain else tail_of(value, _CHUNK_FIELDS, found.more)
     return Chunk(found.offset, found.number, found.panes, tail)
 
 
@@ -188,7 +188,7 @@ def decode_head(key: bytes, value: bytes) -> Head:
         if length > _ADDITIONS[name]:
             raise longer_addition(key, name, length, _ADDITIONS[name])
     is_plain = found.more is None and not found.beyond
-    tail = PLAIN if is_plain else tail_of(value, _HEAD_FIELDS, found.more)
+    tail = NO_TAIL if is_plain else tail_of(value, _HEAD_FIELDS, found.more)
     return Head(found.offset, found.watermark, found.marks, found.chunks, tail)
 
 

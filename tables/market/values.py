@@ -8,10 +8,10 @@ from streams.model.figures import FIGURES, PANE_FIGURES
 from tables.market.panes import Pane
 from tables.market.windows import WindowFigures, compiled, computed
 
-COLUMNS: Final = tuple(figure.name for figure in FIGURES)
+FIGURE_NAMES: Final = tuple(figure.name for figure in FIGURES)
 """A window's figures, by the names that alerts and dashboards use, in the order in which the stream sends them."""
 
-PANE_COLUMNS: Final = tuple(figure.name for figure in PANE_FIGURES)
+PANE_FIGURE_NAMES: Final = tuple(figure.name for figure in PANE_FIGURES)
 """A pane's figures by the same names."""
 
 _PER_USD: Final = f" / {MICRO_PER_USD}"
@@ -27,13 +27,13 @@ _of_pane: Final = compiled(
 
 
 def figure_values(figures: WindowFigures) -> list[float]:
-    """Return a window's figures in the order of :data:`COLUMNS`; each amount is the double nearest to it."""
+    """Return a window's figures in the order of :data:`FIGURE_NAMES`; each amount is the double nearest to it."""
     values: list[float] = _in_usd(figures)
     return values
 
 
 def pane_values(pane: Pane) -> list[float]:
-    """Return a pane's figures in the order of :data:`PANE_COLUMNS`; each amount is the double nearest to it."""
+    """Return a pane's figures in the order of :data:`PANE_FIGURE_NAMES`; each amount is the double nearest to it."""
     values: list[float] = _of_pane(pane)
     return values
 

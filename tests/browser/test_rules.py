@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from agents.alerts.history import AlertRow
 from streams.model.trade import Side
 from tables.market.episodes import Mark
-from tables.market.values import COLUMNS
+from tables.market.values import FIGURE_NAMES
 from tables.serving import ServedMarkets
 from tables.web.routes import add_routes
 from tables.web.worker import AlertRecord
@@ -41,7 +41,7 @@ def alert(rule: str, severity: str, unit: str, measured: float, threshold: float
         "possible_duplicate": False, "delivery_attempts": 1, "unit": unit, "threshold": threshold,
         "measured": measured, "severity_step": threshold, "cooldown_seconds": 300, "raised_offset": 2,
         "retracted": rule == "spread", "what": what, "note": "A proxy." if rule == "volume" else "",
-        **dict.fromkeys(COLUMNS, 0), "count": 3, "total_volume_usd": 1_300_000.0, "price_change_pct": -4.3219,
+        **dict.fromkeys(FIGURE_NAMES, 0), "count": 3, "total_volume_usd": 1_300_000.0, "price_change_pct": -4.3219,
     }  # fmt: skip
     return msgspec.convert(fields, AlertRow)
 

@@ -16,7 +16,7 @@ from streams.settings import load_settings
 from tables import live
 from tables.live import LiveWindows, live_link
 from tables.market.episodes import Mark
-from tables.market.values import COLUMNS, figure_values
+from tables.market.values import FIGURE_NAMES, figure_values
 from tables.serving import ServedMarkets
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until
@@ -76,7 +76,7 @@ class TestContent:
         found = window_of(server, "BTC/USD")
         for seconds in WINDOWS:
             figures = figure_values(market.figures(market.watermark, seconds))
-            assert [float(found[f"{seconds}.{name}"]) for name in COLUMNS] == figures
+            assert [float(found[f"{seconds}.{name}"]) for name in FIGURE_NAMES] == figures
 
     async def test_the_market_and_its_owner_are_named(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """Whose it is, how far it goes, and how old it is."""
@@ -304,11 +304,11 @@ def agree(worker: Process, server: redis.Redis, oracle: Oracle) -> bool:
         found: dict[str, str] = server.hgetall(f"liqmon:window:{venue}:{symbol}")  # type: ignore[assignment]
         for seconds in (60, 300, 900, 3600):
             row = seen.get((venue, symbol, seconds), {})
-            live_figures = [float(found.get(f"{seconds}.{name}", "nan")) for name in COLUMNS]
+            live_figures = [float(found.get(f"{seconds}.{name}", "nan")) for name in FIGURE_NAMES]
             figures = oracle.window(venue, symbol, oracle.watermark(venue, symbol), seconds) or {}
-            if live_figures != [row.get(name) for name in COLUMNS] or row.get("count") != figures.get("count"):
+            if live_figures != [row.get(name) for name in FIGURE_NAMES] or row.get("count") != figures.get("count"):
                 return False
-            if live_figures[COLUMNS.index("vwap")] != figures["vwap"]:
+            if live_figures[FIGURE_NAMES.index("vwap")] != figures["vwap"]:
                 return False
     return True
 

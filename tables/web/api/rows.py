@@ -9,7 +9,7 @@ from streams.model.figures import PANE_FIGURES, with_figures
 from tables.market.identities import TradeId, count_ids
 from tables.market.panes import Pane
 from tables.market.state import Market
-from tables.market.values import PANE_COLUMNS, pane_values
+from tables.market.values import PANE_FIGURE_NAMES, pane_values
 from tables.serving import LatestAlert, UnixSeconds
 
 
@@ -170,7 +170,7 @@ def pane_rows(market: Market, first: int, last: int) -> Iterator[PaneRow]:
             id_count=count_ids(pane.ids),
             ids=shown_ids(pane.ids),
             gaps=gaps.get(number, []),
-            **dict(zip(PANE_COLUMNS, pane_values(pane), strict=True)),
+            **dict(zip(PANE_FIGURE_NAMES, pane_values(pane), strict=True)),
         )
 
 

@@ -15,7 +15,7 @@ from streams.model.figures import FIGURES
 from streams.model.kinds import MarketKind, kind_before_frames_told
 from streams.redis_link import RedisLink, Script
 from tables.market.panes import PANE_SECONDS
-from tables.market.values import COLUMNS, figures_from
+from tables.market.values import FIGURE_NAMES, figures_from
 from tables.serving import LatestAlert, ServedMarkets, ShownRule
 from tables.web.api.rows import MarketRow, WindowRow
 from tables.web.cluster.judging import judged, standings
@@ -143,7 +143,7 @@ class Copies:
                 age_seconds=None if received is None else max(0.0, round(time.time() - received, 3)),
                 copy_age_seconds=copy.age_seconds,
                 judgements=standings(*self._rules(copy)) if of_rules else [],
-                **dict(zip(COLUMNS, figures, strict=True)),
+                **dict(zip(FIGURE_NAMES, figures, strict=True)),
             )
 
     def _rules(self, copy: Copy) -> tuple[tuple[ShownRule, ...], Mapping[str, float | None], Mapping[str, LatestAlert]]:

@@ -8,7 +8,7 @@ from typing import Final
 from tables.market.panes import PANE_SECONDS
 from tables.market.rolling import SPARK_STEP, Rolling
 from tables.market.state import Market
-from tables.market.values import COLUMNS, figure_values
+from tables.market.values import FIGURE_NAMES, figure_values
 from tables.market.windows import WindowFigures
 from tables.serving import ServedMarkets
 from tables.web.api.rows import MarketRow, Spark, Standing, WindowRow
@@ -56,7 +56,7 @@ class LocalRows:
                 source="memory",
                 age_seconds=age_seconds(market),
                 judgements=self._standings(market, figures) if of_rules else [],
-                **dict(zip(COLUMNS, figure_values(figures), strict=True)),
+                **dict(zip(FIGURE_NAMES, figure_values(figures), strict=True)),
             )
 
     def _standings(self, market: Market, rule_window: WindowFigures) -> list[Standing]:

@@ -1,6 +1,6 @@
 // Numbers, prices, times and durations for people.
 
-const UNITS = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
+const MAGNITUDES = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const cents = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const byDigits = new Map();
@@ -17,7 +17,7 @@ export function shortUsd(value) {
   if (!Number.isFinite(value)) return NONE;
   const amount = micros(Math.abs(value));
   if (amount === 0) return "0";
-  const [unit, name] = UNITS.find(([size]) => amount >= size * 1e6) ?? [1, ""];
+  const [unit, name] = MAGNITUDES.find(([size]) => amount >= size * 1e6) ?? [1, ""];
   const digits = amount >= unit * 100e6 ? 0 : amount >= unit * 10e6 ? 1 : 2;
   const scaled = floorDivide(amount, (unit * 1e6) / 10 ** digits) / 10 ** digits;
   return `${value < 0 ? MINUS : ""}${scaled.toFixed(digits)}${name}`;

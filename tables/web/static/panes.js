@@ -5,7 +5,7 @@ import { feed } from "./feed.js";
 import { capital, clock, count, dateTime, inFull, price, shortUsd, usd } from "./format.js";
 import { VirtualRows } from "./virtual.js";
 
-const COLUMNS = [
+const CELLS = [
   ["Time (UTC)", ""], ["Trades", "number"], ["Volume", "number"], ["Bought", "number"], ["Sold", "number"],
   ["Longs liq.", "number"], ["Shorts liq.", "number"], ["VWAP", "number"], ["High", "number"], ["Low", "number"],
   ["Last", "number"], ["Ids counted", ""], ["Missing before", ""],
@@ -18,13 +18,13 @@ export class PaneTable {
     this.digits = 2;
     this.at = null;
     byId("panes-head").replaceChildren(
-      ...COLUMNS.map(([name, kind]) => el("div", { role: "columnheader", class: kind }, name)),
+      ...CELLS.map(([name, kind]) => el("div", { role: "columnheader", class: kind }, name)),
     );
     this.rows = new VirtualRows({
       scroller: byId("panes"),
       body: byId("panes-body"),
       key: (pane) => pane.pane,
-      make: () => el("div", { role: "row", class: "row" }, ...COLUMNS.map(([, kind], n) => el("div", { role: "cell", class: n > 10 ? "ids" : kind }))),
+      make: () => el("div", { role: "row", class: "row" }, ...CELLS.map(([, kind], n) => el("div", { role: "cell", class: n > 10 ? "ids" : kind }))),
       fill: (element, pane, index) => this.fill(element, pane, index),
     });
     byId("panes-body").addEventListener("click", (event) => {

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from streams.model.figures import FIGURES
 from streams.settings import SEVERITIES
 from tables.market.panes import PANE_SECONDS
-from tables.market.values import COLUMNS
+from tables.market.values import FIGURE_NAMES
 from tables.serving import ServedMarkets, ShownRule
 from tables.web.api.params import Query
 from tables.web.cluster.workers import versions
@@ -121,7 +121,7 @@ class Stream:
         return Hello(
             at=time.time(),
             here=self._served.owner,
-            columns=COLUMNS,
+            columns=FIGURE_NAMES,
             figures=SHOWN_FIGURES,
             windows=self._served.windows,
             rule_window=self._served.rule_window,

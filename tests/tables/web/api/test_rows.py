@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from tables.market.values import COLUMNS, PANE_COLUMNS, figure_values
+from tables.market.values import FIGURE_NAMES, PANE_FIGURE_NAMES, figure_values
 from tables.web.api.exports import csv_text
 from tables.web.api.rows import PaneRow, Spark, pane_rows, shown_ids
 from tests.trades import NOON
@@ -20,9 +20,11 @@ def test_a_pane_has_every_figure_that_a_single_pane_can_have() -> None:
     """The same as a window of that pane alone, and none of how panes follow each other."""
     market = MemoryWorker().trade("BTC/USD", 0, 100.25)
     (row,) = pane_rows(market, NOON, NOON)
-    window = dict(zip(COLUMNS, figure_values(market.figures(NOON, 1)), strict=True))
-    assert {name: getattr(row, name) for name in PANE_COLUMNS} == {name: window[name] for name in PANE_COLUMNS}
-    assert set(COLUMNS) - set(PANE_COLUMNS) == {"realized_volatility"}
+    window = dict(zip(FIGURE_NAMES, figure_values(market.figures(NOON, 1)), strict=True))
+    assert {name: getattr(row, name) for name in PANE_FIGURE_NAMES} == {
+        name: window[name] for name in PANE_FIGURE_NAMES
+    }
+    assert set(FIGURE_NAMES) - set(PANE_FIGURE_NAMES) == {"realized_volatility"}
 
 
 def test_a_pane_of_a_worker_of_the_first_release_is_read() -> None:

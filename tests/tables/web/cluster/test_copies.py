@@ -17,7 +17,7 @@ from streams.settings import load_settings
 from tables import live
 from tables.live import LiveWindows, live_link
 from tables.market.episodes import Mark
-from tables.market.values import COLUMNS, figure_values
+from tables.market.values import FIGURE_NAMES, figure_values
 from tables.serving import LatestAlert, ServedMarkets
 from tables.web.api.rows import MarketRow
 from tables.web.cluster.copies import MARKETS_A_CALL, Copies, Copy
@@ -75,8 +75,8 @@ async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: Memory
     found = await read(copies, 2)
     copy = found["BTC/USD"]
     for row, seconds in zip(copies.window_rows(copy), WINDOWS, strict=True):
-        figures = dict(zip(COLUMNS, figure_values(market.figures(market.watermark, seconds)), strict=True))
-        assert {name: getattr(row, name) for name in COLUMNS} == figures
+        figures = dict(zip(FIGURE_NAMES, figure_values(market.figures(market.watermark, seconds)), strict=True))
+        assert {name: getattr(row, name) for name in FIGURE_NAMES} == figures
         assert (row.window_start, row.window_end) == (NOON + 101 - seconds, NOON + 101)
         assert (row.source, row.owner, row.partition) == ("redis", HERE, 2)
         assert row.copy_age_seconds is not None
