@@ -1,7 +1,7 @@
 """The figures of a window: one line each, of which records, rows, statements, the API's schema and docs are made.
 
-A figure that joins is one more line at the end of :class:`Figures`, wrapped in :func:`later`, and a column of
-``liquidation_alerts`` and ``window_stats`` in a migration. The tests say which statement is missing.
+To add one, write a line at the end of :class:`Figures`, wrapped in :func:`later`. A migration adds its column to
+``liquidation_alerts`` and ``window_stats``; a test prints the statements.
 """
 
 from collections.abc import Callable, Collection, Sequence

@@ -37,8 +37,11 @@ large enough that an hour is about a hundred keys."""
 HEAD: Final = "head"
 KIND: Final = "kind"
 CLOSING: Final = "closing"
-"""What the head of a market that has rules for closed panes adds: whether its newest pane is live, and how far from the
-head's offset panes were judged (messages, and rows of the next one)."""
+"""What a market's head adds where a rule waits for panes to be over.
+
+It holds whether the newest pane has a live trade, and how far panes were judged: by messages from the head's offset, and
+by rows of the message behind those.
+"""
 
 _ADDITIONS: Final = {KIND: 3, CLOSING: 3}
 """How many items each addition of this release has."""
@@ -84,7 +87,7 @@ class _StoredChunk(msgspec.Struct, array_like=True):
 
 
 class _StoredHead(msgspec.Struct, array_like=True):
-    """A head on the wire, as above."""
+    """A head on the wire. ``beyond`` is the first field that this release does not know."""
 
     offset: int
     watermark: int
@@ -122,7 +125,7 @@ def chunk_key(venue: str, symbol: str, slot: int) -> bytes:
 
 
 def split_key(key: bytes) -> tuple[str, str]:
-    """Return the market that a key is of, ``venue|symbol``, and its last part. A key of no market is all last part."""
+    """Return a key's market, ``venue|symbol``, and its last part. For a key of no market: ``""`` and the whole key."""
     venue, bar, rest = key.decode().partition("|")
     symbol, second_bar, part = rest.partition("|")
     return (f"{venue}|{symbol}", part) if second_bar else ("", f"{venue}{bar}{rest}")

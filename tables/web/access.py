@@ -16,9 +16,13 @@ from streams.settings import Settings
 
 COOKIE: Final = "liqmon_session"
 SESSION_SECONDS: Final = 30 * 86_400
+"""How long a browser keeps its session: a page that is always open asks for the token once a month."""
+
 OPEN_PATHS: Final = frozenset({"/metrics", "/healthz", "/readyz", "/login"})
 OPEN_PREFIXES: Final = ("/static/",)
 MAX_FORM_BYTES: Final = 4096
+"""Of a login, whose form holds nothing but a token."""
+
 # A guess costs this long; a token of the least length could not be found that way in the age of the universe.
 WRONG_TOKEN_SECONDS: Final = 0.5
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 ROWS_BETWEEN_TURNS: Final = 100
+"""Measured: writing so many rows takes 2 to 3 ms."""
 
 
 async def csv_text(columns: Iterable[str], rows: Iterable[object]) -> str:

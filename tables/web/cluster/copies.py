@@ -24,7 +24,7 @@ from tables.web.cluster.replicas import NONSENSE
 log = logging.getLogger(__name__)
 
 MAX_MARKETS: Final = 20_000
-"""Of one partition; more are not read."""
+"""Of one partition; more are not read. A worker keeps no more of it either (:mod:`tables.keeper`)."""
 
 # One answer is then 75 KB, read in about half a millisecond.
 MARKETS_A_CALL: Final = 25

@@ -4,6 +4,7 @@ import uPlot from "./vendor/uPlot.esm.js";
 import { byId, el, setText } from "./dom.js";
 import { capital, clock, dateTime, inUnit, price, shortUsd, tickInUnit, windowName } from "./format.js";
 
+// Pixels. Price, volume and two rules fit on a desk's screen; the axis holds a price of nine digits.
 const PRICE_HEIGHT = 300;
 const HEIGHT = 150;
 const AXIS_WIDTH = 74;

@@ -11,6 +11,7 @@ import { VirtualRows } from "./virtual.js";
 // Rows move at most so often, and not while someone points at them.
 const REORDER_MS = 1_500;
 const HOLD_MS = 4_000;
+// As many as fit side by side on a desk's screen.
 const SHOWN_ALERTS = 4;
 
 const state = { window: 300, sort: "", direction: -1, chosen: null, orderedAt: 0, heldUntil: 0, order: [] };

@@ -1,6 +1,6 @@
 // Panes as columns for charts: buckets, rolling sums, and the band around the average price. No drawing.
 
-/** Seconds in one point of a chart of this window. */
+/** Seconds in one point of a chart of this window: at most 300 points, of which each has some pixels. */
 export function bucketSeconds(window) {
   return Math.max(1, Math.ceil(window / 300));
 }

@@ -7,6 +7,7 @@ import { alertSentence, severityClass } from "./rules.js";
 import { alertKey } from "./source.js";
 
 const PAGES = [["/", "Overview", "o"], ["/alerts", "Alerts", "a"], ["/workers", "Workers", "w"]];
+// Long enough to read each of the most that are shown at once, and few enough to leave the page in sight on a phone.
 const TOAST_MS = 12_000;
 const MAX_TOASTS = 3;
 const TITLE = document.title;

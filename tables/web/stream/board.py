@@ -16,6 +16,9 @@ from tables.web.api.rows import MarketRow, Spark
 from tables.web.worker import AlertRecord
 
 MAX_ALERTS: Final = 200
+"""As many as a page keeps (``static/source.js``)."""
+
+# Bounds of memory only: what is not kept is composed for each watcher anew.
 MAX_CACHED_EVENTS: Final = 64
 MAX_CACHED_BYTES: Final = 32 * 1024**2
 

@@ -30,7 +30,9 @@ QUIET_SECONDS: Final = 4.0
 
 # A reader that takes nothing for so long is gone, whatever its socket says.
 STALLED_SECONDS: Final = 30.0
+# From so much in its buffer on, asyncio has a writer wait for the reader.
 PIECE_BYTES: Final = 64 * 1024
+# Browsers that are not told wait 3 to 5 seconds.
 RECONNECT_MS: Final = 1000
 
 

@@ -25,7 +25,8 @@ from tables.web.worker import Worker
 
 log = logging.getLogger(__name__)
 
-# A few times a second is what the eye follows; many watchers or much to compute make it slower, never the stream.
+# A few times a second is what the eye follows. With many watchers or much to compute, pages become slower, not trades.
+# A page that changes less often than each few seconds seems to stand still.
 FASTEST_SECONDS: Final = 0.25
 SLOWEST_SECONDS: Final = 3.0
 # Of the loop's time: updates, and the questions of markets' pages. Together they stay below the 5 % that open pages may
@@ -36,12 +37,15 @@ SECONDS_PER_WATCHER: Final = 100e-6
 # Measured: answering a market's page that asks for its newest panes.
 SECONDS_PER_POLL: Final = 800e-6
 POLL_SHARE: Final = 0.0125
+# After an error that may come again with each turn: it is logged each time.
 RETRY_SECONDS: Final = 3.0
+# Of one turn: some 400 rows. What does not fit has its turn in the next.
 BUDGET_SECONDS: Final = 0.008
 # Rows that no one has seen yet are made faster than the rest, so that a page fills quickly.
 FILLING_SECONDS: Final = 0.05
 FILLING_SHARE: Final = 0.2
 
+# How long the board is kept current with nobody watching, so that a page that is reloaded is filled at once.
 IDLE_SECONDS: Final = 15.0
 # A copy changes only where its owner lives and does not answer here.
 COPIES_SECONDS: Final = 1.0

@@ -9,10 +9,16 @@ from tables.web.stream.board import Board
 from tables.web.worker import AlertRecord, AlertSource
 
 ALERTS_SECONDS: Final = 0.5
+"""How often Postgres is asked: an alert is on open pages within a second of its row."""
+
 # A row is visible when its transaction commits, later than its time says.
 OVERLAP: Final = timedelta(seconds=15)
+
 RECENT: Final = 50
+"""What a page is given when it opens. It shows four of them, and asks the API for history."""
+
 REMEMBERED: Final = 5000
+"""Ten times what one look brings at most, so that what it brings again is known."""
 
 
 class RecentAlerts:
