@@ -41,7 +41,7 @@ class _Piece:
 
 
 class _Walk:
-    """What a walk back in time has summed so far."""
+    """The sums of a walk back in time, as far as it has come."""
 
     def __init__(self) -> None:
         self.total = WindowSums([])

@@ -23,7 +23,7 @@ OPEN_PREFIXES: Final = ("/static/",)
 MAX_FORM_BYTES: Final = 4096
 """Of a login, whose form holds nothing but a token."""
 
-# A guess costs this long; a token of the least length could not be found that way in the age of the universe.
+# Each wrong guess costs this long. Trying all tokens of the least length would take longer than the universe exists.
 WRONG_TOKEN_SECONDS: Final = 0.5
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -60,7 +60,7 @@ class Access:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a request to another worker carries."""
+        """The headers of a request to another worker."""
         return {hdrs.AUTHORIZATION: f"Bearer {self._token.decode()}"} if self._token is not None else {}
 
     def allows(self, request: web.Request) -> bool:
@@ -111,7 +111,7 @@ class Access:
         return response
 
     async def logout(self, _: web.Request) -> web.StreamResponse:
-        """Take the cookie back."""
+        """Delete the browser's cookie."""
         response = web.Response(status=303, headers={hdrs.LOCATION: "/login"})
         response.del_cookie(COOKIE)
         return response

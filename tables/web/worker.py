@@ -11,7 +11,7 @@ from tables.serving import ServingWorker, ShownRule
 
 
 class AlertRecord(Protocol):
-    """As much of an alert's row as the view looks at; the rest it passes on."""
+    """The fields of an alert's row that the view reads; it passes the others on."""
 
     @property
     def rule(self) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-# A spreadsheet takes a cell that begins so for a formula.
+# A spreadsheet runs a cell that begins with one of these as a formula.
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 ROWS_BETWEEN_TURNS: Final = 100

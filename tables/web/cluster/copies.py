@@ -75,7 +75,7 @@ class Copies:
         self._link = link
         self._served = served
         self._is_refused_said = False
-        # Calls that come at once would take the link's connections from each other and from the writer.
+        # Concurrent calls would compete with each other and with the writer for the link's connections.
         self._one_at_a_time = asyncio.Lock()
 
     @property

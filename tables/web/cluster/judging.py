@@ -24,8 +24,8 @@ def judged(
 ) -> Judged:
     """Put together what a market's row says of its rules.
 
-    By the rule's name: ``measured`` is what each measures of the rule window, nothing of which is known without that
-    window; ``alerts`` are the latest.
+    ``measured`` and ``alerts`` go by the rule's name: what each measures of the rule window, and its latest alert.
+    A rule that is in neither has no such window, or no alert.
     """
     judgements: list[Judgement] = []
     told: Judgement | None = None

@@ -15,7 +15,7 @@ from tables.web.api.rows import MarketRow, Spark, Standing, WindowRow
 from tables.web.cluster.judging import judged, standings
 
 SLICE_SECONDS: Final = 0.004
-"""How long rows are made before the stream's messages have their turn again."""
+"""How long rows are made at a stretch; trades wait meanwhile, no longer than for one message."""
 
 
 class LocalRows:

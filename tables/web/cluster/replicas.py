@@ -111,6 +111,6 @@ class Cluster:
         return dict(zip(peers, await asyncio.gather(*map(ask, peers)), strict=True))
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()

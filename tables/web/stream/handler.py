@@ -23,12 +23,12 @@ from tables.web.stream.hub import Hub
 from tables.web.worker import Worker
 
 MAX_WATCHERS: Final = 1000
-"""Of pages, and as many of other workers: pages do not keep workers from each other."""
+"""Pages that may be open, and as many other workers beside them: pages do not use up the workers' places."""
 
 QUIET_SECONDS: Final = 4.0
 """An event is sent at least this often, so that a reader notices a connection that is dead."""
 
-# A reader that takes nothing for so long is gone, whatever its socket says.
+# A reader that takes nothing for so long counts as gone, although its socket is open.
 STALLED_SECONDS: Final = 30.0
 # From so much in its buffer on, asyncio has a writer wait for the reader.
 PIECE_BYTES: Final = 64 * 1024

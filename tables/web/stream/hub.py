@@ -129,7 +129,7 @@ class Hub:
 
     async def _run_while_watched(self) -> None:
         await self._run()
-        # Who came while that ended found it still running.
+        # A watcher that came while the work ended did not start it again.
         while self.watchers:
             await self._run()
 
@@ -144,10 +144,10 @@ class Hub:
                     await asyncio.sleep(FASTEST_SECONDS)
                     continue
                 try:
-                    # Workers that followed each other without a page would keep each other at it for ever.
+                    # Without a page, workers that follow each other would keep each other busy for ever.
                     await self._turn_once(is_viewed=now - viewed < IDLE_SECONDS)
                 except Exception:
-                    # Open pages would go on to show what they have as if it were live.
+                    # If this ended, open pages would show old rows as if they were live.
                     log.exception("the web view could not be brought up to date; trying again")
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
@@ -233,7 +233,7 @@ class Hub:
         return Status(here, not self._served.lacking, self._alerts.available, workers, notes, poll_seconds(self.pages))
 
     async def _keep_at(self, pause: float, step: Callable[[], Awaitable[None]]) -> None:
-        """Take a step every so many seconds, whatever becomes of it."""
+        """Take a step every so many seconds. One that fails is logged, and taken again."""
         while True:
             try:
                 await step()
@@ -243,7 +243,7 @@ class Hub:
             await asyncio.sleep(pause)
 
     async def _take_copies(self) -> None:
-        """Put what Redis holds of partitions that nobody serves on the board, for who did not see it before."""
+        """Put the copies in Redis on the board, of partitions that nobody serves."""
         served = self._served_partitions()
         for partition in range(self._worker.settings.topic_partitions):
             if partition not in served and self._copies.available:

@@ -19,7 +19,7 @@ class PeerHello(msgspec.Struct, frozen=True):
 
 
 class PeerKey(Key, frozen=True):
-    """What tells its row from another, and which windows it holds; an earlier release does not say."""
+    """Says which market a row is of, and which windows it holds; a row of an earlier release does not say these."""
 
     window_seconds: tuple[int, ...] = ()
 

@@ -48,7 +48,7 @@ class Peers:
         self._hellos: dict[str, PeerHello] = {}
 
     def follow(self) -> None:
-        """Begin with workers that are new, end with those that have left."""
+        """Begin to follow new workers, and stop following those that have left."""
         peers = set(self._cluster.peers())
         for url in [url for url in self._tasks if url not in peers]:
             self._tasks.pop(url).cancel()

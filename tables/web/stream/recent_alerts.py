@@ -11,7 +11,7 @@ from tables.web.worker import AlertRecord, AlertSource
 ALERTS_SECONDS: Final = 0.5
 """How often Postgres is asked: an alert is on open pages within a second of its row."""
 
-# A row is visible when its transaction commits, later than its time says.
+# A row becomes visible when its transaction commits, which is later than the time in it.
 OVERLAP: Final = timedelta(seconds=15)
 
 RECENT: Final = 50
@@ -32,7 +32,7 @@ class RecentAlerts:
         self._seen: dict[AlertId, tuple[int, str | None, str]] = {}
 
     def forget(self) -> None:
-        """Begin with the latest alerts the next time: nobody has looked since."""
+        """Begin with the latest alerts the next time, since nobody watches now."""
         self._asked = None
 
     async def take(self) -> None:
@@ -50,7 +50,7 @@ class RecentAlerts:
         self.available = True
         news = [alert for alert in alerts if self._is_news(alert)]
         if news:
-            # At once: rows may wait for their turn where many pages are open, alerts may not.
+            # Alerts are published at once. Rows may wait for their turn where many pages are open.
             self._board.put_alerts(news)
             self._board.publish()
 
