@@ -39,8 +39,8 @@ KIND: Final = "kind"
 CLOSING: Final = "closing"
 """What a market's head adds where a rule waits for panes to be over.
 
-It holds whether the newest pane has a live trade, and how far panes were judged: messages from the head's offset, and
-rows of the message behind those.
+It holds whether the newest pane has a live trade, and how far panes were judged. That is told as messages from the
+head's offset, and rows of the message behind those.
 """
 
 _ADDITIONS: Final = {KIND: 3, CLOSING: 3}

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from agents.alerts.history import AlertRow
+from agents.rules.book import known_rules
 from streams.model.trade import Side
 from tables.market.episodes import Mark
 from tables.market.values import FIGURE_NAMES
@@ -201,7 +202,8 @@ def test_the_alerts_page_lists_the_rules_that_the_worker_says(port: int, visit: 
     """Its filter has them all, and an alert of each says what happened in its rule's unit."""
     page = visit(port, "/alerts").page
     page.locator("#rule option").nth(3).wait_for(state="attached")
-    assert page.locator("#rule option").all_inner_texts() == ["any", "liquidations", "price move", "traded volume"]
+    labels = [kind.label for kind in known_rules().values()]
+    assert page.locator("#rule option").all_inner_texts() == ["any", *labels]
     sentences = {
         "1.30 M USD traded in 5m, 1.3\N{MULTIPLICATION SIGN} threshold",
         "price moved -4.32 % in 5m, 2.1\N{MULTIPLICATION SIGN} threshold",

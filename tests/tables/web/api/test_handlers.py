@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from jsonschema import Draft202012Validator
 
+from agents.rules.book import known_rules
 from tests.faults.processes import Process
 from tests.oracle import AMOUNTS, Oracle, OracleTrade, in_usd
 from tests.view import HOST, ask
@@ -364,7 +365,7 @@ def test_another_sites_name_is_not_served(worker: Process) -> None:
 def test_a_rule_that_does_not_exist_is_answered_with_those_that_do(worker: Process) -> None:
     """All of the program, also one that the settings leave off: its rows stay."""
     answer = ask(worker.port, "/api/alerts?rule=price_mov").json
-    assert answer == {"error": "rule: must be one or more of liquidation, price_move, volume, comma separated"}
+    assert answer == {"error": f"rule: must be one or more of {', '.join(known_rules())}, comma separated"}
 
 
 def test_windows_say_how_far_each_rule_has_come(worker: Process) -> None:
@@ -384,4 +385,4 @@ def test_the_document_lists_every_rule(worker: Process) -> None:
     """One that the settings leave off may have rows of before."""
     parameters = ask(worker.port, "/api/openapi.json").json["paths"]["/api/alerts"]["get"]["parameters"]
     (rule,) = (parameter for parameter in parameters if parameter["name"] == "rule")
-    assert rule["schema"]["items"]["enum"] == ["liquidation", "price_move", "volume"]
+    assert rule["schema"]["items"]["enum"] == [*known_rules()]
