@@ -91,12 +91,14 @@ class Figure(Generic[T_co]):
         combined: Combined | None = None,
         *,
         is_of_panes: bool = True,
+        label: str = "",
     ) -> None:
         self.type = kind
         self.meaning = meaning
         self.of = of
         self.combined = combined
         self.is_of_panes = is_of_panes
+        self._label = label
 
     def __set_name__(self, owner: type, field: str) -> None:
         self.field = field
@@ -113,8 +115,8 @@ class Figure(Generic[T_co]):
 
     @property
     def label(self) -> str:
-        """Its name for people, without the unit: ``largest trade``."""
-        return self.name.removesuffix("_usd").removesuffix("_pct").replace("_", " ")
+        """Its name for people: its own without the unit, such as ``largest trade``, where none was given."""
+        return self._label or self.name.removesuffix("_usd").removesuffix("_pct").replace("_", " ")
 
     @property
     def description(self) -> str:
@@ -145,7 +147,7 @@ class Figures:
 
     __slots__ = ()
 
-    count = Figure(NUMBER, "trades counted: fills and liquidations", "count", "sum")
+    count = Figure(NUMBER, "trades counted: fills and liquidations", "count", "sum", label="trades")
     total_volume_micro_usd = Figure(AMOUNT, "notional traded, fills and liquidations", "notional", "sum")
     buy_volume_micro_usd = Figure(AMOUNT, "notional of trades whose taker bought", "buy", "sum")
     sell_volume_micro_usd = Figure(AMOUNT, "notional of trades whose taker sold", "sell", "sum")
@@ -155,10 +157,14 @@ class Figures:
         lambda sums: sums.long_liquidated + sums.short_liquidated,
         "sum",
     )
-    liquidation_long_micro_usd = Figure(AMOUNT, "longs liquidated: the taker sold", "long_liquidated", "sum")
-    liquidation_short_micro_usd = Figure(AMOUNT, "shorts liquidated: the taker bought", "short_liquidated", "sum")
+    liquidation_long_micro_usd = Figure(
+        AMOUNT, "longs liquidated: the taker sold", "long_liquidated", "sum", label="longs liquidated"
+    )
+    liquidation_short_micro_usd = Figure(
+        AMOUNT, "shorts liquidated: the taker bought", "short_liquidated", "sum", label="shorts liquidated"
+    )
     largest_trade_micro_usd = Figure(AMOUNT, "greatest notional of one trade", "largest", "max")
-    vwap = Figure(PRICE, "average price: sum of price x quantity over sum of quantity", vwap_of)
+    vwap = Figure(PRICE, "average price: sum of price x quantity over sum of quantity", vwap_of, label="VWAP")
     price_change_pct = Figure(
         PERCENTAGE, "last price against the first", lambda sums: change_pct(sums.first_price, sums.last_price)
     )
