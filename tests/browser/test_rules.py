@@ -140,15 +140,15 @@ def test_a_figure_that_the_page_does_not_know_is_listed(port: int, visit: Open) 
     page.evaluate(
         """async () => {
           const { feed } = await import("/static/feed.js");
-          feed.hello.columns.push("mean_trade_usd");
-          feed.hello.figures.push({ name: "mean_trade_usd", label: "mean trade", meaning: "of a trade", unit: "usd" });
+          feed.hello.columns.push("made_up_usd");
+          feed.hello.figures.push({ name: "made_up_usd", label: "made up", meaning: "of a test", unit: "usd" });
           for (const row of feed.rows.values()) row.windows = row.windows.map((values) => [...values, 12.5]);
           feed.dispatchEvent(new CustomEvent("rows", { detail: {} }));
         }"""
     )
-    fact = page.locator("[data-figure=mean_trade_usd]")
+    fact = page.locator("[data-figure=made_up_usd]")
     fact.wait_for()
-    assert (fact.inner_text(), fact.get_attribute("title")) == ("Mean trade\n$12.50", "of a trade")
+    assert (fact.inner_text(), fact.get_attribute("title")) == ("Made up\n$12.50", "of a test")
 
 
 def test_figures_of_panes_make_those_of_windows(port: int, visit: Open) -> None:

@@ -60,7 +60,7 @@ async def test_an_alert_is_told_in_words(pool: asyncpg.Pool) -> None:
         await Recorder(pool, deliver=False).record(alert)
     volume, spread = await AlertHistory(lambda: pool).latest(2)
     assert (volume.what, volume.note) == ("2.02 M USD traded", Volume.describe(an_alert()).note)
-    assert (spread.what, spread.note) == ("spread: 1.500000000 percent", "")
+    assert (spread.what, spread.note) == ("spread: 1.5 %", "")
     assert (spread.unit, spread.measured, spread.threshold) == ("percent", 1.5, 1.0)
 
 
