@@ -1,6 +1,6 @@
 """A window's figures as readers outside the program are given them: amounts in USD."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from streams.model.amounts import MICRO_PER_USD
@@ -19,11 +19,6 @@ _PER_USD: Final = f" / {MICRO_PER_USD}"
 _in_usd: Final = compiled(
     "figures", [f"figures.{figure.field}{_PER_USD if figure.type.is_amount else ''}" for figure in FIGURES], {}
 )
-_of_pane: Final = compiled(
-    "pane",
-    [f"{computed('pane', figure)}{_PER_USD if figure.type.is_amount else ''}" for figure in PANE_FIGURES],
-    {figure.field: figure.of for figure in PANE_FIGURES},
-)
 
 
 def figure_values(figures: WindowFigures) -> list[float]:
@@ -32,10 +27,14 @@ def figure_values(figures: WindowFigures) -> list[float]:
     return values
 
 
-def pane_values(pane: Pane) -> list[float]:
-    """Return a pane's figures in the order of :data:`PANE_FIGURE_NAMES`; each amount is the double nearest to it."""
-    values: list[float] = _of_pane(pane)
-    return values
+def pane_reader(names: Collection[str]) -> Callable[[Pane], list[float]]:
+    """Return a function that lists a pane's figures of these names; each amount is the double nearest to it."""
+    figures = {figure.name: figure for figure in PANE_FIGURES}
+    return compiled(
+        "pane",
+        [f"{computed('pane', figures[name])}{_PER_USD if figures[name].type.is_amount else ''}" for name in names],
+        {figure.field: figure.of for figure in PANE_FIGURES},
+    )
 
 
 def figures_from(values: Sequence[float | None]) -> WindowFigures:

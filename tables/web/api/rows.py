@@ -1,7 +1,7 @@
 """The records of the web view's JSON, and how they are made of the state. Their docstrings describe the API."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated, Final
 
 import msgspec
 
@@ -9,7 +9,7 @@ from streams.model.figures import PANE_FIGURES, with_figures
 from tables.market.identities import TradeId, count_ids
 from tables.market.panes import Pane
 from tables.market.state import Market
-from tables.market.values import PANE_FIGURE_NAMES, pane_values
+from tables.market.values import pane_reader
 from tables.serving import LatestAlert, UnixSeconds
 
 
@@ -91,6 +91,12 @@ class PaneRow(msgspec.Struct, frozen=True):
     ]
 
 
+_pane_row: Final[Callable[..., PaneRow]] = PaneRow
+_PANE_FIELDS: Final = PaneRow.__struct_fields__
+_first_figures: Final = pane_reader(_PANE_FIELDS[1 : _PANE_FIELDS.index("first_us")])
+_later_figures: Final = pane_reader(_PANE_FIELDS[_PANE_FIELDS.index("gaps") + 1 :])
+
+
 class Panes(msgspec.Struct, frozen=True):
     """The panes of one market in time order; empty ones are left out."""
 
@@ -163,14 +169,16 @@ def pane_rows(market: Market, first: int, last: int) -> Iterator[PaneRow]:
     ]
     gaps = _gaps(kept)
     for number, pane in kept:
-        yield PaneRow(
-            pane=number,
-            first_us=pane.first_us,
-            last_us=pane.last_us,
-            id_count=count_ids(pane.ids),
-            ids=shown_ids(pane.ids),
-            gaps=gaps.get(number, []),
-            **dict(zip(PANE_FIGURE_NAMES, pane_values(pane), strict=True)),
+        # By place: with names a row takes a tenth longer.
+        yield _pane_row(
+            number,
+            *_first_figures(pane),
+            pane.first_us,
+            pane.last_us,
+            count_ids(pane.ids),
+            shown_ids(pane.ids),
+            gaps.get(number, []),
+            *_later_figures(pane),
         )
 
 
