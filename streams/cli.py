@@ -193,15 +193,7 @@ def _simulate(options: argparse.Namespace) -> int:
     logging.config.dictConfig(logging_config(settings.log_level))
 
     async def serve() -> None:
-        task = asyncio.ensure_future(
-            run_simulator(
-                port=options.port,
-                seed=options.seed,
-                rate=options.rate,
-                spot_symbols=settings.spot_symbols,
-                futures_symbols=settings.futures_symbols,
-            )
-        )
+        task = asyncio.ensure_future(run_simulator(settings, port=options.port, seed=options.seed, rate=options.rate))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         try:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 REPEAT_SECONDS: Final = 60.0
+# The four libraries have about 190 templates at WARNING and above. More of them means that one formats its text before
+# it logs.
 MAX_TEMPLATES: Final = 200
 LIBRARIES: Final = ("aiokafka", "faust", "mode", "asyncio")
 

@@ -88,6 +88,7 @@ consumer_lag = Gauge(
 flush_seconds = Histogram("liqmon_flush_seconds", "Time to make state durable before a commit.", registry=REGISTRY)
 
 
+# Each venue is a time series in every metric that is labelled with it. Nobody watches as many venues as this.
 MAX_VENUES: Final = 64
 _venues: Final[set[str]] = set()
 

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from streams.errors import Fatal
 from streams.settings import Settings
 
+# A person waits for this at the start. A connection opens within a second from anywhere. A lost packet is sent again
+# after one and after three seconds.
 NETWORK_SECONDS: Final = 5.0
 WILDCARDS: Final = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}

@@ -8,6 +8,7 @@ from typing import Final, TextIO
 
 log = logging.getLogger(__name__)
 
+# A line that is written over may change each second; lines of a log stay.
 TERMINAL_SECONDS: Final = 1.0
 LOG_SECONDS: Final = 10.0
 

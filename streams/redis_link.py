@@ -24,9 +24,12 @@ from streams.unexpected import Library
 
 log = logging.getLogger(__name__)
 
+# Opening a connection in another data centre takes tenths of a second. Redis is an extra here, so nobody waits long.
 CONNECT_SECONDS: Final = 2.0
+# One slow answer is forgiven soon. A Redis that is away for long costs a connection every four seconds.
 FIRST_PROBE_SECONDS: Final = 0.5
 LAST_PROBE_SECONDS: Final = 4.0
+# How often the time without Redis is added to its metric: more often than Prometheus scrapes.
 COUNT_SECONDS: Final = 1.0
 # A loop that was busy for longer than the deadline finds timer and answer at once: the answer then has these turns.
 GRACE_TURNS: Final = 5

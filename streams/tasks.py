@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, Final
 
+# A task that only cleans up ends within this. One that missed its cancellation would go on for ever.
 AGAIN_SECONDS: Final = 1.0
 
 

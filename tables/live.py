@@ -13,7 +13,7 @@ import msgspec
 
 from streams import keys
 from streams.errors import Outage
-from streams.model.kinds import told_kind
+from streams.model.kinds import kind_to_name
 from streams.redis_link import RedisLink, Script
 from streams.settings import Settings
 from streams.tasks import cancelled
@@ -24,6 +24,7 @@ from tables.serving import LatestAlert, ServedMarkets, ShownRule, main_rule
 
 log = logging.getLogger(__name__)
 
+# Four times a second looks like at once to a person, and a busy market trades more often than that.
 WRITE_SECONDS: Final = 0.25
 TOUCH_SECONDS: Final = 20.0
 """How often a market is written that has not changed, so that it outlives :data:`streams.keys.WINDOW_SECONDS`."""
@@ -34,6 +35,7 @@ RETRY_SECONDS: Final = 3.0
 # Of each quarter of a second; what does not fit has its turn in the next. The stream comes first.
 BUDGET_SECONDS: Final = 0.005
 MAX_MARKETS_A_WRITE: Final = 200
+# A write that takes longer than the pause between two would make the next one late.
 DEADLINE_SECONDS: Final = 0.25
 
 # KEYS: one per market. ARGV: lifetime in seconds, the time, what the keys of the partitions' lists begin with. Then for
@@ -143,7 +145,7 @@ class LiveWindows:
         market, served = rolling.market, self._served
         fields: list[str | float] = ["venue", market.venue, "symbol", market.symbol, "owner", served.owner]
         fields += ("updated_at", f"{time.time():.3f}", "watermark", market.watermark)
-        if (kind := told_kind(market.symbol, market.kind)) is not None:
+        if (kind := kind_to_name(market.symbol, market.kind)) is not None:
             fields += ("kind", msgspec.json.encode(kind).decode())
         if market.received_us:
             fields += ("received_at", f"{market.received_us / 1e6:.3f}")

@@ -61,9 +61,14 @@ def modules() -> Mapping[str, Path]:
 
 
 def imports_in(source: str, known: Iterable[str]) -> Iterator[str]:
-    """Yield what a module imports, wherever it stands in it: in functions and under TYPE_CHECKING too."""
+    """Yield what a module imports, wherever it stands in it: in functions and under TYPE_CHECKING too.
+
+    Where a module calls ``import_module``, each text in it that names a module of the program is an import too.
+    """
     names = frozenset(known)
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    by_name = any(isinstance(node, ast.Name) and node.id == "import_module" for node in ast.walk(tree))
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -71,6 +76,8 @@ def imports_in(source: str, known: Iterable[str]) -> Iterator[str]:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
                 yield inner if inner in names else node.module
+        elif by_name and isinstance(node, ast.Constant) and node.value in names:
+            yield node.value
 
 
 @cache
@@ -186,3 +193,10 @@ def test_hidden_imports_are_seen() -> None:
     """Imports inside of functions and for type checking only count like all others."""
     source = "if TYPE_CHECKING:\n    from a import b\n\ndef f():\n    import c.d\n    from a import name\n"
     assert sorted(imports_in(source, {"a", "a.b", "c.d"})) == ["a", "a.b", "c.d"]
+
+
+def test_modules_that_are_imported_by_name_are_seen() -> None:
+    """A constant that ``import_module`` is given is an import; the same text elsewhere is an argument like others."""
+    source = "NAME = 'a.b'\ntext = 'see a.b'\n"
+    assert sorted(imports_in(source + "import_module(NAME)\n", {"a.b"})) == ["a.b"]
+    assert sorted(imports_in(source + "run('python', '-m', NAME)\n", {"a.b"})) == []

@@ -9,8 +9,8 @@ from streams.model.frames import decode_frame, encode_frame
 from streams.model.trade import Kind, Side, Trade
 from streams.settings import load_settings
 from streams.venues.json_rows import RowReader
-from streams.venues.kraken.products import product_of
 from streams.venues.registry import make_venues
+from tests.kraken import product_of
 
 NOON = 1_700_000_000
 """The unix second that tests count from."""

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from streams.model.trade import Kind, Side, Trade
-from streams.venues.kraken.products import product_of
+from tests.kraken import product_of
 from tests.oracle import OracleTrade, id_number
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

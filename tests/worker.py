@@ -10,7 +10,7 @@ from agents.alerts.history import AlertRow
 from agents.rules.base import Rule
 from agents.rules.book import RuleBook, rule_book
 from agents.stats.window_stats import WindowSample
-from streams.model.kinds import kind_before_frames_told
+from streams.model.kinds import implied_kind
 from streams.model.trade import Kind, Side
 from streams.settings import Settings, load_settings
 from streams.view import RulesView
@@ -86,7 +86,7 @@ class MemoryWorker(RulesView):
 
     def market(self, symbol: str, partition: int = 0) -> Market:
         """Return a market, with no trade at first."""
-        kind = kind_before_frames_told(symbol)
+        kind = implied_kind(symbol)
         market = Market(f"kraken_{kind.name}", symbol, SPAN, kind)
         return self._markets.setdefault(symbol, (partition, market))[1]
 

@@ -18,7 +18,9 @@ from tables.market.state import Market
 
 log = logging.getLogger(__name__)
 
+# Prometheus scrapes every 5 s (prometheus/prometheus.yml): a figure measured more often is never seen.
 LAG_SECONDS: Final = 5.0
+# Less than the interval, so that a broker that does not answer costs one measurement and not the next.
 BROKER_SECONDS: Final = 4.0
 
 PANE_BYTES: Final = 700

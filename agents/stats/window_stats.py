@@ -12,6 +12,7 @@ from agents.alerts.postgres import answering
 from streams.model.figures import FIGURES, Figure
 from tables.market.windows import WindowFigures
 
+# Samples are kept for days, so an hour more or less is nothing. A statement deletes an hour's samples.
 PRUNE_EVERY_SECONDS: Final = 3600.0
 
 

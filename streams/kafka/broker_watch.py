@@ -13,7 +13,7 @@ from streams.unexpected import say_once
 
 log = logging.getLogger(__name__)
 
-# docs/faults.md promises that a worker notices a replaced broker within 10 s.
+# docs/faults.md promises that a worker notices a replaced broker within 10 s. A question may take 5 s of them.
 LOOK_SECONDS: Final = 5.0
 
 

@@ -14,8 +14,13 @@ from streams.settings import Settings
 BATCH_BYTES: Final = 256 * 1024
 # zstd leaves 21 of a trade's 53 bytes and takes 0.5 us; lz4 leaves 25 and takes 0.7 us (cramjam, frames of 500).
 COMPRESSION: Final = "zstd"
+# Longer than Kafka takes to elect a leader, a few seconds. A batch that has no answer by then fails, and the client is
+# replaced. A producer that was told to stop tries for 30 s, which leaves time for two more.
 REQUEST_TIMEOUT_MS: Final = 10_000
+# Connecting asks for the cluster, lists topics and creates those that are missing: three requests.
 START_SECONDS: Final = 30.0
+# Where the broker answers, closing takes milliseconds. Where it does not, nothing is lost by cutting the client off:
+# the next client sends what was not acknowledged.
 STOP_SECONDS: Final = 2.0
 
 

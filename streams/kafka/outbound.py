@@ -14,7 +14,10 @@ from streams.errors import Fatal
 log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT: Final = 2000
-"""Records sent and not yet acknowledged; beyond it the sender waits: a slow broker slows the stream."""
+"""Records sent and not yet acknowledged. Beyond it the sender waits, so that a slow broker slows the stream.
+
+A market that changed is a head and mostly one chunk, so a flush of a thousand markets goes out without a pause.
+"""
 
 # The client itself tries for long before it gives a record up, so the first attempt of ours need not wait.
 RETRY_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)

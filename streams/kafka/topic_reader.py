@@ -16,6 +16,7 @@ from streams.model.trade import Kind, Side
 from streams.settings import Settings
 from streams.topics import TRADES
 
+# Records that are there are printed at once. A quiet topic is asked twice a second whether its end is reached.
 POLL_MS: Final = 500
 
 

@@ -1,1 +1,1 @@
-"""``liqmon run``: everything on one machine, from wheels."""
+"""``liqmon run``: the whole chain on one machine, with servers from wheels."""

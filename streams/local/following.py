@@ -1,4 +1,4 @@
-"""Follows a run from outside, over the broker: alerts as they are raised, and how far the worker is behind."""
+"""Follows a run over the broker: alerts as they are raised, and how far the worker is behind."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,9 @@ from streams.unexpected import say_once
 
 log = logging.getLogger(__name__)
 
+# The embedded broker makes a topic on first use. Looking this often shows the first alert within a second.
 METADATA_MS: Final = 1000
+# An error of the terminal may come again with every alert.
 RETRY_SECONDS: Final = 1.0
 
 

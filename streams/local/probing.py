@@ -8,6 +8,7 @@ import aiohttp
 from streams.errors import Outage
 from streams.unexpected import Library
 
+# The process is on this machine and answers in milliseconds, unless its loop is busy with a large bundle.
 TIMEOUT_SECONDS: Final = 2.0
 OK: Final = 200
 

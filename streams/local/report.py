@@ -1,4 +1,4 @@
-"""What a run tells people: a line an alert, a summary at the end, and the same as JSON."""
+"""What a run tells people: a line per alert, a summary at the end, and the same as JSON."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,9 +28,9 @@ COUNTED: Final = {
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What a run did. ``windows`` is the number of windows kept: one a market and length; ``seconds`` is its duration.
+    """What a run did. ``windows`` is the number of windows kept, one per market and length.
 
-    ``markets`` is how many markets traded; ``alerts`` counts alerts by severity.
+    ``markets`` is how many markets traded, ``alerts`` counts alerts by severity, and ``seconds`` is the duration.
     """
 
     trades: int

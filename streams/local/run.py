@@ -1,6 +1,6 @@
 """``liqmon run``: the whole chain on one machine, from the embedded servers to the alerts on the terminal.
 
-Servers, simulator, producer and worker are child processes; this process only starts, watches and stops them.
+Servers, simulator, producer and worker are child processes. This process only starts, watches and stops them.
 """
 
 import asyncio
@@ -27,7 +27,9 @@ from streams.preflight import check_file, check_network, check_port, check_repor
 from streams.settings import Settings, load_settings
 
 RUN_PREFIX: Final = "run-"
+# What a shell says of a process that SIGINT ended: 128 + 2.
 INTERRUPTED: Final = 130
+# The embedded broker lets a fetch wait for this long, whatever arrives. Alerts are promised within 50 ms.
 EMBEDDED_FETCH_WAIT_MS: Final = 20
 LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -120,7 +122,6 @@ def start_servers(settings: Settings, data: Path, logs: Path, exits: ExitStack) 
         found["KAFKA_BOOTSTRAP_SERVERS"] = broker.address
         # It makes topics by itself, always with as many partitions.
         found |= {"CREATE_TOPICS": "false", "TOPIC_PARTITIONS": str(PARTITIONS)}
-        # It lets the whole wait pass where Kafka answers at once.
         found |= {"FETCH_MAX_WAIT_MS": str(EMBEDDED_FETCH_WAIT_MS)}
     return found
 
@@ -142,7 +143,7 @@ def _fresh_logs(data: Path) -> Path:
 
 
 def _worker_directory(settings: Settings, data: Path, exits: ExitStack) -> Path:
-    """Return where the worker keeps its tables. With the embedded broker they are as fresh as the broker."""
+    """Return where the worker keeps its tables. The embedded broker starts empty, so with it they do too."""
     if "kafka_bootstrap_servers" in settings.model_fields_set:
         return data / "worker"
     for left in data.glob(f"{RUN_PREFIX}*"):

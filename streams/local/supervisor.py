@@ -27,18 +27,27 @@ from streams.model.alert import Alert, AlertId
 from streams.settings import Settings
 from streams.topics import ALERTS
 
+# A person takes a tenth of a second for at once.
 POLL_SECONDS: Final = 0.1
+# A worker is ready within seconds. After a kill its group waits 10 s for the dead member (broker_session_timeout), and
+# from a real Kafka it restores tables too.
 READY_SECONDS: Final = 90.0
-# How long what was read may take to be processed after the producer ended: by itself, and when someone waits.
+# How long the worker may take for what was read, after the producer has ended by itself, or when a person waits.
 DRAIN_SECONDS: Final = 30.0
 HURRIED_DRAIN_SECONDS: Final = 5.0
+# The alerts are on the topic already: this is for reading them.
 CATCH_UP_SECONDS: Final = 5.0
-# The producer goes on for 30 s to deliver what it has.
+# The producer tries for 30 s to deliver what it has (streams/publish/producer.py).
 PRODUCER_GRACE_SECONDS: Final = 35.0
+# The simulator has nothing to save.
 SIMULATOR_GRACE_SECONDS: Final = 5.0
+# A worker flushes and commits. What it cannot finish is read again at the next start.
 WORKER_GRACE_SECONDS: Final = 20.0
+# For opening connections and one SELECT by identity. The summary is worth printing without the rows too.
 POSTGRES_SECONDS: Final = 10.0
+# How often a recording's progress is printed: lines stay on the terminal.
 NOTE_SECONDS: Final = 10.0
+# What a shell says of a process that SIGINT ended: 128 + 2.
 ABANDONED: Final = 130
 
 
@@ -62,7 +71,7 @@ class Plan:
 
 
 class Abandoned(Exception):
-    """The user asked twice to stop, or before anything was ready: the run ends at once and without a summary."""
+    """The user asked to stop twice, or before anything was ready. The run ends at once and without a summary."""
 
 
 class Supervisor:

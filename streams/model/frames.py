@@ -18,7 +18,7 @@ flags      u1       bits 0-1 taker side, bits 2-3 kind, bit 4 snapshot
 ========== ======== =================================================================================
 
 Two items may follow: the market's kind, ``[name, has_liquidations, id_bytes]``, where it is not the one that the symbol
-says (:func:`streams.model.kinds.kind_before_frames_told`); and true in a frame without trades that ends a market's
+says (:func:`streams.model.kinds.implied_kind`); and true in a frame without trades that ends a market's
 recording.
 
 What later releases add within version 1 a reader leaves alone: items behind these, and the bits 5 to 7 of a flag. A
@@ -36,10 +36,11 @@ import msgspec
 
 from streams.errors import BadRecord
 from streams.model.amounts import UNITS_PER_BASE, amounts_of
-from streams.model.kinds import WIDE_ID_BYTES, MarketKind, kind_before_frames_told, told_kind
+from streams.model.kinds import WIDE_ID_BYTES, MarketKind, implied_kind, kind_to_name
 from streams.model.trade import MAX_NAME, Trade, is_market_name
 
 VERSION: Final = 1
+# Column sums of as many trades stay within 63 bits (streams/model/amounts.py), and a frame stays below Kafka's 1 MB.
 MAX_FRAME_TRADES: Final = 5000
 
 SIDE_MASK: Final = 0b11
@@ -63,7 +64,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unkno
     quantities: bytes
     fractions: bytes
     flags: bytes
-    told_kind: MarketKind | None = None
+    named_kind: MarketKind | None = None
     is_end: bool = False
 
     def __len__(self) -> int:
@@ -72,7 +73,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unkno
     @property
     def kind(self) -> MarketKind:
         """What kind of market its trades are of."""
-        return self.told_kind or kind_before_frames_told(self.symbol)
+        return self.named_kind or implied_kind(self.symbol)
 
     @property
     def wide_ids(self) -> bool:
@@ -122,7 +123,7 @@ def encode_frame(venue: str, symbol: str, trades: Sequence[Trade], received_us: 
     ids = [trade.trade_id for trade in trades]
     split = [divmod(amount.quantity_units, UNITS_PER_BASE) for amount in amounts]
     kind = trades[0].product.kind
-    told = told_kind(symbol, kind)
+    told = kind_to_name(symbol, kind)
     # In the order of Frame's fields.
     items = (
         VERSION,
@@ -144,7 +145,7 @@ def encode_frame(venue: str, symbol: str, trades: Sequence[Trade], received_us: 
 def encode_end(venue: str, symbol: str, kind: MarketKind, received_us: int) -> bytes:
     """Return the frame that ends a market's recording: its newest pane is over, since nothing follows."""
     columns = [b""] * 8
-    return _encoder.encode((VERSION, venue, symbol, received_us, *columns, told_kind(symbol, kind), True))
+    return _encoder.encode((VERSION, venue, symbol, received_us, *columns, kind_to_name(symbol, kind), True))
 
 
 def _column(item: str, values: Sequence[float]) -> bytes:

@@ -52,20 +52,21 @@ class AnyMarket(Protocol):
 SPOT_KIND: Final = MarketKind("spot", has_liquidations=False, id_bytes=8)
 FUTURES_KIND: Final = MarketKind("futures", has_liquidations=True, id_bytes=16)
 
-_FUTURES_PREFIXES: Final = ("PI_", "FI_", "PF_", "FF_")
+FUTURES_PREFIXES: Final = ("PI_", "FI_", "PF_", "FF_")
+"""How Kraken calls its futures whose notional is known. Stored state relies on them, so they stay."""
 
 
 # Asked twice a frame.
 @lru_cache(maxsize=100_000)
-def kind_before_frames_told(symbol: str) -> MarketKind:
+def implied_kind(symbol: str) -> MarketKind:
     """Return what frames and state that name no kind mean: Kraken's futures by their prefixes, spot otherwise.
 
     Frames and state name a kind only where it differs from this.
     """
-    return FUTURES_KIND if symbol.startswith(_FUTURES_PREFIXES) else SPOT_KIND
+    return FUTURES_KIND if symbol.startswith(FUTURES_PREFIXES) else SPOT_KIND
 
 
-def told_kind(symbol: str, kind: MarketKind) -> MarketKind | None:
+def kind_to_name(symbol: str, kind: MarketKind) -> MarketKind | None:
     """Return the kind that a frame or a head must name; None where the symbol says the same."""
-    before = kind_before_frames_told(symbol)
+    before = implied_kind(symbol)
     return None if kind is before or kind == before else kind

@@ -1,6 +1,6 @@
 """Groups trades into frames: one venue, symbol and kind of market each, in order, cut by size and released by age.
 
-Pure: the caller brings the time, in microseconds of any clock that never goes back.
+Pure: the caller reads the time, in microseconds of any clock that never goes back.
 """
 
 from collections.abc import Iterable
@@ -12,8 +12,9 @@ import msgspec
 from streams.model.kinds import MarketKind
 from streams.model.trade import Trade
 
-# A frame has one receipt time, that of its first trade. Messages received further apart than this are kept in
-# frames of their own, so that latency and the bound on future times stay true where a recording is replayed fast.
+# A frame has one receipt time, that of its first trade. A recording that is replayed fast brings messages of minutes at
+# once. They get frames of their own where they were received further apart than this, so that latency and the bound on
+# future times stay true.
 MAX_RECEIPT_SPREAD_US: Final = 1_000_000
 
 

@@ -1,4 +1,4 @@
-"""The step between collecting trades and framing them: leave out what other producers have published already."""
+"""The step between collecting trades and framing them: it leaves out what other producers have published."""
 
 import asyncio
 import time
@@ -59,7 +59,7 @@ class Deduplicator:
         """Ask Redis about the groups held and pass on what is left of them, until cancelled."""
         while self._published_ids is not None:
             await self._is_work.wait()
-            # They stay where they are until they are passed on, so that none that comes meanwhile overtakes them.
+            # They stay in the queue until they are passed on, so that no later group overtakes them.
             asked: list[Group] = []
             trades = 0
             for _, group in self._groups:

@@ -1,4 +1,4 @@
-"""Keeps a fast producer within what a broker keeps: how far the consumer group is behind, in bytes a partition."""
+"""Holds a fast producer back while the consumer group is too far behind, counted in bytes per partition."""
 
 import asyncio
 import contextlib
@@ -16,9 +16,11 @@ from streams.topics import TRADES
 
 log = logging.getLogger(__name__)
 
-# The embedded broker drops what exceeds 5 MB a partition; a request of 256 kB may be under way on top of this.
+# The embedded broker drops what exceeds 5 MB per partition. Requests of 256 kB may be under way on top of this.
 MAX_LAG_BYTES: Final = 3_000_000
+# The lag falls with each commit, once a second. The producer goes on a twentieth of that later.
 POLL_SECONDS: Final = 0.05
+# A worker that restarts is back sooner.
 STALL_SECONDS: Final = 30.0
 
 

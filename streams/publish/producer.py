@@ -33,13 +33,14 @@ from streams.venues.base import Feed
 log = logging.getLogger(__name__)
 
 ORIGIN: Final = "producer"
-# How long a producer that was told to stop goes on trying to deliver what it has.
+# How long a producer that was told to stop tries to deliver what it has. A broker restarts within this time.
 DRAIN_SECONDS: Final = 30.0
-# Room is taken in steps of at most this, so the buffer's bound holds whatever the size of a source's batches.
-# The least PRODUCER_MAX_BUFFERED_TRADES is as large.
+# A batch enters the buffer in steps of at most this, so that the buffer keeps its bound whatever the size of a batch.
+# It is the least PRODUCER_MAX_BUFFERED_TRADES.
 STEP_TRADES: Final = 1000
 MICROS: Final = 1_000_000
-# Kafka drops by the message's timestamp: a replay of old receipt times would be deleted as soon as it is written.
+# Kafka deletes by the message's timestamp, and would delete a replay with its old receipt times at once. A message
+# older than an hour gets the present time instead.
 MAX_TIMESTAMP_AGE_US: Final = 3_600_000_000
 
 
@@ -153,7 +154,7 @@ class Producer:
         return failed
 
     async def _drain(self, stopping: asyncio.Task[Any], seconds: float, *, hurry: bool) -> None:
-        """Wait until everything is acknowledged; with a deadline once the producer was told to stop."""
+        """Wait until everything is acknowledged. Once the producer was told to stop there is a deadline."""
         draining = asyncio.create_task(self._drained())
         try:
             if not hurry:
@@ -185,7 +186,7 @@ class Producer:
             self._reading -= 1
 
     async def _take(self, batch: Batch) -> None:
-        """Put a batch into the buffer as room allows. Told to stop meanwhile, take it whole: it has been read."""
+        """Put a batch into the buffer as room allows. When told to stop meanwhile, take all of it: it has been read."""
         steps = self._steps(batch)
         try:
             for count in steps:

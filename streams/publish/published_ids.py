@@ -1,7 +1,7 @@
-"""What other producers of the same feed have published already, known through Redis; it saves traffic, nothing else.
+"""What other producers of the same feed have published already, known through Redis. It only saves traffic.
 
-Ids are marked after the broker has acknowledged them, never before, and a trade is left out only where its own id is
-marked: Redis being empty, slow or gone means duplicates, which panes do not count.
+Ids are marked after the broker has acknowledged them, and a trade is left out only where its own id is marked. Without
+Redis, or with an empty or slow one, trades are published twice. Panes count each once.
 """
 
 import asyncio
@@ -30,14 +30,15 @@ WHAT: Final = "the ids that other producers have published"
 DEADLINE_SECONDS: Final = 0.02
 """How long a frame waits for Redis. A frame that came during a call waits for that one too, and is promised 50 ms."""
 
-# How long a producer waits for its broker before it begins to read: the history that a venue sends on subscribing is
-# what others have published most surely.
+# How long a producer waits for its broker before it begins to read. A venue sends history on subscribing, and just that
+# was most likely published by others.
 KNOW_SECONDS: Final = 2.0
 
-# A call's script keeps Redis from other clients: for up to 3 ms with as many trades (futures; 0.3 ms for spot).
+# A script keeps Redis from its other clients: up to 3 ms for as many trades of futures, 0.3 ms for spot.
 MAX_FRAMES_A_CALL: Final = 32
 MAX_TRADES_A_CALL: Final = 5000
-# Frames acknowledged and not yet marked. They grow old in milliseconds; more than this is given up.
+# Frames acknowledged and not yet marked. A mark helps for milliseconds, until the other producer publishes the same
+# trades. Beyond so many frames, the oldest stay unmarked.
 MAX_UNMARKED_FRAMES: Final = 1000
 
 MINUTE_US: Final = 60_000_000
@@ -98,7 +99,7 @@ end
 
 
 class PublishedIds:
-    """The published ids of one broker's topic. Before it is known which broker that is, nothing is left out."""
+    """The published ids of one broker's topic. Until the broker is known, nothing is left out."""
 
     def __init__(self, link: RedisLink, *, lifetime_seconds: int) -> None:
         self._cluster = ""
@@ -109,13 +110,13 @@ class PublishedIds:
         self._is_work = asyncio.Event()
 
     async def open(self) -> None:
-        """Connect. Return when asking has a point, and soon where Redis or the broker is away."""
+        """Connect to Redis and wait until the broker is known. Return within seconds where either is away."""
         await self._link.open()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._is_known.wait(), KNOW_SECONDS)
 
     def know(self, cluster: str) -> None:
-        """Mark and ask under this broker's name from now on; forget what another broker acknowledged."""
+        """Mark and ask under this broker's name from now on. Forget what another broker acknowledged."""
         if cluster != self._cluster:
             # Acknowledged by another broker, which may have lost them.
             self._unmarked.clear()
@@ -129,11 +130,11 @@ class PublishedIds:
 
     @property
     def available(self) -> bool:
-        """Whether asking has a point now."""
+        """Whether the broker is known and Redis answers."""
         return bool(self._cluster) and self._link.available
 
     async def unpublished(self, groups: Sequence[Group]) -> Sequence[Group]:
-        """Return the groups without the trades that are marked; unchanged where Redis does not say in time."""
+        """Return the groups without the trades that are marked. Return all where Redis does not answer in time."""
         if not self.available:
             return groups
         try:
@@ -241,8 +242,8 @@ def _without(group: Group, places: set[int] | None) -> Group:
 def _marks(cluster: str, frames: Iterable[Frame]) -> dict[str, tuple[Any, bytes]]:
     """Return what to write: by key, the first byte and bits of a bitmap, or "" and ids for a set.
 
-    Trades of a snapshot are not marked. They raise no alert by themselves; the same trades from a producer that saw
-    them live do, and must not be left out on their account.
+    Trades of a snapshot are not marked, since they raise no alert by themselves. Another producer may have seen the
+    same trades live. Those raise alerts, and must not be left out.
     """
     offsets: dict[str, list[int]] = {}
     uids: dict[str, bytearray] = {}

@@ -1,9 +1,9 @@
 """Publishes messages in order, through outages: what was put is sent until the broker has acknowledged it.
 
 Each partition has a lane with one batch under way at a time. A batch that fails is sent again before anything that
-follows it, so a market's frames never overtake each other; that a frame may arrive twice is harmless, since trades
-have identities. After a failure the Kafka client is replaced: an idempotent client that gave up on one batch has a
-hole in its sequence numbers, and the broker refuses everything after it.
+follows it, so a market's frames never overtake each other. A frame may arrive twice, which is harmless: trades have
+identities. After a failure the Kafka client is replaced. An idempotent client that gave up on one batch has a hole in
+its sequence numbers, and the broker refuses everything after it.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ from streams.topics import TRADES
 
 log = logging.getLogger(__name__)
 
-# A broker that is back is used within seconds; a producer that waits for it long must not load what starts.
+# A broker that is back is used within seconds. Attempts that came faster would load a broker that is starting.
 FIRST_RETRY_SECONDS: Final = 0.2
 LAST_RETRY_SECONDS: Final = 5.0
-# An acknowledgement takes milliseconds; after this the broker is taken for away, and that is said once.
+# An acknowledgement takes milliseconds. After this the broker counts as away, which is logged once.
 SLOW_SECONDS: Final = 5.0
 
 
@@ -67,7 +67,7 @@ class _Lane:
 
 
 class _Link:
-    """A connected client. ``lost`` completes when it is given up: batches still under way then have no outcome."""
+    """A connected client. ``lost`` completes when it is replaced. Batches still under way then have no outcome."""
 
     def __init__(self, client: AIOKafkaProducer) -> None:
         self.client = client
@@ -81,7 +81,7 @@ class _Link:
 class Publisher:
     """Sends messages to the partition of their key. ``waiting`` is what was put and not acknowledged, in trades.
 
-    ``failure`` completes with :class:`Fatal` where going on makes no sense.
+    ``failure`` completes with :class:`Fatal` where no further attempt can help.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Publisher:
         await self._changed.wait()
 
     def nudge(self) -> None:
-        """Wake those who wait for a change: room was made elsewhere."""
+        """Wake those who wait for a change, since there is room again elsewhere."""
         self._changed.set()
 
     async def drain(self) -> None:
@@ -155,7 +155,7 @@ class Publisher:
             self.failure.cancel()
 
     def spawn(self, work: Any) -> None:
-        """Run something beside, until :meth:`close`; should it raise, ``failure`` completes."""
+        """Run something in the background until :meth:`close`. If it raises, ``failure`` completes."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -253,7 +253,7 @@ class Publisher:
             )
 
     async def _watch(self) -> None:
-        """Notice a broker that answers nothing: the client itself tries again for ever and says so to nobody."""
+        """Notice a broker that does not answer. The client tries again without a word."""
         while True:
             await asyncio.sleep(SLOW_SECONDS / 5)
             now = time.monotonic()
@@ -283,9 +283,10 @@ class Publisher:
 
 
 async def _outcome(link: _Link, batch: Any, lane: _Lane) -> Any:
-    """Return where a batch is; None where the link was given up meanwhile: the client never says. Raises its errors.
+    """Return where the broker put a batch, None where the client was replaced meanwhile. Raises the client's errors.
 
-    That may be before the client has taken the batch: until it knows the topic it asks for that.
+    A client that is replaced never completes what it had. It may not even have taken the batch, since it first asks the
+    broker for the topic.
     """
 
     async def acknowledged() -> Any:

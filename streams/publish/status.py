@@ -12,7 +12,7 @@ from streams.errors import Fatal
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """What a process knows of its health: whether it does its work at present, and the facts behind that."""
+    """What a process knows of its health: whether it does its work at present, and why."""
 
     ready: bool
     details: dict[str, Any]

@@ -1,1 +1,1 @@
-"""Where trades come from: the venues' feeds, recordings, and the simulator that speaks Kraken's protocols."""
+"""Where trades come from: venues and their feeds, recordings, and the simulator that speaks Kraken's protocols."""

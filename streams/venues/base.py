@@ -2,16 +2,19 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
+from copy import copy
+from typing import Self
 
 from streams.errors import BadRecord
 from streams.model.connection import Connection
 from streams.model.products import Product
 from streams.model.trade import Batch, Trade
 from streams.progress import ReadProgress
+from streams.venues.parsed import Parsed
 
 
 class Feed(ABC):
-    """Trades as they arrive. A recording ends; a socket never does.
+    """Trades as they arrive. A recording ends; a socket does not.
 
     ``connected`` says whether trades can arrive at present. ``progress`` is how far a recording has been read.
     """
@@ -21,7 +24,7 @@ class Feed(ABC):
 
     @abstractmethod
     def batches(self) -> AsyncGenerator[Batch, None]:
-        """Yield what arrives; not read on while the producer has no room."""
+        """Yield what arrives. The producer asks for no more while it has no room."""
 
     def connection(self) -> Connection | None:
         """Return what is known of the feed's socket, None where it has none."""
@@ -29,14 +32,20 @@ class Feed(ABC):
 
 
 class Venue(ABC):
-    """An exchange, or a part of one: its name on trades, its markets, its feed and its rows.
+    """An exchange, or a part of one: its name on trades, its markets, its feed, its messages and its rows.
 
     ``name`` is part of every market's identity. A module that VENUES names returns its venues from a function
     ``venues(settings)``; see :mod:`streams.venues.registry`.
     """
 
     row_fields: tuple[str, ...] = ()
-    """Names that a row of this venue carries as JSON, by which it is recognised; none: its trades come in frames."""
+    """Keys of a row of this venue as JSON, by which it is recognised. Without any, its trades come in frames only."""
+
+    message_fields: tuple[str, ...] = ()
+    """Keys of its socket's messages, by which a recorded one is recognised that names no venue."""
+
+    symbols_setting: str = ""
+    """The setting that says which of its symbols to watch: named where none of them can be."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -46,11 +55,18 @@ class Venue(ABC):
         """The name for people."""
         return self.name.replace("_", " ")
 
+    def called(self, name: str) -> Self:
+        """Return this venue under another name. A recording of its trades has a name of its own."""
+        other = copy(self)
+        other.name = name
+        return other
+
     @abstractmethod
     def product_of(self, symbol: str) -> Product:
         """Return what trades of a symbol are: kind of market, width of ids, notional and base quantity.
 
-        Raises :class:`BadRecord` for a symbol whose notional in USD is not known.
+        Every trade of this venue gets its product here. Raises :class:`BadRecord` for a symbol whose notional in USD
+        is not known.
         """
 
     @abstractmethod
@@ -58,6 +74,13 @@ class Venue(ABC):
         """Return the feed that the settings ask for, None where they ask for nothing of this venue.
 
         Raises :class:`streams.errors.BadSetting` where they ask for what it cannot give.
+        """
+
+    @abstractmethod
+    def read_message(self, data: bytes) -> Parsed:
+        """Return what one message of its socket holds, live or recorded.
+
+        Raises :class:`BadRecord` for one of which nothing can be used.
         """
 
     def read_row(self, row: bytes) -> Trade:

@@ -1,4 +1,4 @@
-"""Trades that others publish as JSON, one row a message: which venue a row is of, by the fields it carries."""
+"""Trades that others publish as JSON, one row per message: which venue a row belongs to, by its fields."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -14,7 +14,7 @@ VENUE: Final = "venue"
 
 
 class RowReader:
-    """Gives each row to the venue it is of, and that venue reads it.
+    """Gives each row to its venue, which reads it.
 
     A row that has a field ``venue`` goes to the venue of that name. Any other goes to the venue that recognises the
     most of its fields; of two that recognise as many, to the first.
@@ -25,7 +25,7 @@ class RowReader:
         names = {name for venue in self._venues.values() for name in venue.row_fields} | {VENUE}
         # A name of JSON need not be one of Python.
         attributes = {name: f"field_{number}" for number, name in enumerate(sorted(names))}
-        # It is only asked which fields are there: their values are passed over.
+        # Only the names of the fields matter here, so their values are not decoded.
         found = msgspec.defstruct(
             "FoundFields",
             [(attribute, msgspec.Raw, msgspec.Raw()) for attribute in attributes.values()],

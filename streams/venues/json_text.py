@@ -1,4 +1,4 @@
-"""JSON as programs print it: with NaN and Infinity, which are no JSON and must spoil their own field only."""
+"""JSON as programs print it, with NaN and Infinity. Neither is JSON; each may spoil its own field and no other."""
 
 import re
 from decimal import DecimalException
@@ -9,10 +9,10 @@ import msgspec
 # Everything that decoding hostile text can raise.
 BAD_JSON: Final = (msgspec.DecodeError, DecimalException, UnicodeDecodeError, RecursionError, ValueError)
 
-# Marked as this string, a constant is recognised where its field is read.
+# A constant is replaced by this string, which is recognised where the field is read.
 _MARK: Final = "\x00constant "
 _MARK_JSON: Final = rb'"\u0000constant '
-# Possessive, so that no text makes it look twice at a character.
+# Possessive quantifiers: the time stays linear whatever the text is.
 _STRING_OR_CONSTANT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|-?\b(?:NaN|Infinity)\b', re.DOTALL)
 _MARKED: Final = re.compile(re.escape(_MARK_JSON) + rb'([^"]*)"')
 

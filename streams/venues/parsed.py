@@ -16,8 +16,8 @@ class Ack(msgspec.Struct, frozen=True):
 class Parsed(msgspec.Struct, frozen=True):
     """What one socket message held; a heartbeat or an answer to a ping holds nothing.
 
-    ``acks`` are answers to subscriptions; ``system`` is the exchange's state where the message tells it
-    (``online``, ``cancel_only``, ``maintenance``, ``post_only``); ``notice`` is the text of a venue's alert.
+    ``acks`` are answers to subscriptions. ``system`` is the exchange's state where the message tells it: ``online``,
+    ``cancel_only``, ``maintenance`` or ``post_only``. ``notice`` is the text of a venue's alert.
     """
 
     trades: list[Trade] = []

@@ -1,4 +1,4 @@
-"""Which symbols are asked for, acknowledged, refused or silent on one socket: pure bookkeeping."""
+"""Which symbols are asked for, acknowledged, refused or silent on one socket. Pure: the caller reads the clock."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Final
 
 from streams.venues.parsed import Ack
 
-# A refusal may be an outage's side effect: asked again now and then, reported once.
+# Kraken also refuses symbols during an outage, so a refused one is asked for again after ten minutes.
 REFUSED_RETRY_SECONDS: Final = 600.0
-# A market that is merely quiet is asked for less and less often.
+# A market that is merely quiet is asked for less and less often: with the default of 300 s, at last every 80 minutes.
 MOST_STALE_FACTOR: Final = 16
 
 
@@ -26,7 +26,7 @@ class Phase(Enum):
 class _Symbol:
     phase: Phase = Phase.WAITING
     since: float = 0.0
-    # A suspect is asked for alone, so that an answer which names no symbol can only mean it.
+    # A suspect is asked for alone. An answer that names no symbol can then only mean this one.
     is_suspect: bool = False
     stale_factor: int = 1
     reported: bool = False
@@ -68,13 +68,13 @@ class Subscriptions:
         return [symbol for symbol, entry in self._symbols.items() if entry.phase is phase]
 
     def connected(self) -> None:
-        """Forget what the last socket had agreed to: everything is asked for again, known refusals alone."""
+        """Begin on a new socket: every symbol is asked for again, and each refused one by itself."""
         for entry in self._symbols.values():
             entry.is_suspect = entry.phase is Phase.REFUSED
             entry.phase = Phase.WAITING
 
     def answered(self, ack: Ack, now: float) -> list[str]:
-        """Take an answer; return symbols that are refused for the first time, to be reported by name."""
+        """Take an answer. Return the symbols that are refused for the first time, which are then reported by name."""
         if ack.symbol:
             return self._settle(ack.symbol, now, accepted=ack.accepted or "already subscribed" in ack.error.lower())
         asked = self.in_phase(Phase.ASKED)
@@ -87,13 +87,13 @@ class Subscriptions:
         return []
 
     def heard(self, symbol: str, now: float) -> None:
-        """Count a trade or a snapshot of the symbol as a sign of life."""
+        """Take a trade or a snapshot as a sign that the subscription works."""
         entry = self._symbols.get(symbol)
         if entry is not None and entry.phase is Phase.ACTIVE:
             entry.since = now
 
     def traded(self, symbol: str, now: float) -> None:
-        """Count a live trade: whatever was silent is healed, and a later silence is reported again."""
+        """Take a live trade: the symbol is not silent, and its next silence is reported again."""
         entry = self._symbols.get(symbol)
         if entry is not None:
             entry.stale_factor = 1
@@ -102,14 +102,14 @@ class Subscriptions:
             entry.since = now
 
     def forgive(self, seconds: float) -> None:
-        """Count out time in which nobody read the socket."""
+        """Do not count these seconds as silence: nobody read the socket."""
         for entry in self._symbols.values():
             entry.since += seconds
 
     def due(self, now: float, *, is_online: bool) -> Requests:
         """Return the requests to send now and mark their symbols as asked for.
 
-        While the exchange is not online silence is no fault, and no symbol is stale.
+        While the exchange is not online, no symbol counts as silent.
         """
         unanswered, stale, newly_stale = [], [], []
         for symbol, entry in self._symbols.items():

@@ -19,7 +19,8 @@ SOURCES: Final = frozenset({TRADES, ALERTS})
 # How soon a consumer that has no partition yet looks again: short beside a commit interval, long beside a loop's turn.
 IDLE_SECONDS: Final = 0.01
 
-# Bundles under way are few; entries of bundles that a rebalance dropped are forgotten beyond this.
+# Bundles under way are few; entries of bundles that a rebalance dropped are forgotten beyond this. So many take about a
+# megabyte per partition.
 MAX_REMEMBERED: Final = 10_000
 
 log = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from streams.model.amounts import UNITS_PER_BASE
 from streams.model.trade import Side
 from tables.market.identities import TradeId
 
@@ -12,9 +13,6 @@ PANE_SECONDS: Final = 1
 """Width of a pane. A pane's number is its second of unix time; frames, state and rows all count on that."""
 
 PANE_US: Final = PANE_SECONDS * 1_000_000
-
-UNITS_PER_WHOLE: Final = 10**14
-"""Fractions of a base quantity are in 1e-14."""
 
 # Sums stay below this, so that a stored value always fits 64 bits. A trade that would pass it is refused.
 SUM_LIMIT: Final = 2**62
@@ -93,9 +91,9 @@ class Pane(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=True
         self.rest += rest
         self.whole += whole
         self.fraction += fraction
-        if self.fraction >= UNITS_PER_WHOLE:
+        if self.fraction >= UNITS_PER_BASE:
             self.whole += 1
-            self.fraction -= UNITS_PER_WHOLE
+            self.fraction -= UNITS_PER_BASE
         self.largest = max(self.largest, notional)
         if side == _BUY:
             self.buy += notional
@@ -124,7 +122,7 @@ class Pane(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=True
         self.count += other.count
         self.notional += other.notional
         self.rest += other.rest
-        carried, self.fraction = divmod(self.fraction + other.fraction, UNITS_PER_WHOLE)
+        carried, self.fraction = divmod(self.fraction + other.fraction, UNITS_PER_BASE)
         self.whole += other.whole + carried
         self.buy += other.buy
         self.sell += other.sell

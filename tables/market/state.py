@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from streams.model.kinds import MarketKind, kind_before_frames_told, told_kind
+from streams.model.kinds import MarketKind, implied_kind, kind_to_name
 from tables.market.chunks import CHUNK_PANES, CLOSING, Chunk, Head, closing, closing_of, named_kind, naming
 from tables.market.episodes import Mark, forget
 from tables.market.formats import NO_TAIL, Tail
@@ -25,6 +25,8 @@ class Span(msgspec.Struct, frozen=True):
 
     window: int
     retention: int
+    # A live market flushes every second and never comes near. A recording may pass hours between two commits: each hour
+    # then costs one more flush. An hour of slack adds 113 keys to a market that trades every second.
     slack: int = 3600
 
     @property
@@ -64,7 +66,7 @@ class Market:
     def __init__(self, venue: str, symbol: str, span: Span, kind: MarketKind | None = None) -> None:
         self.venue = venue
         self.symbol = symbol
-        self.kind = kind or kind_before_frames_told(symbol)
+        self.kind = kind or implied_kind(symbol)
         self.span = span
         self.chunks: dict[int, Chunk] = {}
         self.watermark = -1
@@ -96,7 +98,7 @@ class Market:
         if head is not None:
             self.watermark = self.flushed_watermark = head.watermark
             self.marks = head.marks
-            self.kind = named_kind(head) or kind_before_frames_told(self.symbol)
+            self.kind = named_kind(head) or implied_kind(self.symbol)
             self.tail = head.tail.without(CLOSING)
         self.chunks = {
             chunk.number: chunk
@@ -313,7 +315,7 @@ class Market:
         for chunk in changed:
             chunk.offset = self.offset
         added = self._closing()
-        if (told := told_kind(self.symbol, self.kind)) is not None:
+        if (told := kind_to_name(self.symbol, self.kind)) is not None:
             added |= naming(told)
         numbers = [chunk.number for chunk in changed]
         return Head(self.offset, self.watermark, self.marks, numbers, self.tail.adding(added)), changed

@@ -13,14 +13,16 @@ import pytest
 
 from streams.local.embedded import EmbeddedPostgres
 from streams.model.trade import Trade
-from streams.venues.kraken.products import SPOT
+from streams.settings import load_settings
 from streams.venues.simulator.exchange import SimulatedExchange
+from streams.venues.simulator.instruments import simulated_instruments
 from tests.browser.conftest import Open
 from tests.browser.overview import assert_row
 from tests.browser.prompt import ATTEMPTS, is_in_time, shown_at, watch
 from tests.browser.starved import Starved
 from tests.conftest import new_database
 from tests.faults.processes import Process
+from tests.kraken import SPOT
 from tests.kraken_server import ScriptedKraken
 from tests.oracle import Oracle, OracleTrade
 from tests.view import View, ask, eventually
@@ -63,8 +65,9 @@ class Simulation:
         exchange = SimulatedExchange(
             seed=3,
             start_us=time.time_ns() // 1000,
-            spot_symbols=SPOT_SYMBOLS,
-            futures_symbols=FUTURES_SYMBOLS,
+            instruments=simulated_instruments(
+                load_settings(spot_symbols=SPOT_SYMBOLS, futures_symbols=FUTURES_SYMBOLS)
+            ),
             trades_per_second=150,
         )
         while True:

@@ -16,7 +16,6 @@ from streams.model.alert import Alert
 from streams.model.deadletters import DeadLetter
 from streams.model.frames import encode_frame
 from streams.model.trade import Kind, Side, Trade
-from streams.venues.kraken.products import product_of
 from tables.live import LiveWindows
 from tables.market.chunks import CHUNK_PANES, Chunk, Head, chunk_key, encode, head_key
 from tables.market.episodes import Mark
@@ -24,6 +23,7 @@ from tables.market.panes import Pane
 from tables.market.rolling import Rolling
 from tables.market.state import Market, Span
 from tables.serving import LatestAlert, ServedMarkets
+from tests.kraken import product_of
 from tests.worker import WINDOWS, MemoryWorker
 
 NOON = 1_700_000_000

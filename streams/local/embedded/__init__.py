@@ -1,7 +1,7 @@
 """The servers that ``liqmon run`` and the tests start by themselves: broker, Redis and Postgres, all from wheels.
 
-No Docker, no root and no system package: each is a child process on a free loopback port that ends with its parent,
-also when the parent is killed.
+They need no Docker, no root and no system package. Each is a child process on a free loopback port. It ends with its
+parent, also when the parent is killed.
 """
 
 from streams.local.embedded.broker import EmbeddedBroker

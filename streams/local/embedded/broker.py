@@ -1,7 +1,7 @@
 """A broker that speaks the Kafka protocol: librdkafka's mock cluster in a process of its own.
 
-Right offsets, consumer groups and rebalances; topics appear on first use with 4 partitions. It keeps about 5 MB a
-partition in memory and nothing on disk, so state starts fresh with it.
+It has offsets, consumer groups and rebalances as Kafka has. Topics appear on first use, with 4 partitions. It keeps
+about 5 MB per partition in memory and nothing on disk, so each start is an empty broker.
 """
 
 import sys
@@ -11,7 +11,9 @@ from typing import Final, Self
 
 from streams.local.embedded.process import Child
 
+# The mock cluster's own default, which its Python client cannot change.
 PARTITIONS: Final = 4
+# It starts in a fifth of a second. A machine that is busy with tests may take a hundred times as long.
 START_SECONDS: Final = 20
 
 

@@ -22,7 +22,7 @@ def _become(user: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Do what the module says; does not return."""
+    """Become the program that the arguments name. Does not return."""
     parent, death_signal, user, *command = arguments
     if user:
         try:

@@ -8,6 +8,7 @@ from typing import Final
 
 from confluent_kafka import Producer
 
+# As long as its parent waits (streams/local/embedded/broker.py).
 START_SECONDS: Final = 20
 
 

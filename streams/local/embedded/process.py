@@ -17,7 +17,9 @@ from typing import IO, Final
 from streams.errors import Fatal
 
 GUARD: Final = Path(__file__).with_name("guard.py")
+# Servers start in tens of milliseconds, and a run starts three.
 POLL_SECONDS: Final = 0.02
+# The last line of a log is shorter than this.
 TAIL_BYTES: Final = 8192
 
 

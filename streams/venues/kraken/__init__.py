@@ -1,1 +1,1 @@
-"""Kraken's spot and futures feeds."""
+"""Kraken: two venues, their feeds, their messages and their products."""

@@ -1,62 +1,50 @@
-"""What Kraken's symbols are. Sources: KRAKEN's contract specifications for notional by product type."""
+"""What Kraken's symbols are. Source: Kraken's contract specifications, for the notional of each type of product."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
 from streams.errors import BadRecord
-from streams.model.kinds import FUTURES_KIND, SPOT_KIND
+from streams.model.kinds import FUTURES_KIND, FUTURES_PREFIXES, SPOT_KIND
 from streams.model.products import Product, inverse, linear
 from streams.model.trade import MAX_NAME
 
-SPOT: Final = "kraken_spot"
-FUTURES: Final = "kraken_futures"
-
-USD_QUOTES: Final = ("USD", "USDT", "USDC")
-
 INVERSE_PREFIXES: Final = ("PI_", "FI_")
-FUTURES_PREFIXES: Final = (*INVERSE_PREFIXES, "PF_", "FF_")
 
 SPOT_PRODUCT: Final = Product(SPOT_KIND, linear)
 LINEAR_FUTURES: Final = Product(FUTURES_KIND, linear)
 INVERSE_FUTURES: Final = Product(FUTURES_KIND, inverse)
 
+ProductOf = Callable[[str], Product]
+"""A symbol to what its trades are. It is asked once per trade, so what it found is kept. Raises :class:`BadRecord`."""
 
-def spot_product(symbol: str, usd_quotes: tuple[str, ...] = USD_QUOTES) -> Product:
-    """Return what trades of a pair are. Raises :class:`BadRecord` unless it is ``BASE/QUOTE`` in a dollar."""
-    if _quote(symbol) not in usd_quotes:
-        raise BadRecord("unknown_quote", f"{symbol[:MAX_NAME]!r} is not quoted in {', '.join(usd_quotes)}")
-    return SPOT_PRODUCT
-
-
-def futures_product(product_id: str, usd_quotes: tuple[str, ...] = USD_QUOTES) -> Product:
-    """Return what trades of a futures product are. Raises :class:`BadRecord` where its notional is not known."""
-    product = _futures_product(product_id, usd_quotes)
-    if product is not None:
-        return product
-    if not _is_product(product_id):
-        text = f"product {product_id[:MAX_NAME]!r} is none of {', '.join(FUTURES_PREFIXES)}"
-        raise BadRecord("unknown_quote", text)
-    raise BadRecord("unknown_quote", f"product {product_id!r} is not quoted in {', '.join(usd_quotes)}")
+# Kraken lists about 1 500 markets. What is refused is not kept.
+_MAX_SYMBOLS: Final = 16_384
 
 
-def product_of(symbol: str) -> Product:
-    """Return what a symbol of either is, whatever its quote: recordings name markets without their venue."""
-    if not symbol.startswith(FUTURES_PREFIXES):
+def spot_products(usd_quotes: tuple[str, ...]) -> ProductOf:
+    """Return what says what a pair's trades are. It refuses what is not ``BASE/QUOTE`` in one of these dollars."""
+
+    @lru_cache(maxsize=_MAX_SYMBOLS)
+    def product_of(symbol: str) -> Product:
+        base, _, quote = symbol.partition("/")
+        if not base or quote not in usd_quotes or len(symbol) > MAX_NAME:
+            raise BadRecord("unknown_quote", f"{symbol[:MAX_NAME]!r} is not quoted in {', '.join(usd_quotes)}")
         return SPOT_PRODUCT
-    return INVERSE_FUTURES if symbol.startswith(INVERSE_PREFIXES) else LINEAR_FUTURES
+
+    return product_of
 
 
-def _is_product(product_id: str) -> bool:
-    return product_id.startswith(FUTURES_PREFIXES) and len(product_id) <= MAX_NAME
+def futures_products(usd_quotes: tuple[str, ...]) -> ProductOf:
+    """Return what says what a futures product's trades are. It refuses one whose notional is not known."""
 
+    @lru_cache(maxsize=_MAX_SYMBOLS)
+    def product_of(product_id: str) -> Product:
+        if not product_id.startswith(FUTURES_PREFIXES) or len(product_id) > MAX_NAME:
+            text = f"product {product_id[:MAX_NAME]!r} is none of {', '.join(FUTURES_PREFIXES)}"
+            raise BadRecord("unknown_quote", text)
+        if not product_id.split("_")[1].endswith(usd_quotes):
+            raise BadRecord("unknown_quote", f"product {product_id!r} is not quoted in {', '.join(usd_quotes)}")
+        return INVERSE_FUTURES if product_id.startswith(INVERSE_PREFIXES) else LINEAR_FUTURES
 
-@lru_cache(maxsize=16_384)
-def _quote(symbol: str) -> str:
-    base, _, quote = symbol.partition("/")
-    return quote if base and len(symbol) <= MAX_NAME else ""
-
-
-@lru_cache(maxsize=16_384)
-def _futures_product(product_id: str, usd_quotes: tuple[str, ...]) -> Product | None:
-    is_known = _is_product(product_id) and product_id.split("_")[1].endswith(usd_quotes)
-    return product_of(product_id) if is_known else None
+    return product_of

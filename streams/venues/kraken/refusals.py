@@ -1,6 +1,6 @@
 """Why a row was refused: the reason, the field in words, and its bytes for the dead letters.
 
-The decoder stops at the first thing it dislikes; this looks again, slowly, at what it refused.
+The decoder stops at the first wrong field and says little. A refused row is decoded again here, field by field.
 """
 
 from collections.abc import Callable

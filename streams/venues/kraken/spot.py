@@ -10,11 +10,10 @@ from websockets.asyncio.client import ClientConnection
 
 from streams import metrics
 from streams.model.trade import Trade
-from streams.settings import Settings
-from streams.venues.connection import LOG_EVERY_SECONDS, SocketFeed, SocketTiming
-from streams.venues.kraken.parsing import parse_spot_message
-from streams.venues.kraken.products import SPOT, USD_QUOTES
+from streams.venues.base import Venue
 from streams.venues.parsed import Parsed
+from streams.venues.socket_feed import LOG_EVERY_SECONDS, SocketFeed
+from streams.venues.socket_timing import SocketTiming
 
 log = logging.getLogger(__name__)
 
@@ -22,38 +21,23 @@ log = logging.getLogger(__name__)
 class SpotSource(SocketFeed):
     """Trades of spot markets. Ids are consecutive per symbol, so a hole shows and is counted.
 
-    The snapshot of the first connection is history. After that, the rows of a snapshot that are newer than the
-    last id seen are the trades missed meanwhile: they are yielded as live, the rest stays history.
+    The snapshot of the first connection is history. In a later snapshot, rows that are newer than the last id seen were
+    missed while the socket was closed. They are yielded as live, and the rest stays history.
     """
 
     def __init__(
         self,
         url: str,
+        venue: Venue,
         symbols: Sequence[str],
         *,
-        venue: str = SPOT,
-        usd_quotes: tuple[str, ...] = USD_QUOTES,
         symbols_per_subscribe: int = 50,
         timing: SocketTiming | None = None,
     ) -> None:
-        timing = timing or SocketTiming()
         super().__init__(url, venue, symbols, symbols_per_subscribe=symbols_per_subscribe, timing=timing)
-        self._usd_quotes = usd_quotes
         self._last_ids: dict[str, int] = {}
         self._backfill_after: dict[str, int] = {}
         self._quiet_gaps_until = 0.0
-
-    @classmethod
-    def of(cls, settings: Settings) -> "SpotSource":
-        """Return the source that the settings ask for."""
-        return cls(
-            settings.spot_ws_url,
-            settings.spot_symbols,
-            venue=settings.spot_venue,
-            usd_quotes=settings.usd_quotes,
-            symbols_per_subscribe=settings.symbols_per_subscribe,
-            timing=SocketTiming.of(settings),
-        )
 
     def _greetings(self) -> list[str]:
         return []
@@ -66,9 +50,6 @@ class SpotSource(SocketFeed):
 
     async def _ping(self, socket: ClientConnection) -> None:
         await socket.send('{"method":"ping"}')
-
-    def _parse(self, data: bytes) -> Parsed:
-        return parse_spot_message(data, self.venue, usd_quotes=self._usd_quotes)
 
     def _resubscribing(self, symbols: list[str] | None) -> None:
         for symbol in self.symbols if symbols is None else symbols:
@@ -104,18 +85,21 @@ class SpotSource(SocketFeed):
             last = self._last_ids.get(trade.symbol)
             if last is None or trade.trade_id > last:
                 self._last_ids[trade.symbol] = trade.trade_id
-                # Until the snapshot after a reconnect is here, a hole is about to be filled.
+                # A snapshot that is still to come may fill the hole.
                 if last is not None and trade.symbol not in self._backfill_after:
                     self._count_gap(trade.symbol, trade.trade_id - last - 1)
 
     def _count_gap(self, symbol: str, missing: int) -> None:
         if missing <= 0:
             return
-        metrics.gap_trades.labels(self.venue).inc(missing)
+        metrics.gap_trades.labels(self.venue.name).inc(missing)
         if (now := time.monotonic()) >= self._quiet_gaps_until:
             self._quiet_gaps_until = now + LOG_EVERY_SECONDS
             log.warning(
-                "%s %s: %d trades were missed between two ids; see liqmon_gap_trades_total", self.venue, symbol, missing
+                "%s %s: %d trades were missed between two ids; see liqmon_gap_trades_total",
+                self.venue.name,
+                symbol,
+                missing,
             )
 
 

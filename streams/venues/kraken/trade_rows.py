@@ -1,7 +1,7 @@
 """One row of a Kraken feed as a :class:`~streams.model.trade.Trade`, without any I/O.
 
-Rows of spot WebSocket v2 and of futures WebSocket v1; the worker's one-trade messages use the same. Prices and
-quantities are exact: decimals built from the text of the number.
+Rows are those of spot WebSocket v2 and of futures WebSocket v1. Rows of JSON on the topic look the same. Prices and
+quantities are exact: decimals made from the text of the number.
 """
 
 import uuid
@@ -15,8 +15,8 @@ import msgspec
 
 from streams.errors import BadRecord
 from streams.model.trade import Kind, Side, Trade
+from streams.venues.base import Venue
 from streams.venues.json_text import BAD_JSON, constant_of, mark_constants
-from streams.venues.kraken.products import FUTURES, SPOT, USD_QUOTES, futures_product, spot_product
 from streams.venues.kraken.refusals import FUTURES_CHECKS, SPOT_CHECKS, explain
 
 _SIDES: Final = {"buy": Side.BUY, "sell": Side.SELL}
@@ -52,7 +52,8 @@ class _FuturesRow(msgspec.Struct, gc=False):
 
 _Row = TypeVar("_Row")
 
-# Numbers stay untyped in the rows so that a JSON string is not taken for one: floats come as Decimal, integers as int.
+# Numbers are untyped in the rows, since a typed Decimal would accept a JSON string. Floats come as Decimal, integers as
+# int.
 _spot_row = msgspec.json.Decoder(_SpotRow, float_hook=Decimal)
 
 _spot_rows = msgspec.json.Decoder(list[_SpotRow], float_hook=Decimal)
@@ -62,20 +63,17 @@ _futures_row = msgspec.json.Decoder(_FuturesRow, float_hook=Decimal)
 _futures_rows = msgspec.json.Decoder(list[_FuturesRow], float_hook=Decimal)
 
 
-def spot_row_to_trade(
-    row: bytes, venue: str = SPOT, *, usd_quotes: tuple[str, ...] = USD_QUOTES, is_snapshot: bool = False
-) -> Trade:
+def spot_row_to_trade(row: bytes, venue: Venue, *, is_snapshot: bool = False) -> Trade:
     """Return the trade that one spot v2 row (a JSON object) describes. Raises :class:`BadRecord`."""
     decoded = _decode(_spot_row, row, SPOT_CHECKS)
-    return _spot_trade(decoded, venue, usd_quotes, is_snapshot=is_snapshot)
+    return _spot_trade(decoded, venue, is_snapshot=is_snapshot)
 
 
 def futures_row_to_trade(
     row: bytes,
-    venue: str = FUTURES,
+    venue: Venue,
     *,
     product_id: str = "",
-    usd_quotes: tuple[str, ...] = USD_QUOTES,
     is_snapshot: bool = False,
 ) -> Trade:
     """Return the trade that one futures v1 row describes. Raises :class:`BadRecord`.
@@ -83,29 +81,25 @@ def futures_row_to_trade(
     ``product_id`` is that of the surrounding snapshot, for a row that does not name its own.
     """
     decoded = _decode(_futures_row, row, FUTURES_CHECKS)
-    return _futures_trade(decoded, venue, product_id, usd_quotes, is_snapshot=is_snapshot)
+    return _futures_trade(decoded, venue, product_id, is_snapshot=is_snapshot)
 
 
-def spot_rows_to_trades(
-    array: bytes, venue: str, *, usd_quotes: tuple[str, ...] = USD_QUOTES, is_snapshot: bool = False
-) -> list[Trade]:
+def spot_rows_to_trades(array: bytes, venue: Venue, *, is_snapshot: bool = False) -> list[Trade]:
     """Return the trades of a JSON array of spot rows, in its order. Raises :class:`BadRecord` if any row is bad."""
     try:
         rows = _spot_rows.decode(array)
     except BAD_JSON as error:
         raise BadRecord("wrong_type", str(error)) from None
-    return [_spot_trade(row, venue, usd_quotes, is_snapshot=is_snapshot) for row in rows]
+    return [_spot_trade(row, venue, is_snapshot=is_snapshot) for row in rows]
 
 
-def futures_rows_to_trades(
-    array: bytes, venue: str, *, product_id: str, usd_quotes: tuple[str, ...] = USD_QUOTES, is_snapshot: bool = False
-) -> list[Trade]:
+def futures_rows_to_trades(array: bytes, venue: Venue, *, product_id: str, is_snapshot: bool = False) -> list[Trade]:
     """Return the trades of a JSON array of futures rows, in its order. Raises :class:`BadRecord` if any row is bad."""
     try:
         rows = _futures_rows.decode(array)
     except BAD_JSON as error:
         raise BadRecord("wrong_type", str(error)) from None
-    return [_futures_trade(row, venue, product_id, usd_quotes, is_snapshot=is_snapshot) for row in rows]
+    return [_futures_trade(row, venue, product_id, is_snapshot=is_snapshot) for row in rows]
 
 
 def uid_to_id(uid: str) -> int:
@@ -126,22 +120,20 @@ def _decode(decoder: msgspec.json.Decoder[_Row], row: bytes, checks: dict[str, C
     return _decode(decoder, marked, checks)
 
 
-def _spot_trade(row: _SpotRow, venue: str, usd_quotes: tuple[str, ...], *, is_snapshot: bool) -> Trade:
+def _spot_trade(row: _SpotRow, venue: Venue, *, is_snapshot: bool) -> Trade:
     side = _SIDES.get(row.side)
     if side is None:
         raise BadRecord("bad_side", f"side is {row.side[:32]!r}")
-    product = spot_product(row.symbol, usd_quotes)
+    product = venue.product_of(row.symbol)
     if row.timestamp.tzinfo is None:
         raise BadRecord("bad_time", f"timestamp is {row.timestamp.isoformat()}, of no time zone")
     time_us = (row.timestamp - _EPOCH) // _MICROSECOND
     price = _number(row.price, "price", "bad_price")
     quantity = _number(row.qty, "qty", "bad_quantity")
-    return Trade(venue, row.symbol, row.trade_id, side, Kind.FILL, price, quantity, time_us, product, is_snapshot)
+    return Trade(venue.name, row.symbol, row.trade_id, side, Kind.FILL, price, quantity, time_us, product, is_snapshot)
 
 
-def _futures_trade(
-    row: _FuturesRow, venue: str, product_id: str, usd_quotes: tuple[str, ...], *, is_snapshot: bool
-) -> Trade:
+def _futures_trade(row: _FuturesRow, venue: Venue, product_id: str, *, is_snapshot: bool) -> Trade:
     symbol = row.product_id or product_id
     side = _SIDES.get(row.side)
     kind = _KINDS.get(row.type)
@@ -153,11 +145,11 @@ def _futures_trade(
         raise BadRecord("missing_field", "product_id is missing")
     if not row.uid:
         raise BadRecord("missing_field", "uid is empty")
-    product = futures_product(symbol, usd_quotes)
+    product = venue.product_of(symbol)
     price = _number(row.price, "price", "bad_price")
     quantity = _number(row.qty, "qty", "bad_quantity")
     trade_id = uid_to_id(row.uid)
-    return Trade(venue, symbol, trade_id, side, kind, price, quantity, row.time * 1000, product, is_snapshot)
+    return Trade(venue.name, symbol, trade_id, side, kind, price, quantity, row.time * 1000, product, is_snapshot)
 
 
 def _number(value: Any, name: str, reason: str) -> Decimal:

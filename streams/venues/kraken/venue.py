@@ -7,53 +7,88 @@ from streams.model.trade import Trade
 from streams.settings import Settings
 from streams.venues.base import Feed, Venue
 from streams.venues.kraken.futures import FuturesSource
-from streams.venues.kraken.products import futures_product, spot_product
+from streams.venues.kraken.parsing import parse_futures_message, parse_spot_message
+from streams.venues.kraken.products import futures_products, spot_products
 from streams.venues.kraken.spot import SpotSource
 from streams.venues.kraken.trade_rows import futures_row_to_trade, spot_row_to_trade
+from streams.venues.parsed import Parsed
+from streams.venues.socket_timing import SocketTiming
 
 
 class KrakenSpot(Venue):
     """Pairs against dollars; integer ids, consecutive in each market."""
 
     row_fields = ("symbol", "trade_id", "timestamp")
+    message_fields = ("channel", "method", "error")
+    symbols_setting = "SPOT_SYMBOLS"
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.spot_venue)
         self._settings = settings
+        self._product_of = spot_products(settings.usd_quotes)
 
     def product_of(self, symbol: str) -> Product:
         """Return what trades of a pair are. Raises :class:`BadRecord` unless it is quoted in a dollar."""
-        return spot_product(symbol, self._settings.usd_quotes)
+        return self._product_of(symbol)
 
     def feed(self) -> Feed | None:
-        """Return the feed of SPOT_SYMBOLS."""
-        return SpotSource.of(self._settings) if self._settings.spot_symbols else None
+        """Return the feed of SPOT_SYMBOLS. Raises :class:`BadSetting` for an address that is no socket's."""
+        settings = self._settings
+        if not settings.spot_symbols:
+            return None
+        return SpotSource(
+            settings.spot_ws_url,
+            self,
+            settings.spot_symbols,
+            symbols_per_subscribe=settings.symbols_per_subscribe,
+            timing=SocketTiming.of(settings),
+        )
+
+    def read_message(self, data: bytes) -> Parsed:
+        """Return what a message of WebSocket v2 holds. What cannot be used comes back as rejects."""
+        return parse_spot_message(data, self)
 
     def read_row(self, row: bytes) -> Trade:
         """Return the trade of a row of WebSocket v2. Raises :class:`BadRecord`."""
-        return spot_row_to_trade(row, self.name, usd_quotes=self._settings.usd_quotes)
+        return spot_row_to_trade(row, self)
 
 
 class KrakenFutures(Venue):
     """Linear and inverse futures, whose trades are labelled; ids are UUIDs."""
 
     row_fields = ("product_id", "uid", "type", "time")
+    message_fields = ("feed", "event")
+    symbols_setting = "FUTURES_SYMBOLS"
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings.futures_venue)
         self._settings = settings
+        self._product_of = futures_products(settings.usd_quotes)
 
     def product_of(self, symbol: str) -> Product:
         """Return what trades of a product are. Raises :class:`BadRecord` where its notional is not known."""
-        return futures_product(symbol, self._settings.usd_quotes)
+        return self._product_of(symbol)
 
     def feed(self) -> Feed | None:
         """Return the feed of FUTURES_SYMBOLS. Raises :class:`BadSetting` where none of them is a known product."""
-        return FuturesSource.of(self._settings) if self._settings.futures_symbols else None
+        settings = self._settings
+        if not settings.futures_symbols:
+            return None
+        return FuturesSource(
+            settings.futures_ws_url,
+            self,
+            settings.futures_symbols,
+            symbols_per_subscribe=settings.symbols_per_subscribe,
+            timing=SocketTiming.of(settings),
+        )
+
+    def read_message(self, data: bytes) -> Parsed:
+        """Return what a message of WebSocket v1 holds. What cannot be used comes back as rejects."""
+        return parse_futures_message(data, self)
 
     def read_row(self, row: bytes) -> Trade:
         """Return the trade of a row of WebSocket v1. Raises :class:`BadRecord`."""
-        return futures_row_to_trade(row, self.name, usd_quotes=self._settings.usd_quotes)
+        return futures_row_to_trade(row, self)
 
 
 def venues(settings: Settings) -> Iterable[Venue]:

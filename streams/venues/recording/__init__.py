@@ -1,1 +1,1 @@
-"""Recorded trades, read from a file."""
+"""Recorded trades of any venue, read from a file."""

@@ -1,4 +1,4 @@
-"""Names that recordings carry in their file names and REST keys, as the v2 symbols and venue names used everywhere."""
+"""What Kraken's file names and REST keys call a market, as the symbol used everywhere; and the venue of a recording."""
 
 import re
 from collections.abc import Collection
@@ -6,9 +6,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-from streams.venues.kraken.products import USD_QUOTES
+from streams.model.kinds import FUTURES_PREFIXES
 
-# Longest first: XBTUSDT ends in USDT, not in a currency called T.
+# A name without a slash ends in one of these. The longest that fits is meant: XBTUSDT is quoted in USDT.
 QUOTES: Final = (
     "USDT",
     "USDC",
@@ -31,8 +31,12 @@ QUOTES: Final = (
     "ETH",
     "DOT",
 )
+# In a name of several words only a pair in one of these is believed: "polkadot" must not become POLKA/DOT.
+_COMMON_QUOTES: Final = ("USD", "USDT", "USDC", "EUR", "GBP")
 _RENAMED: Final = {"XBT": "BTC", "XDG": "DOGE"}
-_PRODUCT: Final = re.compile(r"(?<![A-Za-z])(?:PI|PF|FI|FF)_[A-Z0-9]{4,}(?:_\d{6})?", re.IGNORECASE)
+_PRODUCT: Final = re.compile(
+    rf"(?<![A-Za-z])(?:{'|'.join(FUTURES_PREFIXES)})[A-Z0-9]{{4,}}(?:_\d{{6}})?", re.IGNORECASE
+)
 _LEGACY: Final = re.compile(r"[XZ]([A-Z0-9]{3})[XZ]([A-Z0-9]{3})")
 _VENUE_PREFIX: Final = "recording:"
 _VENUE_LENGTH: Final = 64
@@ -61,12 +65,14 @@ def symbol_of_file(path: Path) -> str | None:
     words = re.split(r"[^A-Za-z0-9]+", path.stem)
     if len(words) == 1:
         return symbol_of_pair(words[0])
-    # In a name of several words only a pair in a dollar is believed: "predict" must not become PREDI/CT.
-    return next((symbol for word in words if (symbol := symbol_of_pair(word, (*USD_QUOTES, "EUR", "GBP")))), None)
+    return next((symbol for word in words if (symbol := symbol_of_pair(word, _COMMON_QUOTES))), None)
 
 
 def venue_of_file(path: Path) -> str:
-    """Return the venue of a recording: its file's stem, so that a replay meets its own identities and no live ones."""
+    """Return the venue of a recording, made from its file's name.
+
+    A file that is sent again meets the identities of its own trades, and never those of live ones.
+    """
     venue = _VENUE_PREFIX + re.sub(r"[^a-z0-9_.:-]", "-", path.stem.lower())
     if len(venue) > _VENUE_LENGTH:
         # Long names often differ in their ends only.

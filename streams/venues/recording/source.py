@@ -1,38 +1,31 @@
-"""Recorded trades as a source: a file read in bounded memory, at real speed, at a multiple, or as fast as it goes."""
+"""Recorded trades as a feed: a file read in bounded memory, at real speed, at a multiple of it, or without pauses."""
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from streams.errors import BadRecord, Fatal
 from streams.model.deadletters import MAX_PAYLOAD_BYTES
+from streams.model.products import Product
 from streams.model.trade import Batch, Trade
 from streams.progress import ReadProgress
-from streams.venues.base import Feed
-from streams.venues.kraken.products import FUTURES_PREFIXES, USD_QUOTES
-from streams.venues.recording.formats import (
-    MICROS,
-    CsvFormat,
-    Format,
-    JsonFormat,
-    decode_line,
-    is_header,
-    pair_of_page,
-    reject,
-)
-from streams.venues.recording.names import symbol_of_file, symbol_of_pair, venue_of_file
+from streams.venues.base import Feed, Venue
+from streams.venues.recording.json_lines import JsonFormat, decode_keys, is_page, pair_of_page, product_in
+from streams.venues.recording.lines import MICROS, CsvFormat, Format, is_header, reject
+from streams.venues.recording.names import QUOTES, symbol_of_file, symbol_of_pair, venue_of_file
 
-# Parsed in a thread in about 10 ms: small enough that the loop, which shares the interpreter, stays responsive.
+# A thread parses as much in about 10 ms. The event loop shares the interpreter with it, and stays responsive.
 CHUNK_BYTES: Final = 128 * 1024
-# A REST page of 1000 rows has 80 kB, a futures snapshot 20 kB.
+# A REST page of 1000 rows has 80 kB, a futures snapshot 20 kB. A longer line is not one of a recording.
 MAX_LINE_BYTES: Final = 8 * 1024 * 1024
-# One REST answer printed over many lines has to be read at once.
+# A REST answer that is printed over many lines is read at once, so its size bounds memory.
 MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 # At a given speed, trades due within this time of each other go out together.
 SLICE_SECONDS: Final = 0.01
 
+# A recorded session begins with heartbeats and acknowledgements, a CSV perhaps with a line that is damaged.
 _SNIFFED_LINES: Final = 20
 _BOM: Final = b"\xef\xbb\xbf"
 _TIME_AND_SALES: Final = re.compile(rb"\s*\d+(\.\d+)?\s*,\s*\d[\d.eE+-]*\s*,\s*\d[\d.eE+-]*\s*")
@@ -40,11 +33,14 @@ _VENUE: Final = re.compile(r"[a-z0-9_.:-]{1,64}")
 
 
 class RecordingSource(Feed):
-    """The trades of a file. The format is detected from its content, see :mod:`streams.venues.recording.formats`.
+    """The trades of a file. The format is detected from its content, see :mod:`streams.venues.recording.lines`.
 
-    ``speed`` is None for as fast as possible, 1.0 for real speed, N for N times that: by the recorded receipt time
-    where the file has one, else by event time. CSV rows have no ids and get the number of their data line, counted
-    from 1, so the same file sent twice meets the same identities. ``venue`` is ``recording:<file stem>`` unless given.
+    ``venues`` read the socket messages in it, and say what its symbols are: the first that counts a symbol does.
+
+    ``speed`` is None for as fast as possible, 1.0 for real speed, and N for N times that. It follows the recorded
+    receipt times where the file has them, else event times. Rows of CSV have no ids, and get the number of their line,
+    counted from 1. So a file that is sent twice has the same identities. ``venue`` is ``recording:<file stem>`` unless
+    given.
 
     A batch's ``received_us`` is the recorded receipt time, or 0: the moment of publication. Rows that cannot be
     used become rejects. Raises :class:`Fatal` for a file that is missing, empty or of no known format, and for a
@@ -56,11 +52,11 @@ class RecordingSource(Feed):
     def __init__(
         self,
         path: Path,
+        venues: Iterable[Venue],
         *,
         symbol: str | None = None,
         venue: str | None = None,
         speed: float | None = None,
-        usd_quotes: tuple[str, ...] = USD_QUOTES,
     ) -> None:
         if speed is not None and not 0 < speed < float("inf"):
             raise Fatal(f"the speed of a recording must be above 0, not {speed}")
@@ -69,7 +65,7 @@ class RecordingSource(Feed):
             raise Fatal(f"venue {self.venue!r} must be 1 to 64 of the characters a-z 0-9 _ . : -")
         self._path = path
         self._speed = speed
-        self._usd_quotes = usd_quotes
+        self._venues = {one.name: one.called(self.venue) for one in venues}
         try:
             self.progress = ReadProgress(path.name, path.stat().st_size)
             with path.open("rb") as file:
@@ -99,7 +95,7 @@ class RecordingSource(Feed):
                         yield part
         finally:
             if reading is not None:
-                # The thread cannot be interrupted, and the file must not be closed under its hands.
+                # The thread cannot be interrupted, and it still reads from the file.
                 await asyncio.wait([reading])
             reader.close()
             self.progress.finish()
@@ -147,48 +143,48 @@ class RecordingSource(Feed):
         if not b"".join(lines).strip():
             raise Fatal(f"recording {self._path} is empty")
         if is_header(first):
-            return CsvFormat(self.venue, self._market(symbol), first.strip()), skip + len(first)
+            return CsvFormat(self.venue, *self._market(symbol), first.strip()), skip + len(first)
+        json = JsonFormat(self.venue, self._venues, symbol)
         for line in lines:
             if _TIME_AND_SALES.fullmatch(line):
-                return CsvFormat(self.venue, self._market(symbol), None), skip
-            if self._is_json(line, symbol):
-                return JsonFormat(self.venue, symbol, self._usd_quotes), skip
+                return CsvFormat(self.venue, *self._market(symbol), None), skip
+            if self._is_json(json, line, symbol):
+                return json, skip
         if first.lstrip().startswith(b"{") and self.progress.total_bytes <= MAX_DOCUMENT_BYTES:
             file.seek(skip)
-            if self._is_json(file.read(), symbol):
+            if self._is_json(json, file.read(), symbol):
                 self._whole = True
-                return JsonFormat(self.venue, symbol, self._usd_quotes), skip
+                return json, skip
         raise Fatal(
             f"recording {self._path} has no known format: it must be Kraken's timestamp,price,volume CSV, a CSV with "
             "the header time_ms,side,price,qty, REST Trades JSON, or JSON lines of socket messages (unpacked)"
         )
 
-    def _is_json(self, line: bytes, symbol: str | None) -> bool:
-        if not line.lstrip().startswith(b"{"):
-            return False
+    def _is_json(self, json: JsonFormat, line: bytes, symbol: str | None) -> bool:
         try:
-            decoded = decode_line(line)
+            keys = decode_keys(line)
         except BadRecord:
             return False
-        if decoded.result and (pair := pair_of_page(decoded)) is not None:
-            self._usd(symbol or symbol_of_pair(pair), f"its pair {pair!r}")
-        return decoded.known
+        if is_page(keys) and (pair := pair_of_page(keys)) is not None:
+            self._counted(symbol or symbol_of_pair(pair), f"its pair {pair!r}")
+        return json.knows(keys)
 
-    def _market(self, symbol: str | None) -> str:
-        return self._usd(symbol or symbol_of_file(self._path), "its name")
+    def _market(self, symbol: str | None) -> tuple[str, Product]:
+        return self._counted(symbol or symbol_of_file(self._path), "its name")
 
-    def _usd(self, symbol: str | None, where: str) -> str:
+    def _counted(self, symbol: str | None, where: str) -> tuple[str, Product]:
+        """Return a symbol as venues write it, and what its trades are."""
         if symbol is None:
             raise Fatal(f"recording {self._path}: no market can be told from {where}; give it with --symbol BASE/QUOTE")
-        is_product = symbol.startswith(FUTURES_PREFIXES)
-        if not is_product:
-            symbol = symbol_of_pair(symbol, (*self._usd_quotes, symbol.partition("/")[2])) or symbol
-        if not is_product and symbol.partition("/")[2] not in self._usd_quotes:
+        # XBT/USD is BTC/USD, whatever its quote is called.
+        symbol = symbol_of_pair(symbol, (*QUOTES, symbol.partition("/")[2])) or symbol
+        try:
+            return symbol, product_in(self._venues, symbol)
+        except BadRecord as error:
             raise Fatal(
-                f"recording {self._path} is of {symbol}, whose quote is none of USD_QUOTES "
-                f"({', '.join(self._usd_quotes)}); it would need a conversion rate, which does not exist yet"
-            )
-        return symbol
+                f"recording {self._path} is of {symbol}, which no venue counts in USD ({error.detail}); "
+                "it would need a conversion rate, which does not exist yet"
+            ) from None
 
 
 class _Clock:

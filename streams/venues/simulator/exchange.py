@@ -1,7 +1,7 @@
 """Markets that trade by themselves: seeded, deterministic, and without a clock of their own.
 
-Prices walk at random, orders arrive in bursts and sweep several trades, sizes are heavy-tailed. Now and then a
-cascade liquidates positions on a futures product while the volume of the same coin surges on spot; each is labelled,
+Prices walk at random, orders arrive in bursts and sweep several trades, sizes are heavy-tailed. Now and then a cascade
+liquidates positions on a futures product, while the volume of the same coin surges on spot. Each cascade has a label,
 so that what the monitor reports can be compared with what happened.
 """
 
@@ -15,20 +15,23 @@ from decimal import Decimal
 from typing import Final
 
 from streams.model.trade import Kind, Side, Trade
-from streams.venues.kraken.products import FUTURES
-from streams.venues.simulator.instruments import Instrument, futures_instrument, spot_instrument
+from streams.venues.simulator.instruments import Instrument
 
+# Prices move and orders arrive by ticks. Shorter ones make no difference that a window of a second would show.
 TICK_US: Final = 100_000
 _DAY_TICKS: Final = 86_400_000_000 // TICK_US
 
-# Quiet markets stay below the default thresholds: this is the USD volume of the busiest one in five minutes.
+# The busiest market trades 400 000 USD in five minutes while it is quiet, well below the default thresholds.
 _CALM_USD_PER_SECOND: Final = 400_000 / 300
+# Sizes are log-normal: with this spread, a tenth of the trades makes more than half of the volume.
 _SIZE_SIGMA: Final = 1.5
+# Trades that an order takes from the book, on average.
 _SWEEP_MEAN: Final = 2.0
 
-# The default thresholds that a cascade crosses, and how far at most.
+# The default thresholds. A cascade exceeds them by a factor of 1.3 up to _MOST_MULTIPLE.
 _LIQUIDATION_USD: Final = 250_000.0
 _SURGE_USD: Final = 1_000_000.0
+# CRITICAL begins at ten times the threshold: the largest cascades reach it.
 _MOST_MULTIPLE: Final = 14.0
 
 
@@ -85,7 +88,7 @@ class _Price:
 class SimulatedExchange:
     """Simulated spot and futures markets.
 
-    The same ``seed``, ``start_us`` and symbols give the same trades, however :meth:`step` is called.
+    The same ``seed``, ``start_us`` and instruments give the same trades, however :meth:`step` is called.
     ``trades_per_second`` is the average over all markets; the first cascade begins 4 to 8 seconds after
     ``quiet_seconds``, then one every 45 to 90 seconds. ``cascades`` lists the labels, oldest first.
     """
@@ -95,13 +98,11 @@ class SimulatedExchange:
         *,
         seed: int,
         start_us: int,
-        spot_symbols: Sequence[str],
-        futures_symbols: Sequence[str],
+        instruments: Sequence[Instrument],
         trades_per_second: float = 100.0,
         quiet_seconds: float = 0.0,
     ) -> None:
-        self.instruments = [spot_instrument(symbol) for symbol in spot_symbols]
-        self.instruments += [futures_instrument(symbol) for symbol in futures_symbols]
+        self.instruments = list(instruments)
         self.cascades: list[Cascade] = []
         self._rng = random.Random(seed)  # noqa: S311 - a simulation, repeatable on purpose
         self._now_us = start_us
@@ -166,7 +167,7 @@ class SimulatedExchange:
             price = instrument.price(mid * (1 + direction * (1e-5 + number * 5e-6)))
             quantity = instrument.quantity(order.notional_usd / sweeps, price)
             time_us = order.time_us + number * 40
-            if instrument.venue == FUTURES:
+            if instrument.is_labelled:
                 time_us -= time_us % 1000
             if label is not None:
                 label.notional_usd += instrument.notional(price, quantity)
@@ -185,7 +186,7 @@ class SimulatedExchange:
             )
 
     def _identity(self, instrument: Instrument) -> int:
-        if instrument.venue == FUTURES:
+        if instrument.product.kind.has_wide_ids:
             return uuid.UUID(int=self._rng.getrandbits(128), version=4).int
         self._next_id[instrument.symbol] += 1
         return self._next_id[instrument.symbol]
@@ -193,8 +194,8 @@ class SimulatedExchange:
     def _begin_cascade(self) -> None:
         start_us = self._now_us
         self._next_cascade_us = start_us + int(self._rng.uniform(45, 90) * 1e6)
-        futures = [instrument for instrument in self.instruments if instrument.venue == FUTURES]
-        spot = [instrument for instrument in self.instruments if instrument.venue != FUTURES]
+        futures = [instrument for instrument in self.instruments if instrument.is_labelled]
+        spot = [instrument for instrument in self.instruments if not instrument.is_labelled]
         chosen = self._rng.choice(futures) if futures else None
         base = chosen.base if chosen else self._rng.choice(spot).base
         surging = next((instrument for instrument in spot if instrument.base == base), None)

@@ -6,10 +6,14 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Final
 
-from streams.model.products import Product
-from streams.venues.kraken.products import FUTURES, INVERSE_FUTURES, SPOT, SPOT_PRODUCT, futures_product
+from streams.model.kinds import SPOT_KIND
+from streams.model.products import Product, inverse
+from streams.settings import Settings
+from streams.venues.base import Venue
+from streams.venues.kraken.venue import KrakenFutures, KrakenSpot
 
-# base: price in USD, decimals of the price, decimals of a futures lot, share of the trades, volatility a day
+# base: price in USD, decimals of the price, decimals of a futures lot, share of the trades, volatility a day.
+# Precision is Kraken's, and prices are of its order, so that figures look familiar.
 _PRESETS: Final = {
     "BTC": (63_000.0, 1, 4, 4.0, 0.03),
     "ETH": (3_100.0, 2, 3, 3.0, 0.04),
@@ -18,6 +22,7 @@ _PRESETS: Final = {
     "DOGE": (0.13, 7, 0, 1.0, 0.07),
 }
 _ALIASES: Final = {"XBT": "BTC", "XDG": "DOGE"}
+# Kraken's spot engine counts coins to eight decimals.
 SPOT_QUANTITY_DECIMALS: Final = 8
 
 
@@ -25,7 +30,7 @@ SPOT_QUANTITY_DECIMALS: Final = 8
 class Instrument:
     """One simulated market.
 
-    ``base`` names the price process that it shares with other markets; ``weight`` is its share of all trades;
+    ``base`` names the price process that it shares with other markets. ``weight`` is its share of all trades.
     ``daily_volatility`` is the standard deviation of a day's log return.
     """
 
@@ -38,6 +43,11 @@ class Instrument:
     product: Product
     weight: float
     daily_volatility: float
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether liquidations carry a label: on futures they do, and times are whole milliseconds."""
+        return self.product.kind.has_liquidations
 
     def price(self, value: float) -> Decimal:
         """Return the price at the engine's precision, never zero."""
@@ -57,25 +67,36 @@ class Instrument:
         return worth
 
 
-def spot_instrument(symbol: str) -> Instrument:
-    """Return the simulated spot market of that name (``BASE/QUOTE``)."""
-    base = symbol.partition("/")[0]
-    price, decimals, _, weight, volatility = _preset(base)
-    return Instrument(SPOT, symbol, base, price, decimals, SPOT_QUANTITY_DECIMALS, SPOT_PRODUCT, weight, volatility)
+def simulated_instruments(settings: Settings) -> list[Instrument]:
+    """Return the markets of SPOT_SYMBOLS and FUTURES_SYMBOLS. They are what Kraken's venues say that they are.
 
-
-def futures_instrument(product_id: str) -> Instrument:
-    """Return the simulated futures product of that name.
-
-    Raises :class:`~streams.errors.BadRecord` for a kind of product whose notional is not known.
+    Raises :class:`~streams.errors.BadRecord` for a symbol whose notional is not known.
     """
-    product = futures_product(product_id)
-    pair = product_id.split("_")[1]
-    name = pair.removesuffix("USD")
-    base = _ALIASES.get(name, name)
+    spot, futures = KrakenSpot(settings), KrakenFutures(settings)
+    return [
+        *(_instrument(spot, symbol) for symbol in settings.spot_symbols),
+        *(_instrument(futures, symbol) for symbol in settings.futures_symbols),
+    ]
+
+
+def _instrument(venue: Venue, symbol: str) -> Instrument:
+    product = venue.product_of(symbol)
+    base = _base_of(symbol)
     price, decimals, lot, weight, volatility = _preset(base)
-    lot = 0 if product is INVERSE_FUTURES else lot
-    return Instrument(FUTURES, product_id, base, price, decimals, lot, product, weight, volatility)
+    if product.kind == SPOT_KIND:
+        lot = SPOT_QUANTITY_DECIMALS
+    elif product.notional is inverse:
+        lot = 0  # contracts are whole
+    return Instrument(venue.name, symbol, base, price, decimals, lot, product, weight, volatility)
+
+
+def _base_of(symbol: str) -> str:
+    """Return the coin of ``BASE/QUOTE`` and of ``PF_BASEUSD``, under one name for both."""
+    base, slash, _ = symbol.partition("/")
+    if slash:
+        return base
+    name = symbol.split("_")[1].removesuffix("USD")
+    return _ALIASES.get(name, name)
 
 
 def _preset(base: str) -> tuple[float, int, int, float, float]:

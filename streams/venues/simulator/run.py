@@ -1,42 +1,43 @@
-"""``liqmon simulate``: an exchange that trades by the wall clock, and the server that tells of it."""
+"""``liqmon simulate``: an exchange that trades by the wall clock, and the server that sends its trades."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, NoReturn
 
 from streams.errors import Fatal
+from streams.settings import Settings
 from streams.venues.simulator.exchange import SimulatedExchange
+from streams.venues.simulator.instruments import simulated_instruments
 from streams.venues.simulator.server import KrakenServer
 
 log = logging.getLogger(__name__)
 
 # Trades made before anybody connects, so that the first snapshots are full.
 WARM_UP_SECONDS: Final = 30
+# Half a tick: what a tick brought is sent at most this late.
 STEP_SECONDS: Final = 0.05
 
 
 async def run_simulator(
+    settings: Settings,
     *,
     port: int,
     seed: int,
     rate: float,
-    spot_symbols: Sequence[str],
-    futures_symbols: Sequence[str],
     host: str = "127.0.0.1",
     ready: Callable[[KrakenServer], None] | None = None,
 ) -> NoReturn:
     """Serve simulated markets until cancelled.
 
-    ``rate`` is trades a second over all markets, ``port`` 0 takes a free one; ``ready`` is called with the
-    listening server. Raises :class:`~streams.errors.Fatal` where the port is taken.
+    The settings name the symbols. ``rate`` is trades a second over all markets, ``port`` 0 takes a free one. ``ready``
+    is called with the listening server. Raises :class:`~streams.errors.Fatal` where the port is taken.
     """
     exchange = SimulatedExchange(
         seed=seed,
         start_us=time.time_ns() // 1000 - WARM_UP_SECONDS * 1_000_000,
-        spot_symbols=spot_symbols,
-        futures_symbols=futures_symbols,
+        instruments=simulated_instruments(settings),
         trades_per_second=rate,
         quiet_seconds=WARM_UP_SECONDS,
     )
@@ -55,7 +56,7 @@ async def run_simulator(
 
 
 async def keep_trading(exchange: SimulatedExchange, server: KrakenServer) -> NoReturn:
-    """Let an exchange trade by the wall clock and a server tell of it, until cancelled."""
+    """Let an exchange trade by the wall clock and a server send its trades, until cancelled."""
     known = 0
     while True:
         await server.publish(exchange.step(time.time_ns() // 1000))

@@ -12,20 +12,21 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from streams.model.kinds import SPOT_KIND
 from streams.model.trade import Trade
-from streams.venues.kraken.products import SPOT
 from streams.venues.simulator import messages
 from streams.venues.simulator.instruments import Instrument
 from streams.venues.simulator.session import FuturesSession, Session, SpotSession
 
 SPOT_PATH: Final = "/v2"
 FUTURES_PATH: Final = "/ws/v1"
+# As many rows as Kraken sends on subscribing.
 SPOT_SNAPSHOT: Final = 50
 FUTURES_SNAPSHOT: Final = 100
 
 
 class KrakenServer:
-    """The stand-in for Kraken: takes subscriptions to some instruments, and sends what it is told was traded."""
+    """The stand-in for Kraken: takes subscriptions to some instruments, and sends the trades that it is given."""
 
     def __init__(
         self,
@@ -43,7 +44,7 @@ class KrakenServer:
         self._spot_history: dict[str, deque[Trade]] = defaultdict(lambda: deque(maxlen=SPOT_SNAPSHOT))
         self._futures_history: dict[str, deque[dict[str, Any]]] = defaultdict(lambda: deque(maxlen=FUTURES_SNAPSHOT))
         self._seqs: dict[str, int] = defaultdict(int)
-        self._known = {(item.venue == SPOT, item.symbol) for item in instruments}
+        self._known = {(item.product.kind == SPOT_KIND, item.symbol) for item in instruments}
 
     @property
     def spot_url(self) -> str:
@@ -86,7 +87,7 @@ class KrakenServer:
         spot: dict[str, list[Trade]] = defaultdict(list)
         futures: list[Trade] = []
         for trade in trades:
-            if trade.venue == SPOT:
+            if trade.product.kind == SPOT_KIND:
                 spot[trade.symbol].append(trade)
             else:
                 futures.append(trade)

@@ -12,7 +12,7 @@ import msgspec
 
 from streams import keys
 from streams.model.figures import FIGURES
-from streams.model.kinds import MarketKind, kind_before_frames_told
+from streams.model.kinds import MarketKind, implied_kind
 from streams.redis_link import RedisLink, Script
 from tables.market.panes import PANE_SECONDS
 from tables.market.values import FIGURE_NAMES, figures_from
@@ -177,7 +177,7 @@ class Copies:
 
 def _kind(fields: dict[str, str]) -> MarketKind:
     if "kind" not in fields:
-        return kind_before_frames_told(fields["symbol"])
+        return implied_kind(fields["symbol"])
     return msgspec.json.decode(fields["kind"], type=MarketKind)
 
 

@@ -23,7 +23,8 @@ from streams.model.frames import (
 from streams.model.kinds import FUTURES_KIND, SPOT_KIND, MarketKind
 from streams.model.products import Product, linear
 from streams.model.trade import Kind, Side, Trade
-from streams.venues.kraken.products import SPOT_PRODUCT, product_of
+from streams.venues.kraken.products import SPOT_PRODUCT
+from tests.kraken import product_of
 from tests.trades import BTC, INVERSE, PERPETUAL, frame_of, future, spot
 
 SYMBOLS = st.sampled_from([BTC, PERPETUAL, INVERSE])

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from streams.model.kinds import FUTURES_KIND, SPOT_KIND, MarketKind, kind_before_frames_told, told_kind
+from streams.model.kinds import FUTURES_KIND, SPOT_KIND, MarketKind, implied_kind, kind_to_name
 
 PERP = MarketKind("perp", has_liquidations=True, id_bytes=8)
 
@@ -21,15 +21,15 @@ PERP = MarketKind("perp", has_liquidations=True, id_bytes=8)
 )
 def test_symbols_say_the_kind_of_what_was_written_before_frames_did(symbol: str, kind: MarketKind) -> None:
     """Kraken's futures have a prefix; everything else was spot."""
-    assert kind_before_frames_told(symbol) is kind
+    assert implied_kind(symbol) is kind
 
 
 def test_a_kind_is_told_only_where_the_symbol_says_another() -> None:
     """So what is written for the markets of before stays as it was."""
-    assert told_kind("BTC/USD", MarketKind("spot", has_liquidations=False, id_bytes=8)) is None
-    assert told_kind("PF_XBTUSD", FUTURES_KIND) is None
-    assert told_kind("PF_SPOT", SPOT_KIND) is SPOT_KIND
-    assert told_kind("BTC-PERP", PERP) is PERP
+    assert kind_to_name("BTC/USD", MarketKind("spot", has_liquidations=False, id_bytes=8)) is None
+    assert kind_to_name("PF_XBTUSD", FUTURES_KIND) is None
+    assert kind_to_name("PF_SPOT", SPOT_KIND) is SPOT_KIND
+    assert kind_to_name("BTC-PERP", PERP) is PERP
 
 
 @pytest.mark.parametrize("value", [["", True, 8], ["x" * 65, True, 8], ["x", True, 12], ["x", 1, 8], ["x"], {}])

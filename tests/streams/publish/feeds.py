@@ -16,7 +16,7 @@ from streams.model.trade import Batch, Kind, Reject, Side, Trade
 from streams.settings import Settings, load_settings
 from streams.topics import TRADES
 from streams.venues import base
-from streams.venues.kraken.products import product_of
+from tests.kraken import product_of
 from tests.machine import until_stopped
 
 NOON_US = 1_700_000_000_000_000

@@ -19,6 +19,7 @@ from streams.publish import publisher
 from streams.publish.producer import Producer, produce
 from streams.topics import DEAD_LETTERS, TRADES
 from streams.venues.recording.source import RecordingSource
+from tests.kraken import KRAKEN_SPOT
 from tests.streams.publish.feeds import NOON_US, SYMBOLS, Feed, consume, feed_of, frames, frozen, settings_for, trade
 from tests.waiting import until
 
@@ -89,7 +90,9 @@ class TestPublication:
         """All rows of a file, in order, acknowledged when it returns."""
         path = tmp_path / "XBTUSD.csv"
         path.write_text("".join(f"{1_700_000_000 + at // 9},100.5,0.25\n" for at in range(20_000)))
-        summary = await produce(settings_for(fresh_broker.address), [RecordingSource(path)], stop=asyncio.Event())
+        summary = await produce(
+            settings_for(fresh_broker.address), [RecordingSource(path, [KRAKEN_SPOT])], stop=asyncio.Event()
+        )
         assert summary.trades == 20_000
         ids = [one for frame in await frames(fresh_broker.address, summary.frames) for one in frame.trade_ids()]
         assert ids == list(range(1, 20_001))

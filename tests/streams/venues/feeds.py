@@ -9,8 +9,11 @@ from decimal import Decimal
 from types import TracebackType
 
 from streams.model.trade import Batch, Kind, Reject, Side, Trade
-from streams.venues.connection import SocketFeed, SocketTiming
-from streams.venues.kraken.products import FUTURES, SPOT, SPOT_PRODUCT, product_of
+from streams.venues.base import Venue
+from streams.venues.kraken.products import SPOT_PRODUCT
+from streams.venues.socket_feed import SocketFeed
+from streams.venues.socket_timing import SocketTiming
+from tests.kraken import FUTURES, SPOT, product_of
 
 DEADLINE_SECONDS = 10.0
 NOW_US = 1_760_000_000_000_000
@@ -45,6 +48,13 @@ def future(number: int, symbol: str = "PF_XBTUSD", kind: Kind = Kind.FILL, side:
     """Return a futures trade; later numbers are later trades."""
     time_us, product = NOW_US + number * 1000, product_of(symbol)
     return Trade(FUTURES, symbol, number, side, kind, Decimal("60000.5"), Decimal("0.01"), time_us, product)
+
+
+def fed_by(venue: Venue) -> SocketFeed:
+    """Return the socket that a venue's settings ask for."""
+    feed = venue.feed()
+    assert isinstance(feed, SocketFeed)
+    return feed
 
 
 class Reader:

@@ -14,6 +14,7 @@ from streams.settings import load_settings
 from streams.venues.base import Feed, Venue
 from streams.venues.json_rows import RowReader
 from streams.venues.kraken.venue import venues
+from streams.venues.parsed import Parsed
 from tests.trades import spot
 
 SPOT_ROW: dict[str, Any] = {
@@ -37,6 +38,9 @@ class Plain(Venue):
 
     def feed(self) -> Feed | None:
         return None
+
+    def read_message(self, _: bytes) -> Parsed:
+        return Parsed()
 
     def read_row(self, row: bytes) -> Trade:
         return spot(msgspec.json.decode(row)["n"], venue=self.name)

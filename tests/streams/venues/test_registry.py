@@ -18,6 +18,9 @@ class Other(Venue):
     def feed(self):
         return None
 
+    def read_message(self, data):
+        raise NotImplementedError
+
 def venues(settings):
     yield Other(settings.spot_venue + "{suffix}")
 """

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.model.amounts import MAX_NOTIONAL_MICRO_USD
+from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, UNITS_PER_BASE
 from streams.model.trade import Side
-from tables.market.panes import SUM_LIMIT, UNITS_PER_WHOLE, Pane
+from tables.market.panes import SUM_LIMIT, Pane
 
 Row = tuple[int, int, float, int, int, int, int, int, bool]
 
@@ -23,7 +23,7 @@ ROWS = st.lists(
         st.integers(0, MAX_NOTIONAL_MICRO_USD),
         st.integers(-500_000_000, 500_000_000),
         st.integers(0, 10**17),
-        st.integers(0, UNITS_PER_WHOLE - 1),
+        st.integers(0, UNITS_PER_BASE - 1),
         st.sampled_from(Side),
         st.booleans(),
     ),
@@ -52,8 +52,8 @@ def test_figures_are_those_of_the_list(rows: list[Row]) -> None:
     pane = pane_of(rows)
     assert pane.count == len(rows)
     assert (pane.notional, pane.rest) == (total(rows, 3), total(rows, 4))
-    assert pane.whole * UNITS_PER_WHOLE + pane.fraction == total(rows, 5) * UNITS_PER_WHOLE + total(rows, 6)
-    assert 0 <= pane.fraction < UNITS_PER_WHOLE
+    assert pane.whole * UNITS_PER_BASE + pane.fraction == total(rows, 5) * UNITS_PER_BASE + total(rows, 6)
+    assert 0 <= pane.fraction < UNITS_PER_BASE
     assert (pane.buy, pane.sell) == (total(rows, 3, Side.BUY), total(rows, 3, Side.SELL))
     assert pane.long_liquidated == total(rows, 3, Side.SELL, liquidated=True)
     assert pane.short_liquidated == total(rows, 3, Side.BUY, liquidated=True)
@@ -92,7 +92,7 @@ def test_the_taker_is_who_is_liquidated(side: Side, long: int, short: int) -> No
 
 def test_fractions_carry() -> None:
     """Ten times a tenth of a coin is a coin."""
-    tenth = UNITS_PER_WHOLE // 10
+    tenth = UNITS_PER_BASE // 10
     pane = pane_of([(number, 1, 1.0, 1, 0, 0, tenth, 1, False) for number in range(10)])
     assert (pane.whole, pane.fraction) == (1, 0)
 
@@ -116,7 +116,7 @@ def test_a_pane_is_stored_and_read(rows: list[Row]) -> None:
 def test_the_fullest_pane_can_be_stored() -> None:
     """64 bits hold it: SUM_LIMIT is below them by enough for what is added last."""
     full = Pane(
-        [0, 2**63 - 1], 10**9, SUM_LIMIT - 1, -SUM_LIMIT, SUM_LIMIT - 1, UNITS_PER_WHOLE - 1, SUM_LIMIT - 1,
+        [0, 2**63 - 1], 10**9, SUM_LIMIT - 1, -SUM_LIMIT, SUM_LIMIT - 1, UNITS_PER_BASE - 1, SUM_LIMIT - 1,
         SUM_LIMIT - 1, SUM_LIMIT - 1, SUM_LIMIT - 1, SUM_LIMIT - 1, math.inf, 5e-324, 2**62, 2**63 - 1, 1.0,
         2**62, b"\xff" * 16, 1.0,
     )  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.model.kinds import FUTURES_KIND, SPOT_KIND, MarketKind, kind_before_frames_told
+from streams.model.kinds import FUTURES_KIND, SPOT_KIND, MarketKind, implied_kind
 from tables.market.chunks import CHUNK_PANES, Chunk, Head, decode_chunk, decode_head, encode
 from tables.market.episodes import Mark
 from tables.market.identities import add_id
@@ -355,7 +355,7 @@ def test_a_head_of_before_means_what_its_symbol_says(symbol: str) -> None:
     assert encode(market.take_dirty()[0]) == msgspec.msgpack.encode([0, START, {}, [START // CHUNK_PANES]])
     again = Market("v", symbol, SPAN, PERP)
     again.restore(stored(market), [])
-    assert again.kind is kind_before_frames_told(symbol)
+    assert again.kind is implied_kind(symbol)
 
 
 def test_what_a_head_names_that_is_not_known_here_is_written_back() -> None:

@@ -14,8 +14,9 @@ from streams.model.products import EXACT, Product, linear
 from streams.model.trade import Kind, Side, Trade
 from streams.settings import Settings
 from streams.venues.base import Feed, Venue
-from streams.venues.connection import SocketFeed, SocketTiming
 from streams.venues.parsed import Ack, Parsed
+from streams.venues.socket_feed import SocketFeed
+from streams.venues.socket_timing import SocketTiming
 
 NAME = "acme"
 
@@ -45,12 +46,12 @@ def product_of(symbol: str) -> Product:
     raise BadRecord("unknown_quote", f"{symbol[:64]!r} is neither PF_… nor …-PERP")
 
 
-def read_row(row: dict[str, Any]) -> Trade:
-    """Return the trade of one row. Raises :class:`BadRecord`."""
+def read_row(venue: str, row: dict[str, Any]) -> Trade:
+    """Return the trade of one row under this venue's name. Raises :class:`BadRecord`."""
     try:
         product = product_of(row["pair"])
         return Trade(
-            venue=NAME,
+            venue=venue,
             symbol=row["pair"],
             trade_id=int(row["n"], 16) if product is PERPETUAL else int(row["n"]),
             side=Side.BUY if row["taker"] == "B" else Side.SELL,
@@ -79,18 +80,12 @@ class AcmeFeed(SocketFeed):
     async def _ping(self, socket: ClientConnection) -> None:
         await socket.send(json.dumps({"do": "ping"}))
 
-    def _parse(self, data: bytes) -> Parsed:
-        message = json.loads(data)
-        return Parsed(
-            trades=[read_row(row) for row in message.get("t", ())],
-            acks=[Ack(pair, accepted=True) for pair in message.get("listening", ())],
-        )
-
 
 class Acme(Venue):
     """The exchange."""
 
     row_fields = ("pair", "n", "px", "sz", "taker")
+    message_fields = ("t", "listening", "beat")
     display_name = "Acme Exchange"
 
     def __init__(self, settings: Settings) -> None:
@@ -106,14 +101,21 @@ class Acme(Venue):
             return None
         return AcmeFeed(
             own.acme_url,
-            NAME,
+            self,
             own.acme_symbols.split(","),
             symbols_per_subscribe=10,
             timing=SocketTiming.of(self._settings),
         )
 
+    def read_message(self, data: bytes) -> Parsed:
+        message = json.loads(data)
+        return Parsed(
+            trades=[read_row(self.name, row) for row in message.get("t", ())],
+            acks=[Ack(pair, accepted=True) for pair in message.get("listening", ())],
+        )
+
     def read_row(self, row: bytes) -> Trade:
-        return read_row(json.loads(row))
+        return read_row(self.name, json.loads(row))
 
 
 def venues(settings: Settings) -> Iterable[Venue]:

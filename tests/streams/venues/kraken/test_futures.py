@@ -7,18 +7,20 @@ import pytest
 
 from streams.errors import BadSetting
 from streams.model.trade import Kind, Side
-from streams.settings import Settings
-from streams.venues.connection import SocketTiming
+from streams.settings import Settings, load_settings
 from streams.venues.kraken.futures import FuturesSource
+from streams.venues.kraken.venue import KrakenFutures
+from streams.venues.socket_timing import SocketTiming
+from tests.kraken import KRAKEN_FUTURES
 from tests.kraken_server import ScriptedKraken
-from tests.streams.venues.feeds import CALM, PATIENT, WATCHFUL, Reader, future, until
+from tests.streams.venues.feeds import CALM, PATIENT, WATCHFUL, Reader, fed_by, future, until
 
 
 def source(
     kraken: ScriptedKraken, symbols: Sequence[str] = ("PF_XBTUSD",), timing: SocketTiming = CALM
 ) -> FuturesSource:
     """Return a source that reads the server."""
-    return FuturesSource(kraken.futures_url, symbols, timing=timing)
+    return FuturesSource(kraken.futures_url, KRAKEN_FUTURES, symbols, timing=timing)
 
 
 async def test_trades_arrive_with_their_label_side_and_identity(kraken: ScriptedKraken) -> None:
@@ -73,9 +75,11 @@ async def test_a_product_of_unknown_notional_is_not_subscribed(
 
 
 def test_no_supported_product_at_all_stops_the_start() -> None:
-    """One line with the setting's name."""
-    with pytest.raises(BadSetting, match="FUTURES_SYMBOLS"):
-        FuturesSource("ws://127.0.0.1/ws/v1", ["PV_XRPXBT"])
+    """One line with what was asked for and what there is."""
+    with pytest.raises(
+        BadSetting, match=r"kraken_futures has nothing to watch in FUTURES_SYMBOLS.*PV_XRPXBT.*PI_, FI_, PF_, FF_"
+    ):
+        KrakenFutures(load_settings(futures_symbols=("PV_XRPXBT",))).feed()
 
 
 async def test_malformed_messages_are_rejects_and_stop_nothing(kraken: ScriptedKraken) -> None:
@@ -118,7 +122,7 @@ async def test_a_product_that_never_delivers_is_subscribed_again(kraken: Scripte
 async def test_the_settings_say_where_and_what(kraken: ScriptedKraken) -> None:
     """Address, products and venue come from the settings."""
     settings = Settings(futures_ws_url=kraken.futures_url, futures_symbols=("PI_ETHUSD",), futures_venue="sim_futures")  # type: ignore[call-arg]
-    async with Reader(FuturesSource.of(settings)) as reader:
+    async with Reader(fed_by(KrakenFutures(settings))) as reader:
         await reader.settled()
         await kraken.publish_futures([future(1, "PI_ETHUSD")])
         await until(lambda: reader.trades)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from streams.model.deadletters import REASONS
 from streams.venues.kraken.parsing import parse_futures_message, parse_spot_message
 from streams.venues.parsed import Ack, Parsed
+from tests.kraken import KRAKEN_FUTURES, KRAKEN_SPOT
 from tests.streams.venues.kraken.test_trade_rows import FUTURES_ROW, SPOT_REFUSALS, SPOT_ROW
 
 
@@ -23,14 +24,14 @@ def futures_snapshot(*rows: str) -> bytes:
 
 def test_every_row_of_a_message_is_read() -> None:
     """Not only the first, and each by its own symbol."""
-    parsed = parse_spot_message(spot_message(SPOT_ROW, SPOT_ROW.replace("BTC", "ETH"), SPOT_ROW))
+    parsed = parse_spot_message(spot_message(SPOT_ROW, SPOT_ROW.replace("BTC", "ETH"), SPOT_ROW), KRAKEN_SPOT)
     assert [trade.symbol for trade in parsed.trades] == ["BTC/USD", "ETH/USD", "BTC/USD"]
     assert not parsed.is_snapshot
 
 
 def test_rows_of_a_snapshot_say_so() -> None:
     """A message of type snapshot marks its trades as history."""
-    parsed = parse_spot_message(spot_message(SPOT_ROW, kind="snapshot"))
+    parsed = parse_spot_message(spot_message(SPOT_ROW, kind="snapshot"), KRAKEN_SPOT)
     assert parsed.is_snapshot
     assert parsed.trades[0].is_snapshot
 
@@ -39,20 +40,20 @@ def test_rows_of_a_snapshot_say_so() -> None:
 def test_a_bad_row_costs_only_itself(old: str, new: str, reason: str) -> None:
     """The rows before and after it come out; it is kept byte for byte, with its reason."""
     bad = SPOT_ROW.replace(old, new, 1)
-    parsed = parse_spot_message(spot_message(SPOT_ROW, bad, SPOT_ROW))
+    parsed = parse_spot_message(spot_message(SPOT_ROW, bad, SPOT_ROW), KRAKEN_SPOT)
     assert len(parsed.trades) == 2
     assert [(reject.reason, reject.payload) for reject in parsed.rejects] == [(reason, bad.encode())]
 
 
 def test_a_reject_names_the_market_where_it_can() -> None:
     """The dead letter can be found by symbol."""
-    parsed = parse_spot_message(spot_message(SPOT_ROW.replace("105944.20", "-1")), "venue")
+    parsed = parse_spot_message(spot_message(SPOT_ROW.replace("105944.20", "-1")), KRAKEN_SPOT.called("venue"))
     assert (parsed.rejects[0].symbol, parsed.rejects[0].venue) == ("BTC/USD", "venue")
 
 
 def test_a_constant_inside_a_string_is_text() -> None:
     """Only a bare NaN is a number that is none."""
-    parsed = parse_spot_message(spot_message(SPOT_ROW.replace("limit", 'a \\"NaN Infinity'), "NaN"))
+    parsed = parse_spot_message(spot_message(SPOT_ROW.replace("limit", 'a \\"NaN Infinity'), "NaN"), KRAKEN_SPOT)
     assert len(parsed.trades) == 1
     assert [reject.payload for reject in parsed.rejects] == [b"NaN"]
 
@@ -61,29 +62,35 @@ def test_a_futures_snapshot_comes_out_in_time_order() -> None:
     """It is sent newest first."""
     rows = [FUTURES_ROW.replace("1612266317519", str(1612266317519 - age)) for age in (0, 1, 1, 7)]
     rows = [row.replace("05af78ac", f"0000000{number}") for number, row in enumerate(rows)]
-    parsed = parse_futures_message(futures_snapshot(*rows))
+    parsed = parse_futures_message(futures_snapshot(*rows), KRAKEN_FUTURES)
     assert [trade.trade_id >> 96 for trade in parsed.trades] == [3, 2, 1, 0]
     assert all(trade.is_snapshot for trade in parsed.trades)
 
 
 def test_a_bad_row_of_a_futures_snapshot_costs_only_itself() -> None:
     """The others come out in time order still."""
-    parsed = parse_futures_message(futures_snapshot(FUTURES_ROW, FUTURES_ROW.replace("15000", "NaN"), FUTURES_ROW))
+    parsed = parse_futures_message(
+        futures_snapshot(FUTURES_ROW, FUTURES_ROW.replace("15000", "NaN"), FUTURES_ROW), KRAKEN_FUTURES
+    )
     assert len(parsed.trades) == 2
     assert [reject.reason for reject in parsed.rejects] == ["bad_quantity"]
 
 
 def test_a_snapshot_row_without_product_belongs_to_the_snapshots() -> None:
     """The surrounding message names the product."""
-    parsed = parse_futures_message(futures_snapshot(FUTURES_ROW.replace('"product_id":"PI_XBTUSD",', "")))
+    parsed = parse_futures_message(
+        futures_snapshot(FUTURES_ROW.replace('"product_id":"PI_XBTUSD",', "")), KRAKEN_FUTURES
+    )
     assert [trade.symbol for trade in parsed.trades] == ["PI_XBTUSD"]
 
 
 def test_a_live_futures_trade_is_one_message() -> None:
     """Good or bad, it is one row."""
-    assert len(parse_futures_message(FUTURES_ROW.encode()).trades) == 1
+    assert len(parse_futures_message(FUTURES_ROW.encode(), KRAKEN_FUTURES).trades) == 1
     bad = FUTURES_ROW.replace("34969.5", "0").encode()
-    assert [(reject.reason, reject.payload) for reject in parse_futures_message(bad).rejects] == [("bad_price", bad)]
+    assert [(reject.reason, reject.payload) for reject in parse_futures_message(bad, KRAKEN_FUTURES).rejects] == [
+        ("bad_price", bad)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +108,7 @@ def test_a_live_futures_trade_is_one_message() -> None:
 )
 def test_spot_acknowledgements_name_their_symbol(text: str, acks: list[Ack]) -> None:
     """In the result on success, beside the error on failure."""
-    assert parse_spot_message(text.encode()).acks == acks
+    assert parse_spot_message(text.encode(), KRAKEN_SPOT).acks == acks
 
 
 @pytest.mark.parametrize(
@@ -121,14 +128,14 @@ def test_spot_acknowledgements_name_their_symbol(text: str, acks: list[Ack]) -> 
 )
 def test_futures_acknowledgements_may_name_none(text: str, acks: list[Ack]) -> None:
     """The error event says what is wrong but not with which product."""
-    assert parse_futures_message(text.encode()).acks == acks
+    assert parse_futures_message(text.encode(), KRAKEN_FUTURES).acks == acks
 
 
 def test_the_state_of_the_exchange_is_told() -> None:
     """While it is not online, silence is no fault."""
     text = b'{"channel":"status","type":"update","data":[{"system":"maintenance","api_version":"v2"}]}'
-    assert parse_spot_message(text).system == "maintenance"
-    assert parse_futures_message(b'{"event":"alert","message":"soon down"}').notice == "soon down"
+    assert parse_spot_message(text, KRAKEN_SPOT).system == "maintenance"
+    assert parse_futures_message(b'{"event":"alert","message":"soon down"}', KRAKEN_FUTURES).notice == "soon down"
 
 
 @pytest.mark.parametrize(
@@ -136,9 +143,9 @@ def test_the_state_of_the_exchange_is_told() -> None:
 )
 def test_other_messages_hold_nothing(text: bytes) -> None:
     """Heartbeats and channels that nobody asked for are neither trades nor faults."""
-    assert parse_spot_message(text) == Parsed()
-    assert parse_futures_message(b'{"feed":"heartbeat","time":1}') == Parsed()
-    assert parse_futures_message(b'{"event":"info","version":1}') == Parsed()
+    assert parse_spot_message(text, KRAKEN_SPOT) == Parsed()
+    assert parse_futures_message(b'{"feed":"heartbeat","time":1}', KRAKEN_FUTURES) == Parsed()
+    assert parse_futures_message(b'{"event":"info","version":1}', KRAKEN_FUTURES) == Parsed()
 
 
 @pytest.mark.parametrize(
@@ -157,8 +164,8 @@ def test_other_messages_hold_nothing(text: bytes) -> None:
 )
 def test_a_message_that_is_none_is_kept_whole(text: bytes, reason: str) -> None:
     """Its bytes go to the dead letters."""
-    parse = parse_futures_message if b"feed" in text else parse_spot_message
-    assert [(reject.reason, reject.payload) for reject in parse(text).rejects] == [(reason, text)]
+    venue = KRAKEN_FUTURES if b"feed" in text else KRAKEN_SPOT
+    assert [(reject.reason, reject.payload) for reject in venue.read_message(text).rejects] == [(reason, text)]
 
 
 _pieces = st.sampled_from(
@@ -169,6 +176,6 @@ _pieces = st.sampled_from(
 @given(st.lists(_pieces, max_size=12).map(b"".join) | st.binary(max_size=100))
 def test_no_message_raises(text: bytes) -> None:
     """Whatever arrives, the feed goes on, and every reason is one of the list."""
-    for parsed in (parse_spot_message(text), parse_futures_message(text)):
+    for parsed in (parse_spot_message(text, KRAKEN_SPOT), parse_futures_message(text, KRAKEN_FUTURES)):
         assert {reject.reason for reject in parsed.rejects} <= set(REASONS)
         msgspec.json.encode(parsed)

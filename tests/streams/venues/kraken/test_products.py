@@ -8,10 +8,11 @@ from streams.venues.kraken.products import (
     INVERSE_FUTURES,
     LINEAR_FUTURES,
     SPOT_PRODUCT,
-    futures_product,
-    product_of,
-    spot_product,
+    futures_products,
+    spot_products,
 )
+
+DOLLARS = ("USD", "USDT", "USDC")
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ from streams.venues.kraken.products import (
 )
 def test_futures_are_linear_or_inverse(symbol: str, product: Product) -> None:
     """Perpetual and dated; both are labelled, and both have wide ids."""
-    assert futures_product(symbol) is product_of(symbol) is product
+    assert futures_products(DOLLARS)(symbol) is product
     assert (product.kind.has_liquidations, product.kind.id_bytes) == (True, 16)
 
 
@@ -33,13 +34,13 @@ def test_futures_are_linear_or_inverse(symbol: str, product: Product) -> None:
 def test_a_product_without_a_known_notional_is_refused(symbol: str) -> None:
     """Its trades would be counted in a unit that is not USD."""
     with pytest.raises(BadRecord, match="unknown_quote"):
-        futures_product(symbol)
+        futures_products(DOLLARS)(symbol)
 
 
 def test_pairs_against_a_dollar_are_spot() -> None:
     """Which dollars count is a setting; a pair may be called like a product."""
-    assert spot_product("BTC/USDT") is spot_product("PF_X/USD") is SPOT_PRODUCT
+    assert spot_products(DOLLARS)("BTC/USDT") is spot_products(DOLLARS)("PF_X/USD") is SPOT_PRODUCT
     with pytest.raises(BadRecord, match="unknown_quote"):
-        spot_product("BTC/USDT", ("USD",))
+        spot_products(("USD",))("BTC/USDT")
     with pytest.raises(BadRecord, match="unknown_quote"):
-        spot_product("/USD")
+        spot_products(DOLLARS)("/USD")

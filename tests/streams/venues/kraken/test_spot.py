@@ -12,18 +12,19 @@ import pytest
 
 from streams.errors import BadSetting
 from streams.metrics import REGISTRY
-from streams.settings import Settings
-from streams.venues.connection import SocketTiming
-from streams.venues.kraken.products import SPOT
+from streams.settings import Settings, load_settings
 from streams.venues.kraken.spot import SpotSource
+from streams.venues.kraken.venue import KrakenSpot
+from streams.venues.socket_timing import SocketTiming
+from tests.kraken import KRAKEN_SPOT, SPOT
 from tests.kraken_server import ScriptedKraken
 from tests.lost_writes import writes_that_fail
-from tests.streams.venues.feeds import CALM, FAST, PATIENT, STEADY, WATCHFUL, Reader, spot, until
+from tests.streams.venues.feeds import CALM, FAST, PATIENT, STEADY, WATCHFUL, Reader, fed_by, spot, until
 
 
 def source(kraken: ScriptedKraken, symbols: Sequence[str] = ("BTC/USD",), timing: SocketTiming = CALM) -> SpotSource:
     """Return a source that reads the server."""
-    return SpotSource(kraken.spot_url, symbols, timing=timing, symbols_per_subscribe=2)
+    return SpotSource(kraken.spot_url, KRAKEN_SPOT, symbols, timing=timing, symbols_per_subscribe=2)
 
 
 def metric(name: str, venue: str = SPOT) -> float:
@@ -81,7 +82,7 @@ async def test_an_error_that_no_client_should_raise_is_a_lost_connection(kraken:
 async def test_the_connection_is_described(kraken: ScriptedKraken) -> None:
     """Open or lost, since when, when it last heard anything, and how often it was opened again."""
     address = kraken.spot_url.replace("ws://", "ws://user:secret@")
-    feed = SpotSource(address, ["BTC/USD", "ETH/USD"], timing=CALM, symbols_per_subscribe=2)
+    feed = SpotSource(address, KRAKEN_SPOT, ["BTC/USD", "ETH/USD"], timing=CALM, symbols_per_subscribe=2)
     before = feed.connection()
     assert (before.venue, before.address, before.symbols) == (SPOT, kraken.spot_url, 2)
     assert (before.connected, before.since, before.last_message, before.reconnects) == (False, None, None, 0)
@@ -328,7 +329,7 @@ async def test_closing_the_generator_closes_the_socket(kraken: ScriptedKraken) -
 async def test_the_settings_say_where_and_what(kraken: ScriptedKraken) -> None:
     """Address, symbols, venue and quotes come from the settings."""
     settings = Settings(spot_ws_url=kraken.spot_url, spot_symbols=("SOL/USDT",), spot_venue="sim_spot")  # type: ignore[call-arg]
-    async with Reader(SpotSource.of(settings)) as reader:
+    async with Reader(fed_by(KrakenSpot(settings))) as reader:
         await reader.settled()
         await kraken.publish_spot([spot(1, "SOL/USDT")])
         await until(lambda: reader.trades)
@@ -338,7 +339,7 @@ async def test_the_settings_say_where_and_what(kraken: ScriptedKraken) -> None:
 def test_an_address_that_is_no_socket_is_refused_at_start() -> None:
     """Trying for ever would not make it one."""
     with pytest.raises(BadSetting, match="ws://"):
-        SpotSource("https://ws.kraken.com", ["BTC/USD"])
+        KrakenSpot(load_settings(spot_ws_url="https://ws.kraken.com")).feed()
 
 
 @pytest.fixture(autouse=True)

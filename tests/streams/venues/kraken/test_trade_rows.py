@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from streams.errors import BadRecord
 from streams.model.deadletters import REASONS
 from streams.model.trade import Kind, Side, Trade
+from streams.settings import load_settings
 from streams.venues.kraken.parsing import parse_spot_message
-from streams.venues.kraken.products import FUTURES, INVERSE_FUTURES, SPOT, SPOT_PRODUCT
+from streams.venues.kraken.products import INVERSE_FUTURES, SPOT_PRODUCT
 from streams.venues.kraken.trade_rows import futures_row_to_trade, spot_row_to_trade, uid_to_id
+from streams.venues.kraken.venue import KrakenSpot
+from tests.kraken import FUTURES, KRAKEN_FUTURES, KRAKEN_SPOT, SPOT
 
 SPOT_ROW = (
     '{"symbol":"BTC/USD","side":"buy","price":105944.20,"qty":0.00027625,"ord_type":"limit",'
@@ -37,7 +40,7 @@ def reason_of(call: Callable[[], Trade]) -> str:
 
 def test_spot_row_becomes_a_trade() -> None:
     """Every field arrives, the price with its digits and the time with its microseconds."""
-    assert spot_row_to_trade(SPOT_ROW.encode()) == Trade(
+    assert spot_row_to_trade(SPOT_ROW.encode(), KRAKEN_SPOT) == Trade(
         venue=SPOT,
         symbol="BTC/USD",
         trade_id=10218208,
@@ -52,7 +55,7 @@ def test_spot_row_becomes_a_trade() -> None:
 
 def test_futures_row_becomes_a_trade() -> None:
     """The type gives the kind, the uid the identity; seq is not looked at."""
-    trade = futures_row_to_trade(FUTURES_ROW.encode())
+    trade = futures_row_to_trade(FUTURES_ROW.encode(), KRAKEN_FUTURES)
     assert trade == Trade(
         venue=FUTURES,
         symbol="PI_XBTUSD",
@@ -72,14 +75,14 @@ def test_futures_row_becomes_a_trade() -> None:
 )
 def test_every_documented_type_has_its_kind(name: str, kind: Kind) -> None:
     """All four types of the futures feed are told apart."""
-    assert futures_row_to_trade(FUTURES_ROW.replace("liquidation", name).encode()).kind is kind
+    assert futures_row_to_trade(FUTURES_ROW.replace("liquidation", name).encode(), KRAKEN_FUTURES).kind is kind
 
 
 def test_the_takers_side_is_kept() -> None:
     """A liquidated long sells: the taker's side is not turned round."""
-    assert futures_row_to_trade(FUTURES_ROW.encode()).side is Side.SELL
-    assert futures_row_to_trade(FUTURES_ROW.replace('"sell"', '"buy"').encode()).side is Side.BUY
-    assert spot_row_to_trade(SPOT_ROW.replace('"buy"', '"sell"').encode()).side is Side.SELL
+    assert futures_row_to_trade(FUTURES_ROW.encode(), KRAKEN_FUTURES).side is Side.SELL
+    assert futures_row_to_trade(FUTURES_ROW.replace('"sell"', '"buy"').encode(), KRAKEN_FUTURES).side is Side.BUY
+    assert spot_row_to_trade(SPOT_ROW.replace('"buy"', '"sell"').encode(), KRAKEN_SPOT).side is Side.SELL
 
 
 SPOT_REFUSALS = [
@@ -126,7 +129,7 @@ SPOT_REFUSALS = [
 def test_a_bad_spot_row_is_refused_with_its_reason(old: str, new: str, reason: str) -> None:
     """Nothing malformed becomes a trade, and the dead letter says why."""
     row = SPOT_ROW.replace(old, new, 1).encode()
-    assert reason_of(lambda: spot_row_to_trade(row)) == reason
+    assert reason_of(lambda: spot_row_to_trade(row, KRAKEN_SPOT)) == reason
 
 
 @pytest.mark.parametrize(
@@ -153,33 +156,33 @@ def test_a_bad_spot_row_is_refused_with_its_reason(old: str, new: str, reason: s
 def test_a_bad_futures_row_is_refused_with_its_reason(old: str, new: str, reason: str) -> None:
     """Nothing malformed becomes a trade, and the dead letter says why."""
     row = FUTURES_ROW.replace(old, new, 1).encode()
-    assert reason_of(lambda: futures_row_to_trade(row)) == reason
+    assert reason_of(lambda: futures_row_to_trade(row, KRAKEN_FUTURES)) == reason
 
 
 def test_a_constant_in_a_field_that_nobody_reads_is_no_fault() -> None:
     """What other tools add to a row does not spoil it."""
-    assert spot_row_to_trade(SPOT_ROW.replace('"limit"', "NaN").encode()).trade_id == 10218208
+    assert spot_row_to_trade(SPOT_ROW.replace('"limit"', "NaN").encode(), KRAKEN_SPOT).trade_id == 10218208
 
 
 @pytest.mark.timeout(20)
 def test_hostile_text_is_refused_in_linear_time() -> None:
     """A megabyte of quotes must not hold the stream up."""
     for row in (b'"NaN' + b'\\"' * 500_000, b'{"NaN":' * 100_000, b"NaN" * 300_000):
-        assert reason_of(lambda row=row: spot_row_to_trade(row)) in ("not_json", "wrong_type")  # type: ignore[misc]
+        assert reason_of(lambda row=row: spot_row_to_trade(row, KRAKEN_SPOT)) in ("not_json", "wrong_type")  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("row", [b"", b"{", b"\xff\xfe", b'{"symbol":"\xff"}', b"nul", b"[" * 100_000])
 def test_what_is_no_json_is_refused_as_such(row: bytes) -> None:
     """Broken text never raises anything but the typed error."""
-    assert reason_of(lambda: spot_row_to_trade(row)) in ("not_json", "wrong_type")
-    assert reason_of(lambda: futures_row_to_trade(row)) in ("not_json", "wrong_type")
+    assert reason_of(lambda: spot_row_to_trade(row, KRAKEN_SPOT)) in ("not_json", "wrong_type")
+    assert reason_of(lambda: futures_row_to_trade(row, KRAKEN_FUTURES)) in ("not_json", "wrong_type")
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_trade_or_a_typed_refusal(row: bytes) -> None:
     """No input raises anything but the typed error."""
     with pytest.raises(BadRecord):
-        spot_row_to_trade(row)
+        spot_row_to_trade(row, KRAKEN_SPOT)
 
 
 _JSON = st.recursive(
@@ -193,7 +196,7 @@ _JSON = st.recursive(
 def test_any_value_in_any_field_is_a_trade_or_a_typed_refusal(field: str, value: Any) -> None:
     """A wrong field gives a reason from the list, whatever it holds."""
     row = json.dumps(json.loads(SPOT_ROW) | {field: value}).encode()
-    parsed = parse_spot_message(b'{"channel":"trade","type":"update","data":[' + row + b"]}")
+    parsed = parse_spot_message(b'{"channel":"trade","type":"update","data":[' + row + b"]}", KRAKEN_SPOT)
     assert len(parsed.trades) + len(parsed.rejects) == 1
     assert {reject.reason for reject in parsed.rejects} <= set(REASONS)
     assert all(trade.price.is_finite() and trade.quantity > 0 for trade in parsed.trades)
@@ -206,7 +209,7 @@ def test_any_value_in_any_field_is_a_trade_or_a_typed_refusal(field: str, value:
 def test_numbers_keep_every_digit(price: Decimal, quantity: Decimal) -> None:
     """Price and quantity are those of the text, not of a binary fraction near it."""
     row = SPOT_ROW.replace("105944.20", f"{price:f}").replace("0.00027625", f"{quantity:f}")
-    trade = spot_row_to_trade(row.encode())
+    trade = spot_row_to_trade(row.encode(), KRAKEN_SPOT)
     assert (str(trade.price), str(trade.quantity)) == (str(Decimal(f"{price:f}")), str(Decimal(f"{quantity:f}")))
 
 
@@ -219,5 +222,8 @@ def test_a_uid_that_is_no_uuid_still_has_an_identity() -> None:
 def test_a_quote_that_counts_as_usd_is_a_setting() -> None:
     """USDT counts by default and not where the settings leave it out."""
     row = SPOT_ROW.replace("BTC/USD", "BTC/USDT").encode()
-    assert spot_row_to_trade(row).symbol == "BTC/USDT"
-    assert reason_of(lambda: spot_row_to_trade(row, usd_quotes=("USD",))) == "unknown_quote"
+    assert spot_row_to_trade(row, KRAKEN_SPOT).symbol == "BTC/USDT"
+    assert (
+        reason_of(lambda: spot_row_to_trade(row, KrakenSpot(load_settings(spot_symbols=(), usd_quotes=("USD",)))))
+        == "unknown_quote"
+    )

@@ -13,10 +13,18 @@ from hypothesis import strategies as st
 from streams.errors import Fatal
 from streams.model.trade import Batch, Kind, Reject, Side, Trade
 from streams.venues.kraken.products import LINEAR_FUTURES, SPOT_PRODUCT
-from streams.venues.recording.formats import CsvFormat, milliseconds_to_us, seconds_to_us
+from streams.venues.recording.lines import CsvFormat, milliseconds_to_us, seconds_to_us
 from streams.venues.recording.source import RecordingSource
 from tests import real_data
+from tests.kraken import KRAKEN_FUTURES, KRAKEN_SPOT
 from tests.wire import records
+
+
+def recording(
+    path: Path, *, symbol: str | None = None, venue: str | None = None, speed: float | None = None
+) -> RecordingSource:
+    """Return a recording as it is read where no other venue than Kraken is named."""
+    return RecordingSource(path, [KRAKEN_SPOT, KRAKEN_FUTURES], symbol=symbol, venue=venue, speed=speed)
 
 
 async def read(source: RecordingSource) -> list[Batch]:
@@ -48,7 +56,7 @@ class TestRealFiles:
     async def test_spot_csv(self) -> None:
         """2203 trades with the taker's side, numbered from 1 in file order."""
         path = real_data.real_file(real_data.SPOT_CSV)
-        source = RecordingSource(path)
+        source = recording(path)
         trades = await trades_of(source)
         assert trades == records(real_data.spot_csv(path, source.venue))
         assert (len(trades), trades[-1].trade_id) == (2203, 2203)
@@ -56,7 +64,7 @@ class TestRealFiles:
     async def test_rest_page(self) -> None:
         """Real ids; times to the microsecond from their text."""
         path = real_data.real_file(real_data.REST_JSON)
-        source = RecordingSource(path)
+        source = recording(path)
         trades = await trades_of(source)
         assert trades == records(real_data.rest_json(path, source.venue))
         assert trades[0].time_us == 1_762_795_433_971_744
@@ -65,7 +73,7 @@ class TestRealFiles:
     async def test_futures_session(self) -> None:
         """Snapshot rows stay snapshot rows, in time order; each message keeps the time at which it was received."""
         path = real_data.real_file(real_data.FUTURES_JSONL)
-        source = RecordingSource(path, venue="kraken_futures")
+        source = recording(path, venue="kraken_futures")
         batches = await read(source)
         assert [trade for batch in batches for trade in batch.trades] == records(
             real_data.futures_jsonl(path, "kraken_futures")
@@ -82,7 +90,7 @@ class TestTimeAndSales:
         path = write(tmp_path / "XBTUSD.csv", "1381095255,122.0,0.1", "1381179030.0423,123.61000,0.00000001")
         venue, symbol = "recording:xbtusd", "BTC/USD"
         fill = (Side.UNKNOWN, Kind.FILL)
-        assert await trades_of(RecordingSource(path)) == [
+        assert await trades_of(recording(path)) == [
             Trade(venue, symbol, 1, *fill, Decimal("122.0"), Decimal("0.1"), 1_381_095_255_000_000, SPOT_PRODUCT),
             Trade(venue, symbol, 2, *fill, Decimal("123.61000"), Decimal("1E-8"), 1_381_179_030_042_300, SPOT_PRODUCT),
         ]
@@ -90,14 +98,14 @@ class TestTimeAndSales:
     async def test_market_and_venue_can_be_given(self, tmp_path: Path) -> None:
         """For files whose name tells nothing."""
         path = write(tmp_path / "today.csv", "1381095255,122.0,0.1")
-        (trade,) = await trades_of(RecordingSource(path, symbol="ETH/USD", venue="kraken_spot"))
+        (trade,) = await trades_of(recording(path, symbol="ETH/USD", venue="kraken_spot"))
         assert (trade.venue, trade.symbol) == ("kraken_spot", "ETH/USD")
 
     async def test_windows_line_ends_and_blank_lines(self, tmp_path: Path) -> None:
         """Blank lines are no trades but keep their numbers; the last line needs no end."""
         path = tmp_path / "XBTUSD.csv"
         path.write_bytes(b"\xef\xbb\xbf1381095255,122.0,0.1\r\n\r\n1381095256,123.0,0.2")
-        assert [trade.trade_id for trade in await trades_of(RecordingSource(path))] == [1, 3]
+        assert [trade.trade_id for trade in await trades_of(recording(path))] == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +134,7 @@ async def test_a_malformed_row_is_refused_with_its_bytes_and_costs_no_other(
     """Good, bad, good: two trades with the numbers of their lines, one reject with reason, line number and bytes."""
     path = tmp_path / "XBTUSD.csv"
     path.write_bytes(b"1381095255,1,1\n" + line.encode("latin-1") + b"\n1381095255,1,1\n")
-    source = RecordingSource(path)
+    source = recording(path)
     batches = await read(source)
     assert [trade.trade_id for batch in batches for trade in batch.trades] == [1, 3]
     (reject,) = [reject for batch in batches for reject in batch.rejects]
@@ -142,7 +150,7 @@ class TestHeaderedCsv:
     async def test_columns_are_found_by_name(self, tmp_path: Path) -> None:
         """The header says where each figure is; more columns do no harm."""
         path = write(tmp_path / "PF_XBTUSD.csv", "price,qty,extra,side,time_ms", "105.5,2,x,sell,1381095255123")
-        assert await trades_of(RecordingSource(path)) == [
+        assert await trades_of(recording(path)) == [
             Trade(
                 "recording:pf_xbtusd",
                 "PF_XBTUSD",
@@ -159,7 +167,7 @@ class TestHeaderedCsv:
     async def test_a_wrong_side_is_refused(self, tmp_path: Path) -> None:
         """Only buy and sell are sides."""
         path = write(tmp_path / "XBTUSD.csv", "time_ms,side,price,qty", "1381095255123,BUY!,1,1")
-        (reject,) = await rejects_of(RecordingSource(path))
+        (reject,) = await rejects_of(recording(path))
         assert reject.reason == "bad_side"
 
 
@@ -187,7 +195,7 @@ class TestJsonLines:
             {"received": 1612266318, "frame": json.dumps(SPOT)},
             {"event": "info", "version": 1},
         )
-        batches = await read(RecordingSource(path))
+        batches = await read(recording(path))
         assert [(batch.received_us, [trade.symbol for trade in batch.trades]) for batch in batches] == [
             (0, ["BTC/USD"]),
             (1_612_266_317_530_123, ["PI_XBTUSD"]),
@@ -216,15 +224,29 @@ class TestJsonLines:
     async def test_a_malformed_line_is_refused_and_costs_no_other(self, tmp_path: Path, line: str, reason: str) -> None:
         """Good, bad, good."""
         path = write(tmp_path / "session.jsonl", SPOT, line, SPOT)
-        batches = await read(RecordingSource(path))
+        batches = await read(recording(path))
         assert sum(len(batch.trades) for batch in batches) == 2
         assert [reject.reason for batch in batches for reject in batch.rejects] == [reason]
+
+    async def test_answers_to_requests_are_no_trades(self, tmp_path: Path) -> None:
+        """An acknowledgement has a result, as a REST page has."""
+        result = {"channel": "trade", "snapshot": True, "symbol": "BTC/USD"}
+        ack = {"method": "subscribe", "result": result, "success": True}
+        path = write(tmp_path / "session.jsonl", ack, {"received": 1612266317, "frame": ack}, SPOT)
+        assert len(await trades_of(recording(path))) == 1
+
+    async def test_a_line_that_names_a_venue_that_is_not_known_is_refused(self, tmp_path: Path) -> None:
+        """Its message belongs to no other venue."""
+        path = write(tmp_path / "session.jsonl", {"venue": "elsewhere", "frame": SPOT}, {"venue": 7, "frame": SPOT})
+        rejects = await rejects_of(recording(path))
+        assert [reject.reason for reject in rejects] == ["unknown_venue", "wrong_type"]
+        assert "kraken_spot, kraken_futures" in rejects[0].detail
 
     async def test_rest_pages_follow_each_other(self, tmp_path: Path) -> None:
         """One page a line, each with its own pair."""
         row = ["1.5", "2", 1762795433.9717445, "s", "m", "", 7]
         pages = [{"error": [], "result": {pair: [row], "last": "1"}} for pair in ("XBTUSDT", "XETHZUSD")]
-        trades = await trades_of(RecordingSource(write(tmp_path / "pages.jsonl", *pages)))
+        trades = await trades_of(recording(write(tmp_path / "pages.jsonl", *pages)))
         assert [(trade.symbol, trade.side, trade.time_us) for trade in trades] == [
             ("BTC/USDT", Side.SELL, 1_762_795_433_971_744),
             ("ETH/USD", Side.SELL, 1_762_795_433_971_744),
@@ -235,7 +257,7 @@ class TestJsonLines:
         row = ["1.5", "2", 1762795433.9717445, "s", "m", "", 7]
         path = tmp_path / "page.json"
         path.write_text(json.dumps({"error": [], "result": {"XBTUSDT": [row], "last": "1"}}, indent=2))
-        (trade,) = await trades_of(RecordingSource(path))
+        (trade,) = await trades_of(recording(path))
         assert trade.trade_id == 7
 
 
@@ -245,12 +267,12 @@ class TestRefusedFiles:
     def test_missing(self, tmp_path: Path) -> None:
         """The line names the file."""
         with pytest.raises(Fatal, match=r"none\.csv cannot be read: No such file"):
-            RecordingSource(tmp_path / "none.csv")
+            recording(tmp_path / "none.csv")
 
     def test_directory(self, tmp_path: Path) -> None:
         """A directory is no recording."""
         with pytest.raises(Fatal, match="cannot be read: Is a directory"):
-            RecordingSource(tmp_path)
+            recording(tmp_path)
 
     @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xef\xbb\xbf"])
     def test_empty(self, tmp_path: Path, content: bytes) -> None:
@@ -258,7 +280,7 @@ class TestRefusedFiles:
         path = tmp_path / "XBTUSD.csv"
         path.write_bytes(content)
         with pytest.raises(Fatal, match="is empty"):
-            RecordingSource(path)
+            recording(path)
 
     @pytest.mark.parametrize("content", [b"PK\x03\x04" + bytes(range(256)) * 9, b"a,b,c\n1,2,3,4\n", b'{"no": 1}\n'])
     def test_unknown_format(self, tmp_path: Path, content: bytes) -> None:
@@ -266,32 +288,37 @@ class TestRefusedFiles:
         path = tmp_path / "XBTUSD.csv"
         path.write_bytes(content)
         with pytest.raises(Fatal, match=r"no known format.*timestamp,price,volume"):
-            RecordingSource(path)
+            recording(path)
 
     def test_market_not_told(self, tmp_path: Path) -> None:
         """The line says how to give it."""
         with pytest.raises(Fatal, match="--symbol"):
-            RecordingSource(write(tmp_path / "trades.csv", "1381095255,122.0,0.1"))
+            recording(write(tmp_path / "trades.csv", "1381095255,122.0,0.1"))
 
     @pytest.mark.parametrize("name", ["XBTEUR.csv", "ETHXBT.csv"])
     def test_market_not_in_dollars(self, tmp_path: Path, name: str) -> None:
         """There is no conversion yet, and a rate of 1 is never assumed."""
         with pytest.raises(Fatal, match="conversion rate"):
-            RecordingSource(write(tmp_path / name, "1381095255,122.0,0.1"))
+            recording(write(tmp_path / name, "1381095255,122.0,0.1"))
+
+    def test_a_future_that_is_not_in_dollars(self, tmp_path: Path) -> None:
+        """The venue knows its notional in no dollar, whatever its prefix says."""
+        with pytest.raises(Fatal, match="PF_XBTEUR, which no venue counts in USD"):
+            recording(write(tmp_path / "PF_XBTEUR.csv", "1381095255,122.0,0.1"))
 
     def test_rest_page_not_in_dollars(self, tmp_path: Path) -> None:
         """Known at the start, so said at the start."""
         page = {"error": [], "result": {"XXBTZEUR": [], "last": "1"}}
         with pytest.raises(Fatal, match="conversion rate"):
-            RecordingSource(write(tmp_path / "page.json", page))
+            recording(write(tmp_path / "page.json", page))
 
     def test_wrong_venue_and_speed(self, tmp_path: Path) -> None:
         """Both are checked before anything is read."""
         path = write(tmp_path / "XBTUSD.csv", "1381095255,122.0,0.1")
         with pytest.raises(Fatal, match="venue"):
-            RecordingSource(path, venue="Kraken Spot")
+            recording(path, venue="Kraken Spot")
         with pytest.raises(Fatal, match="speed"):
-            RecordingSource(path, speed=0)
+            recording(path, speed=0)
 
 
 @given(
@@ -306,7 +333,7 @@ def test_where_the_file_is_cut_into_chunks_changes_nothing(
     path.write_text("".join(f"{second},{price},1\n" for second, price in rows))
 
     async def run() -> list[Trade]:
-        return await trades_of(RecordingSource(path))
+        return await trades_of(recording(path))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("streams.venues.recording.source.CHUNK_BYTES", chunk_bytes)
@@ -322,7 +349,7 @@ async def test_an_endless_line_is_refused_in_bounded_memory(tmp_path: Path, monk
     monkeypatch.setattr("streams.venues.recording.source.MAX_LINE_BYTES", 5000)
     path = tmp_path / "XBTUSD.csv"
     path.write_bytes(b"1381095255,1,1\n" + b"9" * 50_000 + b",1,1\n1381095255,1,1\n")
-    batches = await read(RecordingSource(path))
+    batches = await read(recording(path))
     assert [trade.trade_id for batch in batches for trade in batch.trades] == [1, 3]
     (reject,) = [reject for batch in batches for reject in batch.rejects]
     assert reject.reason == "magnitude"
@@ -340,7 +367,7 @@ def test_times_are_cut_off_to_microseconds_without_a_float(seconds: int, fractio
 @given(st.binary(max_size=60).filter(lambda line: b"\n" not in line))
 def test_no_line_of_bytes_breaks_the_csv_reader(line: bytes) -> None:
     """It is a trade, a reject or blank."""
-    (batch,) = CsvFormat("recording:x", "BTC/USD", None).read([line], 1)
+    (batch,) = CsvFormat("recording:x", "BTC/USD", SPOT_PRODUCT, None).read([line], 1)
     assert len(batch.trades) + len(batch.rejects) == (1 if line.strip() else 0)
 
 
@@ -367,7 +394,7 @@ class TestSpeed:
         """Trades of 0, 30 and 60 s, at real speed, ten times and half of it."""
         path = write(tmp_path / "XBTUSD.csv", *(f"{1381095255 + second},1,1" for second in (0, 30, 60)))
         clock = Clock(monkeypatch)
-        due = [clock.now async for _ in RecordingSource(path, speed=speed).batches()]
+        due = [clock.now async for _ in recording(path, speed=speed).batches()]
         assert due == pytest.approx([0, seconds / 2, seconds])
 
     async def test_receipt_times_rule_where_there_are_any(
@@ -376,28 +403,28 @@ class TestSpeed:
         """A snapshot's rows are old; what counts is when the message came."""
         lines = [{"received": received, "frame": FUTURES} for received in (1612266318, 1612266320.5)]
         clock = Clock(monkeypatch)
-        source = RecordingSource(write(tmp_path / "session.jsonl", *lines), speed=1)
+        source = recording(write(tmp_path / "session.jsonl", *lines), speed=1)
         assert [clock.now async for _ in source.batches()] == pytest.approx([0, 2.5])
 
     async def test_a_clock_that_goes_back_does_not_wait(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A late trade goes out at once."""
         path = write(tmp_path / "XBTUSD.csv", *(f"{1381095255 + second},1,1" for second in (0, 5, 2, 6)))
         clock = Clock(monkeypatch)
-        due = [clock.now async for _ in RecordingSource(path, speed=1).batches()]
+        due = [clock.now async for _ in recording(path, speed=1).batches()]
         assert due == pytest.approx([0, 5, 5, 6])
 
     async def test_without_a_speed_nothing_waits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A year in one go."""
         path = write(tmp_path / "XBTUSD.csv", "1381095255,1,1", "1412631255,1,1")
         clock = Clock(monkeypatch)
-        assert len(await trades_of(RecordingSource(path))) == 2
+        assert len(await trades_of(recording(path))) == 2
         assert clock.now == 0
 
 
 async def test_a_reader_that_is_left_reads_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the consumer does not ask for stays in the file: back-pressure reaches the disk."""
     monkeypatch.setattr("streams.venues.recording.source.CHUNK_BYTES", 1000)
-    source = RecordingSource(write(tmp_path / "XBTUSD.csv", *["1381095255,1,1"] * 10_000))
+    source = recording(write(tmp_path / "XBTUSD.csv", *["1381095255,1,1"] * 10_000))
     batches = source.batches()
     await anext(batches)
     assert source.progress.bytes <= 2000
@@ -407,7 +434,7 @@ async def test_a_reader_that_is_left_reads_no_further(tmp_path: Path, monkeypatc
 
 async def test_progress_tells_bytes_rows_and_rate(tmp_path: Path) -> None:
     """As a person reads it."""
-    source = RecordingSource(write(tmp_path / "XBTUSD.csv", *["1381095255,1,1"] * 1234))
+    source = recording(write(tmp_path / "XBTUSD.csv", *["1381095255,1,1"] * 1234))
     assert source.progress.fraction == 0
     await trades_of(source)
     assert source.progress.finished.is_set()

@@ -1,6 +1,7 @@
 """The simulated markets: repeatable, lively, and labelled."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
 
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 
 from streams.errors import BadRecord
 from streams.model.trade import Kind, Side, Trade
-from streams.venues.kraken.products import FUTURES, SPOT
+from streams.settings import load_settings
 from streams.venues.simulator.exchange import SimulatedExchange
+from streams.venues.simulator.instruments import Instrument, simulated_instruments
+from tests.kraken import FUTURES, SPOT
 
 START_US = 1_760_000_000_000_000
 SPOT_SYMBOLS = ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD")
@@ -19,13 +22,17 @@ FUTURES_SYMBOLS = ("PF_XBTUSD", "PF_ETHUSD", "PI_XBTUSD")
 SEEDS = range(5)
 
 
+def instruments(spot: Sequence[str] = SPOT_SYMBOLS, futures: Sequence[str] = FUTURES_SYMBOLS) -> list[Instrument]:
+    """Return what is traded, as the settings would name it."""
+    return simulated_instruments(load_settings(spot_symbols=tuple(spot), futures_symbols=tuple(futures)))
+
+
 def exchange(seed: int = 1, rate: float = 100.0) -> SimulatedExchange:
     """Return an exchange of the default symbols."""
     return SimulatedExchange(
         seed=seed,
         start_us=START_US,
-        spot_symbols=SPOT_SYMBOLS,
-        futures_symbols=FUTURES_SYMBOLS,
+        instruments=instruments(),
         trades_per_second=rate,
     )
 
@@ -150,7 +157,7 @@ def test_sizes_are_heavy_tailed_and_arrivals_bursty() -> None:
 
 def test_any_symbol_has_a_market_but_no_product_of_unknown_notional() -> None:
     """Prices of coins that are not known are made up; a product that the monitor refuses cannot be traded."""
-    made = SimulatedExchange(seed=1, start_us=START_US, spot_symbols=["NEWCOIN/USD"], futures_symbols=["PF_NEWCOINUSD"])
+    made = SimulatedExchange(seed=1, start_us=START_US, instruments=instruments(["NEWCOIN/USD"], ["PF_NEWCOINUSD"]))
     assert {trade.symbol for trade in made.step(START_US + 20_000_000)} == {"NEWCOIN/USD", "PF_NEWCOINUSD"}
     with pytest.raises(BadRecord):
-        SimulatedExchange(seed=1, start_us=START_US, spot_symbols=[], futures_symbols=["PV_XRPXBT"])
+        instruments([], ["PV_XRPXBT"])

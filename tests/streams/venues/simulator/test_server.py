@@ -14,11 +14,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from streams.errors import Fatal
 from streams.model.trade import Kind
+from streams.settings import load_settings
 from streams.venues.kraken.futures import FuturesSource
 from streams.venues.kraken.spot import SpotSource
 from streams.venues.simulator.exchange import SimulatedExchange
+from streams.venues.simulator.instruments import simulated_instruments
 from streams.venues.simulator.run import keep_trading, run_simulator
 from streams.venues.simulator.server import KrakenServer
+from tests.kraken import KRAKEN_FUTURES, KRAKEN_SPOT
 from tests.kraken_server import ScriptedKraken
 from tests.streams.venues.feeds import CALM, Reader, future, spot, until
 
@@ -146,15 +149,23 @@ async def test_dropped_connections_end_without_a_closing_handshake(
 async def test_the_real_clients_read_the_market_whole() -> None:
     """Every trade of the model arrives once, exact, in order; cascades with their labels."""
     start_us = time.time_ns() // 1000
-    symbols: dict[str, Any] = {"spot_symbols": ["BTC/USD", "SOL/USD"], "futures_symbols": ["PF_XBTUSD", "PI_XBTUSD"]}
-    exchange = SimulatedExchange(seed=11, start_us=start_us - 8_000_000, trades_per_second=300, **symbols)
+    settings = load_settings(spot_symbols=("BTC/USD", "SOL/USD"), futures_symbols=("PF_XBTUSD", "PI_XBTUSD"))
+    model: dict[str, Any] = {
+        "seed": 11,
+        "start_us": start_us - 8_000_000,
+        "trades_per_second": 300,
+        "instruments": simulated_instruments(settings),
+    }
+    exchange = SimulatedExchange(**model)
     server = KrakenServer(exchange.instruments)
     await server.start()
     trading = asyncio.create_task(keep_trading(exchange, server))
     try:
         async with (
-            Reader(SpotSource(server.spot_url, symbols["spot_symbols"], timing=CALM)) as spot_reader,
-            Reader(FuturesSource(server.futures_url, symbols["futures_symbols"], timing=CALM)) as futures_reader,
+            Reader(SpotSource(server.spot_url, KRAKEN_SPOT, settings.spot_symbols, timing=CALM)) as spot_reader,
+            Reader(
+                FuturesSource(server.futures_url, KRAKEN_FUTURES, settings.futures_symbols, timing=CALM)
+            ) as futures_reader,
         ):
             readers = (spot_reader, futures_reader)
             await until(lambda: all(len(reader.ids()) > 150 for reader in readers))
@@ -162,7 +173,7 @@ async def test_the_real_clients_read_the_market_whole() -> None:
     finally:
         trading.cancel()
         await server.stop()
-    twin = SimulatedExchange(seed=11, start_us=start_us - 8_000_000, trades_per_second=300, **symbols)
+    twin = SimulatedExchange(**model)
     made = {(trade.symbol, trade.trade_id): trade for trade in twin.step(time.time_ns() // 1000)}
     assert len({(trade.symbol, trade.trade_id) for trade in received}) == len(received)
     for trade in received:
@@ -174,7 +185,7 @@ async def test_the_real_clients_read_the_market_whole() -> None:
             twins.kind,
             twins.time_us,
         )
-    for symbol in symbols["spot_symbols"]:
+    for symbol in settings.spot_symbols:
         ids = [trade.trade_id for trade in received if trade.symbol == symbol]
         assert ids == list(range(ids[0], ids[0] + len(ids)))
     assert exchange.cascades
@@ -186,11 +197,15 @@ async def test_run_simulator_serves_until_cancelled() -> None:
     ready: asyncio.Future[KrakenServer] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(
         run_simulator(
-            port=0, seed=1, rate=100, spot_symbols=["BTC/USD"], futures_symbols=["PF_XBTUSD"], ready=ready.set_result
+            load_settings(spot_symbols=("BTC/USD",), futures_symbols=("PF_XBTUSD",)),
+            port=0,
+            seed=1,
+            rate=100,
+            ready=ready.set_result,
         )
     )
     server = await ready
-    async with Reader(SpotSource(server.spot_url, ["BTC/USD"], timing=CALM)) as reader:
+    async with Reader(SpotSource(server.spot_url, KRAKEN_SPOT, ["BTC/USD"], timing=CALM)) as reader:
         await until(lambda: reader.ids(is_snapshot=True) and reader.ids())
         assert len(reader.ids(is_snapshot=True)) == 50
     task.cancel()
@@ -204,4 +219,4 @@ async def test_a_taken_port_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Fatal, match=f"cannot listen on 127.0.0.1:{port}"):
-            await run_simulator(port=port, seed=1, rate=1, spot_symbols=["BTC/USD"], futures_symbols=[])
+            await run_simulator(load_settings(), port=port, seed=1, rate=1)

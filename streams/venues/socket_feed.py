@@ -1,4 +1,4 @@
-"""A venue's socket that is kept open for ever: what feeds of all protocols have in common."""
+"""A venue's socket that is always opened again: what feeds of all protocols have in common."""
 
 import asyncio
 import logging
@@ -6,7 +6,6 @@ import time
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,67 +16,51 @@ from streams import metrics
 from streams.errors import BadRecord, BadSetting, Outage
 from streams.model.connection import Connection
 from streams.model.trade import Batch, Reject, Trade
-from streams.settings import Settings
 from streams.unexpected import Library
-from streams.venues.backoff import FAST_TRIES, LEAST_SECONDS, MOST_SECONDS, Backoff, ConnectionLimiter
-from streams.venues.base import Feed
+from streams.venues.base import Feed, Venue
 from streams.venues.parsed import Parsed
+from streams.venues.reconnect import Backoff, ConnectionLimiter
+from streams.venues.socket_timing import SocketTiming
 from streams.venues.subscriptions import Phase, Subscriptions
 
 log = logging.getLogger(__name__)
 
 SOCKETS: Final = Library("the socket client", OSError, TimeoutError, WebSocketException)
 
-# A snapshot of a hundred rows is 25 KB; a frame far above that is no trade message.
+# A snapshot of a hundred rows is 25 kB. Anything far above that holds no trades, and must not fill memory.
 MAX_MESSAGE_BYTES: Final = 16 * 2**20
+# How soon a silent symbol or a missing answer is noticed. Both deadlines are ten seconds and more.
 TICK_SECONDS: Final = 0.25
-# Time that the reader of the batches took is not the venue's silence.
+# While the producer has no room, nobody reads the socket. That time is not counted as the venue's silence.
 SLOW_READER_SECONDS: Final = 0.5
-# While the exchange stays away one line a minute is enough.
+# While the exchange is away, one line per minute is enough.
 LOG_EVERY_SECONDS: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class SocketTiming:
-    """Deadlines and pauses of a feed, in seconds.
-
-    The venues close a socket that was idle for a minute: ``ping_seconds`` stays well below.
-    """
-
-    heartbeat_timeout_seconds: float = 10.0
-    symbol_stale_seconds: float = 300.0
-    ack_timeout_seconds: float = 10.0
-    ping_seconds: float = 20.0
-    open_timeout_seconds: float = 10.0
-    fast_tries: int = FAST_TRIES
-    least_backoff_seconds: float = LEAST_SECONDS
-    most_backoff_seconds: float = MOST_SECONDS
-
-    @classmethod
-    def of(cls, settings: Settings) -> "SocketTiming":
-        """Return the timing that the settings ask for."""
-        return cls(
-            heartbeat_timeout_seconds=settings.heartbeat_timeout_seconds,
-            symbol_stale_seconds=settings.symbol_stale_seconds,
-        )
 
 
 class SocketFeed(Feed):
     """One venue's trades over one socket at a time, reconnecting without limit.
 
-    ``connected`` tells whether the socket is open now; ``reconnects`` counts how often it was opened again.
-    A subclass knows the protocol: how to ask, how to read, and which rows of a snapshot are new. Raises
-    :class:`BadSetting` for an address that is no socket's.
+    ``connected`` tells whether the socket is open now. ``reconnects`` counts how often it was opened again.
+    The venue reads its messages. A subclass knows the rest of the protocol: how to ask, and which rows of a snapshot
+    are new. A symbol whose notional the venue does not know is refused by name, and the others go on. Raises
+    :class:`BadSetting` where none is left, and for an address that is no socket's.
     """
 
     def __init__(
-        self, url: str, venue: str, symbols: Sequence[str], *, symbols_per_subscribe: int, timing: SocketTiming
+        self,
+        url: str,
+        venue: Venue,
+        symbols: Sequence[str],
+        *,
+        symbols_per_subscribe: int = 50,
+        timing: SocketTiming | None = None,
     ) -> None:
         if urlsplit(url).scheme not in ("ws", "wss"):
-            raise BadSetting(f"the socket of {venue} must be a ws:// or wss:// address, not {url!r}")
+            raise BadSetting(f"the socket of {venue.name} must be a ws:// or wss:// address, not {url!r}")
+        timing = timing or SocketTiming()
         self.url = url
         self.venue = venue
-        self.symbols = tuple(symbols)
+        self.symbols = _counted(venue, symbols)
         self.connected = False
         self.reconnects = 0
         self.subscriptions = Subscriptions(
@@ -98,7 +81,7 @@ class SocketFeed(Feed):
         self._changed_at: float | None = None
         self._heard_at: float | None = None
         self._quiet_until = 0.0
-        self._last_trade = {symbol: metrics.last_trade_seconds.labels(venue, symbol) for symbol in self.symbols}
+        self._last_trade = {symbol: metrics.last_trade_seconds.labels(venue.name, symbol) for symbol in self.symbols}
 
     @abstractmethod
     def _greetings(self) -> list[str]:
@@ -116,22 +99,18 @@ class SocketFeed(Feed):
     async def _ping(self, socket: ClientConnection) -> None:
         """Send what keeps an idle socket open."""
 
-    @abstractmethod
-    def _parse(self, data: bytes) -> Parsed:
-        """Return what a message holds. Raises :class:`BadRecord` for one of which nothing can be used."""
-
     def _absorb(self, parsed: Parsed) -> list[Trade]:
         """Return the message's trades, marked as snapshot or live by what was seen before."""
         return parsed.trades
 
     def _resubscribing(self, symbols: list[str] | None) -> None:
-        """Take notice that these symbols (all of them: None) will send a snapshot again."""
+        """Prepare for another snapshot of these symbols, or of all where ``symbols`` is None."""
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield a batch for every socket message that holds trades or rejects, for ever.
 
-        A lost or silent connection is opened again; nothing is raised for it. Close the generator, or cancel the
-        task that reads it, to close the socket.
+        A lost or silent connection is opened again, and nothing is raised for it. To close the socket, close the
+        generator or cancel the task that reads it.
         """
         while self.symbols:
             if (pause := self._limiter.wait_seconds(time.monotonic())) > 0:
@@ -166,7 +145,7 @@ class SocketFeed(Feed):
     @asynccontextmanager
     async def _opened_socket(self) -> AsyncGenerator[ClientConnection, None]:
         with SOCKETS.surprises():
-            # The library's own keepalive would end the connection while a slow reader holds the socket's buffer full.
+            # The library's own keepalive would end the connection while the producer has no room and nobody reads.
             socket = await connect(
                 self.url,
                 open_timeout=self._timing.open_timeout_seconds,
@@ -179,7 +158,7 @@ class SocketFeed(Feed):
         try:
             yield socket
         finally:
-            with suppress(Outage), SOCKETS.asked(self.venue):
+            with suppress(Outage), SOCKETS.asked(self.venue.name):
                 await socket.close()
 
     async def _read(self, socket: ClientConnection) -> AsyncGenerator[Batch, None]:
@@ -214,19 +193,21 @@ class SocketFeed(Feed):
 
     def _parsed(self, data: bytes) -> Parsed:
         try:
-            return self._parse(data)
+            return self.venue.read_message(data)
         except BadRecord as error:
-            return Parsed(rejects=[Reject(error.reason, error.detail, data, self.venue)])
+            return Parsed(rejects=[Reject(error.reason, error.detail, data, self.venue.name)])
 
     def _take(self, parsed: Parsed, heard: float, received_us: int) -> list[Trade]:
         for ack in parsed.acks:
             for symbol in self.subscriptions.answered(ack, heard):
-                log.warning("%s refuses %s: %s; the other symbols go on", self.venue, symbol, ack.error or "no reason")
+                log.warning(
+                    "%s refuses %s: %s; the other symbols go on", self.venue.name, symbol, ack.error or "no reason"
+                )
         if parsed.system and parsed.system != self._system:
-            log.info("%s is %s, was %s", self.venue, parsed.system, self._system)
+            log.info("%s is %s, was %s", self.venue.name, parsed.system, self._system)
             self._system = parsed.system
         if parsed.notice:
-            log.warning("%s says: %s", self.venue, parsed.notice[:200])
+            log.warning("%s says: %s", self.venue.name, parsed.notice[:200])
         trades = self._absorb(parsed)
         seen = self.subscriptions.heard if parsed.is_snapshot else self.subscriptions.traded
         for symbol in {trade.symbol for trade in trades}:
@@ -238,11 +219,11 @@ class SocketFeed(Feed):
     async def _send_due(self, socket: ClientConnection) -> None:
         requests = self.subscriptions.due(time.monotonic(), is_online=self._system == "online")
         if requests.unanswered:
-            log.warning("%s did not acknowledge %s; asking again", self.venue, _some(requests.unanswered))
+            log.warning("%s did not acknowledge %s; asking again", self.venue.name, _some(requests.unanswered))
         if requests.newly_stale:
-            log.warning("%s is silent on %s; subscribing again", self.venue, _some(requests.newly_stale))
+            log.warning("%s is silent on %s; subscribing again", self.venue.name, _some(requests.newly_stale))
         if requests.unsubscribe:
-            metrics.resubscriptions.labels(self.venue).inc(len(requests.unsubscribe))
+            metrics.resubscriptions.labels(self.venue.name).inc(len(requests.unsubscribe))
             self._resubscribing(requests.unsubscribe)
             await self._send(socket, self._unsubscribe_request(requests.unsubscribe))
         for group in requests.subscribe:
@@ -255,12 +236,12 @@ class SocketFeed(Feed):
 
     async def _keep_alive(self, socket: ClientConnection) -> None:
         while True:
-            # Spot sends no heartbeat to a socket without subscriptions: its answers to pings show that it lives.
+            # Without subscriptions Kraken's spot socket sends no heartbeat. Its answers to pings show that it lives.
             is_subscribed = self.subscriptions.in_phase(Phase.ACTIVE)
             pause = self._timing.ping_seconds if is_subscribed else self._timing.heartbeat_timeout_seconds / 3
             await asyncio.sleep(min(pause, self._timing.ping_seconds))
             try:
-                with SOCKETS.asked(self.venue):
+                with SOCKETS.asked(self.venue.name):
                     await self._ping(socket)
             except Outage:
                 return
@@ -269,18 +250,18 @@ class SocketFeed(Feed):
         self._set_connected(connected=True)
         if self._opened:
             self.reconnects += 1
-            metrics.reconnects.labels(self.venue).inc()
+            metrics.reconnects.labels(self.venue.name).inc()
         self._opened += 1
         self._system = "online"
         if self._opened == 1 or self._backoff.failures <= 1:
-            log.info("%s: connected, %d symbols", self.venue, len(self.symbols))
+            log.info("%s: connected, %d symbols", self.venue.name, len(self.symbols))
         self.subscriptions.connected()
         self._resubscribing(None)
 
     def _set_connected(self, *, connected: bool) -> None:
         self.connected = connected
         self._changed_at = time.time()
-        metrics.connected.labels(self.venue).set(int(connected))
+        metrics.connected.labels(self.venue.name).set(int(connected))
 
     def _report_loss(self, error: Exception, pause: float) -> None:
         if self._backoff.failures > 1 and time.monotonic() < self._quiet_until:
@@ -289,7 +270,7 @@ class SocketFeed(Feed):
         when = f"in {pause:.0f} s" if pause else "at once"
         log.warning(
             "%s: connection lost (%s), attempt %d, trying again %s",
-            self.venue,
+            self.venue.name,
             str(error) or type(error).__name__,
             self._backoff.failures,
             when,
@@ -298,7 +279,7 @@ class SocketFeed(Feed):
     def connection(self) -> Connection:
         """Return what is known of the socket."""
         return Connection(
-            venue=self.venue,
+            venue=self.venue.name,
             address=urlsplit(self.url)._replace(netloc=urlsplit(self.url).netloc.rpartition("@")[2], query="").geturl(),
             connected=self.connected,
             since=self._changed_at,
@@ -311,6 +292,24 @@ class SocketFeed(Feed):
     def unsettled(self) -> list[str]:
         """Return the symbols that are not acknowledged now."""
         return [symbol for symbol in self.symbols if self.subscriptions.phase(symbol) is not Phase.ACTIVE]
+
+
+def _counted(venue: Venue, symbols: Sequence[str]) -> tuple[str, ...]:
+    """Return the symbols whose trades the venue can count in USD, and log why each other is left out."""
+    counted = []
+    refusals = []
+    for symbol in symbols:
+        try:
+            venue.product_of(symbol)
+        except BadRecord as error:
+            refusals.append(error.detail)
+            log.warning("%s: not subscribing: %s", venue.name, error.detail)
+        else:
+            counted.append(symbol)
+    if refusals and not counted:
+        where = f" in {venue.symbols_setting}" if venue.symbols_setting else ""
+        raise BadSetting(f"{venue.name} has nothing to watch{where} ({'; '.join(refusals)}): ask for other symbols")
+    return tuple(counted)
 
 
 def _some(symbols: list[str]) -> str:

@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.venues.backoff import Backoff, ConnectionLimiter
+from streams.venues.reconnect import Backoff, ConnectionLimiter
 
 DOCUMENTED_LIMIT = 150
 DOCUMENTED_WINDOW_SECONDS = 600

@@ -1,4 +1,4 @@
-"""When a socket may be opened again: pure arithmetic over a clock that the caller reads."""
+"""When a socket may be opened again. Pure: the caller reads the clock."""
 
 import random
 from collections import deque
@@ -6,15 +6,17 @@ from typing import Final
 
 from streams.backoff import Delays, doubling
 
-# Kraken allows about 150 connections in ten minutes for one address, then bans it for ten minutes. Two producers
+# Kraken allows about 150 connections in ten minutes from one address, then bans it for ten minutes. Two producers
 # behind one address must fit, so one feed takes less than half.
 MAX_CONNECTIONS: Final = 70
 WINDOW_SECONDS: Final = 600.0
 
+# After a random drop Kraken's documentation allows a handful of attempts at once, then one in five seconds at most.
 FAST_TRIES: Final = 5
 LEAST_SECONDS: Final = 5.0
+# An exchange that is back is used within a minute.
 MOST_SECONDS: Final = 60.0
-# A connection that lived this long ended by a random drop; one that lived less belongs to the fault before it.
+# A connection that lived this long was sound, and the next fault is a new one. A shorter one belongs to the last fault.
 STABLE_SECONDS: Final = 30.0
 
 
@@ -40,7 +42,7 @@ class ConnectionLimiter:
 class Backoff:
     """The pause before the next attempt: none for a handful of tries, then exponential with jitter.
 
-    ``rng`` gives the jitter; seconds are never below ``least_seconds`` once the fast tries are used up.
+    ``rng`` gives the jitter. Once the fast tries are used up, no pause is below ``least_seconds``.
     """
 
     def __init__(
@@ -60,11 +62,11 @@ class Backoff:
 
     @property
     def failures(self) -> int:
-        """Connections that ended or never opened, since one that lived."""
+        """How many connections ended or never opened since the last sound one."""
         return self._delays.taken
 
     def failed(self, lived_seconds: float) -> float:
-        """Count a connection that ended or never opened; return the pause before the next in seconds."""
+        """Count a connection that lived for so long, or never opened. Return the pause before the next, in seconds."""
         if lived_seconds >= STABLE_SECONDS:
             self._delays.reset()
         return self._delays.next_seconds()
