@@ -19,7 +19,7 @@ from agents.counting.monitor import Monitor, SourceMessage, alert_record
 from agents.rules.book import rule_book
 from agents.sinks import Sinks
 from agents.stats.sampler import Sampler
-from streams.errors import BadSetting, Fatal, MonitorError, Outage
+from streams.errors import Fatal, MonitorError, Outage
 from streams.kafka import admin
 from streams.kafka.broker_watch import BrokerWatch
 from streams.kafka.mends import mend_aiokafka
@@ -289,5 +289,5 @@ def __getattr__(name: str) -> MonitorApp:
         raise AttributeError(name)
     try:
         return process_app()
-    except BadSetting as error:
+    except Fatal as error:
         raise SystemExit(f"liqmon: {error}") from None

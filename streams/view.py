@@ -5,8 +5,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 import faust
 
 from agents.alerts.history import AlertHistory
-from agents.rules.base import Rule
-from agents.rules.book import RuleBook
+from agents.rules.base import Rule, Timing
+from agents.rules.book import RuleBook, known_rules
+from agents.rules.window import KnownWindow, PastWindow
 from agents.sinks import Sinks
 from agents.stats.window_stats import WindowSample
 from streams.model.kinds import AnyMarket
@@ -15,10 +16,47 @@ from streams.worker.ending import Ending
 from streams.worker.facts import GroupFacts
 from tables.keeper import Keeper
 from tables.market.state import Market
+from tables.market.windows import WindowFigures
 from tables.serving import ShownRule
 
 
-class WorkerView(GroupFacts):
+class RulesView:
+    """The rules in force as readers see them. ``window_seconds`` is the length of their window."""
+
+    def __init__(self, book: RuleBook, window_seconds: int) -> None:
+        self.rules = tuple(map(shown, book.rules))
+        self.rule_labels = {name: kind.label for name, kind in known_rules().items()}
+        self._book = book
+        self._window_seconds = window_seconds
+        self._shown = {rule.name: rule for rule in self.rules}
+        # Only figures that can fall take an alert back.
+        self._falling = {rule.name: rule for rule in book.rules if rule.timing is Timing.CLOSED}
+
+    def rules_of(self, market: AnyMarket) -> tuple[ShownRule, ...]:
+        """Return the rules that judge a market."""
+        return tuple(self._shown[rule.name] for rule in self._book.of(market))
+
+    def measured(self, market: AnyMarket, rule_window: WindowFigures) -> dict[str, float | None]:
+        """Return what each rule that judges a market measures of its rule window, in whole units, by rule."""
+        window = KnownWindow(rule_window)
+        found: dict[str, float | None] = {}
+        for rule in self._book.of(market):
+            measured = rule.measure(window)
+            found[rule.name] = None if measured is None else rule.unit.number(measured)
+        return found
+
+    def is_retracted(self, market: Market, rule: str, pane: int) -> bool:
+        """Whether later trades took back an alert that a rule raised at a pane.
+
+        False where the window of that pane is not kept any more.
+        """
+        falling = self._falling.get(rule)
+        if falling is None or pane - self._window_seconds + 1 < market.oldest or not market.has_figures(pane):
+            return False
+        return falling.severity(falling.measure(PastWindow(market, pane, self._window_seconds))) == 0
+
+
+class WorkerView(RulesView, GroupFacts):
     """Implements :class:`tables.web.worker.Worker` and :class:`agents.stats.sampler.SampledWorker`."""
 
     def __init__(
@@ -33,15 +71,13 @@ class WorkerView(GroupFacts):
         home: Callable[[str], int],
         venue_names: Mapping[str, str],
     ) -> None:
-        super().__init__(app)
+        GroupFacts.__init__(self, app)
+        RulesView.__init__(self, rules, settings.window_seconds)
         self.settings = settings
         self.alerts = AlertHistory(lambda: sinks.pool)
-        self.rules = tuple(map(shown, rules.rules))
         self.home = home
         self.venue_names = venue_names
         self._keeper = keeper
-        self._rule_book = rules
-        self._shown = {rule.name: rule for rule in self.rules}
         self._sinks = sinks
         self._ending = ending
 
@@ -58,10 +94,6 @@ class WorkerView(GroupFacts):
     async def postgres_answers(self) -> bool:
         """Ask Postgres."""
         return await self._sinks.reachable()
-
-    def rules_of(self, market: AnyMarket) -> tuple[ShownRule, ...]:
-        """Return the rules that judge a market."""
-        return tuple(self._shown[rule.name] for rule in self._rule_book.of(market))
 
     def markets(self) -> Iterator[tuple[int, Market]]:
         """Yield (partition, market) of everything in memory."""
@@ -94,6 +126,6 @@ def shown(rule: Rule) -> ShownRule:
         unit=rule.unit.name,
         figure=rule.figure,
         label=rule.label,
-        threshold=float(rule.unit.decimal(rule.threshold)),
-        steps=tuple(float(rule.unit.decimal(step)) for step in rule.steps),
+        threshold=rule.unit.number(rule.threshold),
+        steps=tuple(map(rule.unit.number, rule.steps)),
     )

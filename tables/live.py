@@ -19,7 +19,7 @@ from streams.settings import Settings
 from streams.tasks import cancelled
 from streams.unexpected import say_once
 from tables.market.rolling import Rolling
-from tables.market.values import COLUMNS, figure_values
+from tables.market.values import FIGURE_NAMES, figure_values
 from tables.serving import LatestAlert, ServedMarkets, ShownRule, main_rule
 
 log = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ class LiveWindows:
             fields += ("last_price", repr(last_price))
         fields += _alert_fields(served.latest_alerts(market), main_rule(served.rules_of(market)))
         for seconds, one in zip(served.windows, figures, strict=True):
-            for name, value in zip(COLUMNS, figure_values(one), strict=True):
+            for name, value in zip(FIGURE_NAMES, figure_values(one), strict=True):
                 fields += (f"{seconds}.{name}", repr(value))
         return fields
 
@@ -169,3 +169,5 @@ def _alert_fields(alerts: Mapping[str, LatestAlert], main: ShownRule | None) -> 
             yield from ("alert_rule", rule)
         yield from (f"{prefix}pane", alert.pane, f"{prefix}severity", alert.severity)
         yield from (f"{prefix}episode", alert.episode, f"{prefix}open", int(alert.open))
+        if alert.retracted:
+            yield from (f"{prefix}retracted", 1)

@@ -1,7 +1,7 @@
 """The markets that this worker serves, with each market's sums kept between looks. Knows neither Faust nor the web."""
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Final, Protocol
 
 import msgspec
@@ -11,6 +11,7 @@ from streams.model.units import USD
 from streams.settings import SEVERITIES, Settings
 from tables.market.rolling import Rolling
 from tables.market.state import Market
+from tables.market.windows import WindowFigures
 
 TAKING_OVER: Final = "is taking over its partitions"
 CATCHING_UP: Final = "is catching up: what its partitions hold is not all counted"
@@ -21,14 +22,19 @@ LOAD_SECONDS: Final = 0.5
 UnixSeconds = Annotated[int, msgspec.Meta(description="unix seconds, UTC, event time")]
 
 
-class LatestAlert(msgspec.Struct, frozen=True):
-    """An alert as the market's state remembers it. ``open``: a later one of this severity would be quiet."""
+class LatestAlert(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The latest alert of a rule, with the highest severity of its episode. Alerts that were taken back do not count.
+
+    ``open``: an alert of the episode stands, and the cooldown is not over. ``retracted``: none stands, and this is the
+    latest of those that later trades took back.
+    """
 
     rule: str
     pane: UnixSeconds
     severity: str
     episode: UnixSeconds
     open: bool
+    retracted: Annotated[bool, msgspec.Meta(description="later trades took back every alert of the episode")] = False
 
 
 class ShownRule(msgspec.Struct, frozen=True):
@@ -39,8 +45,11 @@ class ShownRule(msgspec.Struct, frozen=True):
 
     name: str
     unit: Annotated[str, msgspec.Meta(description="usd, percent or count: of threshold, steps and measured")]
-    figure: Annotated[str, msgspec.Meta(description="the figure of the rule window whose size is compared")]
-    label: Annotated[str, msgspec.Meta(description="what the figure is called, for people")]
+    figure: Annotated[
+        str | None,
+        msgspec.Meta(description="the figure of the rule window whose size is compared; null where it is none of them"),
+    ]
+    label: Annotated[str, msgspec.Meta(description="what the rule measures, for people")]
     threshold: float
     steps: Annotated[tuple[float, ...], msgspec.Meta(description="what each severity begins with, lowest first")]
 
@@ -100,6 +109,14 @@ class ServingWorker(Protocol):
 
     def rules_of(self, market: AnyMarket) -> tuple[ShownRule, ...]:
         """Return the rules that judge a market."""
+        ...
+
+    def measured(self, market: AnyMarket, rule_window: WindowFigures) -> Mapping[str, float | None]:
+        """Return what each rule that judges a market measures of its rule window, in whole units, by rule."""
+        ...
+
+    def is_retracted(self, market: Market, rule: str, pane: int) -> bool:
+        """Whether later trades took back an alert that a rule raised at a pane, as far as its panes are kept."""
         ...
 
 
@@ -180,17 +197,23 @@ class ServedMarkets:
         """Return the rules that judge a market."""
         return self._worker.rules_of(market)
 
+    def measured(self, market: AnyMarket, rule_window: WindowFigures) -> Mapping[str, float | None]:
+        """Return what each rule that judges a market measures of its rule window, in whole units, by rule."""
+        return self._worker.measured(market, rule_window)
+
     def latest_alerts(self, market: Market) -> dict[str, LatestAlert]:
         """Return the latest alert of each rule that judges a market and has raised one, by the rule's name."""
         found = {}
         for rule in self.rules_of(market):
-            alert = latest_alert(market, rule.name, self._cooldown)
+            alert = latest_alert(market, rule.name, self._cooldown, self._worker.is_retracted)
             if alert is not None:
                 found[rule.name] = alert
         return found
 
 
-def latest_alert(market: Market, rule: str, cooldown: int) -> LatestAlert | None:
+def latest_alert(
+    market: Market, rule: str, cooldown: int, is_retracted: Callable[[Market, str, int], bool]
+) -> LatestAlert | None:
     """Return the rule's latest alert, with the highest severity of its episode; None where there was none."""
     marks = market.marks.get(rule)
     if not marks:
@@ -199,11 +222,14 @@ def latest_alert(market: Market, rule: str, cooldown: int) -> LatestAlert | None
     if not at:
         return None
     last = marks[at - 1]
-    severity = max(mark.severity for mark in marks[:at] if mark.episode == last.episode)
+    episode = [mark for mark in marks[:at] if mark.episode == last.episode]
+    standing = [mark for mark in episode if not is_retracted(market, rule, mark.pane)]
+    told = standing or episode
     return LatestAlert(
         rule=rule,
-        pane=last.pane,
-        severity=SEVERITIES[severity - 1],
+        pane=told[-1].pane,
+        severity=SEVERITIES[max(mark.severity for mark in told) - 1],
         episode=last.episode,
-        open=market.watermark < last.pane + cooldown,
+        open=bool(standing) and market.watermark < last.pane + cooldown,
+        retracted=not standing,
     )

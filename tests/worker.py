@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 
 from agents.alerts.history import AlertRow
-from agents.rules.book import rule_book
+from agents.rules.base import Rule
+from agents.rules.book import RuleBook, rule_book
 from agents.stats.window_stats import WindowSample
-from streams.model.kinds import AnyMarket, implied_kind
+from streams.model.kinds import implied_kind
 from streams.model.trade import Kind, Side
 from streams.settings import Settings, load_settings
-from streams.view import shown
+from streams.view import RulesView
 from tables.market.state import Market, Span
-from tables.serving import ShownRule
 from tables.web.worker import AlertRecord, AlertSource
 from tests.tables.market.test_rolling import count
 from tests.trades import NOON
@@ -52,10 +52,10 @@ class NoAlerts:
         return []
 
 
-class MemoryWorker:
-    """Serves partition 0 of one; a test changes what it likes."""
+class MemoryWorker(RulesView):
+    """Serves partition 0 of one; a test changes what it likes. ``further`` are rules beside those of the settings."""
 
-    def __init__(self, *, address: str = HERE, **changes: Any) -> None:
+    def __init__(self, *, address: str = HERE, further: Sequence[type[Rule]] = (), **changes: Any) -> None:
         self.settings: Settings = load_settings(**{"windows": WINDOWS, "topic_partitions": 1} | changes)
         self.address = address
         self.is_rebalancing = False
@@ -64,8 +64,8 @@ class MemoryWorker:
         self.is_unassigned = False
         self.store_answers = True
         self.alerts: AlertSource = NoAlerts()
-        self._book = rule_book(self.settings)
-        self.rules = tuple(map(shown, self._book.rules))
+        made = [rule for kind in further if (rule := kind.of(self.settings)) is not None]
+        super().__init__(RuleBook((*rule_book(self.settings).rules, *made)), self.settings.window_seconds)
         self.venue_names: dict[str, str] = {}
         self.samples: list[WindowSample] = []
         self.peers: dict[str, list[int]] = {}
@@ -73,11 +73,13 @@ class MemoryWorker:
         self.trades = 0
         self._markets: dict[str, tuple[int, Market]] = {}
 
-    def trade(self, symbol: str, second: int = 0, price: float = 100.0, partition: int = 0) -> Market:
+    def trade(
+        self, symbol: str, second: int = 0, price: float = 100.0, partition: int = 0, side: Side = Side.BUY
+    ) -> Market:
         """Count a trade of one unit."""
         self.trades += 1
         market = self.market(symbol, partition)
-        count(market, NOON + second, self.trades, Side.BUY, Kind.FILL, price)
+        count(market, NOON + second, self.trades, side, Kind.FILL, price)
         market.offset = self.trades
         market.received_us = (NOON + second) * 1_000_000 + 250_000
         return market
@@ -91,10 +93,6 @@ class MemoryWorker:
     def markets(self) -> Iterator[tuple[int, Market]]:
         """Yield every market with its partition."""
         return iter(self._markets.values())
-
-    def rules_of(self, market: AnyMarket) -> tuple[ShownRule, ...]:
-        """Return the rules that judge a market."""
-        return tuple(map(shown, self._book.of(market)))
 
     def partitions(self) -> list[int]:
         """Return all."""

@@ -97,8 +97,8 @@ def _figures(alert: Alert) -> dict[str, str]:
     """Return the figures that the table heads with a label, amounts first. Amounts that are all 0 are left out."""
     labelled: dict[str, list[Figure[Any]]] = {}
     for figure in sorted(FIGURES, key=lambda figure: not figure.type.is_amount):
-        if figure.label and getattr(alert, figure.field) is not None:
-            labelled.setdefault(figure.label, []).append(figure)
+        if figure.heading and getattr(alert, figure.field) is not None:
+            labelled.setdefault(figure.heading, []).append(figure)
     return {
         label: " / ".join(_WRITTEN[figure.type](getattr(alert, figure.field)) for figure in figures)
         for label, figures in labelled.items()

@@ -1,4 +1,4 @@
-"""What a rule is: which figure of a market's window it compares with which steps, when, and how it says so. Pure.
+"""What a rule is: what it measures of a market's window, with which steps it compares that, and how it says so. Pure.
 
 Every module beside this one that defines a :class:`Rule` is a rule of the program (:mod:`agents.rules.book` finds it).
 """
@@ -62,17 +62,18 @@ class Description(msgspec.Struct, frozen=True):
 
 
 class Rule(ABC):
-    """A threshold on a figure of the rule window.
+    """A threshold on what it measures of the rule window.
 
-    ``name`` is part of every alert's identity and never changes; ``label`` is for people. ``figure`` is the name, in
-    the table of figures, of what is compared, by its absolute value. ``threshold`` is the operator's; ``steps`` are
-    what LOW, MEDIUM, HIGH and CRITICAL begin with. Both are integers of ``unit``.
+    ``name`` is part of every alert's identity and never changes; ``label`` says what is measured, for people.
+    ``threshold`` is the operator's; ``steps`` are what LOW, MEDIUM, HIGH and CRITICAL begin with. Both are integers of
+    ``unit``. ``figure`` names the figure of the table (:mod:`streams.model.figures`) whose size :meth:`measure`
+    returns, so that pages can draw its past. It stays None where the rule measures something else.
     """
 
     name: ClassVar[str]
     label: ClassVar[str]
     unit: ClassVar[Unit]
-    figure: ClassVar[str]
+    figure: ClassVar[str | None] = None
     timing: ClassVar[Timing] = Timing.GROWING
 
     def __init__(self, threshold: float, multiples: Sequence[float]) -> None:

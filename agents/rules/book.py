@@ -1,6 +1,9 @@
 """The rules in force: found in this package, made from the settings, and named to whoever shows alerts."""
 
+import inspect
 import pkgutil
+from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import import_module
 from typing import Final
 
@@ -8,21 +11,44 @@ import msgspec
 
 from agents import rules
 from agents.rules.base import Description, Rule, Timing
+from streams.errors import Fatal
 from streams.model.alert import Alert
+from streams.model.figures import FIGURES
 from streams.model.kinds import AnyMarket
 from streams.model.money import in_unit
 from streams.model.units import USD
 from streams.settings import Settings
 
-
-def _found() -> dict[str, type[Rule]]:
-    for module in sorted(pkgutil.iter_modules(rules.__path__)):
-        import_module(f"{rules.__name__}.{module.name}")
-    return {kind.name: kind for kind in sorted(Rule.__subclasses__(), key=lambda kind: kind.name)}
+_FIELDS: Final = {figure.name: figure.field for figure in FIGURES}
 
 
-RULES: Final = _found()
-"""Every rule of the program by name."""
+class TwoRulesOfOneName(Fatal):
+    """Alerts of two rules could not be told apart. The text names both."""
+
+
+@cache
+def known_rules() -> Mapping[str, type[Rule]]:
+    """Return every rule of the program by name, in force or not. Raises :class:`TwoRulesOfOneName`."""
+    found: list[type[Rule]] = []
+    for entry in pkgutil.iter_modules(rules.__path__):
+        module = import_module(f"{rules.__name__}.{entry.name}")
+        found += [kind for kind in vars(module).values() if _is_rule(kind) and kind.__module__ == module.__name__]
+    return by_name(found)
+
+
+def _is_rule(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Rule) and not inspect.isabstract(value)
+
+
+def by_name(kinds: Iterable[type[Rule]]) -> dict[str, type[Rule]]:
+    """Return rules by name, in the order of their names. Raises :class:`TwoRulesOfOneName`."""
+    named: dict[str, type[Rule]] = {}
+    for kind in sorted(kinds, key=lambda kind: kind.name):
+        other = named.setdefault(kind.name, kind)
+        if other is not kind:
+            both = " and ".join(f"{one.__module__}.{one.__qualname__}" for one in (other, kind))
+            raise TwoRulesOfOneName(f"two rules are named {kind.name!r}: {both}; give one of them another name")
+    return named
 
 
 class RuleBook(msgspec.Struct, frozen=True):
@@ -41,14 +67,14 @@ class RuleBook(msgspec.Struct, frozen=True):
 
 
 def rule_book(settings: Settings) -> RuleBook:
-    """Return the rules the settings ask for."""
-    made = (kind.of(settings) for kind in RULES.values())
+    """Return the rules the settings ask for. Raises :class:`TwoRulesOfOneName`."""
+    made = (kind.of(settings) for kind in known_rules().values())
     return RuleBook(tuple(rule for rule in made if rule is not None))
 
 
 def describe(alert: Alert) -> Description:
     """Say what an alert is about; of a rule that this release does not have, what it measured."""
-    rule = RULES.get(alert.rule)
+    rule = known_rules().get(alert.rule)
     if rule is not None:
         return rule.describe(alert)
     measured = "a crossing" if alert.measured is None else in_unit(alert.measured, alert.unit)
@@ -70,6 +96,7 @@ def measured_of(alert: Alert) -> tuple[int, int]:
     """
     if alert.measured is not None and alert.threshold is not None:
         return alert.measured, alert.threshold
-    kind = RULES.get(alert.rule)
-    figure = kind.figure if kind is not None else "total_volume_usd"
-    return int(getattr(alert, figure.replace("_usd", "_micro_usd"))), alert.threshold_micro_usd
+    kind = known_rules().get(alert.rule)
+    field = _FIELDS.get(kind.figure or "") if kind is not None else None
+    measured = alert.total_volume_micro_usd if field is None else int(getattr(alert, field))
+    return measured, alert.threshold_micro_usd

@@ -6,16 +6,15 @@ rounded down, so that no text claims an amount or a severity that was not reache
 
 from typing import Final
 
-from streams.model.units import PERCENT, USD
-from streams.model.units import UNITS as UNITS_BY_NAME
+from streams.model.units import PERCENT, UNITS, USD
 
 MICRO: Final = 1_000_000
-UNITS: Final = (("T", 10**12), ("B", 10**9), ("M", 10**6), ("k", 10**3))
+MAGNITUDES: Final = (("T", 10**12), ("B", 10**9), ("M", 10**6), ("k", 10**3))
 
 
 def short_usd(micro_usd: int) -> str:
     """Return an amount to three digits: ``2.02 M USD``, ``250 k USD``, ``0 USD``."""
-    for unit, size in UNITS:
+    for unit, size in MAGNITUDES:
         if micro_usd >= size * MICRO:
             return f"{_three_digits(micro_usd, size * MICRO)} {unit} USD"
     return f"{_three_digits(micro_usd, MICRO)} USD" if micro_usd else "0 USD"
@@ -30,7 +29,7 @@ def in_unit(integer: int, unit: str) -> str:
     """Return an integer of a unit (:mod:`streams.model.units`) as people read it: ``250,000 USD``, ``2.5 %``."""
     if unit == USD.name:
         return whole_usd(integer)
-    known = UNITS_BY_NAME.get(unit)
+    known = UNITS.get(unit)
     text = f"{known.decimal(integer).normalize():,f}" if known else f"{integer:,}"
     return f"{text} %" if unit == PERCENT.name else text
 

@@ -16,6 +16,10 @@ class Unit(msgspec.Struct, frozen=True):
         """Return a value of settings as an integer of this unit, rounded half to even."""
         return round(Decimal(str(value)).scaleb(self.decimals))
 
+    def number(self, integer: int) -> float:
+        """Return the double nearest to an integer of this unit."""
+        return integer / int(10**self.decimals)
+
     def decimal(self, integer: int) -> Decimal:
         """Return an integer of this unit as an exact decimal."""
         return Decimal(integer).scaleb(-self.decimals)

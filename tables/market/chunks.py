@@ -19,7 +19,7 @@ from streams.model.kinds import MarketKind
 from tables.market.episodes import Mark
 from tables.market.formats import (
     FORMAT,
-    PLAIN,
+    NO_TAIL,
     UNREADABLE,
     Format,
     Tail,
@@ -37,8 +37,11 @@ large enough that an hour is about a hundred keys."""
 HEAD: Final = "head"
 KIND: Final = "kind"
 CLOSING: Final = "closing"
-"""What the head of a market that has rules for closed panes adds: whether its newest pane is live, and how far from the
-head's offset panes were judged (messages, and rows of the next one)."""
+"""What a market's head adds where a rule waits for panes to be over.
+
+It holds whether the newest pane has a live trade, and how far panes were judged. That is told as messages from the
+head's offset, and rows of the message behind those.
+"""
 
 _ADDITIONS: Final = {KIND: 3, CLOSING: 3}
 """How many items each addition of this release has."""
@@ -50,7 +53,7 @@ class Chunk(msgspec.Struct):
     offset: int
     number: int
     panes: list[Pane | None]
-    tail: Tail = PLAIN
+    tail: Tail = NO_TAIL
 
 
 class Head(msgspec.Struct):
@@ -65,7 +68,7 @@ class Head(msgspec.Struct):
     watermark: int
     marks: dict[str, list[Mark]]
     chunks: list[int] = []
-    tail: Tail = PLAIN
+    tail: Tail = NO_TAIL
 
 
 class CorruptState(MonitorError):
@@ -84,7 +87,7 @@ class _StoredChunk(msgspec.Struct, array_like=True):
 
 
 class _StoredHead(msgspec.Struct, array_like=True):
-    """A head on the wire, as above."""
+    """A head on the wire. ``beyond`` is the first field that this release does not know."""
 
     offset: int
     watermark: int
@@ -122,7 +125,7 @@ def chunk_key(venue: str, symbol: str, slot: int) -> bytes:
 
 
 def split_key(key: bytes) -> tuple[str, str]:
-    """Return the market that a key is of, ``venue|symbol``, and its last part. A key of no market is all last part."""
+    """Return a key's market, ``venue|symbol``, and its last part. For a key of no market: ``""`` and the whole key."""
     venue, bar, rest = key.decode().partition("|")
     symbol, second_bar, part = rest.partition("|")
     return (f"{venue}|{symbol}", part) if second_bar else ("", f"{venue}{bar}{rest}")
@@ -146,7 +149,7 @@ def encode(value: Chunk | Head) -> bytes:
         fields = [value.offset, value.number, value.panes]
     else:
         fields = [value.offset, value.watermark, value.marks, value.chunks]
-    if value.tail is not PLAIN:
+    if value.tail is not NO_TAIL:
         fields += value.tail.fields()
     return _encoder.encode(fields)
 
@@ -163,7 +166,7 @@ def decode_chunk(key: bytes, value: bytes) -> Chunk:
     if found.format > FORMAT and (newer := newer_format(key, value, _CHUNK_FIELDS)):
         raise newer
     is_plain = found.more is None and not found.beyond
-    tail = PLAIN if is_plain else tail_of(value, _CHUNK_FIELDS, found.more)
+    tail = NO_TAIL if is_plain else tail_of(value, _CHUNK_FIELDS, found.more)
     return Chunk(found.offset, found.number, found.panes, tail)
 
 
@@ -188,7 +191,7 @@ def decode_head(key: bytes, value: bytes) -> Head:
         if length > _ADDITIONS[name]:
             raise longer_addition(key, name, length, _ADDITIONS[name])
     is_plain = found.more is None and not found.beyond
-    tail = PLAIN if is_plain else tail_of(value, _HEAD_FIELDS, found.more)
+    tail = NO_TAIL if is_plain else tail_of(value, _HEAD_FIELDS, found.more)
     return Head(found.offset, found.watermark, found.marks, found.chunks, tail)
 
 

@@ -49,10 +49,10 @@ class Tail(msgspec.Struct, frozen=True):
         if name not in self.more:
             return self
         left = {one: value for one, value in self.more.items() if one != name}
-        return Tail(left, self.rest) if left or self.rest else PLAIN
+        return Tail(left, self.rest) if left or self.rest else NO_TAIL
 
 
-PLAIN: Final = Tail()
+NO_TAIL: Final = Tail()
 """The tail of a value without additions. Nearly every chunk shares it: a tail for each would cost memory."""
 
 _fields_decoder: Final = msgspec.msgpack.Decoder(list[Raw])
@@ -63,7 +63,7 @@ def tail_of(value: bytes, length: int, more: dict[str, Raw] | None) -> Tail:
     # Copies: a view would keep the whole value in memory.
     copied = {name: field.copy() for name, field in (more or {}).items()}
     rest = tuple(field.copy() for field in _fields_decoder.decode(value)[length + 2 :])
-    return Tail(copied, rest) if copied or rest else PLAIN
+    return Tail(copied, rest) if copied or rest else NO_TAIL
 
 
 def newer_format(key: bytes, value: bytes, length: int) -> NewerState | None:

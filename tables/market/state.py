@@ -11,7 +11,7 @@ import msgspec
 from streams.model.kinds import MarketKind, implied_kind, kind_to_name
 from tables.market.chunks import CHUNK_PANES, CLOSING, Chunk, Head, closing, closing_of, named_kind, naming
 from tables.market.episodes import Mark, forget
-from tables.market.formats import PLAIN, Tail
+from tables.market.formats import NO_TAIL, Tail
 from tables.market.panes import Pane
 from tables.market.windows import WindowFigures, figures
 
@@ -83,7 +83,7 @@ class Market:
         self.received_us = 0
         self.marks: dict[str, list[Mark]] = {}
         # What a later release added to the head.
-        self.tail: Tail = PLAIN
+        self.tail: Tail = NO_TAIL
         self.volume = 0
         self.liquidated = 0
         self._dirty: set[int] = set()

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from streams.model.figures import FIGURES, Figures, Sums, with_figures
+from streams.model.figures import FIGURES, Figure, Figures, Sums, with_figures
 from tables.market.panes import Pane
 
 
@@ -20,10 +20,13 @@ def compiled(argument: str, values: Iterable[str], names: dict[str, Any]) -> Cal
     return made
 
 
+def computed(sums: str, figure: Figure[Any]) -> str:
+    """Return the expression that computes a figure from what ``sums`` names; it calls functions by figures' fields."""
+    return f"{sums}.{figure.of}" if isinstance(figure.of, str) else f"{figure.field}({sums})"
+
+
 _computed: Final = compiled(
-    "sums",
-    [f"sums.{figure.of}" if isinstance(figure.of, str) else f"{figure.field}(sums)" for figure in FIGURES],
-    {figure.field: figure.of for figure in FIGURES},
+    "sums", [computed("sums", figure) for figure in FIGURES], {figure.field: figure.of for figure in FIGURES}
 )
 
 

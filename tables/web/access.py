@@ -16,10 +16,14 @@ from streams.settings import Settings
 
 COOKIE: Final = "liqmon_session"
 SESSION_SECONDS: Final = 30 * 86_400
+"""How long a browser keeps its session: a page that is always open asks for the token once a month."""
+
 OPEN_PATHS: Final = frozenset({"/metrics", "/healthz", "/readyz", "/login"})
 OPEN_PREFIXES: Final = ("/static/",)
 MAX_FORM_BYTES: Final = 4096
-# A guess costs this long; a token of the least length could not be found that way in the age of the universe.
+"""Of a login, whose form holds nothing but a token."""
+
+# Each wrong guess costs this long. Trying all tokens of the least length would take longer than the universe exists.
 WRONG_TOKEN_SECONDS: Final = 0.5
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -56,7 +60,7 @@ class Access:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a request to another worker carries."""
+        """The headers of a request to another worker."""
         return {hdrs.AUTHORIZATION: f"Bearer {self._token.decode()}"} if self._token is not None else {}
 
     def allows(self, request: web.Request) -> bool:
@@ -107,7 +111,7 @@ class Access:
         return response
 
     async def logout(self, _: web.Request) -> web.StreamResponse:
-        """Take the cookie back."""
+        """Delete the browser's cookie."""
         response = web.Response(status=303, headers={hdrs.LOCATION: "/login"})
         response.del_cookie(COOKIE)
         return response

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class Protocol(RequestHandler):
-    """One connection. Anybody may send what cannot be parsed: it is no error of ours, and not worth a traceback."""
+    """One connection. A request that cannot be parsed is the client's fault and causes no traceback here."""
 
     __slots__ = ()
 

@@ -35,7 +35,7 @@ def add_routes(server: web.Application, worker: Worker, served: ServedMarkets, l
     everywhere = Everywhere(served, local, cluster, copies, worker.settings.topic_partitions)
     api = Api(worker, served, hub, cluster, everywhere)
     health, pages = Health(worker), Pages()
-    openapi = msgspec.json.encode(document(worker.alerts.row_type, [rule.name for rule in worker.rules]))
+    openapi = msgspec.json.encode(document(worker.alerts.row_type, [*worker.rule_labels]))
 
     async def openapi_view(_: web.Request) -> web.StreamResponse:
         return web.Response(body=openapi, content_type="application/json")

@@ -11,7 +11,7 @@ from tables.serving import ServingWorker, ShownRule
 
 
 class AlertRecord(Protocol):
-    """As much of an alert's row as the view looks at; the rest it passes on."""
+    """The fields of an alert's row that the view reads; it passes the others on."""
 
     @property
     def rule(self) -> str:
@@ -86,6 +86,11 @@ class Worker(ServingWorker, Protocol):
     @property
     def rules(self) -> tuple[ShownRule, ...]:
         """Every rule in force."""
+        ...
+
+    @property
+    def rule_labels(self) -> Mapping[str, str]:
+        """Every rule that this release has, in force or not: what it measures, for people, by its name."""
         ...
 
     @property

@@ -12,18 +12,22 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from agents.alerts.history import AlertRow
+from agents.rules.book import known_rules
+from streams.model.trade import Side
 from tables.market.episodes import Mark
-from tables.market.values import COLUMNS
+from tables.market.values import FIGURE_NAMES
 from tables.serving import ServedMarkets
 from tables.web.routes import add_routes
 from tables.web.worker import AlertRecord
 from tests.browser.conftest import ARTIFACTS, DESKTOP, PHONE, Open
+from tests.made_up_rules import SellShare
 from tests.trades import NOON
 from tests.worker import MemoryWorker, NoAlerts
 
 SYMBOL = "BTC/USD"
 # A page asks for the panes of the last minutes before it knows when its market traded last.
 LAST = int(time.time())
+MINUS = "\N{MINUS SIGN}"
 MARKET = f"/market?venue=kraken_spot&symbol={SYMBOL}"
 
 
@@ -38,7 +42,7 @@ def alert(rule: str, severity: str, unit: str, measured: float, threshold: float
         "possible_duplicate": False, "delivery_attempts": 1, "unit": unit, "threshold": threshold,
         "measured": measured, "severity_step": threshold, "cooldown_seconds": 300, "raised_offset": 2,
         "retracted": rule == "spread", "what": what, "note": "A proxy." if rule == "volume" else "",
-        **dict.fromkeys(COLUMNS, 0), "count": 3, "total_volume_usd": 1_300_000.0, "price_change_pct": -4.3219,
+        **dict.fromkeys(FIGURE_NAMES, 0), "count": 3, "total_volume_usd": 1_300_000.0, "price_change_pct": -4.3219,
     }  # fmt: skip
     return msgspec.convert(fields, AlertRow)
 
@@ -63,12 +67,14 @@ class Alerts(NoAlerts):
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     """Give the port of a worker whose market has moved further than its volume has come."""
-    worker = MemoryWorker(price_move_pct=2)
+    worker = MemoryWorker(price_move_pct=2, further=[SellShare])
     worker.alerts = Alerts()
     for ago, price in ((20, 100.0), (10, 97.0), (0, 95.6781)):
         market = worker.trade(SYMBOL, LAST - ago - NOON, price)
     market.marks["price_move"] = [Mark(LAST, 2, LAST)]
     worker.trade("ETH/USD", LAST - NOON, 10.0)
+    worker.trade("XRP/USD", LAST - 10 - NOON, 100.0)
+    worker.trade("XRP/USD", LAST - NOON, 101.0, side=Side.SELL).marks["price_move"] = [Mark(LAST, 2, LAST)]
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="worker")
     thread.start()
@@ -90,11 +96,88 @@ def test_the_overview_shows_the_rule_that_is_furthest_along(port: int, visit: Op
     cell = page.locator(f'.row[data-symbol="{SYMBOL}"] .reach')
     cell.wait_for()
     assert cell.inner_text().split() == ["2.1\N{MULTIPLICATION SIGN}", "MEDIUM"]
-    assert cell.get_attribute("title") == "price move: 4.32% of 2.00%\ntraded volume: $292 of $1.00M"
+    assert cell.get_attribute("title") == (
+        "price move: 4.32% of 2.00%\ntraded volume: $292 of $1.00M\nshare of sales: 0.0000% of 50.00%"
+    )
     quiet = page.locator('.row[data-symbol="ETH/USD"] .reach')
     assert quiet.inner_text().split() == ["0.0%"]
     page.get_by_label("open episodes only").check()
     page.wait_for_function("() => document.querySelectorAll('.body .row:not([hidden])').length === 1")
+
+
+def test_an_alert_that_was_taken_back_is_not_shown_as_open(port: int, visit: Open) -> None:
+    """Its market is quiet, and says what became of the alert; in lists its severity is struck through."""
+    page = visit(port).page
+    cell = page.locator('.row[data-symbol="XRP/USD"] .reach')
+    cell.wait_for()
+    assert "MEDIUM" not in cell.inner_text()
+    assert "price move: 1.00% of 2.00%, alert taken back by later trades" in (cell.get_attribute("title") or "")
+    struck = "() => [...document.querySelectorAll('.badge.retracted')].map((one) => one.parentElement.innerText)"
+    page.wait_for_function(f"({struck})().length === 1")
+    assert "spread: 12 count" in page.evaluate(struck)[0]
+    page = visit(port, "/market?venue=kraken_spot&symbol=XRP/USD").page
+    page.locator("[data-rule=price_move] dd").wait_for()
+    assert page.locator("#episode").inner_text() == ""
+    shown = page.locator("[data-rule=price_move] dd").inner_text()
+    assert shown == "1.00% of 2.00% (50.0%); alert taken back by later trades"
+
+
+def test_a_rule_that_measures_no_figure_has_its_number_and_no_chart(port: int, visit: Open) -> None:
+    """The worker says what it measured; pages have no panes of that."""
+    page = visit(port, "/market?venue=kraken_spot&symbol=XRP/USD").page
+    page.locator("#rules [data-rule=price_move] canvas").wait_for()
+    assert page.locator("[data-rule=sell_share] dd").inner_text() == "50.24% of 50.00% (100.4%)"
+    assert page.locator("#rules [data-rule=sell_share]").count() == 0
+    page = visit(port).page
+    cell = page.locator('.row[data-symbol="XRP/USD"] .reach')
+    cell.wait_for()
+    assert cell.inner_text().split() == ["100%"]
+
+
+def test_a_figure_that_the_page_does_not_know_is_listed(port: int, visit: Open) -> None:
+    """By the label, unit and meaning that the worker names."""
+    page = visit(port, MARKET).page
+    page.evaluate(
+        """async () => {
+          const { feed } = await import("/static/feed.js");
+          feed.hello.columns.push("made_up_usd");
+          feed.hello.figures.push({ name: "made_up_usd", label: "made up", meaning: "of a test", unit: "usd" });
+          for (const row of feed.rows.values()) row.windows = row.windows.map((values) => [...values, 12.5]);
+          feed.dispatchEvent(new CustomEvent("rows", { detail: {} }));
+        }"""
+    )
+    fact = page.locator("[data-figure=made_up_usd]")
+    fact.wait_for()
+    assert (fact.inner_text(), fact.get_attribute("title")) == ("Made up\n$12.50", "of a test")
+
+
+def test_figures_of_panes_make_those_of_windows(port: int, visit: Open) -> None:
+    """As the worker says how: sums, extremes and ends, of panes with a trade."""
+    made = visit(port).page.evaluate(
+        """async () => {
+          const { columnsOf, isDrawn } = await import("/static/series.js");
+          const { feed } = await import("/static/feed.js");
+          const figures = feed.hello.figures.filter(isDrawn);
+          const panes = [[0, 1, 10], [1, 0, 0], [2, 2, 30], [3, 1, 20]].map(([pane, count, price]) => ({
+            pane, count, ...Object.fromEntries(figures.map(({ name }) => [name, count * price])),
+            first_price: price, last_price: price, high: price, low: price, vwap: price,
+          }));
+          const span = { start: 0, end: 4, window: 2, ruleWindow: 3, figures };
+          const { measured } = columnsOf(panes, span);
+          return Object.fromEntries(figures.map(({ name }) => [name, measured[name][3]]));
+        }"""
+    )
+    assert made.pop("price_change_pct") == pytest.approx(100 / 3)
+    assert made == {
+        **dict.fromkeys(("buy_volume_usd", "sell_volume_usd", "total_volume_usd", "liquidation_volume_usd"), 80),
+        **dict.fromkeys(("liquidation_long_usd", "liquidation_short_usd"), 80),
+        "count": 80,
+        "largest_trade_usd": 60,
+        "first_price": 30,
+        "last_price": 20,
+        "high": 30,
+        "low": 20,
+    }
 
 
 def test_a_markets_page_shows_every_rule(port: int, visit: Open) -> None:
@@ -105,6 +188,7 @@ def test_a_markets_page_shows_every_rule(port: int, visit: Open) -> None:
     assert facts == {
         "Threshold of traded volume": "$292 of $1.00M (0.0%)",
         "Threshold of price move": "4.32% of 2.00% (216.0%)",
+        "Threshold of share of sales": "0.0000% of 50.00% (0.0%)",
     }
     titles = [[part.strip() for part in title.inner_text().split("\n")] for title in page.locator("#rules h3").all()]
     assert titles == [
@@ -118,7 +202,8 @@ def test_the_alerts_page_lists_the_rules_that_the_worker_says(port: int, visit: 
     """Its filter has them all, and an alert of each says what happened in its rule's unit."""
     page = visit(port, "/alerts").page
     page.locator("#rule option").nth(3).wait_for(state="attached")
-    assert page.locator("#rule option").all_inner_texts() == ["any", "liquidations", "price move", "traded volume"]
+    labels = [kind.label for kind in known_rules().values()]
+    assert page.locator("#rule option").all_inner_texts() == ["any", *labels]
     sentences = {
         "1.30 M USD traded in 5m, 1.3\N{MULTIPLICATION SIGN} threshold",
         "price moved -4.32 % in 5m, 2.1\N{MULTIPLICATION SIGN} threshold",
@@ -134,6 +219,10 @@ def test_the_alerts_page_lists_the_rules_that_the_worker_says(port: int, visit: 
     assert "Measured\n4.32%\n" in detail
     assert "Threshold\n2.00%\n" in detail
     assert "Raised at offset\n2" in detail
+    assert "Total volume\n$1,300,000.00\n" in detail
+    assert f"Price change\n{MINUS}4.3219%\n" in detail
+    severities = ["any", "LOW", "MEDIUM", "HIGH", "CRITICAL"]
+    assert page.locator("#severity option").all_inner_texts() == severities
 
 
 def test_a_filter_in_the_address_is_chosen(port: int, visit: Open) -> None:

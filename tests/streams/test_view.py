@@ -3,7 +3,7 @@
 from agents.rules.book import rule_book
 from streams.settings import load_settings
 from streams.view import shown
-from tables.market.values import COLUMNS
+from tables.market.values import FIGURE_NAMES
 from tables.serving import ShownRule
 
 
@@ -23,5 +23,5 @@ def test_rules_are_shown_in_whole_units() -> None:
 def test_every_rule_compares_a_figure_that_is_shown() -> None:
     """By its name: the view finds what the rule measured in the figures of a market's row."""
     rules = rule_book(load_settings(price_move_pct=1)).rules
-    assert {shown(rule).figure for rule in rules} <= {*COLUMNS}
+    assert {shown(rule).figure for rule in rules} <= {*FIGURE_NAMES}
     assert all(rule.label for rule in rules)

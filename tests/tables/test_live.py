@@ -16,7 +16,7 @@ from streams.settings import load_settings
 from tables import live
 from tables.live import LiveWindows, live_link
 from tables.market.episodes import Mark
-from tables.market.values import COLUMNS, figure_values
+from tables.market.values import FIGURE_NAMES, figure_values
 from tables.serving import ServedMarkets
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until
@@ -76,7 +76,7 @@ class TestContent:
         found = window_of(server, "BTC/USD")
         for seconds in WINDOWS:
             figures = figure_values(market.figures(market.watermark, seconds))
-            assert [float(found[f"{seconds}.{name}"]) for name in COLUMNS] == figures
+            assert [float(found[f"{seconds}.{name}"]) for name in FIGURE_NAMES] == figures
 
     async def test_the_market_and_its_owner_are_named(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """Whose it is, how far it goes, and how old it is."""
@@ -98,7 +98,9 @@ class TestContent:
 
     async def test_each_rule_has_its_latest_alert(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """The rule in USD under the names that it always had, any other under its own."""
-        market = worker.trade("BTC/USD")
+        for second, price in ((-20, 100.0), (-10, 104.0)):
+            worker.trade("BTC/USD", second, price)
+        market = worker.trade("BTC/USD", 0, 110.0)
         market.marks["volume"] = [Mark(NOON, 1, NOON)]
         market.marks["price_move"] = [Mark(NOON - 10, 2, NOON - 10), Mark(NOON, 3, NOON - 10)]
         await until(lambda: window_of(server, "BTC/USD"))
@@ -114,6 +116,14 @@ class TestContent:
             "alert.price_move.episode": str(NOON - 10),
             "alert.price_move.open": "1",
         }
+
+    async def test_an_alert_that_was_taken_back_says_so(self, worker: MemoryWorker, server: redis.Redis) -> None:
+        """And is not open; what stands has no such field."""
+        market = worker.trade("BTC/USD")
+        market.marks["price_move"] = [Mark(NOON, 3, NOON)]
+        await until(lambda: window_of(server, "BTC/USD"))
+        found = window_of(server, "BTC/USD")
+        assert (found["alert.price_move.open"], found["alert.price_move.retracted"]) == ("0", "1")
 
     async def test_every_field_is_documented(self, worker: MemoryWorker, server: redis.Redis) -> None:
         """In docs/redis.md, the figures of a window in docs/figures.md."""
@@ -294,11 +304,11 @@ def agree(worker: Process, server: redis.Redis, oracle: Oracle) -> bool:
         found: dict[str, str] = server.hgetall(f"liqmon:window:{venue}:{symbol}")  # type: ignore[assignment]
         for seconds in (60, 300, 900, 3600):
             row = seen.get((venue, symbol, seconds), {})
-            live_figures = [float(found.get(f"{seconds}.{name}", "nan")) for name in COLUMNS]
+            live_figures = [float(found.get(f"{seconds}.{name}", "nan")) for name in FIGURE_NAMES]
             figures = oracle.window(venue, symbol, oracle.watermark(venue, symbol), seconds) or {}
-            if live_figures != [row.get(name) for name in COLUMNS] or row.get("count") != figures.get("count"):
+            if live_figures != [row.get(name) for name in FIGURE_NAMES] or row.get("count") != figures.get("count"):
                 return False
-            if live_figures[COLUMNS.index("vwap")] != figures["vwap"]:
+            if live_figures[FIGURE_NAMES.index("vwap")] != figures["vwap"]:
                 return False
     return True
 

@@ -60,7 +60,7 @@ FORMAT: Final = _choice("format", "csv is a download with the same columns", FOR
 
 
 def document(alert_type: type[msgspec.Struct], rules: Sequence[str]) -> dict[str, Any]:
-    """Return the document. ``alert_type`` is the record of an alert, ``rules`` are the names of those in force."""
+    """Return the document. ``alert_type`` is the record of an alert, ``rules`` names all, in force or not."""
     records = [WindowRow, Panes, Workers, MarketRow, Spark, Hello, Status, Problem, alert_type]
     _, components = msgspec.json.schema_components(records, ref_template=REF)
     return {

@@ -5,7 +5,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -15,16 +15,16 @@ from streams.model.figures import FIGURES
 from streams.model.kinds import MarketKind, implied_kind
 from streams.redis_link import RedisLink, Script
 from tables.market.panes import PANE_SECONDS
-from tables.market.values import COLUMNS
-from tables.serving import LatestAlert, ServedMarkets
+from tables.market.values import FIGURE_NAMES, figures_from
+from tables.serving import LatestAlert, ServedMarkets, ShownRule
 from tables.web.api.rows import MarketRow, WindowRow
-from tables.web.cluster.judging import judged
+from tables.web.cluster.judging import judged, standings
 from tables.web.cluster.replicas import NONSENSE
 
 log = logging.getLogger(__name__)
 
 MAX_MARKETS: Final = 20_000
-"""Of one partition; more are not read."""
+"""Of one partition; more are not read. A worker keeps no more of it either (:mod:`tables.keeper`)."""
 
 # One answer is then 75 KB, read in about half a millisecond.
 MARKETS_A_CALL: Final = 25
@@ -75,7 +75,7 @@ class Copies:
         self._link = link
         self._served = served
         self._is_refused_said = False
-        # Calls that come at once would take the link's connections from each other and from the writer.
+        # Concurrent calls would compete with each other and with the writer for the link's connections.
         self._one_at_a_time = asyncio.Lock()
 
     @property
@@ -130,6 +130,7 @@ class Copies:
         end = copy.watermark + PANE_SECONDS
         received = copy.received_at
         for seconds, figures in copy.windows.items():
+            of_rules = seconds == self._served.rule_window
             yield WindowRow(
                 venue=copy.venue,
                 symbol=copy.symbol,
@@ -141,13 +142,20 @@ class Copies:
                 source="redis",
                 age_seconds=None if received is None else max(0.0, round(time.time() - received, 3)),
                 copy_age_seconds=copy.age_seconds,
-                **dict(zip(COLUMNS, figures, strict=True)),
+                judgements=standings(*self._rules(copy)) if of_rules else [],
+                **dict(zip(FIGURE_NAMES, figures, strict=True)),
             )
+
+    def _rules(self, copy: Copy) -> tuple[tuple[ShownRule, ...], Mapping[str, float | None], Mapping[str, LatestAlert]]:
+        """Return the rules that judge a copy's market, what each measures of the copy, and their latest alerts."""
+        served = self._served
+        rule_window = copy.windows.get(served.rule_window)
+        measured = {} if rule_window is None else served.measured(copy, figures_from(rule_window))
+        return served.rules_of(copy), measured, copy.alerts
 
     def market_row(self, copy: Copy) -> MarketRow:
         """Return a market with all its windows."""
-        rule_window = copy.windows.get(self._served.rule_window)
-        found = judged(self._served.rules_of(copy), rule_window, copy.alerts)
+        found = judged(*self._rules(copy))
         return MarketRow(
             venue=copy.venue,
             symbol=copy.symbol,
@@ -199,6 +207,7 @@ def _latest_alerts(fields: dict[str, str]) -> dict[str, LatestAlert]:
             severity=fields[f"{prefix}severity"],
             episode=int(fields[f"{prefix}episode"]),
             open=fields[f"{prefix}open"] == "1",
+            retracted=fields.get(f"{prefix}retracted") == "1",
         )
         for rule, prefix in prefixes.items()
     }

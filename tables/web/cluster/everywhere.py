@@ -18,7 +18,7 @@ COPIES_SECONDS: Final = 1.0
 
 
 class Everywhere:
-    """Reads windows wherever they are. The owner of a market has the last word while it answers."""
+    """Reads windows of all workers. While a market's owner answers, its rows are used and no copies."""
 
     def __init__(
         self, served: ServedMarkets, local: LocalRows, cluster: Cluster, copies: Copies, partition_count: int
@@ -54,7 +54,7 @@ class Everywhere:
             if note:
                 notes.append(note)
             else:
-                # Partitions may have moved since it answered: only what was its own before it was asked is in that.
+                # Partitions may have moved since it answered: count only those that it had before it was asked.
                 served.update(before.get(url, ()))
         missing = {*range(self._partition_count)} - served
         if missing:

@@ -1,16 +1,12 @@
-"""A market's figures held against the rules that judge it, for its row."""
+"""How far a market has come with the rules that judge it, for its rows."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import msgspec
 
 from streams.model.units import USD
-from tables.market.values import COLUMNS
 from tables.serving import LatestAlert, ShownRule, main_rule
-from tables.web.api.rows import Judgement
-
-_AT: Final = {name: at for at, name in enumerate(COLUMNS)}
+from tables.web.api.rows import Judgement, Standing
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -24,16 +20,20 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 def judged(
-    rules: Sequence[ShownRule], rule_window: Sequence[float | None] | None, alerts: Mapping[str, LatestAlert]
+    rules: Sequence[ShownRule], measured: Mapping[str, float | None], alerts: Mapping[str, LatestAlert]
 ) -> Judged:
-    """Hold a market against its rules. ``rule_window`` are its figures, None without that window; alerts go by rule."""
+    """Put together what a market's row says of its rules.
+
+    ``measured`` and ``alerts`` go by the rule's name: what each measures of the rule window, and its latest alert.
+    A rule that is in neither has no such window, or no alert.
+    """
     judgements: list[Judgement] = []
     told: Judgement | None = None
     main = main_rule(rules)
     for rule in rules:
-        figure = rule_window[_AT[rule.figure]] if rule_window is not None else None
-        size = abs(figure) if figure is not None else None
-        judgements.append(Judgement(rule.name, rule.unit, rule.threshold, size, alerts.get(rule.name)))
+        judgements.append(
+            Judgement(rule.name, rule.unit, rule.threshold, measured.get(rule.name), alerts.get(rule.name))
+        )
         if rule is main:
             told = judgements[-1]
     if told is None:
@@ -41,3 +41,13 @@ def judged(
     if told.unit != USD.name:
         return Judged(told.rule, None, None, told.alert, judgements)
     return Judged(told.rule, told.threshold, told.measured, told.alert, judgements)
+
+
+def standings(
+    rules: Sequence[ShownRule], measured: Mapping[str, float | None], alerts: Mapping[str, LatestAlert]
+) -> list[Standing]:
+    """Return a market's rules for the API: all that :func:`judged` has of each, and what its severities begin with."""
+    return [
+        Standing(rule.name, rule.unit, rule.threshold, measured.get(rule.name), alerts.get(rule.name), rule.steps)
+        for rule in rules
+    ]

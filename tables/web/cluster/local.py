@@ -8,13 +8,14 @@ from typing import Final
 from tables.market.panes import PANE_SECONDS
 from tables.market.rolling import SPARK_STEP, Rolling
 from tables.market.state import Market
-from tables.market.values import COLUMNS, figure_values
+from tables.market.values import FIGURE_NAMES, figure_values
+from tables.market.windows import WindowFigures
 from tables.serving import ServedMarkets
-from tables.web.api.rows import MarketRow, Spark, WindowRow
-from tables.web.cluster.judging import judged
+from tables.web.api.rows import MarketRow, Spark, Standing, WindowRow
+from tables.web.cluster.judging import judged, standings
 
 SLICE_SECONDS: Final = 0.004
-"""How long rows are made before the stream's messages have their turn again."""
+"""How long rows are made at a stretch; trades wait meanwhile, no longer than for one message."""
 
 
 class LocalRows:
@@ -32,16 +33,18 @@ class LocalRows:
         for partition, rolling in self._served.rollings():
             market = rolling.market
             if (venue is None or market.venue == venue) and (symbol is None or market.symbol == symbol):
-                rows += self._windows_of(partition, rolling)
+                rows += self.windows_of(partition, rolling)
             if time.perf_counter() - began > SLICE_SECONDS:
                 await asyncio.sleep(0)
                 began = time.perf_counter()
         return rows, whole
 
-    def _windows_of(self, partition: int, rolling: Rolling) -> Iterator[WindowRow]:
+    def windows_of(self, partition: int, rolling: Rolling) -> Iterator[WindowRow]:
+        """Yield every window of a market, shortest first."""
         market, served = rolling.market, self._served
         end = market.watermark + PANE_SECONDS
         for seconds, figures in zip(served.windows, rolling.figures(), strict=True):
+            of_rules = seconds == served.rule_window
             yield WindowRow(
                 venue=market.venue,
                 symbol=market.symbol,
@@ -52,15 +55,20 @@ class LocalRows:
                 partition=partition,
                 source="memory",
                 age_seconds=age_seconds(market),
-                **dict(zip(COLUMNS, figure_values(figures), strict=True)),
+                judgements=self._standings(market, figures) if of_rules else [],
+                **dict(zip(FIGURE_NAMES, figure_values(figures), strict=True)),
             )
+
+    def _standings(self, market: Market, rule_window: WindowFigures) -> list[Standing]:
+        served = self._served
+        return standings(served.rules_of(market), served.measured(market, rule_window), served.latest_alerts(market))
 
     def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
         """Return a market with all its windows."""
         market, served = rolling.market, self._served
-        windows = [figure_values(figures) for figures in rolling.figures()]
-        rule_window = windows[served.windows.index(served.rule_window)]
-        found = judged(served.rules_of(market), rule_window, served.latest_alerts(market))
+        figures = rolling.figures()
+        measured = served.measured(market, figures[served.windows.index(served.rule_window)])
+        found = judged(served.rules_of(market), measured, served.latest_alerts(market))
         return MarketRow(
             venue=market.venue,
             symbol=market.symbol,
@@ -73,7 +81,7 @@ class LocalRows:
             threshold_usd=found.threshold_usd,
             amount_usd=found.amount_usd,
             mark=found.mark,
-            windows=windows,
+            windows=[figure_values(one) for one in figures],
             window_seconds=served.windows,
             judgements=found.judgements,
         )

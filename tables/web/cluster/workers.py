@@ -23,6 +23,8 @@ from tables.web.cluster.replicas import HTTP, PEER_SECONDS
 from tables.web.worker import Worker
 
 MAX_STATUS_BYTES: Final = 256 * 1024
+"""Of a producer's answer, which names its connections and counts: a few kilobytes."""
+
 STARTED: Final = time.time()
 STANDING_BY: Final = "stands by: no partition is left for it"
 PACKAGES: Final = ("liquidation-monitor", "faust-streaming", "aiokafka", "aiohttp", "asyncpg", "msgspec")

@@ -2,8 +2,8 @@
 
 import { byId, el, marketAddress, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { NONE, count, dateTime, percent, shortUsd, usd, venueName, windowName } from "./format.js";
-import { alertSentence, amount, ruleOf } from "./rules.js";
+import { NONE, capital, count, dateTime, inFull, inUnit, percent, shortUsd, venueName, windowName } from "./format.js";
+import { alertSentence, ruleOf, severityClass } from "./rules.js";
 import { startPage } from "./shell.js";
 import { alertKey } from "./source.js";
 
@@ -17,6 +17,15 @@ const DELIVERY = {
 
 const state = { alerts: new Map(), limit: PAGE, open: new Set(), asked: 0 };
 
+/** Offer the severities that the worker names, lowest first, and the one that the address names. */
+function fillSeverities() {
+  const select = byId("severity");
+  const value = select.value || new URLSearchParams(location.search).get("severity");
+  const names = new Set([...(feed.hello?.severities ?? []), ...(value ? [value] : [])]);
+  select.replaceChildren(el("option", { value: "" }, "any"), ...[...names].map((name) => el("option", {}, name)));
+  select.value = value ?? "";
+}
+
 /** The filter as parameters of the API; times of the form are UTC. */
 function parameters() {
   const found = new URLSearchParams();
@@ -28,12 +37,12 @@ function parameters() {
   return found;
 }
 
-/** Offer the rules in force, and the one that the address names. */
+/** Offer every rule of the worker, in force or not, since rows stay; and the one that the address names. */
 function fillRules() {
   const select = byId("rule");
   const { value } = select;
   const named = new URLSearchParams(location.search).get("rule");
-  const names = new Set([...(feed.hello?.rules ?? []).map((rule) => rule.name), ...(named ? [named] : [])]);
+  const names = new Set([...Object.keys(feed.hello?.rule_labels ?? {}), ...(named ? [named] : [])]);
   select.replaceChildren(el("option", { value: "" }, "any"), ...[...names].map((name) => el("option", { value: name }, ruleOf(name).label)));
   select.value = names.has(value) ? value : "";
 }
@@ -41,6 +50,7 @@ function fillRules() {
 function fillForm() {
   const query = new URLSearchParams(location.search);
   fillRules();
+  fillSeverities();
   for (const name of FIELDS) {
     const value = query.get(name);
     if (value) byId(name).value = name === "from" || name === "to" ? new Date(Number(value) * 1000).toISOString().slice(0, 16) : value;
@@ -93,7 +103,7 @@ function rows(alert) {
     "tr",
     { class: "alert-row", onclick: (event) => !event.target.closest("a, button") && toggle() },
     el("td", {}, el("button", { class: "plain", type: "button", "data-key": key, "aria-expanded": String(isOpen), "aria-label": `Window of the alert of ${alert.symbol}`, onclick: toggle }, isOpen ? "▾" : "▸"), dateTime(alert.pane)),
-    el("td", {}, el("b", { class: `badge ${alert.alert_severity}` }, alert.alert_severity)),
+    el("td", {}, el("b", { class: `badge ${severityClass(alert)}` }, alert.alert_severity)),
     el("td", {}, el("a", { href: marketAddress(alert.venue, alert.symbol, alert.pane) }, alert.symbol), " ", el("small", {}, venueName(alert.venue))),
     el("td", {}, alertSentence(alert)),
     el("td", { class: "number optional" }, percent(alert.price_change_pct)),
@@ -109,22 +119,17 @@ function delivery(alert) {
 }
 
 function detail(alert) {
-  const inUnit = (value) => amount(alert.unit, value);
+  const ofRule = (value) => inUnit(alert.unit, value);
   const facts = [
-    ["Rule", alert.note || ruleOf(alert.rule).label], ["Measured", inUnit(alert.measured)], ["Threshold", inUnit(alert.threshold)],
-    ["Severity begins at", inUnit(alert.severity_step)], ["Cooldown in force", alert.cooldown_seconds === null ? NONE : windowName(alert.cooldown_seconds)],
+    ["Rule", alert.note || ruleOf(alert.rule).label], ["Measured", ofRule(alert.measured)], ["Threshold", ofRule(alert.threshold)],
+    ["Severity begins at", ofRule(alert.severity_step)], ["Cooldown in force", alert.cooldown_seconds === null ? NONE : windowName(alert.cooldown_seconds)],
     ["Window", `${dateTime(alert.window_start)} to ${dateTime(alert.window_end)} (${windowName(alert.window_seconds)})`],
-    ["Volume", usd(alert.total_volume_usd)],
-    ["Bought / sold", `${usd(alert.buy_volume_usd)} / ${usd(alert.sell_volume_usd)}`],
-    ["Longs / shorts liquidated", `${usd(alert.liquidation_long_usd)} / ${usd(alert.liquidation_short_usd)}`],
-    ["Trades", count(alert.count)], ["Largest trade", usd(alert.largest_trade_usd)], ["VWAP", String(alert.vwap)],
-    ["Change", percent(alert.price_change_pct, 4)], ["Volatility", percent(alert.realized_volatility * 100, 4)],
-    ["First / last price", `${alert.first_price} / ${alert.last_price}`], ["High / low", `${alert.high} / ${alert.low}`],
+    ...(feed.hello?.figures ?? []).map((figure) => [capital(figure.label), inFull(figure, alert[figure.name]), figure.meaning]),
     ["Episode began", dateTime(alert.episode)], ["Recorded", alert.recorded_at.replace("T", " ").slice(0, 23)],
     ["Row's revision", String(alert.revision)], ["Delivery", `${delivery(alert)}${alert.delivery_attempts ? `, ${alert.delivery_attempts} attempts` : ""}`],
     ["Partition / offset", `${alert.source_partition} / ${alert.source_offset}`], ["Raised at offset", alert.raised_offset === null ? NONE : String(alert.raised_offset)],
   ];
-  const list = el("dl", { class: "facts" }, ...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  const list = el("dl", { class: "facts" }, ...facts.map(([name, value, title]) => el("div", { title }, el("dt", {}, name), el("dd", {}, value))));
   return el("tr", { class: "detail" }, el("td", { colSpan: 7 }, list, el("p", {}, el("a", { href: marketAddress(alert.venue, alert.symbol, alert.pane) }, "The market at that moment →"))));
 }
 
@@ -133,7 +138,7 @@ for (const name of FIELDS) byId(name).addEventListener("change", () => ((state.l
 byId("filters").addEventListener("submit", (event) => (event.preventDefault(), load()));
 byId("clear").addEventListener("click", () => (byId("filters").reset(), load()));
 byId("more").addEventListener("click", () => ((state.limit = Math.min(state.limit + PAGE, MOST)), load()));
-for (const name of ["hello", "snapshot"]) feed.addEventListener(name, () => (fillRules(), state.alerts.size && draw()));
+for (const name of ["hello", "snapshot"]) feed.addEventListener(name, () => (fillRules(), fillSeverities(), state.alerts.size && draw()));
 feed.addEventListener("alerts", ({ detail: { alerts } }) => {
   for (const alert of alerts) if (matches(alert)) state.alerts.set(alertKey(alert), alert);
   draw();

@@ -2,9 +2,9 @@
 
 import uPlot from "./vendor/uPlot.esm.js";
 import { byId, el, setText } from "./dom.js";
-import { clock, dateTime, price, shortUsd, windowName } from "./format.js";
-import { amount } from "./rules.js";
+import { capital, clock, dateTime, inUnit, price, shortUsd, tickInUnit, windowName } from "./format.js";
 
+// Pixels. Price, volume and two rules fit on a desk's screen; the axis holds a price of nine digits.
 const PRICE_HEIGHT = 300;
 const HEIGHT = 150;
 const AXIS_WIDTH = 74;
@@ -15,10 +15,14 @@ const LABEL_HEIGHT = 12;
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/** Draws columns of `columnsOf`; `marks` are alerts (time, severity), `judgements` the rules that can be drawn. */
+/**
+ * Draws columns of `columnsOf`. `marks` are alerts (time, severity, whether retracted), `judgements` the rules that can be
+ * drawn, `severities` the names of their steps, lowest first.
+ */
 export class Charts {
-  constructor(readout) {
+  constructor(readout, severities) {
     this.readout = readout;
+    this.severities = severities;
     this.marks = [];
     this.judgements = [];
     this.digits = 2;
@@ -60,7 +64,7 @@ export class Charts {
       { label: "measured", stroke: colour("--link"), width: 1.6, fill: this.wash("--link", 12), points: { show: false } },
     ], {
       range: (_, low, high) => [0, Math.max(high, steps()[0]) * 1.15 || 1],
-      values: (_, ticks) => ticks.map((tick) => (unit === "usd" ? shortUsd(tick) : unit === "percent" ? `${tick}%` : String(tick))),
+      values: (_, ticks) => ticks.map((tick) => tickInUnit(unit, tick)),
       hooks: { draw: [(chart) => this.drawSteps(chart, unit, steps())] },
       isLast: at === this.judgements.length - 1,
     });
@@ -71,7 +75,7 @@ export class Charts {
     const before = this.judgements.map(({ rule, unit }) => `${rule} ${unit}`).join();
     this.judgements = judgements;
     if (judgements.map(({ rule, unit }) => `${rule} ${unit}`).join() === before) return;
-    const title = ({ label }) => `${label.charAt(0).toUpperCase()}${label.slice(1)} in ${windowName(seconds)} against the threshold `;
+    const title = ({ label }) => `${capital(label)} in ${windowName(seconds)} against the threshold `;
     byId("rules").replaceChildren(
       ...judgements.map((one) => el("div", { class: "chart", "data-rule": one.rule }, el("h3", {}, title(one), el("span", { class: "readout" })), el("div"))),
     );
@@ -116,7 +120,7 @@ export class Charts {
     this.columns = columns;
     this.range = [start, end];
     const { time, upper, lower, vwap, last, buy, sell, shorts, longs, measured } = columns;
-    const data = [[time, upper, lower, vwap, last], [time, buy, sell, shorts, longs], ...this.judgements.map(({ figure }) => [time, measured[figure]])];
+    const data = [[time, upper, lower, vwap, last], [time, buy, sell, shorts, longs], ...this.judgements.map(({ figure }) => [time, measured[figure.name]])];
     this.all.forEach((chart, at) => {
       chart.batch(() => {
         chart.setData(data[at], true);
@@ -131,10 +135,10 @@ export class Charts {
     const [start, end] = this.range ?? [0, 0];
     ctx.save();
     ctx.lineWidth = devicePixelRatio;
-    for (const { time, severity } of this.marks) {
+    for (const { time, severity, retracted } of this.marks) {
       if (time < start || time > end) continue;
       const x = Math.round(chart.valToPos(time, "x", true));
-      ctx.strokeStyle = ctx.fillStyle = colour(`--${severity.toLowerCase()}`);
+      ctx.strokeStyle = ctx.fillStyle = colour(retracted ? "--dim" : `--${severity.toLowerCase()}`);
       ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
       ctx.beginPath();
       ctx.moveTo(x, bbox.top);
@@ -162,15 +166,15 @@ export class Charts {
     [...steps.entries()].reverse().forEach(([at, least]) => {
       const y = Math.round(chart.valToPos(least, "y", true));
       if (y < bbox.top + 2 || y > bbox.top + bbox.height) return;
-      const name = ["low", "medium", "high", "critical"][at];
-      ctx.strokeStyle = ctx.fillStyle = colour(`--${name}`);
+      const name = this.severities[at];
+      ctx.strokeStyle = ctx.fillStyle = colour(`--${name.toLowerCase()}`);
       ctx.beginPath();
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
       if (y - labelled < LABEL_HEIGHT * devicePixelRatio) return;
       labelled = y;
-      ctx.fillText(`${name.toUpperCase()} ${amount(unit, least)}`, bbox.left + 6 * devicePixelRatio, y - 4 * devicePixelRatio);
+      ctx.fillText(`${name} ${inUnit(unit, least)}`, bbox.left + 6 * devicePixelRatio, y - 4 * devicePixelRatio);
     });
     ctx.restore();
   }
@@ -191,7 +195,7 @@ export class Charts {
       shorts: columns.shorts[at],
     });
     this.judgements.forEach(({ unit, figure }, number) => {
-      setText(byId("rules").children[number].firstChild.lastChild, amount(unit, columns.measured[figure][at]));
+      setText(byId("rules").children[number].firstChild.lastChild, inUnit(unit, columns.measured[figure.name][at]));
     });
   }
 }

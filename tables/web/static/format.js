@@ -1,6 +1,6 @@
 // Numbers, prices, times and durations for people.
 
-const UNITS = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
+const MAGNITUDES = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const cents = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const byDigits = new Map();
@@ -17,11 +17,34 @@ export function shortUsd(value) {
   if (!Number.isFinite(value)) return NONE;
   const amount = micros(Math.abs(value));
   if (amount === 0) return "0";
-  const [unit, name] = UNITS.find(([size]) => amount >= size * 1e6) ?? [1, ""];
+  const [unit, name] = MAGNITUDES.find(([size]) => amount >= size * 1e6) ?? [1, ""];
   const digits = amount >= unit * 100e6 ? 0 : amount >= unit * 10e6 ? 1 : 2;
   const scaled = floorDivide(amount, (unit * 1e6) / 10 ** digits) / 10 ** digits;
   return `${value < 0 ? MINUS : ""}${scaled.toFixed(digits)}${name}`;
 }
+
+/** A value of a rule's unit: $1.23M, 2.50%, 1,234. */
+export function inUnit(unit, value) {
+  if (!Number.isFinite(value)) return NONE;
+  if (unit === "usd") return `$${shortUsd(value)}`;
+  return unit === "percent" ? `${floored(value, value < 0.1 ? 4 : 2)}%` : count(value);
+}
+
+/** The same at the axis of a chart, where ticks are round. */
+export const tickInUnit = (unit, tick) => (unit === "percent" ? `${tick}%` : unit === "usd" ? shortUsd(tick) : count(tick));
+
+const FIGURES = {
+  usd: (value) => usd(value),
+  count: (value) => count(value),
+  percent: (value) => percent(value, 4),
+  ratio: (value) => percent(value * 100, 4).replace("+", ""),
+};
+
+/** A value of a figure, as the worker lists it, with every digit that helps. */
+export const inFull = ({ unit }, value) => (Number.isFinite(value) ? (FIGURES[unit] ?? String)(value) : NONE);
+
+/** A name at the beginning of a line. */
+export const capital = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 
 export const usd = (value) => (Number.isFinite(value) ? `$${cents.format(value)}` : NONE);
 export const count = (value) => (Number.isFinite(value) ? whole.format(value) : NONE);

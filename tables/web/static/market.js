@@ -4,9 +4,9 @@ import { Charts } from "./charts.js";
 import { digitsOf } from "./columns.js";
 import { byId, el, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { NONE, clock, count, dateTime, direction, host, percent, price, share, shortUsd, usd, venueName, windowName } from "./format.js";
+import { NONE, capital, clock, count, dateTime, direction, host, inFull, percent, price, share, shortUsd, usd, venueName, windowName } from "./format.js";
 import { PaneTable } from "./panes.js";
-import { alertSentence, progress, standing } from "./rules.js";
+import { TAKEN_BACK, alertSentence, progress, severityClass, standing } from "./rules.js";
 import { columnsOf, isDrawn } from "./series.js";
 import { copyAge, rowAge, startPage } from "./shell.js";
 import { alertKey } from "./source.js";
@@ -17,6 +17,12 @@ const RELOAD_MS = 60_000;
 // A window shown around a moment has this much of it before the moment.
 const BEFORE_SHARE = 0.7;
 const LEAST_SECONDS = 60;
+
+// What the page has a place for. Every other figure of the worker is listed behind those.
+const PLACED = new Set([
+  "count", "total_volume_usd", "buy_volume_usd", "sell_volume_usd", "liquidation_volume_usd", "liquidation_long_usd", "liquidation_short_usd",
+  "largest_trade_usd", "vwap", "price_change_pct", "realized_volatility", "first_price", "last_price", "high", "low",
+]);
 
 const query = new URLSearchParams(location.search);
 const venue = query.get("venue") ?? "";
@@ -108,7 +114,7 @@ function draw() {
   charts.digits = table.digits = digits;
   const judgements = row ? standing(row).judgements.filter(({ figure }) => isDrawn(figure)) : [];
   charts.setRules(judgements, feed.hello.rule_window);
-  charts.marks = [...state.alerts.values()].map((alert) => ({ time: alert.pane, severity: alert.alert_severity }));
+  charts.marks = [...state.alerts.values()].map((alert) => ({ time: alert.pane, severity: alert.alert_severity, retracted: alert.retracted }));
   charts.draw(columnsOf(panes, { start, end, window: state.window, ruleWindow: feed.hello.rule_window, figures: judgements.map(({ figure }) => figure) }), [start, end]);
   table.show(panes.filter((pane) => pane.pane >= start && pane.pane < end));
   const { info } = state;
@@ -139,7 +145,22 @@ function drawFacts() {
     age: rowAge(row), newest: clock(row.pane), owner: ownerOf(row), partition: `${row.partition} / ${count(row.offset)}`,
   };
   for (const [name, text] of Object.entries(facts)) setText(byId(`fact-${name}`), text);
+  drawFurther(values);
   document.querySelector("main").classList.toggle("old", !feed.isServed(row));
+}
+
+/** A fact for each figure that the page does not know of. */
+function drawFurther(values) {
+  const further = (feed.hello.figures ?? []).filter(({ name }) => !PLACED.has(name));
+  const list = byId("fact-age").parentElement.parentElement;
+  for (const figure of further) {
+    let node = list.querySelector(`[data-figure="${figure.name}"]`);
+    if (!node) {
+      node = el("div", { "data-figure": figure.name, title: figure.meaning }, el("dt", {}, capital(figure.label)), el("dd"));
+      byId("fact-age").parentElement.before(node);
+    }
+    setText(node.lastChild, inFull(figure, values[figure.name]));
+  }
 }
 
 /** The open episode of the highest severity. */
@@ -163,7 +184,7 @@ function drawRules(row) {
   }
   list.querySelectorAll("[data-rule] dd").forEach((node, at) => {
     const one = judgements[at];
-    setText(node, `${progress(one)} (${share(one.measured, one.threshold, 1)})`);
+    setText(node, `${progress(one)} (${share(one.measured, one.threshold, 1)})${one.alert?.retracted ? `; alert ${TAKEN_BACK}` : ""}`);
   });
 }
 
@@ -178,7 +199,7 @@ function drawAlerts() {
   const alerts = [...state.alerts.values()].sort((a, b) => b.pane - a.pane).slice(0, 8);
   byId("alerts").replaceChildren(
     ...alerts.map((alert) =>
-      el("li", {}, el("b", { class: `badge ${alert.alert_severity}` }, alert.alert_severity), " ",
+      el("li", {}, el("b", { class: `badge ${severityClass(alert)}` }, alert.alert_severity), " ",
         el("a", { href: "#", onclick: (event) => (event.preventDefault(), goTo(alert.pane)) }, dateTime(alert.pane)), " ", alertSentence(alert)),
     ),
   );
@@ -218,7 +239,7 @@ async function begin() {
   if (charts || !feed.hello) return;
   setText(byId("venue"), venueName(venue));
   makeWindows();
-  charts = new Charts(readout);
+  charts = new Charts(readout, feed.hello.severities);
   table = new PaneTable((text) => setText(byId("panes-note"), text));
   await load({ all: true });
   if (state.at) table.reveal(state.at);

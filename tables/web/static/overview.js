@@ -4,13 +4,14 @@ import { makeColumns, view } from "./columns.js";
 import { byId, el, marketAddress, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
 import { age, shortUsd, venueName, windowName } from "./format.js";
-import { alertSentence, standing } from "./rules.js";
+import { alertSentence, severityClass, standing } from "./rules.js";
 import { startPage } from "./shell.js";
 import { VirtualRows } from "./virtual.js";
 
 // Rows move at most so often, and not while someone points at them.
 const REORDER_MS = 1_500;
 const HOLD_MS = 4_000;
+// As many as fit side by side on a desk's screen.
 const SHOWN_ALERTS = 4;
 
 const state = { window: 300, sort: "", direction: -1, chosen: null, orderedAt: 0, heldUntil: 0, order: [] };
@@ -171,7 +172,7 @@ function drawAlerts() {
       el(
         "a",
         { class: "chip", href: marketAddress(alert.venue, alert.symbol, alert.pane) },
-        el("b", { class: `badge ${alert.alert_severity}` }, alert.alert_severity),
+        el("b", { class: `badge ${severityClass(alert)}` }, alert.alert_severity),
         el("strong", {}, alert.symbol),
         el("small", {}, `${age(feed.now() - alert.pane)} ago`),
         el("span", {}, alertSentence(alert)),

@@ -1,10 +1,11 @@
 // The raw panes of a market as a table: what to look at when a number looks wrong.
 
 import { byId, el, setClass, setText } from "./dom.js";
-import { clock, count, dateTime, price, shortUsd, usd } from "./format.js";
+import { feed } from "./feed.js";
+import { capital, clock, count, dateTime, inFull, price, shortUsd, usd } from "./format.js";
 import { VirtualRows } from "./virtual.js";
 
-const COLUMNS = [
+const CELLS = [
   ["Time (UTC)", ""], ["Trades", "number"], ["Volume", "number"], ["Bought", "number"], ["Sold", "number"],
   ["Longs liq.", "number"], ["Shorts liq.", "number"], ["VWAP", "number"], ["High", "number"], ["Low", "number"],
   ["Last", "number"], ["Ids counted", ""], ["Missing before", ""],
@@ -17,13 +18,13 @@ export class PaneTable {
     this.digits = 2;
     this.at = null;
     byId("panes-head").replaceChildren(
-      ...COLUMNS.map(([name, kind]) => el("div", { role: "columnheader", class: kind }, name)),
+      ...CELLS.map(([name, kind]) => el("div", { role: "columnheader", class: kind }, name)),
     );
     this.rows = new VirtualRows({
       scroller: byId("panes"),
       body: byId("panes-body"),
       key: (pane) => pane.pane,
-      make: () => el("div", { role: "row", class: "row" }, ...COLUMNS.map(([, kind], n) => el("div", { role: "cell", class: n > 10 ? "ids" : kind }))),
+      make: () => el("div", { role: "row", class: "row" }, ...CELLS.map(([, kind], n) => el("div", { role: "cell", class: n > 10 ? "ids" : kind }))),
       fill: (element, pane, index) => this.fill(element, pane, index),
     });
     byId("panes-body").addEventListener("click", (event) => {
@@ -70,14 +71,12 @@ export class PaneTable {
 
   open(pane) {
     const facts = [
-      ["Pane", `${dateTime(pane.pane)} UTC (${pane.pane})`], ["Trades", count(pane.count)], ["Volume", usd(pane.total_volume_usd)],
-      ["Bought", usd(pane.buy_volume_usd)], ["Sold", usd(pane.sell_volume_usd)], ["Longs liquidated", usd(pane.liquidation_long_usd)],
-      ["Shorts liquidated", usd(pane.liquidation_short_usd)], ["Largest trade", usd(pane.largest_trade_usd)],
-      ["First / last price", `${pane.first_price} / ${pane.last_price}`], ["High / low", `${pane.high} / ${pane.low}`], ["VWAP", String(pane.vwap)],
+      ["Pane", `${dateTime(pane.pane)} UTC (${pane.pane})`],
+      ...(feed.hello?.figures ?? []).filter((figure) => figure.is_of_panes).map((figure) => [capital(figure.label), inFull(figure, pane[figure.name]), figure.meaning]),
       ["First / last trade", `${moment(pane.first_us)} / ${moment(pane.last_us)}`],
       ["Ids counted", `${count(pane.id_count)}`], ["Missing before", rangesText(pane.gaps) || "none"],
     ];
-    byId("pane-facts").replaceChildren(...facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+    byId("pane-facts").replaceChildren(...facts.map(([name, value, title]) => el("div", { title }, el("dt", {}, name), el("dd", {}, value))));
     setText(byId("pane-ids"), pane.ids.map((one) => (Array.isArray(one) ? rangesText([one]) : one)).join("\n"));
     byId("pane").showModal();
   }

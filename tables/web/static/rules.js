@@ -1,18 +1,12 @@
-// The rules as the worker lists them: how far a market has come with each, and how what they measure is written.
+// The rules as the worker lists them: how far a market has come with each, and what an alert says.
 
 import { feed } from "./feed.js";
-import { NONE, count, floored, multiple, shortUsd, windowName } from "./format.js";
+import { inUnit, multiple, windowName } from "./format.js";
 
-/** A rule by name. Of one that is not in force any more only the name is known. */
+/** A rule by name. Of one that is not in force here only its label is known, or its name. */
 export function ruleOf(name) {
-  return feed.hello?.rules?.find((rule) => rule.name === name) ?? { name, label: name.replaceAll("_", " ") };
-}
-
-/** What a rule measures, or its threshold, with its unit: $1.23M, 2.50%, 1,234. */
-export function amount(unit, value) {
-  if (!Number.isFinite(value)) return NONE;
-  if (unit === "usd") return `$${shortUsd(value)}`;
-  return unit === "percent" ? `${floored(value, value < 0.1 ? 4 : 2)}%` : count(value);
+  const label = feed.hello?.rule_labels?.[name] ?? name.replaceAll("_", " ");
+  return feed.hello?.rules?.find((rule) => rule.name === name) ?? { name, label };
 }
 
 let known = { hello: null, rows: new WeakMap() };
@@ -42,7 +36,7 @@ function stand(row) {
     judgements,
     furthest: byReach[0],
     level: Math.max(0, ...judgements.map((one) => one.level)),
-    tip: byReach.map((one) => `${one.label}: ${progress(one)}`).join("\n"),
+    tip: byReach.map((one) => `${one.label}: ${progress(one)}${one.alert?.retracted ? `, alert ${TAKEN_BACK}` : ""}`).join("\n"),
   };
 }
 
@@ -52,7 +46,7 @@ function judged(told) {
   return {
     ...told,
     label: rule.label,
-    figure: rule.figure,
+    figure: feed.hello.figures?.find(({ name }) => name === rule.figure),
     steps,
     reach: (told.measured ?? NaN) / told.threshold,
     step: steps.filter((least) => told.measured >= least).length,
@@ -61,11 +55,17 @@ function judged(told) {
 }
 
 /** How far a rule has come, in words. */
-export const progress = (one) => `${amount(one.unit, one.measured)} of ${amount(one.unit, one.threshold)}`;
+export const progress = (one) => `${inUnit(one.unit, one.measured)} of ${inUnit(one.unit, one.threshold)}`;
+
+/** What became of an alert whose figure fell below its threshold again. */
+export const TAKEN_BACK = "taken back by later trades";
+
+/** The class of an alert's severity, where it is shown. */
+export const severityClass = (alert) => `${alert.alert_severity}${alert.retracted ? " retracted" : ""}`;
 
 /** What an alert says, in one line. The worker has the words; an earlier release had none. */
 export function alertSentence(alert) {
   const times = alert.measured && alert.threshold ? `, ${multiple(alert.measured, alert.threshold)} threshold` : "";
-  const end = alert.retracted ? ", taken back by later trades" : "";
+  const end = alert.retracted ? `, ${TAKEN_BACK}` : "";
   return `${alert.what ?? ruleOf(alert.rule).label} in ${windowName(alert.window_seconds)}${times}${end}`;
 }

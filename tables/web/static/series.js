@@ -1,37 +1,38 @@
 // Panes as columns for charts: buckets, rolling sums, and the band around the average price. No drawing.
 
-/** Seconds in one point of a chart of this window. */
+/** Seconds in one point of a chart of this window: at most 300 points, of which each has some pixels. */
 export function bucketSeconds(window) {
   return Math.max(1, Math.ceil(window / 300));
 }
 
-/** Figures that can be drawn from panes: each from what a window's panes add up to. */
-const FIGURES = {
-  count: (sums) => sums.count,
-  total_volume_usd: (sums) => sums.volume,
-  buy_volume_usd: (sums) => sums.bought,
-  sell_volume_usd: (sums) => sums.sold,
-  liquidation_volume_usd: (sums) => sums.longs + sums.shorts,
-  liquidation_long_usd: (sums) => sums.longs,
-  liquidation_short_usd: (sums) => sums.shorts,
-  price_change_pct: (sums) => sums.change(),
+/** Figures that take more than the panes' own; what the worker says of the others is enough. */
+const DERIVED = { price_change_pct: (rolling) => rolling.change() };
+
+/** How figures of panes make the figure of all of them. Sums are kept up to date, the others are looked up anew. */
+const COMBINED = {
+  sum: (rolling, name) => rolling.sums[name],
+  max: (rolling, name) => Math.max(0, ...rolling.prices(name)),
+  min: (rolling, name) => Math.min(...rolling.prices(name)),
+  first: (rolling, name) => rolling.prices(name)[0] ?? 0,
+  last: (rolling, name) => rolling.prices(name).at(-1) ?? 0,
 };
 
-/** Whether a figure can be drawn. */
-export const isDrawn = (figure) => figure in FIGURES;
+/** Whether a figure, as the worker lists it, can be drawn from panes. */
+export const isDrawn = (figure) => Boolean(figure && (figure.name in DERIVED || figure.combined in COMBINED));
 
 /**
  * Columns of a chart from `start` to `end` (unix seconds), from panes in time order.
  *
  * VWAP and its band (one volume-weighted standard deviation) roll over `window` seconds; `measured` has the size of each
- * of `figures` over `ruleWindow`. Panes before `start` are what the first points' windows reach back to.
+ * of `figures` (as the worker lists them, each drawn) over `ruleWindow`. Panes before `start` are what the first points'
+ * windows reach back to.
  */
 export function columnsOf(panes, { start, end, window, ruleWindow, figures }) {
   const step = bucketSeconds(window);
   const columns = { time: [], last: [], vwap: [], upper: [], lower: [], buy: [], sell: [], longs: [], shorts: [] };
-  columns.measured = Object.fromEntries(figures.map((figure) => [figure, []]));
+  columns.measured = Object.fromEntries(figures.map(({ name }) => [name, []]));
   const average = new Rolling(window, panes);
-  const judged = new Rolling(ruleWindow, panes);
+  const judged = new Rolling(ruleWindow, panes, figures.filter(({ combined }) => combined === "sum").map(({ name }) => name));
   let at = panes.findIndex((pane) => pane.pane >= start);
   if (at < 0) at = panes.length;
   let last = at > 0 ? panes[at - 1].last_price || null : null;
@@ -59,28 +60,30 @@ export function columnsOf(panes, { start, end, window, ruleWindow, figures }) {
     columns.sell.push(-sell);
     columns.shorts.push(shorts);
     columns.longs.push(-longs);
-    for (const figure of figures) columns.measured[figure].push(Math.abs(FIGURES[figure](judged)));
+    for (const { name, combined } of figures) columns.measured[name].push(Math.abs((DERIVED[name] ?? COMBINED[combined])(judged, name)));
   }
   return columns;
 }
 
-const NOTHING = { count: 0, volume: 0, bought: 0, sold: 0, longs: 0, shorts: 0, quantity: 0, first: 0, second: 0 };
+const NOTHING = { quantity: 0, first: 0, second: 0 };
 
-/** Sums over the last so many seconds, moved forward in time. */
+/** Figures over the last so many seconds, moved forward in time; `summed` are names of those to add up. */
 class Rolling {
-  constructor(seconds, panes) {
-    Object.assign(this, NOTHING, { seconds, panes, head: 0, tail: 0 });
+  constructor(seconds, panes, summed = []) {
+    Object.assign(this, { seconds, panes, summed, head: 0, tail: 0 });
+    this.empty();
     // Squares of prices lose their digits; distances from the first price do not.
     this.origin = panes.find((pane) => pane.vwap)?.vwap ?? 0;
   }
 
+  /** Begin again without what rounding left. */
+  empty() {
+    Object.assign(this, NOTHING);
+    this.sums = Object.fromEntries(this.summed.map((name) => [name, 0]));
+  }
+
   add(pane, sign) {
-    this.count += sign * pane.count;
-    this.volume += sign * pane.total_volume_usd;
-    this.bought += sign * pane.buy_volume_usd;
-    this.sold += sign * pane.sell_volume_usd;
-    this.longs += sign * pane.liquidation_long_usd;
-    this.shorts += sign * pane.liquidation_short_usd;
+    for (const name of this.summed) this.sums[name] += sign * (pane[name] ?? NaN);
     if (!pane.vwap) return;
     const quantity = sign * (pane.total_volume_usd / pane.vwap);
     const distance = pane.vwap - this.origin;
@@ -94,7 +97,7 @@ class Rolling {
     const { panes } = this;
     while (this.head < panes.length && panes[this.head].pane < end) this.add(panes[this.head++], 1);
     while (this.tail < this.head && panes[this.tail].pane < end - this.seconds) this.add(panes[this.tail++], -1);
-    if (this.tail === this.head) Object.assign(this, NOTHING);
+    if (this.tail === this.head) this.empty();
   }
 
   /** The average price and its deviation. */
@@ -105,9 +108,13 @@ class Rolling {
     return { mean: this.origin + mean, deviation: Math.sqrt(variance) };
   }
 
+  /** A figure of each pane with a trade, oldest first: panes of blocks alone have no price. */
+  prices(name) {
+    return this.panes.slice(this.tail, this.head).filter((pane) => pane.count).map((pane) => pane[name]);
+  }
+
   /** How far the price moved, per cent. */
   change() {
-    // Panes of blocks alone have no price.
     let { tail, head } = this;
     while (tail < head && !this.panes[tail].count) tail++;
     while (head > tail && !this.panes[head - 1].count) head--;

@@ -3,10 +3,11 @@
 import { el, byId, marketAddress, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
 import { age } from "./format.js";
-import { alertSentence } from "./rules.js";
+import { alertSentence, severityClass } from "./rules.js";
 import { alertKey } from "./source.js";
 
 const PAGES = [["/", "Overview", "o"], ["/alerts", "Alerts", "a"], ["/workers", "Workers", "w"]];
+// Long enough to read each of the most that are shown at once, and few enough to leave the page in sight on a phone.
 const TOAST_MS = 12_000;
 const MAX_TOASTS = 3;
 const TITLE = document.title;
@@ -104,7 +105,7 @@ function announce({ alerts, fresh }) {
   for (const alert of news.slice(-MAX_TOASTS)) {
     const toast = el(
       "a",
-      { class: `toast ${alert.alert_severity}`, href: marketAddress(alert.venue, alert.symbol, alert.pane) },
+      { class: `toast ${severityClass(alert)}`, href: marketAddress(alert.venue, alert.symbol, alert.pane) },
       el("b", {}, `${alert.alert_severity} ${alert.symbol}`),
       el("span", {}, alertSentence(alert)),
     );

@@ -2,6 +2,7 @@
 
 import { Source } from "./source.js";
 
+// A reader who goes from page to page has none open for a moment.
 const LINGER_MS = 5_000;
 const ports = new Set();
 let closing;

@@ -1,9 +1,14 @@
 // The stream of changes: the latest of everything, and whether the connection lives. Runs in a page or in a worker.
 
+// Three times as long as the worker is ever quiet.
 const SILENCE_MS = 12_000;
+// A worker that restarts takes some seconds.
 const RETRY_MS = 2_000;
+// As long as a worker may take to send all that it serves, and what others do, after a reconnection.
 const REFILL_MS = 15_000;
+// Far more than a page shows; older ones are asked for.
 const KEPT_ALERTS = 200;
+// Of the alerts that come first, only younger ones are announced: a page that opens is no news.
 const RECENT_SECONDS = 15;
 
 export const marketKey = (row) => `${row.venue}|${row.symbol}`;

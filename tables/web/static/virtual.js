@@ -1,5 +1,6 @@
 // A long list that is only as many elements as fit on the screen.
 
+// Drawn above and below what is seen, so that a turn of the wheel finds rows.
 const SPARE_ROWS = 6;
 
 /**

@@ -5,6 +5,7 @@ import { feed } from "./feed.js";
 import { NONE, age, bytes, count, host, venueName } from "./format.js";
 import { startPage } from "./shell.js";
 
+// Each question goes on to every worker and producer.
 const POLL_MS = 2_000;
 
 async function load() {

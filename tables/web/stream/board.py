@@ -1,7 +1,7 @@
 """The latest row of every market, serialised once for all who watch.
 
-A watcher remembers the revision that it has seen, and is given what is newer. One that reads fast gets each change, one
-that reads slowly gets the latest state, and nobody has a queue.
+A watcher remembers the revision that it has seen, and is given what is newer. A fast reader gets each change. A slow
+reader gets the latest state. Nobody has a queue.
 """
 
 import asyncio
@@ -16,6 +16,9 @@ from tables.web.api.rows import MarketRow, Spark
 from tables.web.worker import AlertRecord
 
 MAX_ALERTS: Final = 200
+"""As many as a page keeps (``static/source.js``)."""
+
+# Bounds of memory only: what is not kept is composed for each watcher anew.
 MAX_CACHED_EVENTS: Final = 64
 MAX_CACHED_BYTES: Final = 32 * 1024**2
 
@@ -23,7 +26,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Key(msgspec.Struct, frozen=True):
-    """What tells a market's row from another's, and which of two is the later."""
+    """Says which market a row is of, and which of two rows is the later."""
 
     venue: str
     symbol: str
@@ -67,7 +70,7 @@ class Board:
         self._put(Key(row.venue, row.symbol, row.owner, row.partition, row.offset), _encode(row))
 
     def put_peer_row(self, key: Key, raw: bytes, is_alive: Callable[[str], bool]) -> None:
-        """Take over a row as another worker sent it, unless a worker that lives has said something later."""
+        """Take over a row as another worker sent it, unless a worker that answers has sent a later one."""
         entry = self._entries.get((key.venue, key.symbol))
         known = entry.key if entry is not None else None
         if known is not None and known.owner != key.owner and known.offset > key.offset and is_alive(known.owner):
@@ -106,7 +109,7 @@ class Board:
             self._is_changed = True
 
     def put_status(self, status: msgspec.Struct) -> None:
-        """Take over the state of the workers, if it is another than before."""
+        """Take over the state of the workers if it has changed."""
         encoded = _encode(status)
         if encoded != self._status:
             self._status = encoded
@@ -114,7 +117,7 @@ class Board:
             self._is_changed = True
 
     def publish(self) -> None:
-        """Make what was put visible to watchers."""
+        """Show watchers what was put on the board."""
         if self._is_changed:
             self._is_changed = False
             self.revision += 1
@@ -124,7 +127,7 @@ class Board:
             changed.set()
 
     def forget_rows(self) -> None:
-        """Drop all rows: nobody looks, and they grow old. Whoever comes next is given new ones only."""
+        """Drop all rows, since nobody watches and they grow old. The next watcher is given new ones only."""
         self._entries.clear()
         self._events.clear()
         self._cached_bytes = 0

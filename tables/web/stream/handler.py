@@ -5,14 +5,15 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from aiohttp import hdrs, web
 
+from streams.model.figures import FIGURES
 from streams.settings import SEVERITIES
 from tables.market.panes import PANE_SECONDS
-from tables.market.values import COLUMNS
+from tables.market.values import FIGURE_NAMES
 from tables.serving import ServedMarkets, ShownRule
 from tables.web.api.params import Query
 from tables.web.cluster.workers import versions
@@ -22,15 +23,39 @@ from tables.web.stream.hub import Hub
 from tables.web.worker import Worker
 
 MAX_WATCHERS: Final = 1000
-"""Of pages, and as many of other workers: pages do not keep workers from each other."""
+"""Pages that may be open, and as many other workers beside them: pages do not use up the workers' places."""
 
 QUIET_SECONDS: Final = 4.0
 """An event is sent at least this often, so that a reader notices a connection that is dead."""
 
-# A reader that takes nothing for so long is gone, whatever its socket says.
+# A reader that takes nothing for so long counts as gone, although its socket is open.
 STALLED_SECONDS: Final = 30.0
+# From so much in its buffer on, asyncio has a writer wait for the reader.
 PIECE_BYTES: Final = 64 * 1024
+# Browsers that are not told wait 3 to 5 seconds.
 RECONNECT_MS: Final = 1000
+
+
+class ShownFigure(msgspec.Struct, frozen=True):
+    """A figure as pages need it, to write it and to draw it."""
+
+    name: str
+    label: Annotated[str, msgspec.Meta(description="its name, for people")]
+    meaning: str
+    unit: Annotated[str, msgspec.Meta(description="usd, count, price, percent or ratio")]
+    combined: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="how the figures of panes make that of all of them: sum, max, min, first or last; null where "
+            "that takes more"
+        ),
+    ]
+    is_of_panes: Annotated[bool, msgspec.Meta(description="whether a single pane has it")]
+
+
+SHOWN_FIGURES: Final = tuple(
+    ShownFigure(one.name, one.label, one.meaning, one.type.name, one.combined, one.is_of_panes) for one in FIGURES
+)
 
 
 class Hello(msgspec.Struct):
@@ -39,12 +64,17 @@ class Hello(msgspec.Struct):
     at: float
     here: str
     columns: tuple[str, ...]
+    figures: tuple[ShownFigure, ...]
     windows: tuple[int, ...]
     rule_window: int
     pane_seconds: int
     cooldown_seconds: int
     severities: tuple[str, ...]
     rules: tuple[ShownRule, ...]
+    rule_labels: Annotated[
+        Mapping[str, str],
+        msgspec.Meta(description="every rule of this release, in force or not: what it measures, by its name"),
+    ]
     venues: Mapping[str, str]
     multiples: tuple[float, ...]
     retention_seconds: int
@@ -93,13 +123,15 @@ class Stream:
         return Hello(
             at=time.time(),
             here=self._served.owner,
-            columns=COLUMNS,
+            columns=FIGURE_NAMES,
+            figures=SHOWN_FIGURES,
             windows=self._served.windows,
             rule_window=self._served.rule_window,
             pane_seconds=PANE_SECONDS,
             cooldown_seconds=settings.alert_cooldown_sec,
             severities=SEVERITIES,
             rules=self._worker.rules,
+            rule_labels=self._worker.rule_labels,
             venues=self._worker.venue_names,
             multiples=settings.severity_multiples,
             retention_seconds=settings.retention_seconds,

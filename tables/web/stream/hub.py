@@ -25,7 +25,8 @@ from tables.web.worker import Worker
 
 log = logging.getLogger(__name__)
 
-# A few times a second is what the eye follows; many watchers or much to compute make it slower, never the stream.
+# A few times a second is what the eye follows. With many watchers or much to compute, pages become slower, not trades.
+# A page that changes less often than each few seconds seems to stand still.
 FASTEST_SECONDS: Final = 0.25
 SLOWEST_SECONDS: Final = 3.0
 # Of the loop's time: updates, and the questions of markets' pages. Together they stay below the 5 % that open pages may
@@ -36,12 +37,15 @@ SECONDS_PER_WATCHER: Final = 100e-6
 # Measured: answering a market's page that asks for its newest panes.
 SECONDS_PER_POLL: Final = 800e-6
 POLL_SHARE: Final = 0.0125
+# After an error that may come again with each turn: it is logged each time.
 RETRY_SECONDS: Final = 3.0
+# Of one turn: some 400 rows. What does not fit has its turn in the next.
 BUDGET_SECONDS: Final = 0.008
 # Rows that no one has seen yet are made faster than the rest, so that a page fills quickly.
 FILLING_SECONDS: Final = 0.05
 FILLING_SHARE: Final = 0.2
 
+# How long the board is kept current with nobody watching, so that a page that is reloaded is filled at once.
 IDLE_SECONDS: Final = 15.0
 # A copy changes only where its owner lives and does not answer here.
 COPIES_SECONDS: Final = 1.0
@@ -125,7 +129,7 @@ class Hub:
 
     async def _run_while_watched(self) -> None:
         await self._run()
-        # Who came while that ended found it still running.
+        # A watcher that came while the work ended did not start it again.
         while self.watchers:
             await self._run()
 
@@ -140,10 +144,10 @@ class Hub:
                     await asyncio.sleep(FASTEST_SECONDS)
                     continue
                 try:
-                    # Workers that followed each other without a page would keep each other at it for ever.
+                    # Without a page, workers that follow each other would keep each other busy for ever.
                     await self._turn_once(is_viewed=now - viewed < IDLE_SECONDS)
                 except Exception:
-                    # Open pages would go on to show what they have as if it were live.
+                    # If this ended, open pages would show old rows as if they were live.
                     log.exception("the web view could not be brought up to date; trying again")
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
@@ -229,7 +233,7 @@ class Hub:
         return Status(here, not self._served.lacking, self._alerts.available, workers, notes, poll_seconds(self.pages))
 
     async def _keep_at(self, pause: float, step: Callable[[], Awaitable[None]]) -> None:
-        """Take a step every so many seconds, whatever becomes of it."""
+        """Take a step every so many seconds. One that fails is logged, and taken again."""
         while True:
             try:
                 await step()
@@ -239,7 +243,7 @@ class Hub:
             await asyncio.sleep(pause)
 
     async def _take_copies(self) -> None:
-        """Put what Redis holds of partitions that nobody serves on the board, for who did not see it before."""
+        """Put the copies in Redis on the board, of partitions that nobody serves."""
         served = self._served_partitions()
         for partition in range(self._worker.settings.topic_partitions):
             if partition not in served and self._copies.available:

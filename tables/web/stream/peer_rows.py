@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tables.market.values import COLUMNS
+from tables.market.values import FIGURE_NAMES
 from tables.web.stream.board import Key
 
 
@@ -19,7 +19,7 @@ class PeerHello(msgspec.Struct, frozen=True):
 
 
 class PeerKey(Key, frozen=True):
-    """What tells its row from another, and which windows it holds; an earlier release does not say."""
+    """Says which market a row is of, and which windows it holds; a row of an earlier release does not say these."""
 
     window_seconds: tuple[int, ...] = ()
 
@@ -33,7 +33,7 @@ def in_own_order(raw: bytes, key: PeerKey, hello: PeerHello | None) -> bytes | N
 
     None where nobody can say which windows it holds. Raises :class:`msgspec.MsgspecError` for what is no row.
     """
-    if key.window_seconds and hello is not None and hello.columns == COLUMNS:
+    if key.window_seconds and hello is not None and hello.columns == FIGURE_NAMES:
         return raw
     if hello is None:
         return None
@@ -43,6 +43,6 @@ def in_own_order(raw: bytes, key: PeerKey, hello: PeerHello | None) -> bytes | N
         return None
     by_name = [dict(zip(hello.columns, figures, strict=True)) for figures in windows]
     row: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    row["windows"] = [[figures.get(name) for name in COLUMNS] for figures in by_name]
+    row["windows"] = [[figures.get(name) for name in FIGURE_NAMES] for figures in by_name]
     row["window_seconds"] = seconds
     return msgspec.json.encode(row)

@@ -9,10 +9,16 @@ from tables.web.stream.board import Board
 from tables.web.worker import AlertRecord, AlertSource
 
 ALERTS_SECONDS: Final = 0.5
-# A row is visible when its transaction commits, later than its time says.
+"""How often Postgres is asked: an alert is on open pages within a second of its row."""
+
+# A row becomes visible when its transaction commits, which is later than the time in it.
 OVERLAP: Final = timedelta(seconds=15)
+
 RECENT: Final = 50
+"""What a page is given when it opens. It shows four of them, and asks the API for history."""
+
 REMEMBERED: Final = 5000
+"""Ten times what one look brings at most, so that what it brings again is known."""
 
 
 class RecentAlerts:
@@ -26,7 +32,7 @@ class RecentAlerts:
         self._seen: dict[AlertId, tuple[int, str | None, str]] = {}
 
     def forget(self) -> None:
-        """Begin with the latest alerts the next time: nobody has looked since."""
+        """Begin with the latest alerts the next time, since nobody watches now."""
         self._asked = None
 
     async def take(self) -> None:
@@ -44,7 +50,7 @@ class RecentAlerts:
         self.available = True
         news = [alert for alert in alerts if self._is_news(alert)]
         if news:
-            # At once: rows may wait for their turn where many pages are open, alerts may not.
+            # Alerts are published at once. Rows may wait for their turn where many pages are open.
             self._board.put_alerts(news)
             self._board.publish()
 

@@ -107,7 +107,9 @@ def test_amounts_of_nothing_are_left_out() -> None:
 def test_every_figure_with_a_label_is_shown() -> None:
     """In the order of the table, amounts first: a figure that joins needs no line here."""
     shown = fields_of(message_of(an_alert(liquidation_long_micro_usd=10**6)))
-    labels = dict.fromkeys(one.label for one in sorted(FIGURES, key=lambda one: not one.type.is_amount) if one.label)
+    labels = dict.fromkeys(
+        one.heading for one in sorted(FIGURES, key=lambda one: not one.type.is_amount) if one.heading
+    )
     assert list(shown)[: len(labels)] == list(labels)
 
 

@@ -5,10 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.rules.base import severity_name
-from agents.rules.book import rule_book
+from agents.rules.book import TwoRulesOfOneName, by_name, describe, known_rules, measured_of, rule_book
+from agents.rules.liquidation import Liquidation
+from agents.rules.price_move import PriceMove
 from agents.rules.volume import Volume
+from agents.rules.window import KnownWindow, PastWindow
+from streams.model.figures import FIGURES
 from streams.settings import load_settings
 from tables.market.state import Market, Span
+from tests.agents.factories import an_alert
+from tests.trades import NOON
+from tests.worker import MemoryWorker
 
 MICRO = 10**6
 
@@ -82,3 +89,55 @@ def test_thresholds_and_multiples_are_settings() -> None:
         "liquidation": (500_000, 750_000, 1_500_000, 2_000_000),
         "volume": (10_000_000, 15_000_000, 30_000_000, 40_000_000),
     }
+
+
+def test_every_rule_of_the_folder_is_known_in_the_order_of_names() -> None:
+    """In force or not; what they share is none."""
+    assert {Liquidation, PriceMove, Volume} <= {*known_rules().values()}
+    assert all(kind.name == name for name, kind in known_rules().items())
+    assert [*known_rules()] == sorted(known_rules())
+
+
+class Copied(Volume):
+    """A file that was copied, with the name as it was."""
+
+
+def test_two_rules_of_one_name_are_refused() -> None:
+    """Whoever wrote the second is told of both."""
+    message = "two rules are named 'volume': agents.rules.volume.Volume and tests.agents.rules.test_book.Copied; give"
+    with pytest.raises(TwoRulesOfOneName, match=message):
+        by_name([Volume, PriceMove, Copied])
+
+
+@pytest.mark.parametrize(("rule", "figure"), [("volume", "total_volume"), ("liquidation", "liquidation_volume")])
+def test_an_alert_of_an_earlier_release_was_measured_by_its_rules_figure(rule: str, figure: str) -> None:
+    """It does not say what was measured; a rule that is gone was in USD, of the volume."""
+    told = {"measured": None, "threshold": None, "threshold_micro_usd": 7}
+    assert measured_of(an_alert(rule=rule, **{f"{figure}_micro_usd": 9}, **told)) == (9, 7)
+    assert measured_of(an_alert(rule="gone", total_volume_micro_usd=8, **told)) == (8, 7)
+
+
+def test_an_alert_of_a_rule_of_another_release_is_told_in_its_unit() -> None:
+    """Nobody here has words for it."""
+    told = {"rule": "spread", "threshold": 1}
+    assert describe(an_alert(**told, unit="count", measured=1234)).what == "spread: 1,234"
+    assert describe(an_alert(**told, unit="percent", measured=2_500_000_000)).what == "spread: 2.5 %"
+    assert describe(an_alert(**told, unit="usd", measured=2_500_000_000)).what == "spread: 2,500 USD"
+    assert describe(an_alert(**told, unit="count", measured=None)).what == "spread: a crossing"
+
+
+def test_a_rule_with_a_figure_measures_its_size() -> None:
+    """Pages draw it so; on windows of now and of panes that are over."""
+    worker = MemoryWorker(price_move_pct=1)
+    for second, price in enumerate((100.0, 93.3, 97.1)):
+        market = worker.trade("BTC/USD", second, price)
+    fields = {figure.name: figure for figure in FIGURES}
+    for pane in (NOON + 1, NOON + 2):
+        figures = market.figures(pane, 300)
+        for rule in rule_book(worker.settings).rules:
+            figure = fields[rule.figure or ""]
+            wanted = abs(getattr(figures, figure.field))
+            if not figure.type.is_amount:
+                wanted = int(wanted * 10**rule.unit.decimals)
+            assert rule.measure(KnownWindow(figures)) == wanted
+            assert rule.measure(PastWindow(market, pane, 300)) == wanted

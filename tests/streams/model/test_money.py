@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.model.money import MICRO, UNITS, multiple, short_usd, whole_usd
+from streams.model.money import MAGNITUDES, MICRO, multiple, short_usd, whole_usd
 from tests.money_cases import AMOUNTS, MULTIPLES
 
 
@@ -20,7 +20,7 @@ def test_an_amount_is_read_at_a_glance(micro_usd: int, text: str) -> None:
 def test_no_text_claims_more_than_the_amount(micro_usd: int) -> None:
     """What is read back is at most the amount, and less by no more than one in the third digit."""
     digits, *unit, _ = short_usd(micro_usd).split()
-    shown = Decimal(digits.replace(",", "")) * dict(UNITS).get("".join(unit), 1) * MICRO
+    shown = Decimal(digits.replace(",", "")) * dict(MAGNITUDES).get("".join(unit), 1) * MICRO
     assert shown <= micro_usd
     assert micro_usd - shown <= max(Decimal(micro_usd) / 100, Decimal(10_000))
 

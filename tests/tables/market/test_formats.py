@@ -9,7 +9,7 @@ import pytest
 from streams.errors import Fatal
 from tables.market.chunks import CHUNK_PANES, CorruptState, Head, decode_chunk, decode_head, encode, shifted
 from tables.market.episodes import Mark
-from tables.market.formats import FORMAT, PLAIN, NewerState, Tail
+from tables.market.formats import FORMAT, NO_TAIL, NewerState, Tail
 from tables.market.panes import Pane
 from tables.market.state import Market, Span
 
@@ -42,8 +42,8 @@ def test_without_additions_nothing_follows_the_fields() -> None:
     head, chunk = decode_head(b"k", a_head()), decode_chunk(b"k", a_chunk())
     assert (encode(head), encode(chunk)) == (a_head(), a_chunk())
     assert (len(unpack(encode(head))), len(unpack(encode(chunk)))) == (4, 3)
-    assert head.tail is PLAIN
-    assert chunk.tail is PLAIN
+    assert head.tail is NO_TAIL
+    assert chunk.tail is NO_TAIL
 
 
 def test_a_format_that_says_nothing_more_is_left_out() -> None:
@@ -91,7 +91,7 @@ def test_a_new_chunk_in_the_same_slot_takes_no_additions_over() -> None:
     market.restore(decode_head(b"k", a_head()), [decode_chunk(b"k", a_chunk(*ADDED[0]))])
     market.open_pane(64 + CHUNK_PANES)
     _, (chunk,) = market.take_dirty()
-    assert (chunk.number, chunk.tail) == (3, PLAIN)
+    assert (chunk.number, chunk.tail) == (3, NO_TAIL)
 
 
 @pytest.mark.parametrize("added", [[], *ADDED, [7, "anything"], [{"no": "format"}]], ids=repr)

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from jsonschema import Draft202012Validator
 
+from agents.rules.book import known_rules
 from tests.faults.processes import Process
 from tests.oracle import AMOUNTS, Oracle, OracleTrade, in_usd
 from tests.view import HOST, ask
@@ -242,7 +243,9 @@ def test_answers_are_what_the_document_says(worker: Process, path: str, query: d
         ("/api/panes?venue=kraken_spot&symbol=BTC/USD&format=xml", 400),
         ("/api/alerts?severity=WORSE", 400),
         ("/api/alerts?rule=", 400),
-        ("/api/alerts?rule=price_move", 400),
+        ("/api/alerts?rule=price_move", 200),
+        ("/api/alerts?rule=price_mov", 400),
+        ("/api/alerts?rule=volume,price_mov", 400),
         ("/api/alerts?limit=0", 400),
         ("/api/alerts?limit=99999999999999999999", 400),
         ("/api/alerts?symbol='%20OR%20'1'='1", 200),
@@ -359,8 +362,27 @@ def test_another_sites_name_is_not_served(worker: Process) -> None:
     assert ask(worker.port, "/api/windows", headers={"Host": f"localhost:{worker.port}"}).status == 200
 
 
-def test_the_document_lists_the_rules_in_force(worker: Process) -> None:
-    """A rule that the settings leave off is no choice."""
+def test_a_rule_that_does_not_exist_is_answered_with_those_that_do(worker: Process) -> None:
+    """All of the program, also one that the settings leave off: its rows stay."""
+    answer = ask(worker.port, "/api/alerts?rule=price_mov").json
+    assert answer == {"error": f"rule: must be one or more of {', '.join(known_rules())}, comma separated"}
+
+
+def test_windows_say_how_far_each_rule_has_come(worker: Process) -> None:
+    """In the row of the rules' window: name, unit, threshold, steps, what is measured, and the latest alert."""
+    rows = ask(worker.port, "/api/windows").json
+    for row in rows:
+        judged = row["window_seconds"] == 300
+        assert len(row["judgements"]) == judged
+        for one in row["judgements"]:
+            figure = {"volume": "total_volume_usd", "liquidation": "liquidation_volume_usd"}[one["rule"]]
+            assert (one["unit"], one["measured"], one["threshold"]) == ("usd", row[figure], one["steps"][0])
+            assert len(one["steps"]) == 4
+    assert any(one["alert"] for row in rows for one in row["judgements"])
+
+
+def test_the_document_lists_every_rule(worker: Process) -> None:
+    """One that the settings leave off may have rows of before."""
     parameters = ask(worker.port, "/api/openapi.json").json["paths"]["/api/alerts"]["get"]["parameters"]
     (rule,) = (parameter for parameter in parameters if parameter["name"] == "rule")
-    assert rule["schema"]["items"]["enum"] == ["liquidation", "volume"]
+    assert rule["schema"]["items"]["enum"] == [*known_rules()]

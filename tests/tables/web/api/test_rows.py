@@ -1,15 +1,39 @@
 """What the view says of a market's ids, and cells of a spreadsheet."""
 
+import msgspec
 import pytest
 
+from tables.market.values import FIGURE_NAMES, PANE_FIGURE_NAMES, figure_values
 from tables.web.api.exports import csv_text
-from tables.web.api.rows import Spark, shown_ids
+from tables.web.api.rows import PaneRow, Spark, pane_rows, shown_ids
+from tests.trades import NOON
+from tests.worker import MemoryWorker
 
 
 def test_ids_are_shown_as_the_venue_writes_them() -> None:
     """Integers as ranges, uids with dashes."""
     assert shown_ids([3, 5, 9, 9]) == [[3, 5], [9, 9]]
     assert shown_ids([bytes(range(16))]) == ["00010203-0405-0607-0809-0a0b0c0d0e0f"]
+
+
+def test_a_pane_has_every_figure_that_a_single_pane_can_have() -> None:
+    """The same as a window of that pane alone, and none of how panes follow each other."""
+    market = MemoryWorker().trade("BTC/USD", 0, 100.25)
+    (row,) = pane_rows(market, NOON, NOON)
+    window = dict(zip(FIGURE_NAMES, figure_values(market.figures(NOON, 1)), strict=True))
+    assert {name: getattr(row, name) for name in PANE_FIGURE_NAMES} == {
+        name: window[name] for name in PANE_FIGURE_NAMES
+    }
+    assert set(FIGURE_NAMES) - set(PANE_FIGURE_NAMES) == {"realized_volatility"}
+
+
+def test_a_pane_of_a_worker_of_the_first_release_is_read() -> None:
+    """It has less figures; a later one's has more."""
+    (row,) = pane_rows(MemoryWorker().trade("BTC/USD"), NOON, NOON)
+    fields = msgspec.to_builtins(row)
+    del fields["liquidation_volume_usd"], fields["price_change_pct"]
+    read = msgspec.convert(fields | {"sales": 3}, PaneRow)
+    assert read == msgspec.structs.replace(row, liquidation_volume_usd=None, price_change_pct=None)
 
 
 @pytest.mark.parametrize("symbol", ["=1+1", "@x", "+x", "-x"])

@@ -11,17 +11,20 @@ import redis
 
 from streams import keys
 from streams.errors import Outage
+from streams.model.trade import Side
 from streams.redis_link import RedisLink
 from streams.settings import load_settings
 from tables import live
 from tables.live import LiveWindows, live_link
 from tables.market.episodes import Mark
-from tables.market.values import COLUMNS, figure_values
+from tables.market.values import FIGURE_NAMES, figure_values
 from tables.serving import LatestAlert, ServedMarkets
 from tables.web.api.rows import MarketRow
 from tables.web.cluster.copies import MARKETS_A_CALL, Copies, Copy
+from tables.web.cluster.local import LocalRows
 from tables.web.stream.board import Board, Key
 from tests.faults.proxy import Proxy
+from tests.made_up_rules import SellShare
 from tests.tables.test_live import PATIENT_SECONDS
 from tests.trades import NOON
 from tests.worker import HERE, WINDOWS, MemoryWorker
@@ -63,8 +66,8 @@ async def read(copies: Copies, partition: int = 0) -> dict[str, Copy]:
 async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: MemoryWorker) -> None:
     """Every figure in every bit, the latest alert, and where it comes from with its age."""
     worker.market("BTC/USD", 2).marks["volume"] = [Mark(NOON, 1, NOON), Mark(NOON + 5, 3, NOON)]
-    worker.market("BTC/USD", 2).marks["price_move"] = [Mark(NOON + 50, 1, NOON + 50)]
-    moved = LatestAlert("price_move", NOON + 50, "LOW", NOON + 50, True)
+    worker.market("BTC/USD", 2).marks["price_move"] = [Mark(NOON + 100, 1, NOON + 100)]
+    moved = LatestAlert("price_move", NOON + 100, "LOW", NOON + 100, True)
     mark = LatestAlert("volume", NOON + 5, "HIGH", NOON, True)
     for second, price in enumerate((100.1, 99.7, 103.3)):
         market = worker.trade("BTC/USD", second * 50, price, partition=2)
@@ -72,8 +75,8 @@ async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: Memory
     found = await read(copies, 2)
     copy = found["BTC/USD"]
     for row, seconds in zip(copies.window_rows(copy), WINDOWS, strict=True):
-        figures = dict(zip(COLUMNS, figure_values(market.figures(market.watermark, seconds)), strict=True))
-        assert {name: getattr(row, name) for name in COLUMNS} == figures
+        figures = dict(zip(FIGURE_NAMES, figure_values(market.figures(market.watermark, seconds)), strict=True))
+        assert {name: getattr(row, name) for name in FIGURE_NAMES} == figures
         assert (row.window_start, row.window_end) == (NOON + 101 - seconds, NOON + 101)
         assert (row.source, row.owner, row.partition) == ("redis", HERE, 2)
         assert row.copy_age_seconds is not None
@@ -83,7 +86,7 @@ async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: Memory
     assert (whole.offset, whole.pane, whole.mark, whole.copied) == (3, NOON + 100, mark, copy.updated_at)
     assert [(one.rule, one.alert) for one in whole.judgements] == [("price_move", moved), ("volume", mark)]
     assert [one.measured for one in whole.judgements] == [
-        abs(market.figures(market.watermark, 300).price_change_pct),
+        int(market.figures(market.watermark, 300).price_change_pct * 10**9) / 10**9,
         market.figures(market.watermark, 300).total_volume_micro_usd / 1e6,
     ]
     assert whole.amount_usd == market.figures(market.watermark, 300).total_volume_micro_usd / 1e6
@@ -128,6 +131,35 @@ async def test_only_a_further_rule_may_have_an_alert(copies: Copies, worker: Mem
     copy = (await read(copies))["BTC/USD"]
     assert list(copy.alerts) == ["price_move"]
     assert copies.market_row(copy).mark is None
+
+
+async def test_a_rule_may_measure_what_no_figure_of_the_table_is(link: RedisLink) -> None:
+    """Whoever reads the copy measures it, as its owner did."""
+    worker = MemoryWorker(further=[SellShare])
+    worker.trade("BTC/USD", 0, 100.1)
+    worker.trade("BTC/USD", 1, 300.7, side=Side.SELL)
+    served = ServedMarkets(worker)
+    writer = LiveWindows(link, served)
+    await writer.start()
+    copies = Copies(link, served)
+    await written(copies, worker)
+    ((partition, rolling),) = served.rollings()
+    owners = LocalRows(served)
+    copy = (await read(copies))["BTC/USD"]
+    assert copies.market_row(copy).judgements == owners.market_row(partition, rolling).judgements
+    assert [row.judgements for row in copies.window_rows(copy)] == [
+        row.judgements for row in owners.windows_of(partition, rolling)
+    ]
+    await writer.stop()
+
+
+async def test_a_copy_tells_of_an_alert_that_was_taken_back(copies: Copies, worker: MemoryWorker) -> None:
+    """It is not open, and said to be taken back."""
+    worker.market("BTC/USD").marks["price_move"] = [Mark(NOON, 2, NOON)]
+    worker.trade("BTC/USD")
+    await written(copies, worker)
+    found = (await read(copies))["BTC/USD"].alerts
+    assert found == {"price_move": LatestAlert("price_move", NOON, "MEDIUM", NOON, False, True)}
 
 
 async def test_there_may_be_many(copies: Copies, worker: MemoryWorker) -> None:

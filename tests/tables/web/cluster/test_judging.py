@@ -3,10 +3,13 @@
 import msgspec
 
 from streams.model.kinds import AnyMarket
+from streams.model.trade import Kind, Side
 from tables.market.episodes import Mark
 from tables.serving import LatestAlert, ServedMarkets, ShownRule
-from tables.web.api.rows import Judgement, MarketRow
+from tables.web.api.rows import Judgement, MarketRow, WindowRow
 from tables.web.cluster.local import LocalRows
+from tests.made_up_rules import SellShare
+from tests.tables.market.test_rolling import count
 from tests.trades import NOON
 from tests.worker import MemoryWorker
 
@@ -39,6 +42,44 @@ def test_a_reader_of_an_earlier_release_is_told_of_the_rule_in_usd() -> None:
     row = row_of(worker)
     assert (row.rule, row.threshold_usd, row.amount_usd) == ("volume", 1e6, 100.0)
     assert row.mark == LatestAlert("volume", NOON, "LOW", NOON, True)
+
+
+def test_a_rule_may_measure_what_no_figure_of_the_table_is() -> None:
+    """The worker says what it measured, in rows of the stream and of the API."""
+    worker = MemoryWorker(further=[SellShare])
+    worker.trade("BTC/USD", 0, 100.0)
+    worker.trade("BTC/USD", 1, 300.0, side=Side.SELL)
+    wanted = ("sell_share", "percent", 50.0, 75.0, None)
+    assert msgspec.structs.astuple(row_of(worker).judgements[-1]) == wanted
+    served = ServedMarkets(worker)
+    ((partition, rolling),) = served.rollings()
+    by_length = {row.window_seconds: row for row in LocalRows(served).windows_of(partition, rolling)}
+    assert msgspec.structs.astuple(by_length[300].judgements[-1]) == (*wanted, (50.0, 100.0, 250.0, 500.0))
+    assert by_length[60].judgements == []
+
+
+def test_a_rule_that_cannot_measure_says_nothing() -> None:
+    """A market of which the window holds a block alone has no share of sales."""
+    worker = MemoryWorker(further=[SellShare])
+    count(worker.market("BTC/USD"), NOON, 1, Side.BUY, Kind.BLOCK, 100.0)
+    assert [one.measured for one in row_of(worker).judgements] == [0.0, None]
+
+
+def test_an_alert_that_later_trades_took_back_is_not_open() -> None:
+    """The price fell by 5 %, but the last trade of that second came late, and it had not."""
+    worker = MemoryWorker(price_move_pct=2)
+    worker.trade("BTC/USD", 0, 100.0)
+    market = worker.trade("BTC/USD", 10, 95.0)
+    market.marks["price_move"] = [Mark(NOON + 10, 2, NOON + 10)]
+    market.marks["volume"] = [Mark(NOON + 10, 1, NOON + 10)]
+    worker.trade("BTC/USD", 20, 100.0)
+    move, volume = row_of(worker).judgements
+    assert move.alert == LatestAlert("price_move", NOON + 10, "MEDIUM", NOON + 10, True)
+    worker.trade("BTC/USD", 10, 99.0)
+    move, volume = row_of(worker).judgements
+    assert move.alert == LatestAlert("price_move", NOON + 10, "MEDIUM", NOON + 10, False, True)
+    # A volume only grows: its rule takes nothing back, whatever its threshold is now.
+    assert volume.alert == LatestAlert("volume", NOON + 10, "LOW", NOON + 10, True)
 
 
 class Without(MemoryWorker):
@@ -74,6 +115,19 @@ def test_a_row_of_an_earlier_release_is_read() -> None:
     fields = msgspec.json.decode(msgspec.json.encode(row_of(worker)))
     del fields["judgements"]
     assert msgspec.convert(fields, MarketRow).judgements == []
+
+
+def test_windows_of_another_release_are_read() -> None:
+    """One of before names no rules, and a later one may say more of them."""
+    worker = MemoryWorker(price_move_pct=2)
+    worker.trade("BTC/USD", 0, 100.0)
+    served = ServedMarkets(worker)
+    *_, row = LocalRows(served).windows_of(*served.rollings()[0])
+    fields = msgspec.json.decode(msgspec.json.encode(row))
+    fields["judgements"][0]["more"] = [1]
+    assert msgspec.convert(fields, WindowRow) == row
+    del fields["judgements"]
+    assert msgspec.convert(fields, WindowRow) == msgspec.structs.replace(row, judgements=[])
 
 
 def test_every_window_counts_from_the_rules_own() -> None:

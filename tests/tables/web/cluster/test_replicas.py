@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from streams.local.embedded import EmbeddedPostgres
-from tables.market.values import COLUMNS
+from tables.market.values import FIGURE_NAMES
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until
 from tests.oracle import Oracle
@@ -146,7 +146,7 @@ def test_a_window_is_shown_under_its_own_length_whoever_has_it(view: View) -> No
             assert row["window_seconds"] == by_port[owner]
             for seconds, values in zip(row["window_seconds"], row["windows"], strict=True):
                 figures = oracle.window(row["venue"], row["symbol"], row["pane"], seconds)
-                assert values[COLUMNS.index("count")] == (figures or {"count": 0})["count"]
+                assert values[FIGURE_NAMES.index("count")] == (figures or {"count": 0})["count"]
         assert owners == by_port.keys()
         asked = whole(worker, "/api/windows").json
         assert {(row["owner"].rpartition(":")[2], row["window_seconds"]) for row in asked} == {

@@ -10,14 +10,14 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
-from tables.market.values import COLUMNS
+from tables.market.values import FIGURE_NAMES
 from tables.web.stream.board import Board, event
 from tables.web.stream.peers import Peers
 from tests.tables.web.stream.test_board import row
 from tests.waiting import until
 
-HELLO = {"windows": (60, 300), "columns": COLUMNS, "here": "http://a"}
-MINUTE, FIVE = [float(n) for n in range(len(COLUMNS))], [float(100 + n) for n in range(len(COLUMNS))]
+HELLO = {"windows": (60, 300), "columns": FIGURE_NAMES, "here": "http://a"}
+MINUTE, FIVE = [float(n) for n in range(len(FIGURE_NAMES))], [float(100 + n) for n in range(len(FIGURE_NAMES))]
 
 
 class Peer:
@@ -94,7 +94,7 @@ async def test_an_earlier_releases_windows_are_those_of_its_hello(board: Board, 
 
 async def test_figures_go_by_their_name(board: Board, follow: Callable[..., Any]) -> None:
     """A release with others, in another order, fills the columns that both know."""
-    columns = ("new_figure", *reversed(COLUMNS[1:]))
+    columns = ("new_figure", *reversed(FIGURE_NAMES[1:]))
     figures = [float(n) for n in range(len(columns))]
     await follow(("hello", HELLO | {"columns": columns}), ("rows", [a_row(window_seconds=[60], windows=[figures])]))
     (values,) = taken(board)["windows"]

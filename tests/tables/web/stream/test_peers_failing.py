@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestServer
 
-from tables.market.values import COLUMNS
+from tables.market.values import FIGURE_NAMES
 from tables.web.cluster.replicas import Cluster, PeerDown
 from tables.web.stream import peers as peers_module
 from tables.web.stream.board import Board, event
@@ -29,7 +29,7 @@ async def other() -> AsyncIterator[BaseTestServer]:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         row = {"venue": "kraken_spot", "symbol": "BTC/USD", "window_seconds": [60]}
-        await response.write(event("hello", msgspec.json.encode({"windows": [60], "columns": COLUMNS})))
+        await response.write(event("hello", msgspec.json.encode({"windows": [60], "columns": FIGURE_NAMES})))
         await response.write(event("rows", msgspec.json.encode([row])))
         await response.write(event("status", b'{"ready":true}'))
         await asyncio.sleep(60)
