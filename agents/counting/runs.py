@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, UNITS_PER_BASE, Amounts
-from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT, Frame, flags_of
+from streams.model.frames import KIND_MASK, KIND_SHIFT, MAX_FRAME_TRADES, SIDE_MASK, SNAPSHOT, Frame, flags_of
 from streams.model.kinds import MarketKind
 from streams.model.trade import MAX_PRICE, MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Kind, Side, Trade
 from tables.market.identities import TradeId
@@ -29,8 +29,8 @@ _MAX_PRICE: Final = float(MAX_PRICE)
 _SELL: Final = int(Side.SELL)
 _LIQUIDATION: Final = Kind.LIQUIDATION << KIND_SHIFT
 _KNOWN_FLAGS: Final = np.uint8(SIDE_MASK | KIND_MASK | SNAPSHOT)
-# A column of 5000 such quantities still sums within 63 bits.
-_MAX_COLUMN_QUANTITY: Final = 2**62 // 5000
+# The column of the largest frame still sums within 63 bits.
+_MAX_COLUMN_QUANTITY: Final = 2**62 // MAX_FRAME_TRADES
 
 
 class Run(NamedTuple):
@@ -48,12 +48,14 @@ class Run(NamedTuple):
 
 
 class Trades:
-    """What a message held: trades of one market, and what ``kind`` of market that is."""
+    """What a message held: trades of one market, and what kind of market that is."""
 
-    def __init__(self, venue: str, symbol: str, kind: MarketKind, received_us: int, content: Frame | list[Row]) -> None:
+    def __init__(
+        self, venue: str, symbol: str, market_kind: MarketKind, received_us: int, content: Frame | list[Row]
+    ) -> None:
         self.venue = venue
         self.symbol = symbol
-        self.kind = kind
+        self.market_kind = market_kind
         self.received_us = received_us
         self._content = content
 
