@@ -82,6 +82,17 @@ def test_an_alert_that_later_trades_took_back_is_not_open() -> None:
     assert volume.alert == LatestAlert("volume", NOON + 10, "LOW", NOON + 10, True)
 
 
+def test_an_alert_that_another_threshold_may_have_raised_is_not_called_retracted() -> None:
+    """It was raised with 1 per cent, and the worker began again with 5: its row stands, and so does what is shown."""
+    worker = MemoryWorker(price_move_pct=5)
+    worker.trade("BTC/USD", 0, 100.0)
+    market = worker.trade("BTC/USD", 10, 99.0)
+    market.marks["price_move"] = [Mark(NOON + 10, 1, NOON + 10)]
+    worker.restored.add(("BTC/USD", "price_move", NOON + 10))
+    move, _ = row_of(worker).judgements
+    assert move.alert == LatestAlert("price_move", NOON + 10, "LOW", NOON + 10, open=True, retracted=False)
+
+
 class Without(MemoryWorker):
     """A worker whose markets no rule in USD judges."""
 
