@@ -1,4 +1,4 @@
-"""Market state in Redis, which every replica can read: a hash a market, written in one round trip a flush.
+"""Market state in Redis, which every replica can read: each market has a hash. A flush writes all in one round trip.
 
 A partition's state comes with the changelog offset that it stands for. So an owner reads only what its predecessor had
 not written, usually nothing, and standbys have nothing to do. Everything that waits for Redis waits asynchronously.

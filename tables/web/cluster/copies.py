@@ -165,7 +165,7 @@ class Copies:
             rule=found.rule,
             threshold_usd=found.threshold_usd,
             amount_usd=found.amount_usd,
-            mark=found.mark,
+            latest_alert=found.latest_alert,
             windows=[*copy.windows.values()],
             copied=copy.updated_at,
             window_seconds=tuple(copy.windows),

@@ -15,7 +15,7 @@ class Judged(msgspec.Struct, frozen=True):
     rule: str
     threshold_usd: float | None
     amount_usd: float | None
-    mark: LatestAlert | None
+    latest_alert: LatestAlert | None
     judgements: list[Judgement]
 
 

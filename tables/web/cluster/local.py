@@ -80,7 +80,7 @@ class LocalRows:
             rule=found.rule,
             threshold_usd=found.threshold_usd,
             amount_usd=found.amount_usd,
-            mark=found.mark,
+            latest_alert=found.latest_alert,
             windows=[figure_values(one) for one in figures],
             window_seconds=served.windows,
             judgements=found.judgements,

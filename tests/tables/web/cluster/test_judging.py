@@ -41,7 +41,7 @@ def test_a_reader_of_an_earlier_release_is_told_of_the_rule_in_usd() -> None:
     market.marks["price_move"] = [Mark(NOON, 4, NOON)]
     row = row_of(worker)
     assert (row.rule, row.threshold_usd, row.amount_usd) == ("volume", 1e6, 100.0)
-    assert row.mark == LatestAlert("volume", NOON, "LOW", NOON, True)
+    assert row.latest_alert == LatestAlert("volume", NOON, "LOW", NOON, True)
 
 
 def test_a_rule_may_measure_what_no_figure_of_the_table_is() -> None:
@@ -106,8 +106,8 @@ def test_a_rule_that_counts_no_usd_has_no_threshold_in_usd() -> None:
     worker.trade("BTC/USD", 0, 100.0).marks["price_move"] = [Mark(NOON, 1, NOON)]
     row = row_of(worker)
     assert (row.rule, row.threshold_usd, row.amount_usd) == ("price_move", None, None)
-    assert row.mark is not None
-    assert row.mark.rule == "price_move"
+    assert row.latest_alert is not None
+    assert row.latest_alert.rule == "price_move"
 
 
 def test_a_market_that_no_rule_judges_is_shown() -> None:
@@ -115,7 +115,7 @@ def test_a_market_that_no_rule_judges_is_shown() -> None:
     worker = Without()
     worker.trade("BTC/USD", 0, 100.0)
     row = row_of(worker)
-    assert (row.rule, row.threshold_usd, row.mark, row.judgements) == ("", None, None, [])
+    assert (row.rule, row.threshold_usd, row.latest_alert, row.judgements) == ("", None, None, [])
     assert row.windows
 
 
