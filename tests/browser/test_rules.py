@@ -56,7 +56,7 @@ def told(what: str, times: str, end: str = "") -> tuple[str, str]:
 
 
 class Alerts(NoAlerts):
-    """One alert of each rule, and one of a rule that is in force no more. One row has no sentence, as an earlier release sent them."""
+    """One alert of each rule, and one of a rule that is in force no more. One row has no sentence."""
 
     def __init__(self) -> None:
         self._rows = [
