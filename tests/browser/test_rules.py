@@ -241,12 +241,21 @@ def test_a_filter_in_the_address_is_chosen(port: int, visit: Open) -> None:
     assert page.locator(".alert-row").count() == 1
 
 
+def test_a_worker_with_other_settings_says_what_its_severities_begin_with(port: int, visit: Open) -> None:
+    """Its threshold and its steps are not those of the worker that shows the row."""
+    told = {"rule": "volume", "unit": "usd", "threshold": 5e5, "measured": 1e6, "alert": None}
+    standing = "async (row) => (await import('/static/rules.js')).standing(row)"
+    row = {"judgements": [told | {"steps": [5e5, 6e5, 7e5, 8e6]}]}
+    (shown,) = visit(port).page.evaluate(standing, row)["judgements"]
+    assert (shown["steps"], shown["step"]) == ([5e5, 6e5, 7e5, 8e6], 3)
+
+
 def test_a_row_of_a_worker_of_an_earlier_release_is_shown(port: int, visit: Open) -> None:
     """It knows of one rule a market, in USD, and has no judgements."""
     row = {"rule": "volume", "threshold_usd": 5e5, "amount_usd": 1e6, "mark": {"open": True, "severity": "MEDIUM"}}
     standing = "async (row) => (await import('/static/rules.js')).standing(row)"
     (shown,) = visit(port).page.evaluate(standing, row)["judgements"]
-    assert (shown["label"], shown["reach"], shown["step"], shown["level"]) == ("traded volume", 2, 2, 2)
+    assert (shown["label"], shown["reach"], shown["step"], shown["level"]) == ("traded volume", 2, 1, 2)
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

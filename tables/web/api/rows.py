@@ -27,12 +27,12 @@ class Judgement(msgspec.Struct, frozen=True):
         float | None, msgspec.Meta(description="what the rule measures now, never negative; null where it cannot")
     ]
     alert: Annotated[LatestAlert | None, msgspec.Meta(description="the rule's latest alert of this market")]
-
-
-class Standing(Judgement, frozen=True):
-    """The same with the rule's steps, for readers who were not sent ``hello``."""
-
-    steps: Annotated[tuple[float, ...], msgspec.Meta(description="what each severity begins with, lowest first")]
+    steps: Annotated[
+        tuple[float, ...],
+        msgspec.Meta(
+            description="what each severity begins with, lowest first; empty in the stream's rows of an earlier release"
+        ),
+    ] = ()
 
 
 @with_figures(after="window_end", in_usd=True)
@@ -60,7 +60,7 @@ class WindowRow(msgspec.Struct, frozen=True):
         float | None, msgspec.Meta(description="since the copy in Redis was written; null for other sources")
     ] = None
     judgements: Annotated[
-        list[Standing],
+        list[Judgement],
         msgspec.Meta(
             description="each rule that judges the market, in the row of the rules' window; empty in other rows, and "
             "in those of an earlier release"

@@ -19,7 +19,7 @@ from tables.market.panes import PANE_SECONDS
 from tables.market.values import FIGURE_NAMES, figures_from
 from tables.serving import LatestAlert, ServedMarkets, ShownRule
 from tables.web.api.rows import MarketRow, WindowRow
-from tables.web.cluster.judging import judged, standings
+from tables.web.cluster.judging import judged, judgements_of
 from tables.web.cluster.replicas import NONSENSE
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class Copies:
                 source="redis",
                 age_seconds=None if received is None else max(0.0, round(time.time() - received, 3)),
                 copy_age_seconds=copy.age_seconds,
-                judgements=standings(*self._rules(copy)) if of_rules else [],
+                judgements=judgements_of(*self._rules(copy)) if of_rules else [],
                 **dict(zip(FIGURE_NAMES, figures, strict=True)),
             )
 

@@ -43,7 +43,8 @@ function stand(row) {
 
 function judged(told) {
   const rule = ruleOf(told.rule);
-  const steps = rule.threshold === told.threshold ? rule.steps : feed.hello.multiples.map((times) => times * told.threshold);
+  // A worker of an earlier release does not say its steps. They are this one's, or all that is known is the threshold.
+  const steps = told.steps?.length ? told.steps : rule.threshold === told.threshold ? rule.steps : [told.threshold];
   return {
     ...told,
     label: rule.label,
