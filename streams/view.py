@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 import faust
 
 from agents.alerts.history import AlertHistory
-from agents.rules.base import Rule, Timing
+from agents.rules.base import Rule
 from agents.rules.book import RuleBook, known_rules
 from agents.rules.window import KnownWindow, PastWindow
 from agents.sinks import Sinks
@@ -21,16 +21,20 @@ from tables.serving import ShownRule
 
 
 class RulesView:
-    """The rules in force as readers see them. ``window_seconds`` is the length of their window."""
+    """The rules in force as readers see them. ``window_seconds`` is the length of their window.
 
-    def __init__(self, book: RuleBook, window_seconds: int) -> None:
+    ``was_restored`` says of a market, a rule and a pane whether that alert was raised before this worker loaded the
+    market. Its threshold is then unknown here.
+    """
+
+    def __init__(self, book: RuleBook, window_seconds: int, was_restored: Callable[[Market, str, int], bool]) -> None:
         self.rules = tuple(map(shown, book.rules))
         self.rule_labels = {name: kind.label for name, kind in known_rules().items()}
         self._book = book
         self._window_seconds = window_seconds
         self._shown = {rule.name: rule for rule in self.rules}
-        # Only figures that can fall take an alert back.
-        self._falling = {rule.name: rule for rule in book.rules if rule.timing is Timing.CLOSED}
+        self._was_restored = was_restored
+        self._in_force = {rule.name: rule for rule in book.rules}
 
     def rules_of(self, market: AnyMarket) -> tuple[ShownRule, ...]:
         """Return the rules that judge a market."""
@@ -48,12 +52,15 @@ class RulesView:
     def is_retracted(self, market: Market, rule: str, pane: int) -> bool:
         """Whether later trades took back an alert that a rule raised at a pane.
 
-        False where the window of that pane is not kept any more.
+        False where that is not known: the window of that pane is not kept any more, or this worker found the alert in
+        the store. Another threshold may have raised it, and its row in Postgres says what became of it.
         """
-        falling = self._falling.get(rule)
-        if falling is None or pane - self._window_seconds + 1 < market.oldest or not market.has_figures(pane):
+        raised_by = self._in_force.get(rule)
+        if raised_by is None or self._was_restored(market, rule, pane):
             return False
-        return falling.severity(falling.measure(PastWindow(market, pane, self._window_seconds))) == 0
+        if pane - self._window_seconds + 1 < market.oldest or not market.has_figures(pane):
+            return False
+        return raised_by.takes_back(PastWindow(market, pane, self._window_seconds))
 
 
 class WorkerView(RulesView, GroupFacts):
@@ -72,7 +79,7 @@ class WorkerView(RulesView, GroupFacts):
         venue_names: Mapping[str, str],
     ) -> None:
         GroupFacts.__init__(self, app)
-        RulesView.__init__(self, rules, settings.window_seconds)
+        RulesView.__init__(self, rules, settings.window_seconds, keeper.was_restored)
         self.settings = settings
         self.alerts = AlertHistory(lambda: sinks.pool)
         self.home = home
@@ -108,8 +115,9 @@ class WorkerView(RulesView, GroupFacts):
         return self._keeper.has_all(partitions)
 
     async def stored(self, partition: int, venue: str, symbol: str) -> Market | None:
-        """Return a market that another worker serves, as that last stored it; None where stores are apart, or without.
+        """Return a market that another worker serves, as that worker last stored it.
 
+        Return None if the market is unknown, if each worker has a store of its own, or if a newer release wrote it.
         Raises :class:`streams.errors.Outage` where the store does not answer.
         """
         return await self._keeper.stored(partition, venue, symbol)

@@ -14,24 +14,24 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from functools import partial
-from typing import Final, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from streams import metrics
 from streams.errors import Fatal, Outage
 from streams.kafka.outbound import Outbound, Record
 from streams.model.alert import Alert
 from streams.model.kinds import MarketKind
-from tables.market.chunks import HEAD, Chunk, Head, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
+from tables.market.chunks import prefix
 from tables.market.formats import NewerState
+from tables.market.limits import MAX_MARKETS_PER_PARTITION
 from tables.market.state import Market, Span
 from tables.stores.base import StateStore
+from tables.stores.items import market_from, taken_from
 from tables.stores.patience import until_answered
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-_HEAD: Final = HEAD.encode()
 
 
 class ChangelogClaim(NamedTuple):
@@ -41,9 +41,6 @@ class ChangelogClaim(NamedTuple):
 
 
 ChangelogClaims = dict[int, ChangelogClaim]
-
-MAX_MARKETS_PER_PARTITION: Final = 20_000
-"""More markets than any exchange lists: a feed that invents symbols must not fill memory."""
 
 
 class TooManyMarkets(ValueError):
@@ -78,6 +75,8 @@ class Keeper:
         self._partitions: dict[int, dict[tuple[str, str], Market]] = {}
         self._touched: dict[int, set[Market]] = {}
         self._loads: dict[int, asyncio.Task[None]] = {}
+        # The (rule, pane) of alerts that a market had when it was loaded.
+        self._restored_alerts: dict[Market, frozenset[tuple[str, int]]] = {}
         # Settled and encoded, and not yet everywhere it belongs: survives a flush that was cancelled half way.
         self._unsent: deque[Alert] = deque()
         self._unwritten: dict[int, dict[bytes, bytes]] = {}
@@ -103,7 +102,7 @@ class Keeper:
             if len(markets) >= MAX_MARKETS_PER_PARTITION:
                 raise TooManyMarkets(f"partition {partition} holds {MAX_MARKETS_PER_PARTITION} markets already")
             found = await self._load(partition, venue, symbol) or Market(venue, symbol, self._span, kind)
-            market = markets.setdefault((venue, symbol), found)
+            market = self._take_in(markets, found)
         self.touch(partition, market)
         return market
 
@@ -117,7 +116,19 @@ class Keeper:
 
     async def _load(self, partition: int, venue: str, symbol: str) -> Market | None:
         items = await self._answered(lambda store: store.load(partition, prefix(venue, symbol)))
-        return self._restored(venue, symbol, items)
+        return market_from(items, venue, symbol, self._span)
+
+    def _take_in(self, markets: dict[tuple[str, str], Market], loaded: Market) -> Market:
+        """Put a market among those in memory. Return the one that is there already where another load was faster."""
+        market = markets.setdefault((loaded.venue, loaded.symbol), loaded)
+        if market is loaded and any(loaded.marks.values()):
+            alerts = ((rule, mark.pane) for rule, marks in loaded.marks.items() for mark in marks)
+            self._restored_alerts[loaded] = frozenset(alerts)
+        return market
+
+    def was_restored(self, market: Market, rule: str, pane: int) -> bool:
+        """Whether an alert was raised before this worker loaded its market, so perhaps with other settings."""
+        return (rule, pane) in self._restored_alerts.get(market, ())
 
     async def stored(self, partition: int, venue: str, symbol: str) -> Market | None:
         """Return a market that another worker serves, as that worker last stored it.
@@ -127,27 +138,10 @@ class Keeper:
         """
         items = await self._store().peek(partition, prefix(venue, symbol))
         try:
-            return self._restored(venue, symbol, items)
+            return market_from(items, venue, symbol, self._span)
         except NewerState as error:
             log.warning("%s", error)
             return None
-
-    def _restored(self, venue: str, symbol: str, items: Iterable[tuple[bytes, bytes]]) -> Market | None:
-        """Return the market that these items of it make, None where they hold nothing that this release reads."""
-        head: Head | None = None
-        chunks: list[Chunk] = []
-        start = len(prefix(venue, symbol))
-        for key, value in items:
-            part = key[start:]
-            if part == _HEAD:
-                head = decode_head(key, value)
-            elif part.isdigit():
-                chunks.append(decode_chunk(key, value))
-        if head is None and not chunks:
-            return None
-        market = Market(venue, symbol, self._span)
-        market.restore(head, chunks)
-        return market
 
     async def preload(self, partitions: Collection[int], within_seconds: float) -> None:
         """Load every market of partitions served here, once, so that :meth:`markets` has those that do not trade.
@@ -185,8 +179,7 @@ class Keeper:
             if (venue, symbol) not in markets and len(markets) < MAX_MARKETS_PER_PARTITION:
                 market = await self._load(partition, venue, symbol)
                 if market is not None:
-                    # A frame may have loaded it meanwhile, and changed it: that one stays.
-                    markets.setdefault((venue, symbol), market)
+                    self._take_in(markets, market)
             await asyncio.sleep(0)
 
     def markets(self) -> Iterator[tuple[int, Market]]:
@@ -205,6 +198,8 @@ class Keeper:
                 load.cancel()
             self._unwritten.pop(partition, None)
             self._claims.pop(partition, None)
+        for market in dropped:
+            self._restored_alerts.pop(market, None)
         return dropped
 
     async def flush(self) -> ChangelogClaims:
@@ -244,19 +239,8 @@ class Keeper:
         touched_now, self._touched = self._touched, {}
         for partition, touched in touched_now.items():
             self._unsent += self._settle(partition, touched)
-            self._unwritten.setdefault(partition, {}).update(self._encode(touched))
+            self._unwritten.setdefault(partition, {}).update(taken_from(touched, self._span))
             self._reached.update((market, market.watermark) for market in touched)
-
-    def _encode(self, touched: Iterable[Market]) -> dict[bytes, bytes]:
-        items = {}
-        for market in touched:
-            head, chunks = market.take_dirty()
-            # The head first: a replay over chunks without what it says of their alerts could raise others.
-            items[head_key(market.venue, market.symbol)] = encode(head)
-            for chunk in chunks:
-                slot = chunk.number % self._span.slots
-                items[chunk_key(market.venue, market.symbol, slot)] = encode(chunk)
-        return items
 
     async def _write(self, partition: int) -> None:
         items = self._unwritten.get(partition)

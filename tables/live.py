@@ -1,4 +1,4 @@
-"""Live windows in Redis, for any reader: one hash a market with the latest figures of each of its windows.
+"""Live windows in Redis, for any reader: each market has a hash with the latest figures of its windows.
 
 They are a copy, written a few times a second where something changed. Without Redis only they are missing.
 """

@@ -23,10 +23,11 @@ UnixSeconds = Annotated[int, msgspec.Meta(description="unix seconds, UTC, event 
 
 
 class LatestAlert(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The latest alert of a rule, with the highest severity of its episode. Alerts that were taken back do not count.
+    """The latest alert of a rule, with the highest severity of its episode. Retracted alerts do not count.
 
     ``open``: an alert of the episode stands, and the cooldown is not over. ``retracted``: none stands, and this is the
-    latest of those that later trades took back.
+    latest of the retracted ones. An alert that was raised before the worker loaded the market counts as standing. Its
+    threshold is not stored with the market, and its row says whether it is retracted.
     """
 
     rule: str
@@ -34,7 +35,7 @@ class LatestAlert(msgspec.Struct, frozen=True, omit_defaults=True):
     severity: str
     episode: UnixSeconds
     open: bool
-    retracted: Annotated[bool, msgspec.Meta(description="later trades took back every alert of the episode")] = False
+    retracted: Annotated[bool, msgspec.Meta(description="every alert of the episode is known to be retracted")] = False
 
 
 class ShownRule(msgspec.Struct, frozen=True):
@@ -55,7 +56,10 @@ class ShownRule(msgspec.Struct, frozen=True):
 
 
 def main_rule(rules: Sequence[ShownRule]) -> ShownRule | None:
-    """Return the rule that a reader knows who knows of one a market: the first in USD, else the first; None of none."""
+    """Return the one rule that readers of an earlier release are told of: the first in USD, else the first.
+
+    Return None where there are no rules.
+    """
     return next((rule for rule in rules if rule.unit == USD.name), rules[0] if rules else None)
 
 
@@ -116,7 +120,7 @@ class ServingWorker(Protocol):
         ...
 
     def is_retracted(self, market: Market, rule: str, pane: int) -> bool:
-        """Whether later trades took back an alert that a rule raised at a pane, as far as its panes are kept."""
+        """Whether later trades took back an alert that a rule raised at a pane; false where that is not known."""
         ...
 
 

@@ -65,7 +65,11 @@ class MemoryWorker(RulesView):
         self.store_answers = True
         self.alerts: AlertSource = NoAlerts()
         made = [rule for kind in further if (rule := kind.of(self.settings)) is not None]
-        super().__init__(RuleBook((*rule_book(self.settings).rules, *made)), self.settings.window_seconds)
+        super().__init__(
+            RuleBook((*rule_book(self.settings).rules, *made)), self.settings.window_seconds, self._is_restored
+        )
+        # (symbol, rule, pane) of alerts that were raised before this worker loaded their markets.
+        self.restored: set[tuple[str, str, int]] = set()
         self.venue_names: dict[str, str] = {}
         self.samples: list[WindowSample] = []
         self.peers: dict[str, list[int]] = {}
@@ -89,6 +93,9 @@ class MemoryWorker(RulesView):
         kind = implied_kind(symbol)
         market = Market(f"kraken_{kind.name}", symbol, SPAN, kind)
         return self._markets.setdefault(symbol, (partition, market))[1]
+
+    def _is_restored(self, market: Market, rule: str, pane: int) -> bool:
+        return (market.symbol, rule, pane) in self.restored
 
     def markets(self) -> Iterator[tuple[int, Market]]:
         """Yield every market with its partition."""

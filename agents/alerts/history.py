@@ -10,6 +10,7 @@ import msgspec
 
 from agents.alerts.columns import AMOUNTS, IN_UNIT, THRESHOLD_USD, from_row, instant, unix_seconds
 from agents.alerts.postgres import answering
+from agents.alerts.words import sentence
 from agents.rules.book import describe
 from streams.errors import Outage
 from streams.model.figures import with_figures
@@ -63,6 +64,10 @@ class AlertRow(msgspec.Struct, frozen=True):
     retracted: Annotated[bool, msgspec.Meta(description="later trades took it back below the first step")]
     what: Annotated[str, msgspec.Meta(description="what happened in the window, in words")]
     note: Annotated[str, msgspec.Meta(description="what a reader must know of the rule's figure; may be empty")]
+    sentence: Annotated[
+        str | None,
+        msgspec.Meta(description="the alert in one line, as messages have it; null in rows of an earlier release"),
+    ] = None
 
 
 _IN_OUTBOX: Final = {
@@ -70,7 +75,7 @@ _IN_OUTBOX: Final = {
     "possible_duplicate": "possible_duplicate",
     "delivery_attempts": "attempts",
 }
-_ADDED: Final = ("pane", "what", "note")
+_ADDED: Final = ("pane", "what", "note", "sentence")
 _STORED: Final = [name for name in AlertRow.__struct_fields__ if name not in (*_ADDED, *_IN_OUTBOX)]
 _SELECT: Final = (
     "SELECT "  # noqa: S608 - constants
@@ -163,5 +168,6 @@ def _row(row: Any) -> AlertRow:
         fields[name] = None if fields[name] is None else float(fields[name])
     if fields["unit"] != USD.name:
         fields[THRESHOLD_USD] = None
-    description = describe(from_row(row))
-    return AlertRow(what=description.what, note=description.note, **fields)
+    alert = from_row(row)
+    description = describe(alert)
+    return AlertRow(what=description.what, note=description.note, sentence=sentence(alert), **fields)

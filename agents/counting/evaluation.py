@@ -276,6 +276,6 @@ class Evaluator:
             severity_step=rule.steps[mark.severity - 1],
             cooldown_seconds=self.cooldown,
             raised_offset=raised_offset,
-            retracted=rule.timing is Timing.CLOSED and rule.severity(measured) == 0,
+            retracted=rule.takes_back(window),
             **msgspec.structs.asdict(figures),
         )

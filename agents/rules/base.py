@@ -105,6 +105,14 @@ class Rule(ABC):
             return 0
         return bisect_right(self.steps, measured)
 
+    def takes_back(self, window: RuleWindow) -> bool:
+        """Whether this window takes back an alert that this rule raised with the same threshold.
+
+        Only a figure that can fall takes an alert back: one that grows is below the first step only where the threshold
+        was lower before.
+        """
+        return self.timing is Timing.CLOSED and self.severity(self.measure(window)) == 0
+
 
 def severity_name(severity: int) -> str:
     """Return the word for a severity of 1 to 4."""

@@ -86,7 +86,7 @@ class Figure(Generic[T_co]):
 
     def __init__(
         self,
-        kind: ValueType[T_co],
+        value_type: ValueType[T_co],
         meaning: str,
         of: str | Callable[[Sums], T_co],
         combined: Combined | None = None,
@@ -95,7 +95,7 @@ class Figure(Generic[T_co]):
         label: str = "",
         heading: str = "",
     ) -> None:
-        self.type = kind
+        self.type = value_type
         self.meaning = meaning
         self.of = of
         self.combined = combined
@@ -264,7 +264,7 @@ def _own_field(field: FieldInfo) -> tuple[Any, ...]:
 
 def _field(figure: "Figure[Any]", *, in_usd: bool, may_be_null: bool) -> tuple[str, Any]:
     plain: Any = figure.type.json if in_usd or not figure.type.is_amount else int
-    kind: Any = plain | None if may_be_null else plain
+    json_type: Any = plain | None if may_be_null else plain
     if in_usd:
-        return figure.name, Annotated[kind, msgspec.Meta(description=figure.description)]
-    return figure.field, kind
+        return figure.name, Annotated[json_type, msgspec.Meta(description=figure.description)]
+    return figure.field, json_type

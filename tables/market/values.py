@@ -11,9 +11,6 @@ from tables.market.windows import WindowFigures, compiled, computed
 FIGURE_NAMES: Final = tuple(figure.name for figure in FIGURES)
 """A window's figures, by the names that alerts and dashboards use, in the order in which the stream sends them."""
 
-PANE_FIGURE_NAMES: Final = tuple(figure.name for figure in PANE_FIGURES)
-"""A pane's figures by the same names."""
-
 _PER_USD: Final = f" / {MICRO_PER_USD}"
 
 _in_usd: Final = compiled(

@@ -1,4 +1,4 @@
-"""Market state in Redis, which every replica can read: a hash a market, written in one round trip a flush.
+"""Market state in Redis, which every replica can read: each market has a hash.
 
 A partition's state comes with the changelog offset that it stands for. So an owner reads only what its predecessor had
 not written, usually nothing, and standbys have nothing to do. Everything that waits for Redis waits asynchronously.
@@ -9,9 +9,8 @@ import asyncio
 import contextlib
 import functools
 import logging
-import struct
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -25,27 +24,21 @@ from streams.kafka.admin import KAFKA, cluster_and_ends, is_embedded, open_produ
 from streams.kafka.outbound import Outbound, Record
 from streams.redis_link import REDIS, Script, address_of, connect, evaluate
 from streams.settings import Settings
-from tables.market.chunks import offset_of, shifted, split_key
+from tables.market.chunks import shifted
 from tables.stores.base import ChangelogEvent, Items, StoreApp, newer
 from tables.stores.patience import until_answered
 from tables.stores.redis_scripts import LOAD, LOST, MARKETS, SAVE
+from tables.stores.redis_values import Argument, as_stored, items_from, parts_of, value_of
 from tables.stores.wiped import OLD_LOG
 
 log = logging.getLogger(__name__)
 
 # The slowest script here takes about 2 ms. A Redis that says nothing for so long is away, and patience.py asks again.
 ANSWER_SECONDS: Final = 5.0
-# A script keeps Redis from its other clients: about 2 ms for as many values (measured).
-MAX_VALUES_A_CALL: Final = 500
 # UNLINK of as many markets of 120 values takes 3 ms (measured), about as long as the scripts.
 MAX_KEYS_A_DELETE: Final = 1000
 NOTHING: Final = -1
 """The changelog offset of a partition whose changelog is empty."""
-
-_PACK_OFFSET: Final = struct.Struct(">q")
-
-
-Argument = str | bytes | int | None
 
 
 class StoreLost(Fatal):
@@ -84,12 +77,12 @@ class Store(base.Store):  # type: ignore[misc]
         """Return the items of a market, whose keys begin with ``prefix``. Raises as :meth:`save`."""
         market = prefix[:-1].decode()
         flat = await self._call(LOAD, partition, [self._key(keys.table_market, partition, market)])
-        return _items(prefix, zip(flat[::2], flat[1::2], strict=True))
+        return items_from(prefix, zip(flat[::2], flat[1::2], strict=True))
 
     async def peek(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """Return the items of a market as whoever serves its partition last stored them. Raises :class:`Outage`."""
         key = self._key(keys.table_market, partition, prefix[:-1].decode())
-        return _items(prefix, (await self._answer(self._client.hgetall(key))).items())
+        return items_from(prefix, (await self._answer(self._client.hgetall(key))).items())
 
     async def save(self, partition: int, items: Items) -> None:
         """Write items. Raises :class:`Outage`, :class:`StoreLost`."""
@@ -242,7 +235,7 @@ class Store(base.Store):  # type: ignore[misc]
         for name in names:
             market = await self._answer(self._client.hgetall(self._key(keys.table_market, partition, name.decode())))
             for field, value in market.items():
-                moved = shifted(value[_PACK_OFFSET.size :], -OLD_LOG)
+                moved = shifted(value_of(value), -OLD_LOG)
                 key = b"%b|%b" % (name, field) if name else field
                 records.append(Record(topic, key, moved, partition))
         log.warning(
@@ -277,11 +270,7 @@ class Store(base.Store):  # type: ignore[misc]
             )
 
     async def _save(self, partition: int, items: Items, reached: int | None, token: str = "") -> None:
-        by_market: dict[str, list[tuple[str, bytes]]] = {}
-        for key, value in items.items():
-            market, field = split_key(key)
-            by_market.setdefault(market, []).append((field, value))
-        parts = list(_parts(by_market))
+        parts = list(parts_of(items))
         for number, part in enumerate(parts, 1):
             # The offset is stored with the last values: a save that was cut short stands for none.
             is_last = number == len(parts) and reached is not None
@@ -291,8 +280,7 @@ class Store(base.Store):  # type: ignore[misc]
                 market_keys.append(self._key(keys.table_market, partition, market))
                 arguments += (market, len(values))
                 for field, value in values:
-                    offset = offset_of(value)
-                    arguments += (field, offset, _PACK_OFFSET.pack(offset) + value)
+                    arguments += as_stored(field, value)
             markets = self._key(keys.table_markets, partition)
             stored = await self._call(SAVE, partition, [markets, *market_keys], arguments)
             if is_last:
@@ -327,20 +315,3 @@ async def deliver(settings: Settings, records: list[Record]) -> None:
             await outbound.deliver(records)
         finally:
             await producer.stop()
-
-
-def _items(prefix: bytes, fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    return [(prefix + field, value[_PACK_OFFSET.size :]) for field, value in fields]
-
-
-def _parts(by_market: dict[str, list[tuple[str, bytes]]]) -> Iterable[list[tuple[str, list[tuple[str, bytes]]]]]:
-    """Yield the values in parts of a bounded number; one empty part where there are none."""
-    part: list[tuple[str, list[tuple[str, bytes]]]] = []
-    count = 0
-    for market, values in by_market.items():
-        if part and count + len(values) > MAX_VALUES_A_CALL:
-            yield part
-            part, count = [], 0
-        part.append((market, values))
-        count += len(values)
-    yield part

@@ -142,8 +142,9 @@ class Worker(ServingWorker, Protocol):
         ...
 
     async def stored(self, partition: int, venue: str, symbol: str) -> Market | None:
-        """Return a market that another worker serves, as that last stored it; None where stores are apart, or without.
+        """Return a market that another worker serves, as that worker last stored it.
 
+        Return None if the market is unknown, if each worker has a store of its own, or if a newer release wrote it.
         Raises :class:`streams.errors.Outage` where the store does not answer.
         """
         ...

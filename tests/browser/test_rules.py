@@ -31,7 +31,9 @@ MINUS = "\N{MINUS SIGN}"
 MARKET = f"/market?venue=kraken_spot&symbol={SYMBOL}"
 
 
-def alert(rule: str, severity: str, unit: str, measured: float, threshold: float, what: str) -> AlertRow:
+def alert(
+    rule: str, severity: str, unit: str, measured: float, threshold: float, what: str, sentence: str | None
+) -> AlertRow:
     """Return the row of an alert of the market below."""
     at = datetime.fromtimestamp(LAST, UTC)
     fields = {
@@ -42,19 +44,25 @@ def alert(rule: str, severity: str, unit: str, measured: float, threshold: float
         "possible_duplicate": False, "delivery_attempts": 1, "unit": unit, "threshold": threshold,
         "measured": measured, "severity_step": threshold, "cooldown_seconds": 300, "raised_offset": 2,
         "retracted": rule == "spread", "what": what, "note": "A proxy." if rule == "volume" else "",
+        "sentence": sentence,
         **dict.fromkeys(FIGURE_NAMES, 0), "count": 3, "total_volume_usd": 1_300_000.0, "price_change_pct": -4.3219,
     }  # fmt: skip
     return msgspec.convert(fields, AlertRow)
 
 
+def told(what: str, times: str, end: str = "") -> tuple[str, str]:
+    """Return what happened, and the worker's sentence of it."""
+    return what, f"{what} in 5 min, {times}\N{MULTIPLICATION SIGN} the threshold{end}"
+
+
 class Alerts(NoAlerts):
-    """One alert of each rule, and one of a rule that is in force no more."""
+    """One alert of each rule, and one of a rule that is in force no more. One row has no sentence."""
 
     def __init__(self) -> None:
         self._rows = [
-            alert("volume", "LOW", "usd", 1_300_000.0, 1e6, "1.30 M USD traded"),
-            alert("price_move", "MEDIUM", "percent", 4.3219, 2.0, "price moved -4.32 %"),
-            alert("spread", "HIGH", "count", 12.0, 10.0, "spread: 12 count"),
+            alert("volume", "LOW", "usd", 1_300_000.0, 1e6, "1.30 M USD traded", None),
+            alert("price_move", "MEDIUM", "percent", 4.3219, 2.0, *told("price moved -4.32 %", "2.2")),
+            alert("spread", "HIGH", "count", 12.0, 10.0, *told("spread: 12 count", "1.2", " (retracted)")),
         ]
 
     async def find(self, *, rules: Sequence[str] = (), **_: object) -> list[AlertRecord]:
@@ -111,7 +119,7 @@ def test_an_alert_that_was_taken_back_is_not_shown_as_open(port: int, visit: Ope
     cell = page.locator('.row[data-symbol="XRP/USD"] .reach')
     cell.wait_for()
     assert "MEDIUM" not in cell.inner_text()
-    assert "price move: 1.00% of 2.00%, alert taken back by later trades" in (cell.get_attribute("title") or "")
+    assert "price move: 1.00% of 2.00%, alert retracted" in (cell.get_attribute("title") or "")
     struck = "() => [...document.querySelectorAll('.badge.retracted')].map((one) => one.parentElement.innerText)"
     page.wait_for_function(f"({struck})().length === 1")
     assert "spread: 12 count" in page.evaluate(struck)[0]
@@ -119,7 +127,7 @@ def test_an_alert_that_was_taken_back_is_not_shown_as_open(port: int, visit: Ope
     page.locator("[data-rule=price_move] dd").wait_for()
     assert page.locator("#episode").inner_text() == ""
     shown = page.locator("[data-rule=price_move] dd").inner_text()
-    assert shown == "1.00% of 2.00% (50.0%); alert taken back by later trades"
+    assert shown == "1.00% of 2.00% (50.0%); alert retracted"
 
 
 def test_a_rule_that_measures_no_figure_has_its_number_and_no_chart(port: int, visit: Open) -> None:
@@ -199,15 +207,15 @@ def test_a_markets_page_shows_every_rule(port: int, visit: Open) -> None:
 
 
 def test_the_alerts_page_lists_the_rules_that_the_worker_says(port: int, visit: Open) -> None:
-    """Its filter has them all, and an alert of each says what happened in its rule's unit."""
+    """Its filter has them all, and alerts are told in the worker's words, with or without a sentence of it."""
     page = visit(port, "/alerts").page
     page.locator("#rule option").nth(3).wait_for(state="attached")
     labels = [kind.label for kind in known_rules().values()]
     assert page.locator("#rule option").all_inner_texts() == ["any", *labels]
     sentences = {
-        "1.30 M USD traded in 5m, 1.3\N{MULTIPLICATION SIGN} threshold",
-        "price moved -4.32 % in 5m, 2.1\N{MULTIPLICATION SIGN} threshold",
-        "spread: 12 count in 5m, 1.2\N{MULTIPLICATION SIGN} threshold, taken back by later trades",
+        "1.30 M USD traded",
+        "price moved -4.32 % in 5 min, 2.2\N{MULTIPLICATION SIGN} the threshold",
+        "spread: 12 count in 5 min, 1.2\N{MULTIPLICATION SIGN} the threshold (retracted)",
     }
     page.wait_for_function("(count) => document.querySelectorAll('.alert-row').length === count", arg=len(sentences))
     assert {row.locator("td").nth(3).inner_text() for row in page.locator(".alert-row").all()} == sentences
@@ -233,12 +241,21 @@ def test_a_filter_in_the_address_is_chosen(port: int, visit: Open) -> None:
     assert page.locator(".alert-row").count() == 1
 
 
+def test_a_worker_with_other_settings_says_what_its_severities_begin_with(port: int, visit: Open) -> None:
+    """Its threshold and its steps are not those of the worker that shows the row."""
+    told = {"rule": "volume", "unit": "usd", "threshold": 5e5, "measured": 1e6, "alert": None}
+    standing = "async (row) => (await import('/static/rules.js')).standing(row)"
+    row = {"judgements": [told | {"steps": [5e5, 6e5, 7e5, 8e6]}]}
+    (shown,) = visit(port).page.evaluate(standing, row)["judgements"]
+    assert (shown["steps"], shown["step"]) == ([5e5, 6e5, 7e5, 8e6], 3)
+
+
 def test_a_row_of_a_worker_of_an_earlier_release_is_shown(port: int, visit: Open) -> None:
     """It knows of one rule a market, in USD, and has no judgements."""
     row = {"rule": "volume", "threshold_usd": 5e5, "amount_usd": 1e6, "mark": {"open": True, "severity": "MEDIUM"}}
     standing = "async (row) => (await import('/static/rules.js')).standing(row)"
     (shown,) = visit(port).page.evaluate(standing, row)["judgements"]
-    assert (shown["label"], shown["reach"], shown["step"], shown["level"]) == ("traded volume", 2, 2, 2)
+    assert (shown["label"], shown["reach"], shown["step"], shown["level"]) == ("traded volume", 2, 1, 2)
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

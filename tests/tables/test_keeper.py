@@ -14,6 +14,7 @@ from streams.model.alert import Alert
 from tables import keeper as keeper_module
 from tables.keeper import Keeper, TooManyMarkets
 from tables.market.chunks import HEAD, CorruptState, decode_chunk, decode_head, head_key, prefix
+from tables.market.episodes import Mark
 from tables.market.formats import NewerState
 from tables.market.state import Market, Span
 from tests.agents.factories import an_alert
@@ -584,3 +585,23 @@ async def test_what_a_later_release_added_to_a_market_outlives_a_hand_over() -> 
     assert all(msgspec.msgpack.decode(value)[-3:] == added for value in written.values())
     assert written == items
     assert again.volumes() == {"A/USD": 2}
+
+
+async def test_alerts_that_came_with_a_market_are_told_from_those_raised_since() -> None:
+    """With which settings they were raised, the worker cannot know; not even of one that rose since."""
+    before = Worker()
+    market = await before.trade("BTC/USD", 0)
+    market.marks["price_move"] = [Mark(NOON, 1, NOON)]
+    assert not before.keeper.was_restored(market, "price_move", NOON)
+    await before.keeper.flush()
+    for load in ("by a message", "by a reader"):
+        worker = Worker(before.broker, before.state)
+        if load == "by a reader":
+            await worker.keeper.preload([0], SECONDS)
+        market = await worker.trade("BTC/USD", 400)
+        market.marks["price_move"][0].severity = 2
+        market.marks["price_move"].append(Mark(NOON + 400, 1, NOON + 400))
+        known = [worker.keeper.was_restored(market, "price_move", NOON + second) for second in (0, 400)]
+        assert known == [True, False]
+        worker.keeper.forget([0])
+        assert not worker.keeper.was_restored(market, "price_move", NOON)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Final
+from uuid import UUID
 
 import msgspec
 
@@ -26,12 +27,12 @@ class Judgement(msgspec.Struct, frozen=True):
         float | None, msgspec.Meta(description="what the rule measures now, never negative; null where it cannot")
     ]
     alert: Annotated[LatestAlert | None, msgspec.Meta(description="the rule's latest alert of this market")]
-
-
-class Standing(Judgement, frozen=True):
-    """The same with the rule's steps, for readers who were not sent ``hello``."""
-
-    steps: Annotated[tuple[float, ...], msgspec.Meta(description="what each severity begins with, lowest first")]
+    steps: Annotated[
+        tuple[float, ...],
+        msgspec.Meta(
+            description="what each severity begins with, lowest first; empty in the stream's rows of an earlier release"
+        ),
+    ] = ()
 
 
 @with_figures(after="window_end", in_usd=True)
@@ -59,7 +60,7 @@ class WindowRow(msgspec.Struct, frozen=True):
         float | None, msgspec.Meta(description="since the copy in Redis was written; null for other sources")
     ] = None
     judgements: Annotated[
-        list[Standing],
+        list[Judgement],
         msgspec.Meta(
             description="each rule that judges the market, in the row of the rules' window; empty in other rows, and "
             "in those of an earlier release"
@@ -83,11 +84,11 @@ class PaneRow(msgspec.Struct, frozen=True):
     id_count: Annotated[int, msgspec.Meta(description="ids counted, blocks and terminations included")]
     ids: Annotated[
         list[list[int] | str],
-        msgspec.Meta(description="spot: inclusive ranges [low, high]; futures: uids"),
+        msgspec.Meta(description="8-byte ids: inclusive ranges [low, high]; 16-byte ids: each as a UUID"),
     ]
     gaps: Annotated[
         list[list[int]],
-        msgspec.Meta(description="ids missing before this pane's, inclusive ranges; spot only, inside what was asked"),
+        msgspec.Meta(description="8-byte ids missing before this pane's, inclusive ranges, inside what was asked"),
     ]
 
 
@@ -139,7 +140,10 @@ class MarketRow(msgspec.Struct, frozen=True):
         float | None,
         msgspec.Meta(description="what that rule measured; null as the threshold is, and without its window"),
     ]
-    mark: Annotated[LatestAlert | None, msgspec.Meta(description="the latest alert of that rule")]
+    # Pages and workers of earlier releases know it by this name.
+    latest_alert: Annotated[LatestAlert | None, msgspec.Meta(description="the latest alert of that rule")] = (
+        msgspec.field(name="mark")
+    )
     windows: Sequence[Sequence[float | None]]
     copied: Annotated[
         float | None, msgspec.Meta(description="of a copy from Redis: when it was written, unix seconds; else null")
@@ -183,20 +187,15 @@ def pane_rows(market: Market, first: int, last: int) -> Iterator[PaneRow]:
 
 
 def shown_ids(ids: list[TradeId]) -> list[list[int] | str]:
-    """Return a pane's ids for people: ranges of integers, or uids written as the venue writes them."""
+    """Return a pane's ids for people: 8-byte ids as ranges of integers, each 16-byte id as a UUID, whoever made it."""
     if ids and isinstance(ids[0], bytes):
-        return [_uid(uid) for uid in ids if isinstance(uid, bytes)]
+        return [str(UUID(bytes=one)) for one in ids if isinstance(one, bytes)]
     return [list(pair) for pair in _ranges(ids)]
 
 
 def _ranges(ids: list[TradeId]) -> Iterator[tuple[int, int]]:
     numbers = [number for number in ids if isinstance(number, int)]
     return zip(numbers[::2], numbers[1::2], strict=True)
-
-
-def _uid(uid: bytes) -> str:
-    text = uid.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _gaps(panes: Iterable[tuple[int, Pane]]) -> dict[int, list[list[int]]]:

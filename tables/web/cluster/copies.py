@@ -14,17 +14,15 @@ from streams import keys
 from streams.model.figures import FIGURES
 from streams.model.kinds import MarketKind, implied_kind
 from streams.redis_link import RedisLink, Script
+from tables.market.limits import MAX_MARKETS_PER_PARTITION
 from tables.market.panes import PANE_SECONDS
 from tables.market.values import FIGURE_NAMES, figures_from
 from tables.serving import LatestAlert, ServedMarkets, ShownRule
 from tables.web.api.rows import MarketRow, WindowRow
-from tables.web.cluster.judging import judged, standings
+from tables.web.cluster.judging import judged, judgements_of
 from tables.web.cluster.replicas import NONSENSE
 
 log = logging.getLogger(__name__)
-
-MAX_MARKETS: Final = 20_000
-"""Of one partition; more are not read. A worker keeps no more of it either (:mod:`tables.keeper`)."""
 
 # One answer is then 75 KB, read in about half a millisecond.
 MARKETS_A_CALL: Final = 25
@@ -96,7 +94,7 @@ class Copies:
         if self._link is None:
             return
         async with self._one_at_a_time:
-            found = _decoded(await self._link.call(LIST, [keys.windows_of(partition)], [MAX_MARKETS - 1]))
+            found = _decoded(await self._link.call(LIST, [keys.windows_of(partition)], [MAX_MARKETS_PER_PARTITION - 1]))
         for start in range(0, len(found), MARKETS_A_CALL):
             async with self._one_at_a_time:
                 answer = await self._link.call(READ, found[start : start + MARKETS_A_CALL], [])
@@ -142,7 +140,7 @@ class Copies:
                 source="redis",
                 age_seconds=None if received is None else max(0.0, round(time.time() - received, 3)),
                 copy_age_seconds=copy.age_seconds,
-                judgements=standings(*self._rules(copy)) if of_rules else [],
+                judgements=judgements_of(*self._rules(copy)) if of_rules else [],
                 **dict(zip(FIGURE_NAMES, figures, strict=True)),
             )
 
@@ -167,7 +165,7 @@ class Copies:
             rule=found.rule,
             threshold_usd=found.threshold_usd,
             amount_usd=found.amount_usd,
-            mark=found.mark,
+            latest_alert=found.latest_alert,
             windows=[*copy.windows.values()],
             copied=copy.updated_at,
             window_seconds=tuple(copy.windows),

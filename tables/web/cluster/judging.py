@@ -6,7 +6,7 @@ import msgspec
 
 from streams.model.units import USD
 from tables.serving import LatestAlert, ShownRule, main_rule
-from tables.web.api.rows import Judgement, Standing
+from tables.web.api.rows import Judgement
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -15,39 +15,33 @@ class Judged(msgspec.Struct, frozen=True):
     rule: str
     threshold_usd: float | None
     amount_usd: float | None
-    mark: LatestAlert | None
+    latest_alert: LatestAlert | None
     judgements: list[Judgement]
+
+
+def judgements_of(
+    rules: Sequence[ShownRule], measured: Mapping[str, float | None], alerts: Mapping[str, LatestAlert]
+) -> list[Judgement]:
+    """Return how far a market has come with each of its rules.
+
+    ``measured`` and ``alerts`` go by the rule's name: what each measures of the rule window, and its latest alert.
+    A rule that is in neither has no such window, or no alert.
+    """
+    return [
+        Judgement(rule.name, rule.unit, rule.threshold, measured.get(rule.name), alerts.get(rule.name), rule.steps)
+        for rule in rules
+    ]
 
 
 def judged(
     rules: Sequence[ShownRule], measured: Mapping[str, float | None], alerts: Mapping[str, LatestAlert]
 ) -> Judged:
-    """Put together what a market's row says of its rules.
-
-    ``measured`` and ``alerts`` go by the rule's name: what each measures of the rule window, and its latest alert.
-    A rule that is in neither has no such window, or no alert.
-    """
-    judgements: list[Judgement] = []
-    told: Judgement | None = None
+    """Put together what a market's row in the stream says of its rules; of the same as :func:`judgements_of`."""
+    judgements = judgements_of(rules, measured, alerts)
     main = main_rule(rules)
-    for rule in rules:
-        judgements.append(
-            Judgement(rule.name, rule.unit, rule.threshold, measured.get(rule.name), alerts.get(rule.name))
-        )
-        if rule is main:
-            told = judgements[-1]
+    told = next((one for one, rule in zip(judgements, rules, strict=True) if rule is main), None)
     if told is None:
         return Judged("", None, None, None, judgements)
     if told.unit != USD.name:
         return Judged(told.rule, None, None, told.alert, judgements)
     return Judged(told.rule, told.threshold, told.measured, told.alert, judgements)
-
-
-def standings(
-    rules: Sequence[ShownRule], measured: Mapping[str, float | None], alerts: Mapping[str, LatestAlert]
-) -> list[Standing]:
-    """Return a market's rules for the API: all that :func:`judged` has of each, and what its severities begin with."""
-    return [
-        Standing(rule.name, rule.unit, rule.threshold, measured.get(rule.name), alerts.get(rule.name), rule.steps)
-        for rule in rules
-    ]

@@ -11,8 +11,8 @@ from tables.market.state import Market
 from tables.market.values import FIGURE_NAMES, figure_values
 from tables.market.windows import WindowFigures
 from tables.serving import ServedMarkets
-from tables.web.api.rows import MarketRow, Spark, Standing, WindowRow
-from tables.web.cluster.judging import judged, standings
+from tables.web.api.rows import Judgement, MarketRow, Spark, WindowRow
+from tables.web.cluster.judging import judged, judgements_of
 
 SLICE_SECONDS: Final = 0.004
 """How long rows are made at a stretch; trades wait meanwhile, no longer than for one message."""
@@ -55,13 +55,15 @@ class LocalRows:
                 partition=partition,
                 source="memory",
                 age_seconds=age_seconds(market),
-                judgements=self._standings(market, figures) if of_rules else [],
+                judgements=self._judgements(market, figures) if of_rules else [],
                 **dict(zip(FIGURE_NAMES, figure_values(figures), strict=True)),
             )
 
-    def _standings(self, market: Market, rule_window: WindowFigures) -> list[Standing]:
+    def _judgements(self, market: Market, rule_window: WindowFigures) -> list[Judgement]:
         served = self._served
-        return standings(served.rules_of(market), served.measured(market, rule_window), served.latest_alerts(market))
+        return judgements_of(
+            served.rules_of(market), served.measured(market, rule_window), served.latest_alerts(market)
+        )
 
     def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
         """Return a market with all its windows."""
@@ -80,7 +82,7 @@ class LocalRows:
             rule=found.rule,
             threshold_usd=found.threshold_usd,
             amount_usd=found.amount_usd,
-            mark=found.mark,
+            latest_alert=found.latest_alert,
             windows=[figure_values(one) for one in figures],
             window_seconds=served.windows,
             judgements=found.judgements,

@@ -6,7 +6,7 @@ import { byId, el, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
 import { NONE, capital, clock, count, dateTime, direction, host, inFull, percent, price, share, shortUsd, usd, venueName, windowName } from "./format.js";
 import { PaneTable } from "./panes.js";
-import { TAKEN_BACK, alertSentence, progress, severityClass, standing } from "./rules.js";
+import { alertSentence, progress, severityClass, standing } from "./rules.js";
 import { columnsOf, isDrawn } from "./series.js";
 import { copyAge, rowAge, startPage } from "./shell.js";
 import { alertKey } from "./source.js";
@@ -184,7 +184,7 @@ function drawRules(row) {
   }
   list.querySelectorAll("[data-rule] dd").forEach((node, at) => {
     const one = judgements[at];
-    setText(node, `${progress(one)} (${share(one.measured, one.threshold, 1)})${one.alert?.retracted ? `; alert ${TAKEN_BACK}` : ""}`);
+    setText(node, `${progress(one)} (${share(one.measured, one.threshold, 1)})${one.alert?.retracted ? "; alert retracted" : ""}`);
   });
 }
 

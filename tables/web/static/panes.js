@@ -18,13 +18,13 @@ export class PaneTable {
     this.digits = 2;
     this.at = null;
     byId("panes-head").replaceChildren(
-      ...CELLS.map(([name, kind]) => el("div", { role: "columnheader", class: kind }, name)),
+      ...CELLS.map(([name, align]) => el("div", { role: "columnheader", class: align }, name)),
     );
     this.rows = new VirtualRows({
       scroller: byId("panes"),
       body: byId("panes-body"),
       key: (pane) => pane.pane,
-      make: () => el("div", { role: "row", class: "row" }, ...CELLS.map(([, kind], n) => el("div", { role: "cell", class: n > 10 ? "ids" : kind }))),
+      make: () => el("div", { role: "row", class: "row" }, ...CELLS.map(([, align], n) => el("div", { role: "cell", class: n > 10 ? "ids" : align }))),
       fill: (element, pane, index) => this.fill(element, pane, index),
     });
     byId("panes-body").addEventListener("click", (event) => {
@@ -42,8 +42,8 @@ export class PaneTable {
     byId("panes").setAttribute("aria-rowcount", String(wanted.length + 1));
     const missing = panes.reduce((sum, pane) => sum + pane.gaps.reduce((ids, [low, high]) => ids + high - low + 1, 0), 0);
     const ids = panes.reduce((sum, pane) => sum + pane.id_count, 0);
-    const hasUids = typeof panes.at(-1)?.ids[0] === "string";
-    const gaps = hasUids ? "gaps between uids cannot be seen" : missing ? `${count(missing)} missing` : "none missing";
+    const hasLongIds = typeof panes.at(-1)?.ids[0] === "string";
+    const gaps = hasLongIds ? "gaps between 16-byte ids cannot be seen" : missing ? `${count(missing)} missing` : "none missing";
     this.tell(`${count(panes.length)} panes, ${count(ids)} ids, ${gaps}`);
   }
 
@@ -91,5 +91,5 @@ function rangesText(ranges) {
 function idsText(pane) {
   if (!pane.ids.length) return "";
   if (Array.isArray(pane.ids[0])) return rangesText(pane.ids);
-  return pane.ids.length === 1 ? pane.ids[0] : `${pane.ids.length} uids, ${pane.ids[0].slice(0, 8)}…`;
+  return pane.ids.length === 1 ? pane.ids[0] : `${pane.ids.length} ids, ${pane.ids[0].slice(0, 8)}…`;
 }

@@ -1,7 +1,7 @@
 // The rules as the worker lists them: how far a market has come with each, and what an alert says.
 
 import { feed } from "./feed.js";
-import { inUnit, multiple, windowName } from "./format.js";
+import { inUnit } from "./format.js";
 
 /** A rule by name. Of one that is not in force here only its label is known, or its name. */
 export function ruleOf(name) {
@@ -12,10 +12,11 @@ export function ruleOf(name) {
 let known = { hello: null, rows: new WeakMap() };
 
 /**
- * Where a market stands with its rules: `judgements`, one a rule; `furthest`, the one of which most of the threshold is
- * reached, if any; `level`, the highest severity of its open episodes, 1 to 4, or 0; and `tip`, all of it in words.
+ * Return how far a market has come with its rules.
  *
- * Worked out once a row: thousands are sorted and drawn several times a second.
+ * `judgements` has an entry for each rule. `furthest` is the rule that has reached the largest part of its threshold;
+ * undefined without rules. `level` is the highest severity of the market's open episodes, 1 to 4; 0 without any. `tip`
+ * says all of it in words. The result is kept with the row, since thousands are sorted and drawn several times a second.
  */
 export function standing(row) {
   if (known.hello !== feed.hello) known = { hello: feed.hello, rows: new WeakMap() };
@@ -36,13 +37,14 @@ function stand(row) {
     judgements,
     furthest: byReach[0],
     level: Math.max(0, ...judgements.map((one) => one.level)),
-    tip: byReach.map((one) => `${one.label}: ${progress(one)}${one.alert?.retracted ? `, alert ${TAKEN_BACK}` : ""}`).join("\n"),
+    tip: byReach.map((one) => `${one.label}: ${progress(one)}${one.alert?.retracted ? ", alert retracted" : ""}`).join("\n"),
   };
 }
 
 function judged(told) {
   const rule = ruleOf(told.rule);
-  const steps = rule.threshold === told.threshold ? rule.steps : feed.hello.multiples.map((times) => times * told.threshold);
+  // A worker of an earlier release does not say its steps. They are this one's, or all that is known is the threshold.
+  const steps = told.steps?.length ? told.steps : rule.threshold === told.threshold ? rule.steps : [told.threshold];
   return {
     ...told,
     label: rule.label,
@@ -57,15 +59,8 @@ function judged(told) {
 /** How far a rule has come, in words. */
 export const progress = (one) => `${inUnit(one.unit, one.measured)} of ${inUnit(one.unit, one.threshold)}`;
 
-/** What became of an alert whose figure fell below its threshold again. */
-export const TAKEN_BACK = "taken back by later trades";
-
 /** The class of an alert's severity, where it is shown. */
 export const severityClass = (alert) => `${alert.alert_severity}${alert.retracted ? " retracted" : ""}`;
 
-/** What an alert says, in one line. The worker has the words; an earlier release had none. */
-export function alertSentence(alert) {
-  const times = alert.measured && alert.threshold ? `, ${multiple(alert.measured, alert.threshold)} threshold` : "";
-  const end = alert.retracted ? `, ${TAKEN_BACK}` : "";
-  return `${alert.what ?? ruleOf(alert.rule).label} in ${windowName(alert.window_seconds)}${times}${end}`;
-}
+/** What an alert says, in one line: the worker's words. One of an earlier release sends none, and the rule's must do. */
+export const alertSentence = (alert) => alert.sentence ?? alert.what ?? ruleOf(alert.rule).label;

@@ -76,7 +76,7 @@ class Hello(msgspec.Struct):
         msgspec.Meta(description="every rule of this release, in force or not: what it measures, by its name"),
     ]
     venues: Mapping[str, str]
-    multiples: tuple[float, ...]
+    multiples: Annotated[tuple[float, ...], msgspec.Meta(description="for pages of an earlier release")]
     retention_seconds: int
     has_token: bool
     version: str

@@ -61,6 +61,7 @@ async def test_an_alert_is_told_in_words(pool: asyncpg.Pool) -> None:
     volume, spread = await AlertHistory(lambda: pool).latest(2)
     assert (volume.what, volume.note) == ("2.02 M USD traded", Volume.describe(an_alert()).note)
     assert (spread.what, spread.note) == ("spread: 1.5 %", "")
+    assert spread.sentence == "spread: 1.5 % in 5 min, 1.5\N{MULTIPLICATION SIGN} the threshold"
     assert (spread.unit, spread.measured, spread.threshold) == ("percent", 1.5, 1.0)
 
 

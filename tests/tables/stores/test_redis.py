@@ -16,7 +16,7 @@ from faust.types import TP
 from streams import redis_link
 from streams.errors import Fatal, Outage
 from tables.market.chunks import Chunk, chunk_key, encode, prefix, shifted
-from tables.stores import patience
+from tables.stores import patience, redis_values
 from tables.stores import redis as redis_store
 from tables.stores.redis import StoreLost
 from tables.stores.wiped import OLD_LOG
@@ -267,7 +267,7 @@ class TestLostState:
         self, new_owner: OwnerFactory, changelog: Changelog, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Its offset is stored with its last values, so half a restore counts for nothing."""
-        monkeypatch.setattr(redis_store, "MAX_VALUES_A_CALL", 2)
+        monkeypatch.setattr(redis_values, "MAX_VALUES_A_CALL", 2)
         for number in range(9):
             changelog.write(item(f"S{number}/USD", number))
         owner = await new_owner("redis")
@@ -298,7 +298,7 @@ class TestRestoresCutShort:
     @pytest.fixture(autouse=True)
     def gate(self, changelog: Changelog, monkeypatch: pytest.MonkeyPatch) -> "Gate":
         """Give the gate before the second of five parts of a restore."""
-        monkeypatch.setattr(redis_store, "MAX_VALUES_A_CALL", 2)
+        monkeypatch.setattr(redis_values, "MAX_VALUES_A_CALL", 2)
         for number in range(9):
             changelog.write(item(f"S{number}/USD", number))
         gate = Gate()

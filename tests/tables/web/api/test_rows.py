@@ -3,15 +3,16 @@
 import msgspec
 import pytest
 
-from tables.market.values import FIGURE_NAMES, PANE_FIGURE_NAMES, figure_values
+from streams.model.figures import PANE_FIGURES
+from tables.market.values import FIGURE_NAMES, figure_values
 from tables.web.api.exports import csv_text
 from tables.web.api.rows import PaneRow, Spark, pane_rows, shown_ids
 from tests.trades import NOON
 from tests.worker import MemoryWorker
 
 
-def test_ids_are_shown_as_the_venue_writes_them() -> None:
-    """Integers as ranges, uids with dashes."""
+def test_ids_are_shown_as_ranges_or_as_uuids() -> None:
+    """Those of 8 bytes as ranges of integers; those of 16 as UUIDs, whatever the venue writes."""
     assert shown_ids([3, 5, 9, 9]) == [[3, 5], [9, 9]]
     assert shown_ids([bytes(range(16))]) == ["00010203-0405-0607-0809-0a0b0c0d0e0f"]
 
@@ -21,10 +22,9 @@ def test_a_pane_has_every_figure_that_a_single_pane_can_have() -> None:
     market = MemoryWorker().trade("BTC/USD", 0, 100.25)
     (row,) = pane_rows(market, NOON, NOON)
     window = dict(zip(FIGURE_NAMES, figure_values(market.figures(NOON, 1)), strict=True))
-    assert {name: getattr(row, name) for name in PANE_FIGURE_NAMES} == {
-        name: window[name] for name in PANE_FIGURE_NAMES
-    }
-    assert set(FIGURE_NAMES) - set(PANE_FIGURE_NAMES) == {"realized_volatility"}
+    names = [figure.name for figure in PANE_FIGURES]
+    assert {name: getattr(row, name) for name in names} == {name: window[name] for name in names}
+    assert set(FIGURE_NAMES) - set(names) == {"realized_volatility"}
 
 
 def test_a_pane_of_a_worker_of_the_first_release_is_read() -> None:

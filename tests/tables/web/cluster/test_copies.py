@@ -83,7 +83,7 @@ async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: Memory
         assert 0 <= row.copy_age_seconds < 30
         assert row.age_seconds is not None
     whole = copies.market_row(copy)
-    assert (whole.offset, whole.pane, whole.mark, whole.copied) == (3, NOON + 100, mark, copy.updated_at)
+    assert (whole.offset, whole.pane, whole.latest_alert, whole.copied) == (3, NOON + 100, mark, copy.updated_at)
     assert [(one.rule, one.alert) for one in whole.judgements] == [("price_move", moved), ("volume", mark)]
     assert [one.measured for one in whole.judgements] == [
         int(market.figures(market.watermark, 300).price_change_pct * 10**9) / 10**9,
@@ -130,7 +130,7 @@ async def test_only_a_further_rule_may_have_an_alert(copies: Copies, worker: Mem
     await written(copies, worker)
     copy = (await read(copies))["BTC/USD"]
     assert list(copy.alerts) == ["price_move"]
-    assert copies.market_row(copy).mark is None
+    assert copies.market_row(copy).latest_alert is None
 
 
 async def test_a_rule_may_measure_what_no_figure_of_the_table_is(link: RedisLink) -> None:

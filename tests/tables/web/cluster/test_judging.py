@@ -13,6 +13,8 @@ from tests.tables.market.test_rolling import count
 from tests.trades import NOON
 from tests.worker import MemoryWorker
 
+MOVED = LatestAlert("price_move", NOON + 10, "MEDIUM", NOON + 10, True)
+
 
 def row_of(worker: MemoryWorker, symbol: str = "BTC/USD") -> MarketRow:
     """Return a market's row."""
@@ -28,8 +30,8 @@ def test_each_rule_of_a_market_is_measured_in_its_unit() -> None:
     market = worker.trade("BTC/USD", 10, 95.0)
     market.marks["price_move"] = [Mark(NOON + 10, 2, NOON + 10)]
     assert row_of(worker).judgements == [
-        Judgement("price_move", "percent", 2.0, 5.0, LatestAlert("price_move", NOON + 10, "MEDIUM", NOON + 10, True)),
-        Judgement("volume", "usd", 1e6, 195.0, None),
+        Judgement("price_move", "percent", 2.0, 5.0, MOVED, (2.0, 4.0, 10.0, 20.0)),
+        Judgement("volume", "usd", 1e6, 195.0, None, (1e6, 2e6, 5e6, 1e7)),
     ]
 
 
@@ -41,7 +43,7 @@ def test_a_reader_of_an_earlier_release_is_told_of_the_rule_in_usd() -> None:
     market.marks["price_move"] = [Mark(NOON, 4, NOON)]
     row = row_of(worker)
     assert (row.rule, row.threshold_usd, row.amount_usd) == ("volume", 1e6, 100.0)
-    assert row.mark == LatestAlert("volume", NOON, "LOW", NOON, True)
+    assert row.latest_alert == LatestAlert("volume", NOON, "LOW", NOON, True)
 
 
 def test_a_rule_may_measure_what_no_figure_of_the_table_is() -> None:
@@ -49,12 +51,12 @@ def test_a_rule_may_measure_what_no_figure_of_the_table_is() -> None:
     worker = MemoryWorker(further=[SellShare])
     worker.trade("BTC/USD", 0, 100.0)
     worker.trade("BTC/USD", 1, 300.0, side=Side.SELL)
-    wanted = ("sell_share", "percent", 50.0, 75.0, None)
+    wanted = ("sell_share", "percent", 50.0, 75.0, None, (50.0, 100.0, 250.0, 500.0))
     assert msgspec.structs.astuple(row_of(worker).judgements[-1]) == wanted
     served = ServedMarkets(worker)
     ((partition, rolling),) = served.rollings()
     by_length = {row.window_seconds: row for row in LocalRows(served).windows_of(partition, rolling)}
-    assert msgspec.structs.astuple(by_length[300].judgements[-1]) == (*wanted, (50.0, 100.0, 250.0, 500.0))
+    assert msgspec.structs.astuple(by_length[300].judgements[-1]) == wanted
     assert by_length[60].judgements == []
 
 
@@ -82,6 +84,17 @@ def test_an_alert_that_later_trades_took_back_is_not_open() -> None:
     assert volume.alert == LatestAlert("volume", NOON + 10, "LOW", NOON + 10, True)
 
 
+def test_an_alert_that_another_threshold_may_have_raised_is_not_called_retracted() -> None:
+    """It was raised with 1 per cent, and the worker began again with 5: its row stands, and so does what is shown."""
+    worker = MemoryWorker(price_move_pct=5)
+    worker.trade("BTC/USD", 0, 100.0)
+    market = worker.trade("BTC/USD", 10, 99.0)
+    market.marks["price_move"] = [Mark(NOON + 10, 1, NOON + 10)]
+    worker.restored.add(("BTC/USD", "price_move", NOON + 10))
+    move, _ = row_of(worker).judgements
+    assert move.alert == LatestAlert("price_move", NOON + 10, "LOW", NOON + 10, open=True, retracted=False)
+
+
 class Without(MemoryWorker):
     """A worker whose markets no rule in USD judges."""
 
@@ -95,8 +108,8 @@ def test_a_rule_that_counts_no_usd_has_no_threshold_in_usd() -> None:
     worker.trade("BTC/USD", 0, 100.0).marks["price_move"] = [Mark(NOON, 1, NOON)]
     row = row_of(worker)
     assert (row.rule, row.threshold_usd, row.amount_usd) == ("price_move", None, None)
-    assert row.mark is not None
-    assert row.mark.rule == "price_move"
+    assert row.latest_alert is not None
+    assert row.latest_alert.rule == "price_move"
 
 
 def test_a_market_that_no_rule_judges_is_shown() -> None:
@@ -104,7 +117,7 @@ def test_a_market_that_no_rule_judges_is_shown() -> None:
     worker = Without()
     worker.trade("BTC/USD", 0, 100.0)
     row = row_of(worker)
-    assert (row.rule, row.threshold_usd, row.mark, row.judgements) == ("", None, None, [])
+    assert (row.rule, row.threshold_usd, row.latest_alert, row.judgements) == ("", None, None, [])
     assert row.windows
 
 

@@ -1,0 +1,43 @@
+"""A market as the items of a store: what is read makes a market, and what changed in one is written."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from tables.market.chunks import HEAD, Chunk, Head, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
+from tables.market.state import Market, Span
+
+_HEAD: Final = HEAD.encode()
+
+
+def market_from(items: Iterable[tuple[bytes, bytes]], venue: str, symbol: str, span: Span) -> Market | None:
+    """Return the market that these items of it make, None where they hold nothing that this release reads.
+
+    Raises :class:`tables.market.formats.NewerState` where a newer release wrote them.
+    """
+    head: Head | None = None
+    chunks: list[Chunk] = []
+    start = len(prefix(venue, symbol))
+    for key, value in items:
+        part = key[start:]
+        if part == _HEAD:
+            head = decode_head(key, value)
+        elif part.isdigit():
+            chunks.append(decode_chunk(key, value))
+    if head is None and not chunks:
+        return None
+    market = Market(venue, symbol, span)
+    market.restore(head, chunks)
+    return market
+
+
+def taken_from(markets: Iterable[Market], span: Span) -> dict[bytes, bytes]:
+    """Return what changed in markets since the last call, by key. Each market's head comes before its chunks."""
+    items = {}
+    for market in markets:
+        head, chunks = market.take_dirty()
+        # The head first: a replay over chunks without what it says of their alerts could raise others.
+        items[head_key(market.venue, market.symbol)] = encode(head)
+        for chunk in chunks:
+            slot = chunk.number % span.slots
+            items[chunk_key(market.venue, market.symbol, slot)] = encode(chunk)
+    return items
