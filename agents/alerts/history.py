@@ -161,7 +161,9 @@ def _row(row: Any) -> AlertRow:
         fields[name] = unix_seconds(fields[name])
     for name in (*AMOUNTS, THRESHOLD_USD, *IN_UNIT):
         fields[name] = None if fields[name] is None else float(fields[name])
-    if fields["unit"] != USD.name:
+    alert = from_row(row)
+    fields["unit"] = alert.unit
+    if alert.unit != USD.name:
         fields[THRESHOLD_USD] = None
-    description = describe(from_row(row))
+    description = describe(alert)
     return AlertRow(what=description.what, note=description.note, **fields)

@@ -43,7 +43,7 @@ _TYPES: Final = (
 
 INSERT: Final = (
     f"INSERT INTO window_stats ({', '.join(name for name, _ in _TYPES)}) "  # noqa: S608 - constants above
-    f"SELECT * FROM unnest({', '.join(f'${n}::{kind}[]' for n, (_, kind) in enumerate(_TYPES, 1))}) "
+    f"SELECT * FROM unnest({', '.join(f'${n}::{sql_type}[]' for n, (_, sql_type) in enumerate(_TYPES, 1))}) "
     "ON CONFLICT (venue, symbol, window_seconds, sampled_at) DO NOTHING"
 )
 
