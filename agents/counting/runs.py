@@ -25,7 +25,7 @@ LEAST_FOR_COLUMNS: Final = 64
 # The bounds that producers keep to, as doubles.
 _MIN_PRICE: Final = float(MIN_PRICE)
 _MAX_PRICE: Final = float(MAX_PRICE)
-# An enum member costs three times a plain integer, once a trade.
+# An enum member costs three times a plain integer, once per trade.
 _SELL: Final = int(Side.SELL)
 _LIQUIDATION: Final = Kind.LIQUIDATION << KIND_SHIFT
 _KNOWN_FLAGS: Final = np.uint8(SIDE_MASK | KIND_MASK | SNAPSHOT)
