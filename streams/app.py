@@ -132,7 +132,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         return partition_of(symbol, self.consumer.topic_partitions(TRADES) or self.settings.topic_partitions)
 
     async def before_commit(self) -> ChangelogClaims:
-        """Make state durable: steps 2 to 4 of ``Consumer._commit_offsets`` in :mod:`streams.worker.transport`."""
+        """Make state durable: steps 2 to 4 of "The order of a commit" in ``docs/architecture.md``."""
         return await self._to_store(self.keeper.flush())
 
     async def after_commit(self, claims: ChangelogClaims) -> None:

@@ -54,7 +54,10 @@ class AlertRow(msgspec.Struct, frozen=True):
     ]
     possible_duplicate: Annotated[bool | None, msgspec.Meta(description="Discord may have the message twice")]
     delivery_attempts: int | None
-    unit: Annotated[str, msgspec.Meta(description="of threshold, measured and severity_step: usd, percent or count")]
+    unit: Annotated[
+        str,
+        msgspec.Meta(description="of threshold, measured and severity_step: usd, percent or count; empty if unknown"),
+    ]
     threshold: Annotated[float | None, msgspec.Meta(description="what the rule compares with")]
     measured: Annotated[float | None, msgspec.Meta(description="what the rule measured of this window")]
     severity_step: Annotated[float | None, msgspec.Meta(description="what the severity begins with")]

@@ -20,7 +20,7 @@ from tables.market.panes import Pane
 Row = tuple[TradeId, int, float, int, int, int, int, int]
 """One trade: id, time_us, price, notional, rest, whole, fraction, flags."""
 
-# Below this many trades the fixed cost of numpy's calls, about 60 us a frame, exceeds that of a loop.
+# Below this many trades the fixed cost of numpy's calls, about 60 us per frame, exceeds that of a loop.
 LEAST_FOR_COLUMNS: Final = 64
 # The bounds that producers keep to, as doubles.
 _MIN_PRICE: Final = float(MIN_PRICE)

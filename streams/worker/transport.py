@@ -65,7 +65,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """Bundles the messages of ``trades``, commits after ``app.before_commit()``, and loses nothing around a rebalance.
 
-    The order of a commit is in :meth:`_commit_offsets`.
+    :meth:`_commit_offsets` runs the steps of a commit.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
