@@ -91,7 +91,7 @@ class Sinks:
         self._opened.set()
         webhook = self._settings.webhook
         if webhook is None:
-            log.info("no Discord webhook is set: alerts go to Postgres and to this log")
+            log.info("no Discord webhook is set: alerts go to Postgres and to this log (LOG_LEVEL=info)")
         while webhook is not None and not self._stop.is_set():
             try:
                 await Notifier(pool, self._discord(webhook), wake=self._wake).run(self._stop)
@@ -138,7 +138,9 @@ class Sinks:
                 await self._pool.close()
 
     async def record(self, message: SourceMessage) -> bool:
-        """Write the alert of a message, and log it once, when its row is new. Waits for Postgres as long as it takes.
+        """Write the alert of a message, and log it when its row is new. Waits for Postgres as long as it takes.
+
+        The log has each alert at most once: none where Postgres made the row and its answer was lost.
 
         Return false where :meth:`letting_go` ended the waiting: the message must not be acknowledged then. Raises
         :class:`Outage` after :meth:`close`.

@@ -143,7 +143,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         return self.sinks.letting_go()
 
     async def around_commit(self, commit: Callable[[], Awaitable[bool]]) -> bool:
-        """Take steps 2 to 6 of a commit, see :mod:`streams.worker.transport`: ``commit`` is step 5."""
+        """Take steps 2 to 6 of "The order of a commit" in ``docs/architecture.md``: ``commit`` is step 5."""
         claims = await self._to_store(self.keeper.flush())
         is_done = await commit()
         if is_done:

@@ -2,7 +2,7 @@
 
 State is written behind: frames change markets in memory, and a flush makes everything durable before the offsets of
 those frames are committed. :meth:`Keeper.flush` does steps 2 to 4 of a commit, and :meth:`Keeper.confirm` step 6. All
-steps and their reasons are in ``Consumer._commit_offsets`` of :mod:`streams.worker.transport`.
+steps and their reasons are in ``docs/architecture.md``, "The order of a commit".
 
 A worker that was frozen while its partition moved may flush when it wakes, before it hears of the move. Its records
 then lie behind those of the new owner, which its store lacks. The broker refuses its commit, so it claims nothing.

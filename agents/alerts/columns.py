@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from agents.rules.book import unit_of
 from streams.model.alert import Alert
 from streams.model.figures import FIGURES
 from streams.model.units import UNITS
@@ -39,7 +40,7 @@ IN_UNIT: Final = ("threshold", "measured", "severity_step")
 """Columns that hold integers of the alert's unit, as exact decimals of it."""
 
 THRESHOLD_USD: Final = "threshold_usd"
-"""The threshold of a rule in USD; 0 for any other, whose threshold is in ``threshold``. The release before reads it."""
+"""The threshold of a rule in USD; 0 for any other, whose threshold is in ``threshold``. 0.1 reads no null here."""
 
 IDENTITY: Final = ("rule", "venue", "symbol", "timestamp")
 COLUMNS: Final = (*TIMES, *AMOUNTS, *PLAIN, *IN_UNIT, THRESHOLD_USD)
@@ -72,11 +73,16 @@ def to_row(alert: Alert) -> list[Any]:
 
 
 def from_row(row: Mapping[str, Any]) -> Alert:
-    """Return the alert that a row holds. Rows do not keep ``received_us``: it is 0."""
+    """Return the alert that a row holds. Rows do not keep ``received_us``: it is 0.
+
+    Where 0.1 recorded the alert and dropped its unit, that is the rule's; empty for a rule that this release lacks.
+    """
     fields: dict[str, Any] = {name: unix_seconds(row[column]) for column, name in TIMES.items()}
     amounts = ((name, row[column]) for column, name in AMOUNTS.items())
     fields.update((name, None if amount is None else int(amount.scaleb(6))) for name, amount in amounts)
     fields.update((name, row[column]) for column, name in PLAIN.items())
+    if fields["unit"] is None:
+        fields["unit"] = unit_of(fields["rule"])
     fields.update((name, _integer(fields["unit"], row[name])) for name in IN_UNIT)
     fields["threshold_micro_usd"] = int(row[THRESHOLD_USD].scaleb(6))
     return Alert(received_us=0, **fields)

@@ -55,7 +55,10 @@ class AlertRow(msgspec.Struct, frozen=True):
     ]
     possible_duplicate: Annotated[bool | None, msgspec.Meta(description="Discord may have the message twice")]
     delivery_attempts: int | None
-    unit: Annotated[str, msgspec.Meta(description="of threshold, measured and severity_step: usd, percent or count")]
+    unit: Annotated[
+        str,
+        msgspec.Meta(description="of threshold, measured and severity_step: usd, percent or count; empty if unknown"),
+    ]
     threshold: Annotated[float | None, msgspec.Meta(description="what the rule compares with")]
     measured: Annotated[float | None, msgspec.Meta(description="what the rule measured of this window")]
     severity_step: Annotated[float | None, msgspec.Meta(description="what the severity begins with")]
@@ -166,8 +169,9 @@ def _row(row: Any) -> AlertRow:
         fields[name] = unix_seconds(fields[name])
     for name in (*AMOUNTS, THRESHOLD_USD, *IN_UNIT):
         fields[name] = None if fields[name] is None else float(fields[name])
-    if fields["unit"] != USD.name:
-        fields[THRESHOLD_USD] = None
     alert = from_row(row)
+    fields["unit"] = alert.unit
+    if alert.unit != USD.name:
+        fields[THRESHOLD_USD] = None
     description = describe(alert)
     return AlertRow(what=description.what, note=description.note, sentence=sentence(alert), **fields)

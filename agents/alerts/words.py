@@ -5,20 +5,20 @@ from typing import Final
 from agents.rules.book import describe, measured_of
 from streams.model.alert import Alert
 from streams.model.money import multiple
+from streams.model.trade import MAX_NAME
 from streams.model.units import USD
 
 TIMES_SIGN: Final = "\N{MULTIPLICATION SIGN}"
-
-# Of a venue's or symbol's name, in characters. Real ones have about 20. A longer one must not crowd out the figures.
-MAX_NAME: Final = 100
 
 
 def sentence(alert: Alert) -> str:
     """Say what happened: how much, of what, in how long, how far beyond the threshold, and whether it still stands."""
     parts = [f"{describe(alert).what} in {duration(alert.window_seconds)}"]
-    threshold = threshold_of(alert)
-    if threshold is not None and (alert.unit == USD.name or alert.measured is not None):
-        parts.append(f"{multiple(measured_of(alert)[0], threshold)}{TIMES_SIGN} the threshold")
+    threshold, measured = threshold_of(alert), alert.measured
+    if measured is None and alert.unit == USD.name:
+        measured, _ = measured_of(alert)
+    if threshold is not None and measured is not None:
+        parts.append(f"{multiple(measured, threshold)}{TIMES_SIGN} the threshold")
     return ", ".join(parts) + (" (retracted)" if alert.retracted else "")
 
 
@@ -30,7 +30,10 @@ def threshold_of(alert: Alert) -> int | None:
 
 
 def identity(alert: Alert) -> str:
-    """Return the alert's identity as text, the same in every message and every line about it."""
+    """Return the alert's identity as text, the same in every message and every line about it.
+
+    No market's name is longer than MAX_NAME. Anybody may write to the topic ``alerts``, and is cut short.
+    """
     return f"{alert.rule} · {cut(alert.venue, MAX_NAME)} · {cut(alert.symbol, MAX_NAME)} · {alert.pane}"
 
 

@@ -198,7 +198,7 @@ class Evaluator:
 
     def _judge_window(self, market: Market, rule: Rule, outcome: Outcome, position: _Position) -> None:
         measured = rule.measure(self._window)
-        # Asked once a run: nearly always the answer is no.
+        # Asked once per run: nearly always the answer is no.
         if measured is None or measured < rule.steps[0]:
             return
         marks = market.marks.setdefault(rule.name, [])
@@ -211,7 +211,7 @@ class Evaluator:
     def _unsettle(self, market: Market, rules: _Rules, number: int) -> None:
         """Remember the alerts whose windows hold a pane that has changed."""
         if not market.marks:
-            # Empty lists: heads of the release before have them too, and stay byte for byte.
+            # Empty lists: heads of 0.1 (commit 1a202df) have them too, and stay byte for byte.
             market.marks.update((rule.name, []) for rule in rules.growing)
         for name, marks in market.marks.items():
             if marks and marks[-1].pane >= number and name in rules.all:

@@ -20,12 +20,12 @@ from tables.market.panes import Pane
 Row = tuple[TradeId, int, float, int, int, int, int, int]
 """One trade: id, time_us, price, notional, rest, whole, fraction, flags."""
 
-# Below this many trades the fixed cost of numpy's calls, about 60 us a frame, exceeds that of a loop.
+# Below this many trades the fixed cost of numpy's calls, about 60 us per frame, exceeds that of a loop.
 LEAST_FOR_COLUMNS: Final = 64
 # The bounds that producers keep to, as doubles.
 _MIN_PRICE: Final = float(MIN_PRICE)
 _MAX_PRICE: Final = float(MAX_PRICE)
-# An enum member costs three times a plain integer, once a trade.
+# An enum member costs three times a plain integer, once per trade.
 _SELL: Final = int(Side.SELL)
 _LIQUIDATION: Final = Kind.LIQUIDATION << KIND_SHIFT
 _KNOWN_FLAGS: Final = np.uint8(SIDE_MASK | KIND_MASK | SNAPSHOT)

@@ -12,7 +12,7 @@ from streams.model.trade import Kind
 from tables.market.identities import add_id, add_range
 from tables.market.state import Market
 
-# An enum member costs three times a plain integer, once a trade.
+# An enum member costs three times a plain integer, once per trade.
 _LIQUIDATION: Final = int(Kind.LIQUIDATION)
 
 

@@ -7,18 +7,19 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from agents.alerts.columns import instant
-from agents.alerts.words import MAX_NAME, cut, identity, sentence, threshold_of
+from agents.alerts.words import cut, identity, sentence, threshold_of
 from agents.delivery.base import Notice
 from agents.rules.book import describe
 from streams.model.alert import Alert
 from streams.model.figures import AMOUNT, FIGURES, NUMBER, PERCENTAGE, PRICE, RATIO, Figure
 from streams.model.money import in_unit, percent, price, ratio, whole_usd
+from streams.model.trade import MAX_NAME
 from streams.settings import Settings
 
 Message = dict[str, Any]
 
 COLOURS: Final = {"LOW": 0xF1C40F, "MEDIUM": 0xE67E22, "HIGH": 0xE74C3C, "CRITICAL": 0x8E44AD}
-MARKS: Final = {"LOW": "🟡", "MEDIUM": "🟠", "HIGH": "🔴", "CRITICAL": "🟣"}
+EMOJI: Final = {"LOW": "🟡", "MEDIUM": "🟠", "HIGH": "🔴", "CRITICAL": "🟣"}
 
 # Discord's limits, in characters. It allows 6000 over all embeds, which the cut names and figures never reach.
 MAX_CONTENT: Final = 2000
@@ -61,7 +62,7 @@ def message(notice: Notice, *, web_url: str, venue_names: Mapping[str, str] | No
     if notice.possible_duplicate:
         lines.append("*Possible duplicate: Discord did not confirm an earlier attempt.*")
     embed: Message = {
-        "title": cut(f"{MARKS.get(alert.severity, '')} {alert.severity} · {market} · {venue}", MAX_TITLE),
+        "title": cut(f"{EMOJI.get(alert.severity, '')} {alert.severity} · {market} · {venue}", MAX_TITLE),
         "description": cut("\n".join(lines), MAX_DESCRIPTION),
         "color": COLOURS.get(alert.severity, 0x95A5A6),
         "fields": [

@@ -22,7 +22,7 @@ from streams.errors import Outage
 log = logging.getLogger(__name__)
 
 # New alerts of this worker wake it at once. The poll finds those of other workers and what is due again. One statement
-# a second costs Postgres nothing that matters.
+# per second costs Postgres nothing that matters.
 POLL_SECONDS: Final = 1.0
 # Orphans are found with this delay, which is small beside ORPHANED_AFTER_SECONDS.
 UPKEEP_SECONDS: Final = 5.0
@@ -145,7 +145,8 @@ class Notifier:
         self.channel_gone = error
         metrics.deliveries.labels("dead").inc()
         log.error(
-            "the %s %s is gone and is not tried again: %s; alerts go to Postgres and to this log only. %s",
+            "the %s %s is gone and is not tried again: %s; "
+            "alerts go to Postgres and to this log (LOG_LEVEL=info) only. %s",
             self._channel.name,
             self._channel.address,
             error,

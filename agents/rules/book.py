@@ -32,7 +32,7 @@ def known_rules() -> Mapping[str, type[Rule]]:
     found: list[type[Rule]] = []
     for entry in pkgutil.iter_modules(rules.__path__):
         module = import_module(f"{rules.__name__}.{entry.name}")
-        found += [kind for kind in vars(module).values() if _is_rule(kind) and kind.__module__ == module.__name__]
+        found += [value for value in vars(module).values() if _is_rule(value) and value.__module__ == module.__name__]
     return by_name(found)
 
 
@@ -40,14 +40,14 @@ def _is_rule(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Rule) and not inspect.isabstract(value)
 
 
-def by_name(kinds: Iterable[type[Rule]]) -> dict[str, type[Rule]]:
+def by_name(rule_types: Iterable[type[Rule]]) -> dict[str, type[Rule]]:
     """Return rules by name, in the order of their names. Raises :class:`TwoRulesOfOneName`."""
     named: dict[str, type[Rule]] = {}
-    for kind in sorted(kinds, key=lambda kind: kind.name):
-        other = named.setdefault(kind.name, kind)
-        if other is not kind:
-            both = " and ".join(f"{one.__module__}.{one.__qualname__}" for one in (other, kind))
-            raise TwoRulesOfOneName(f"two rules are named {kind.name!r}: {both}; give one of them another name")
+    for rule_type in sorted(rule_types, key=lambda one: one.name):
+        other = named.setdefault(rule_type.name, rule_type)
+        if other is not rule_type:
+            both = " and ".join(f"{one.__module__}.{one.__qualname__}" for one in (other, rule_type))
+            raise TwoRulesOfOneName(f"two rules are named {rule_type.name!r}: {both}; give one of them another name")
     return named
 
 
@@ -68,7 +68,7 @@ class RuleBook(msgspec.Struct, frozen=True):
 
 def rule_book(settings: Settings) -> RuleBook:
     """Return the rules the settings ask for. Raises :class:`TwoRulesOfOneName`."""
-    made = (kind.of(settings) for kind in known_rules().values())
+    made = (rule_type.of(settings) for rule_type in known_rules().values())
     return RuleBook(tuple(rule for rule in made if rule is not None))
 
 
@@ -81,22 +81,30 @@ def describe(alert: Alert) -> Description:
     return Description(f"{alert.rule}: {measured}")
 
 
+def unit_of(rule: str) -> str:
+    """Return the name of a rule's unit; empty for a rule that this release does not have."""
+    rule_type = known_rules().get(rule)
+    return "" if rule_type is None else rule_type.unit.name
+
+
 def completed(alert: Alert) -> Alert:
-    """Return an alert with what its rule measured and its threshold; a message of an earlier release says neither."""
+    """Return an alert with what its rule measured and its threshold; a message of 0.1 says neither."""
     if alert.measured is not None or alert.unit != USD.name:
         return alert
     measured, threshold = measured_of(alert)
     return msgspec.structs.replace(alert, measured=measured, threshold=threshold)
 
 
-def measured_of(alert: Alert) -> tuple[int, int]:
+def measured_of(alert: Alert) -> tuple[int | None, int]:
     """Return what an alert's rule measured and its threshold, integers of the alert's unit.
 
-    A message of an earlier release says neither: its rules were in USD.
+    A message of 0.1 says neither: its rules were in USD, each of a figure. So is what 0.1 made of a later rule's alert,
+    and the measured value is None if that rule measures no figure.
     """
     if alert.measured is not None and alert.threshold is not None:
         return alert.measured, alert.threshold
-    kind = known_rules().get(alert.rule)
-    field = _FIELDS.get(kind.figure or "") if kind is not None else None
-    measured = alert.total_volume_micro_usd if field is None else int(getattr(alert, field))
+    rule_type = known_rules().get(alert.rule)
+    if rule_type is None:
+        return alert.total_volume_micro_usd, alert.threshold_micro_usd
+    measured = None if rule_type.figure is None else int(getattr(alert, _FIELDS[rule_type.figure]))
     return measured, alert.threshold_micro_usd

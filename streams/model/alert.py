@@ -29,7 +29,7 @@ class Alert(Figures, msgspec.Struct, frozen=True, omit_defaults=False):
     ``offset`` is the source offset that the figures contain. ``raised_offset`` is that of the message that raised the
     alert, in the row that raised it. ``retracted``: later trades took the measured value back below the first step.
 
-    Fields from ``unit`` on have defaults: a message of an earlier release has none of them, and its
+    Fields from ``unit`` on have defaults: a message of 0.1 (commit 1a202df) has none of them, and its
     ``threshold_micro_usd`` is the threshold. That one is 0 where the unit is not USD.
     """
 
@@ -65,7 +65,7 @@ def supersedes(new: Alert, old: Alert) -> bool:
 
     A window gains trades only, so the higher count is later, also after the broker was replaced and offsets began
     anew. Where counts are equal the higher source offset is later. A row without its measured value was written by the
-    release before, and one of equal count that has it completes it. ``agents.alerts.recorder`` says the same in SQL.
+    0.1, and one of equal count that has it completes it. ``agents.alerts.recorder`` says the same in SQL.
     """
     if new.count != old.count:
         return new.count > old.count

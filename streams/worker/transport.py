@@ -68,7 +68,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """Bundles the messages of ``trades``, commits inside ``app.around_commit()``, and loses nothing around a rebalance.
 
-    The order of a commit is in :meth:`_commit_offsets`.
+    :meth:`_commit_offsets` runs the steps of a commit.
     """
 
     app: Application
@@ -275,18 +275,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return tp.topic in SOURCES
 
     async def _commit_offsets(self, offsets: dict[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002 - Faust's signature
-        """Commit in the one order that loses nothing and claims nothing too early. Each step is awaited.
+        """Run the steps of a commit; ``docs/architecture.md``, "The order of a commit", says what they are and why.
 
-        1. Choose: Faust has chosen ``offsets``, those of handled messages without a hole. Memory holds all of them.
-        2. Alerts: :meth:`tables.keeper.Keeper.flush` waits until Kafka has every alert and dead letter sent so far.
-           So no durable state says that an alert was raised which is not on its topic.
-        3. Changelog: ``flush`` sends changed heads and chunks, each market's head first, and waits for Kafka. So the
-           local store is never ahead of what another worker restores.
-        4. Store: ``flush`` writes the same values to the store.
-        5. Commit: Kafka accepts the offsets, or refuses a worker that no longer owns its partitions. So whatever a
-           crash undoes is read again.
-        6. Claim: :meth:`tables.keeper.Keeper.confirm` lets the store claim the changelog up to step 3. The accepted
-           commit proves that no other owner had written before it.
+        Faust has chosen ``offsets`` (step 1). Each further step is awaited: flush (2 to 4), commit (5), claim (6).
         """
 
         async def commit() -> bool:

@@ -114,12 +114,12 @@ async def test_postgres_is_opened_once_without_a_webhook(
     await until(lambda: not sinks._tasks, 5)
     assert sinks.pool is pool
     assert [line for line in caplog.messages if "no Discord webhook" in line] == [
-        "no Discord webhook is set: alerts go to Postgres and to this log"
+        "no Discord webhook is set: alerts go to Postgres and to this log (LOG_LEVEL=info)"
     ]
 
 
 @pytest.mark.usefixtures("pool")
-async def test_each_alert_is_logged_once(
+async def test_each_alert_is_logged_at_most_once(
     settings: Settings, way_for: Callable[[Settings], Way], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The line names the alert and says what happened; what comes again, or with fuller figures, adds none."""
@@ -135,7 +135,7 @@ async def test_each_alert_is_logged_once(
         f"alert volume · kraken_spot · BTC/USD · {PANE}: MEDIUM at 2019-07-01 00:06:04 UTC, {what}",
         f"alert volume · kraken_spot · BTC/USD · {PANE + 600}: MEDIUM at 2019-07-01 00:16:04 UTC, {what}",
     ]
-    assert "no Discord webhook is set: alerts go to Postgres and to this log" in caplog.messages
+    assert "no Discord webhook is set: alerts go to Postgres and to this log (LOG_LEVEL=info)" in caplog.messages
 
 
 async def test_without_a_webhook_nothing_is_to_be_sent(

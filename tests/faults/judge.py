@@ -70,7 +70,7 @@ async def judge(
     Raises :class:`AssertionError` for any difference. ``disorder_seconds`` is by how much a trade may have come after
     one of a later pane; where none did, even the panes of the alerts are the oracle's. Price moves, which ``terms`` may
     ask for, are the oracle's in any case: ``trades`` must be in the order of the topic then. Of the columns ``unsaid``
-    a row may say nothing: the release before does not know them.
+    a row may say nothing: an earlier release does not know them.
     """
     oracle = Oracle(trades, terms)
     markets = restored(await stack.ledger.read(CHANGELOG), venues)

@@ -1,4 +1,7 @@
-"""The version before, from the history of this repository, and programs that run as it."""
+"""The version before: the last release, from the history of this repository, and programs that run as it.
+
+Until a version is tagged, that is what was deployed without one: commit 1a202df, called 0.1.
+"""
 
 import json
 import os
@@ -16,7 +19,7 @@ from tests.faults.ledger import Entry
 from tests.faults.processes import KEPT_ENVIRONMENT, Process
 
 COMMIT = "1a202df"
-"""The last commit of the issue before: what is deployed when this version comes."""
+"""The commit or tag of the last release. CONTRIBUTING says when to move it, `tests/test_releases.py` whether it is."""
 
 ROOT = Path(__file__).parents[2]
 REFOLD = Path(__file__).with_name("refold.py")
@@ -37,6 +40,25 @@ def checked_out(directory: Path) -> Path:
     with tarfile.open(fileobj=BytesIO(found.stdout)) as archive:
         archive.extractall(directory, filter="data")
     return directory
+
+
+def last_release(repository: Path = ROOT) -> str | None:
+    """Return the commit of the last version that was tagged before the present one; None without tag or history."""
+    try:
+        tag = _git(repository, "describe", "--tags", "--abbrev=0", "--match", "v[0-9]*", "HEAD~1")
+        return commit_of(tag, repository)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def commit_of(name: str, repository: Path = ROOT) -> str:
+    """Return the whole name of a commit or tag. Raises :class:`subprocess.CalledProcessError`."""
+    return _git(repository, "rev-parse", f"{name}^{{commit}}")
+
+
+def _git(repository: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(repository), *arguments], capture_output=True, check=True, text=True)
+    return done.stdout.strip()
 
 
 def run_as(process: Process, version: Path) -> None:

@@ -13,7 +13,7 @@ FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT att
 
 @pytest.mark.parametrize("name", ["liquidation_alerts", "window_stats"])
 async def test_every_figure_has_its_column(pool: asyncpg.Pool, name: str) -> None:
-    """Of its type; null is allowed where workers of the version before do not know it."""
+    """Of its type; null is allowed where workers of an earlier release do not know it."""
     columns = {row["attname"]: row for row in await pool.fetch(COLUMNS, name)}
     missing = [
         f"ALTER TABLE {name} ADD COLUMN {figure.name} {figure.type.sql};"

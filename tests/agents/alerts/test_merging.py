@@ -1,4 +1,4 @@
-"""Which of two rows of one alert stays: Postgres and :func:`supersedes` agree, also beside the release before."""
+"""Which of two rows of one alert stays: Postgres and :func:`supersedes` agree, also beside 0.1."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ from agents.alerts.postgres import Migration, migrate, migrations
 from agents.alerts.recorder import Recorder, RecordOutcome
 from streams.model.alert import Alert, supersedes
 from streams.settings import Settings
-from tests.agents.alerts import release_before
+from tests.agents.alerts import release_0_1
 from tests.agents.factories import PANE, a_move, an_alert
 
 SEEDS = 60
@@ -76,10 +76,10 @@ async def test_settled_rows_leave_the_offset_that_raised_the_alert(pool: asyncpg
     assert (row["count"], row["source_offset"], row["raised_offset"]) == (12, 60, 41)
 
 
-async def test_a_row_of_the_release_before_is_read_back(pool: asyncpg.Pool) -> None:
+async def test_a_row_of_0_1_is_read_back(pool: asyncpg.Pool) -> None:
     """It has no new column: an alert in USD whose threshold is ``threshold_usd``."""
     alert = an_alert(count=10)
-    assert await release_before.record(pool, alert) == 1
+    assert await release_0_1.record(pool, alert) == 1
     (row,) = await pool.fetch(ROWS)
     assert from_row(row) == alert
     since = datetime.now(UTC) - timedelta(minutes=1)
@@ -102,17 +102,17 @@ async def test_a_row_of_the_release_before_is_read_back(pool: asyncpg.Pool) -> N
         )
 
 
-async def test_either_release_brings_a_row_of_the_other_up_to_date(pool: asyncpg.Pool) -> None:
+async def test_0_1_and_later_releases_bring_rows_of_each_other_up_to_date(pool: asyncpg.Pool) -> None:
     """The higher count stays, whoever counted; what only this release knows is there once it has written last."""
     recorder = Recorder(pool, deliver=True)
     told = an_alert(count=11, threshold=10**12, measured=2 * 10**12, cooldown_seconds=300, raised_offset=41)
-    await release_before.record(pool, an_alert(count=10))
+    await release_0_1.record(pool, an_alert(count=10))
     assert await recorder.record(told) is RecordOutcome.SUPERSEDED
     (row,) = await pool.fetch(ROWS)
     assert from_row(row) == told
 
-    assert await release_before.record(pool, an_alert(count=11)) is None
-    assert await release_before.record(pool, an_alert(count=12, severity="HIGH")) == 3
+    assert await release_0_1.record(pool, an_alert(count=11)) is None
+    assert await release_0_1.record(pool, an_alert(count=12, severity="HIGH")) == 3
     (row,) = await pool.fetch(ROWS)
     assert (row["count"], row["alert_severity"], row["raised_offset"], row["unit"]) == (12, "HIGH", 41, "usd")
 
@@ -128,7 +128,7 @@ async def test_either_release_brings_a_row_of_the_other_up_to_date(pool: asyncpg
 async def test_what_a_row_measured_follows_its_figures_whoever_writes_them(
     pool: asyncpg.Pool, rule: str, severity: str
 ) -> None:
-    """The release before does not know the column; without more, the row would say what fewer trades had measured."""
+    """0.1 does not know the column; without more, the row would say what fewer trades had measured."""
     amount = "total_volume_micro_usd" if rule == "volume" else "liquidation_volume_micro_usd"
     told = an_alert(
         rule=rule, count=10, threshold=10**12, measured=2 * 10**12, severity_step=2 * 10**12, cooldown_seconds=300,
@@ -136,7 +136,7 @@ async def test_what_a_row_measured_follows_its_figures_whoever_writes_them(
     )  # fmt: skip
     await Recorder(pool, deliver=False).record(told)
     fuller = an_alert(rule=rule, count=11, severity=severity, **{amount: 6 * 10**12})
-    assert await release_before.record(pool, fuller) == 2
+    assert await release_0_1.record(pool, fuller) == 2
     (row,) = await pool.fetch(ROWS)
     assert from_row(row) == msgspec.structs.replace(
         fuller,
@@ -148,8 +148,8 @@ async def test_what_a_row_measured_follows_its_figures_whoever_writes_them(
 
 
 @pytest.fixture
-async def pool_of_the_release_before(settings: Settings) -> Any:
-    """Give a pool on a database that the release before has migrated."""
+async def pool_of_0_1(settings: Settings) -> Any:
+    """Give a pool on a database that 0.1 has migrated."""
     async with asyncpg.create_pool(
         host=settings.postgres_host,
         port=settings.postgres_port,
@@ -159,29 +159,29 @@ async def pool_of_the_release_before(settings: Settings) -> Any:
         min_size=1,
         max_size=2,
     ) as pool:
-        await migrate(pool, migrations()[: release_before.MIGRATIONS])
+        await migrate(pool, migrations()[: release_0_1.MIGRATIONS])
         yield pool
 
 
-async def test_migrating_fills_what_the_rows_of_both_rules_measured(pool_of_the_release_before: asyncpg.Pool) -> None:
+async def test_migrating_fills_what_the_rows_of_both_rules_measured(pool_of_0_1: asyncpg.Pool) -> None:
     """What they compared and with what; what nobody wrote down stays unknown, and nothing else changes."""
-    pool = pool_of_the_release_before
+    pool = pool_of_0_1
     volume = an_alert(pane=1000, threshold_micro_usd=1_000_000_000_001)
     liquidation = an_alert(
         rule="liquidation", symbol="PF_XBTUSD", pane=2000, liquidation_volume_micro_usd=250_000_000_001,
         threshold_micro_usd=250_000_000_000,
     )  # fmt: skip
     for alert in (volume, liquidation):
-        await release_before.record(pool, alert)
+        await release_0_1.record(pool, alert)
     before = [dict(row) for row in await pool.fetch(ROWS)]
     outbox = [dict(row) for row in await pool.fetch("SELECT * FROM alert_outbox ORDER BY rule")]
 
-    later: list[Migration] = migrations()[release_before.MIGRATIONS :]
+    later: list[Migration] = migrations()[release_0_1.MIGRATIONS :]
     assert await migrate(pool) == [step.name for step in later]
     rows = await pool.fetch(ROWS)
     assert [{name: row[name] for name in before[0]} for row in rows] == before
     assert [dict(row) for row in await pool.fetch("SELECT * FROM alert_outbox ORDER BY rule")] == [
-        {**row, "retracted": False, "posted_retracted": None} for row in outbox
+        {**row, "retracted": False, "posted_retracted": False} for row in outbox
     ]
     assert [(row["threshold"], row["measured"]) for row in rows] == [
         (Decimal("1000000.000001"), Decimal("2023806.241207")),
@@ -196,24 +196,24 @@ async def test_migrating_fills_what_the_rows_of_both_rules_measured(pool_of_the_
     ]
 
 
-async def test_a_migrated_database_takes_rows_in_another_unit(pool_of_the_release_before: asyncpg.Pool) -> None:
-    """Their threshold in USD is 0, which the release before can read; and that one still inserts."""
-    pool = pool_of_the_release_before
+async def test_a_migrated_database_takes_rows_in_another_unit(pool_of_0_1: asyncpg.Pool) -> None:
+    """Their threshold in USD is 0, which 0.1 can read; and that one still inserts."""
+    pool = pool_of_0_1
     await migrate(pool)
     move = an_alert(
         rule="price_move", unit="percent", threshold=400_000_000, threshold_micro_usd=0, measured=1_493_853_753,
         severity_step=800_000_000, cooldown_seconds=300, raised_offset=41,
     )  # fmt: skip
     await Recorder(pool, deliver=False).record(move)
-    await release_before.record(pool, an_alert())
+    await release_0_1.record(pool, an_alert())
     moved, volume = await pool.fetch(ROWS)
     assert (moved["threshold_usd"], moved["threshold"]) == (0, Decimal("0.4"))
     assert [from_row(moved), from_row(volume)] == [move, an_alert()]
 
 
-async def test_a_price_move_that_the_release_before_recorded_says_what_is_known(pool: asyncpg.Pool) -> None:
+async def test_a_price_move_that_0_1_recorded_says_what_is_known(pool: asyncpg.Pool) -> None:
     """Its unit, and neither a threshold nor a measured value: nobody wrote them down."""
-    assert await release_before.record(pool, a_move(count=10)) == 1
+    assert await release_0_1.record(pool, a_move(count=10)) == 1
     (row,) = await pool.fetch(ROWS)
     assert from_row(row) == a_move(count=10, threshold=None, measured=None)
     (found,) = await AlertHistory(lambda: pool).latest(1)
@@ -221,10 +221,10 @@ async def test_a_price_move_that_the_release_before_recorded_says_what_is_known(
     assert found.what == "price moved +0.80 %"
 
 
-async def test_a_price_move_that_the_release_before_recorded_is_completed(pool: asyncpg.Pool) -> None:
+async def test_a_price_move_that_0_1_recorded_is_completed(pool: asyncpg.Pool) -> None:
     """By the next message of it that this release gets, be it the same one; once."""
     told = a_move(count=10, severity_step=400_000_000, cooldown_seconds=300, raised_offset=41)
-    await release_before.record(pool, told)
+    await release_0_1.record(pool, told)
     recorder = Recorder(pool, deliver=True)
     assert await recorder.record(told) is RecordOutcome.SUPERSEDED
     assert await recorder.record(told) is RecordOutcome.IGNORED
@@ -233,19 +233,46 @@ async def test_a_price_move_that_the_release_before_recorded_is_completed(pool: 
     assert row["threshold_usd"] == 0
 
 
-async def test_what_a_price_move_measured_is_unknown_once_the_release_before_has_fuller_figures(
+async def test_what_a_price_move_measured_is_unknown_once_0_1_has_fuller_figures(
     pool: asyncpg.Pool,
 ) -> None:
     """It would be that of fewer trades; the next message that this release gets says it again."""
     recorder = Recorder(pool, deliver=True)
     await recorder.record(a_move(count=10))
     fuller = a_move(count=11, price_change_pct=-0.95, measured=950_000_000)
-    assert await release_before.record(pool, fuller) == 2
+    assert await release_0_1.record(pool, fuller) == 2
     (row,) = await pool.fetch(ROWS)
     assert from_row(row) == msgspec.structs.replace(fuller, measured=None)
     assert await recorder.record(fuller) is RecordOutcome.SUPERSEDED
     (row,) = await pool.fetch(ROWS)
     assert from_row(row) == fuller
+
+
+@pytest.mark.parametrize(("unit", "threshold_micro_usd"), [("count", 0), ("percent", 0), ("usd", 3_000_000)])
+async def test_a_rule_of_any_later_release_needs_no_line_in_the_schema(
+    pool: asyncpg.Pool, unit: str, threshold_micro_usd: int
+) -> None:
+    """0.1 records its alert, and brings it up to date: of the rest the row says that it is unknown."""
+    recorder = Recorder(pool, deliver=True)
+    told = an_alert(
+        rule="spread", unit=unit, count=10, threshold=3_000_000, threshold_micro_usd=threshold_micro_usd,
+        measured=4_000_000, severity_step=3_000_000, cooldown_seconds=300, raised_offset=41,
+    )  # fmt: skip
+    await release_0_1.record(pool, told)
+    (row,) = await pool.fetch(ROWS)
+    assert (row["unit"], row["threshold"], row["measured"]) == ("usd" if unit == "usd" else None, None, None)
+    assert from_row(row).unit == ("usd" if unit == "usd" else "")
+    assert await recorder.record(told) is RecordOutcome.SUPERSEDED
+    (row,) = await pool.fetch(ROWS)
+    assert from_row(row) == told
+    await release_0_1.record(pool, msgspec.structs.replace(told, count=11, severity="HIGH"))
+    (row,) = await pool.fetch(ROWS)
+    kept = from_row(row)
+    assert (kept.unit, kept.threshold, kept.measured, kept.severity_step) == (unit, 3_000_000, None, None)
+    again = msgspec.structs.replace(told, count=11, severity="HIGH", severity_step=6_000_000)
+    assert await recorder.record(again) is RecordOutcome.SUPERSEDED
+    (row,) = await pool.fetch(ROWS)
+    assert from_row(row) == again
 
 
 async def test_a_price_move_that_turned_keeps_what_it_measured(pool: asyncpg.Pool) -> None:
@@ -257,12 +284,12 @@ async def test_a_price_move_that_turned_keeps_what_it_measured(pool: asyncpg.Poo
     assert row["measured"] == Decimal("0.8")
 
 
-async def test_the_release_before_can_read_a_price_move(pool: asyncpg.Pool) -> None:
+async def test_0_1_can_read_a_price_move(pool: asyncpg.Pool) -> None:
     """It takes no column of its own for null, so its notifier keeps no message in hand and its web view answers."""
     await Recorder(pool, deliver=True).record(a_move())
-    claimed = await release_before.claim(pool)
+    claimed = await release_0_1.claim(pool)
     assert claimed is not None
-    assert [column for column in release_before.COLUMNS if claimed[column] is None] == []
+    assert [column for column in release_0_1.COLUMNS if claimed[column] is None] == []
 
 
 async def test_what_the_rule_saw_stays_where_settings_have_changed_since(pool: asyncpg.Pool) -> None:

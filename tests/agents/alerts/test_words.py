@@ -24,13 +24,13 @@ def test_a_retracted_alert_says_so() -> None:
 
 
 def test_a_threshold_that_nobody_wrote_down_is_left_out() -> None:
-    """A worker of the release before recorded the price move."""
+    """A worker of 0.1 recorded the price move."""
     assert sentence(a_move(threshold=None, measured=None)) == "price moved +0.80 % in 5 min"
     assert threshold_of(a_move(threshold=None, measured=None)) is None
 
 
 def test_what_fewer_trades_measured_is_not_compared() -> None:
-    """A worker of the release before brought the figures up to date; the threshold is known all the same."""
+    """A worker of 0.1 brought the figures up to date; the threshold is known all the same."""
     assert sentence(a_move(measured=None)) == "price moved +0.80 % in 5 min"
     assert threshold_of(a_move(measured=None)) == 400_000_000
 

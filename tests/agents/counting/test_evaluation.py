@@ -216,7 +216,7 @@ def rows_of_moves(trades: list[OracleTrade]) -> list[dict[str, Any]]:
 
 
 def test_a_market_that_never_alerted_has_the_head_that_it_always_had() -> None:
-    """An empty list of marks for its rule, as the release before wrote it."""
+    """An empty list of marks for its rule, as 0.1 wrote it."""
     tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
     tape.trade(1)
     replica = Replica(frames_of(records(tape.trades), 1)).run()

@@ -134,7 +134,7 @@ async def test_a_channel_that_is_gone_is_said_once_with_its_remedy(
     (line,) = [line for line in caplog.messages if "is gone" in line]
     assert line == (
         "the Pager number is gone and is not tried again: the pager answered 'GONE'; alerts go to Postgres and to this "
-        "log only. Buy a new one"
+        "log (LOG_LEVEL=info) only. Buy a new one"
     )
     assert all("number disabled" in row["last_error"] or "GONE" in row["last_error"] for row in await rows(pool))
 

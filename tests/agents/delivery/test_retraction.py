@@ -12,7 +12,7 @@ from agents.alerts.words import TIMES_SIGN
 from agents.delivery.base import Notice
 from agents.delivery.discord import Discord
 from agents.delivery.outbox import Outbox
-from tests.agents.alerts import release_before
+from tests.agents.alerts import release_0_1
 from tests.agents.delivery.conftest import Running, eventually, rows, states, until
 from tests.agents.factories import PANE, a_move, an_alert
 from tests.discord_server import Behaviour, DiscordServer
@@ -88,17 +88,17 @@ async def test_a_retraction_revives_no_message(pool: asyncpg.Pool, recorder: Rec
     assert await states(pool) == [state]
 
 
-async def test_a_retraction_that_the_release_before_left_untold_is_told(
+async def test_a_retraction_that_0_1_left_untold_is_told(
     pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running
 ) -> None:
     """Its worker held the message when the retraction came, and took it for sent as it was."""
     await recorder.record(a_move(count=10))
-    claimed = await release_before.claim(pool)
+    claimed = await release_0_1.claim(pool)
     assert claimed is not None
-    posted = await posted_by_the_release_before(discord)
+    posted = await posted_by_0_1(discord)
     await recorder.record(a_move(count=11, retracted=True))
-    assert await release_before.sent(pool, claimed, posted) == "sent"
-    assert await release_before.claim(pool) is None
+    assert await release_0_1.sent(pool, claimed, posted) == "sent"
+    assert await release_0_1.claim(pool) is None
     async with running():
         await eventually(lambda: edited(discord, 2))
         await until(pool, "sent")
@@ -107,7 +107,7 @@ async def test_a_retraction_that_the_release_before_left_untold_is_told(
     assert len(discord.requests) == 2
 
 
-async def test_a_note_that_the_release_before_has_edited_away_comes_back(
+async def test_a_note_that_0_1_has_edited_away_comes_back(
     pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running
 ) -> None:
     """Its edit for a higher severity knows of no retraction."""
@@ -117,26 +117,27 @@ async def test_a_note_that_the_release_before_has_edited_away_comes_back(
         await until(pool, "sent")
     assert notes(discord) == [[True]]
     await recorder.record(a_move(count=12, severity="HIGH", retracted=True))
-    claimed = await release_before.claim(pool)
+    claimed = await release_0_1.claim(pool)
     assert claimed is not None
-    assert await release_before.sent(pool, claimed, claimed["message_id"]) == "sent"
+    assert await release_0_1.sent(pool, claimed, claimed["message_id"]) == "sent"
     async with running():
         await eventually(lambda: edited(discord, 2))
         await until(pool, "sent")
     assert notes(discord) == [[True, True]]
 
 
-async def test_a_rule_that_the_release_before_cannot_describe_is_described(
-    pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running
+@pytest.mark.parametrize("unit", ["percent", "count", "usd"])
+async def test_a_rule_that_0_1_cannot_describe_is_described(
+    pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running, unit: str
 ) -> None:
-    """Its worker called a price move traded volume; what it says of its own two rules is left alone."""
-    await recorder.record(a_move(count=10))
+    """Whatever its unit: 0.1 called it traded volume. What 0.1 says of its own two rules is left alone."""
+    await recorder.record(a_move(count=10, rule="price_move" if unit == "percent" else "spread", unit=unit))
     await recorder.record(an_alert(pane=PANE + 1))
     for _ in range(2):
-        claimed = await release_before.claim(pool)
+        claimed = await release_0_1.claim(pool)
         assert claimed is not None
-        posted = await posted_by_the_release_before(discord)
-        assert await release_before.sent(pool, claimed, posted) == "sent"
+        posted = await posted_by_0_1(discord)
+        assert await release_0_1.sent(pool, claimed, posted) == "sent"
     async with running():
         await eventually(lambda: edited(discord, 2))
         await until(pool, "sent", "sent")
@@ -151,7 +152,7 @@ async def test_an_untold_retraction_is_undelivered(pool: asyncpg.Pool, recorder:
     assert 90 <= await Outbox(pool, "me").age_seconds() < 100
 
 
-async def posted_by_the_release_before(discord: DiscordServer) -> str:
+async def posted_by_0_1(discord: DiscordServer) -> str:
     """Post a message that says nothing of a retraction, and return its id."""
     client = Discord(discord.webhook, api_base=discord.base)
     try:
@@ -249,11 +250,11 @@ async def shows(discord: DiscordServer, *versions: int) -> bool:
     return tuple(len(one.versions) for one in discord.messages) == versions
 
 
-async def test_an_alert_of_the_release_before_is_posted(
+async def test_an_alert_of_0_1_is_posted(
     pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running
 ) -> None:
     """Its row has no new column; this release says its threshold, and edits the message when it is more severe."""
-    await release_before.record(pool, an_alert(severity="LOW", count=10))
+    await release_0_1.record(pool, an_alert(severity="LOW", count=10))
     async with running():
         await until(pool, "sent")
         await recorder.record(an_alert(severity="HIGH", count=11))

@@ -1,11 +1,17 @@
 """Rules: which figure meets which threshold, and how severe that is."""
 
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents import rules
+from agents.alerts.words import sentence
 from agents.rules.base import severity_name
-from agents.rules.book import TwoRulesOfOneName, by_name, describe, known_rules, measured_of, rule_book
+from agents.rules.book import TwoRulesOfOneName, by_name, describe, known_rules, measured_of, rule_book, unit_of
 from agents.rules.liquidation import Liquidation
 from agents.rules.price_move import PriceMove
 from agents.rules.volume import Volume
@@ -96,6 +102,40 @@ def test_every_rule_of_the_folder_is_known_in_the_order_of_names() -> None:
     assert {Liquidation, PriceMove, Volume} <= {*known_rules().values()}
     assert all(kind.name == name for name, kind in known_rules().items())
     assert [*known_rules()] == sorted(known_rules())
+
+
+FIGURELESS = """
+from agents.rules.volume import Volume
+
+class Buys(Volume):
+    name = "buys"
+    figure = None
+"""
+
+
+@pytest.fixture
+def further_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Give the name of a rule in USD that measures no figure, from one more file of the folder."""
+    (tmp_path / "buys.py").write_text(FIGURELESS)
+    monkeypatch.setattr(rules, "__path__", [*rules.__path__, str(tmp_path)])
+    known_rules.cache_clear()
+    yield "buys"
+    known_rules.cache_clear()
+    del sys.modules["agents.rules.buys"]
+
+
+def test_a_file_of_the_folder_is_a_rule(further_rule: str) -> None:
+    """Without a line elsewhere. What 0.1 dropped of its alert is not made up from a figure."""
+    assert further_rule in known_rules()
+    assert unit_of(further_rule) == "usd"
+    alert = an_alert(rule=further_rule, measured=None, threshold=None, threshold_micro_usd=7)
+    assert measured_of(alert) == (None, 7)
+    assert sentence(alert) == "2.02 M USD traded in 5 min"
+
+
+def test_the_unit_of_a_rule_of_another_release_is_unknown() -> None:
+    """Where a row does not say it."""
+    assert (unit_of("price_move"), unit_of("spread")) == ("percent", "")
 
 
 class Copied(Volume):

@@ -86,7 +86,7 @@ def test_columns_are_what_the_documentation_says() -> None:
 
 
 PERP = MarketKind("perp", has_liquidations=True, id_bytes=8)
-# Written by the release before frames named kinds.
+# Written by 0.1 (commit 1a202df), whose frames named no kinds.
 GOLDEN = {
     BTC: (
         "9c01ab6b72616b656e5f73706f74a74254432f55534407c4080100000000000000c40800401e18240a0600c4080000000000"

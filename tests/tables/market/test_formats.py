@@ -38,7 +38,7 @@ def a_chunk(*added: Any, offset: int = 9, number: int = 2) -> bytes:
 
 
 def test_without_additions_nothing_follows_the_fields() -> None:
-    """The bytes are those of every release before, and the tail costs no memory."""
+    """The bytes are those of every earlier release, and the tail costs no memory."""
     head, chunk = decode_head(b"k", a_head()), decode_chunk(b"k", a_chunk())
     assert (encode(head), encode(chunk)) == (a_head(), a_chunk())
     assert (len(unpack(encode(head))), len(unpack(encode(chunk)))) == (4, 3)

@@ -1,4 +1,4 @@
-"""What the release before rules were objects writes: its statements, on a database that may be migrated further.
+"""What 0.1 (commit 1a202df) writes: its statements, on a database that may be migrated further.
 
 During a rolling upgrade its workers go on writing beside those of this release.
 """
@@ -11,7 +11,7 @@ from agents.alerts import columns
 from streams.model.alert import Alert
 
 MIGRATIONS: Final = 4
-"""So many migrations that release had."""
+"""So many migrations it had."""
 
 COLUMNS: Final = (
     "timestamp", "window_start", "window_end", "episode",
@@ -89,7 +89,7 @@ WHERE rule = $1 AND venue = $2 AND symbol = $3 AND "timestamp" = $4
         OR (state IN ('pending', 'unknown') AND message_id IS NULL))
 RETURNING state
 """
-OWNER: Final = "a worker of the release before"
+OWNER: Final = "a worker of 0.1"
 
 
 async def record(pool: asyncpg.Pool, alert: Alert, state: str = "pending") -> int | None:
