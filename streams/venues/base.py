@@ -35,7 +35,8 @@ class Venue(ABC):
     """An exchange, or a part of one: its name on trades, its markets, its feed, its messages and its rows.
 
     ``name`` is part of every market's identity. A module that VENUES names returns its venues from a function
-    ``venues(settings)``; see :mod:`streams.venues.registry`.
+    ``venues(settings)``; see :mod:`streams.venues.registry`. Callers ask through :mod:`streams.venues.asking`: what
+    ``product_of``, ``read_message`` and ``read_row`` raise beside :class:`BadRecord` is logged as a fault of the venue.
     """
 
     row_fields: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ import msgspec
 
 from streams.errors import BadRecord
 from streams.model.trade import Trade
+from streams.venues.asking import row_of
 from streams.venues.base import Venue
 from streams.venues.json_text import BAD_JSON, mark_constants
 
@@ -39,7 +40,7 @@ class RowReader:
         """Return the trade that a row describes. Raises :class:`BadRecord`."""
         fields = self._fields(row)
         if named := getattr(fields, self._named):
-            return self._of_name(named).read_row(row)
+            return row_of(self._of_name(named), row)
         best, most = None, 0
         for venue, attributes in self._recognised:
             count = 0
@@ -51,7 +52,7 @@ class RowReader:
         if best is None:
             known = "; ".join(f"{name}: {', '.join(venue.row_fields)}" for name, venue in self._venues.items())
             raise BadRecord("missing_field", f"no venue has rows without all of these fields ({known})")
-        return best.read_row(row)
+        return row_of(best, row)
 
     def _fields(self, row: bytes) -> Any:
         try:

@@ -46,6 +46,17 @@ def product_of(symbol: str) -> Product:
     raise BadRecord("unknown_quote", f"{symbol[:64]!r} is neither PF_… nor …-PERP")
 
 
+def decoded(data: bytes) -> dict[str, Any]:
+    """Return the object that a message or a row is. Raises :class:`BadRecord`."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadRecord("not_json", str(error)) from None
+    if not isinstance(found, dict):
+        raise BadRecord("wrong_type", f"a message of Acme is an object, not {data[:40]!r}")
+    return found
+
+
 def read_row(venue: str, row: dict[str, Any]) -> Trade:
     """Return the trade of one row under this venue's name. Raises :class:`BadRecord`."""
     try:
@@ -108,14 +119,14 @@ class Acme(Venue):
         )
 
     def read_message(self, data: bytes) -> Parsed:
-        message = json.loads(data)
+        message = decoded(data)
         return Parsed(
             trades=[read_row(self.name, row) for row in message.get("t", ())],
             acks=[Ack(pair, accepted=True) for pair in message.get("listening", ())],
         )
 
     def read_row(self, row: bytes) -> Trade:
-        return read_row(self.name, json.loads(row))
+        return read_row(self.name, decoded(row))
 
 
 def venues(settings: Settings) -> Iterable[Venue]:
