@@ -1,7 +1,7 @@
 """What a venue is, and what a feed is: all that the producer and the worker know of where trades come from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from copy import copy
 from typing import Self
 
@@ -76,6 +76,10 @@ class Venue(ABC):
 
         Raises :class:`streams.errors.BadSetting` where they ask for what it cannot give.
         """
+
+    def addresses(self) -> Sequence[str]:
+        """Return the addresses of the sockets that its feed opens: ``liqmon run`` tries them before it starts."""
+        return ()
 
     @abstractmethod
     def read_message(self, data: bytes) -> Parsed:

@@ -1,6 +1,6 @@
 """Kraken as two venues, spot and futures: each has its own ids, protocol and rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from streams.model.products import Product
 from streams.model.trade import Trade
@@ -44,6 +44,10 @@ class KrakenSpot(Venue):
             timing=SocketTiming.of(settings),
         )
 
+    def addresses(self) -> Sequence[str]:
+        """Return the address of its socket where symbols are asked for."""
+        return [self._settings.spot_ws_url] if self._settings.spot_symbols else []
+
     def read_message(self, data: bytes) -> Parsed:
         """Return what a message of WebSocket v2 holds. What cannot be used comes back as rejects."""
         return parse_spot_message(data, self)
@@ -81,6 +85,10 @@ class KrakenFutures(Venue):
             symbols_per_subscribe=settings.symbols_per_subscribe,
             timing=SocketTiming.of(settings),
         )
+
+    def addresses(self) -> Sequence[str]:
+        """Return the address of its socket where symbols are asked for."""
+        return [self._settings.futures_ws_url] if self._settings.futures_symbols else []
 
     def read_message(self, data: bytes) -> Parsed:
         """Return what a message of WebSocket v1 holds. What cannot be used comes back as rejects."""

@@ -1,18 +1,17 @@
 """What the program must be told of Acme, and all that it is told."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from pydantic_settings import BaseSettings
 from websockets.asyncio.client import ClientConnection
 
 from streams.errors import BadRecord
 from streams.model.kinds import SPOT_KIND, MarketKind
 from streams.model.products import EXACT, Product, linear
 from streams.model.trade import Kind, Side, Trade
-from streams.settings import Settings
+from streams.settings import Settings, VenueSettings, read_settings
 from streams.venues.base import Feed, Venue
 from streams.venues.parsed import Ack, Parsed
 from streams.venues.socket_feed import SocketFeed
@@ -30,7 +29,7 @@ PAIR = Product(SPOT_KIND, linear)
 PERPETUAL = Product(MarketKind("perpetual", has_liquidations=True, id_bytes=16), hundredths)
 
 
-class AcmeSettings(BaseSettings):
+class AcmeSettings(VenueSettings):
     """Acme's own variables: ``ACME_URL`` and ``ACME_SYMBOLS``."""
 
     acme_url: str = ""
@@ -107,7 +106,7 @@ class Acme(Venue):
         return product_of(symbol)
 
     def feed(self) -> Feed | None:
-        own = AcmeSettings()
+        own = read_settings(AcmeSettings)
         if not own.acme_symbols:
             return None
         return AcmeFeed(
@@ -117,6 +116,10 @@ class Acme(Venue):
             symbols_per_subscribe=10,
             timing=SocketTiming.of(self._settings),
         )
+
+    def addresses(self) -> Sequence[str]:
+        own = read_settings(AcmeSettings)
+        return [own.acme_url] if own.acme_symbols else []
 
     def read_message(self, data: bytes) -> Parsed:
         message = decoded(data)
