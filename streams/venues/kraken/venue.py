@@ -6,10 +6,10 @@ from streams.model.products import Product
 from streams.model.trade import Trade
 from streams.settings import Settings
 from streams.venues.base import Feed, Venue
-from streams.venues.kraken.futures import FuturesSource
+from streams.venues.kraken.futures import FuturesFeed
 from streams.venues.kraken.parsing import parse_futures_message, parse_spot_message
 from streams.venues.kraken.products import futures_products, spot_products
-from streams.venues.kraken.spot import SpotSource
+from streams.venues.kraken.spot import SpotFeed
 from streams.venues.kraken.trade_rows import futures_row_to_trade, spot_row_to_trade
 from streams.venues.parsed import Parsed
 from streams.venues.socket_timing import SocketTiming
@@ -36,7 +36,7 @@ class KrakenSpot(Venue):
         settings = self._settings
         if not settings.spot_symbols:
             return None
-        return SpotSource(
+        return SpotFeed(
             settings.spot_ws_url,
             self,
             settings.spot_symbols,
@@ -78,7 +78,7 @@ class KrakenFutures(Venue):
         settings = self._settings
         if not settings.futures_symbols:
             return None
-        return FuturesSource(
+        return FuturesFeed(
             settings.futures_ws_url,
             self,
             settings.futures_symbols,

@@ -32,7 +32,7 @@ _TIME_AND_SALES: Final = re.compile(rb"\s*\d+(\.\d+)?\s*,\s*\d[\d.eE+-]*\s*,\s*\
 _VENUE: Final = re.compile(r"[a-z0-9_.:-]{1,64}")
 
 
-class RecordingSource(Feed):
+class RecordingFeed(Feed):
     """The trades of a file. The format is detected from its content, see :mod:`streams.venues.recording.lines`.
 
     ``venues`` read the socket messages in it, and say what its symbols are: the first that counts a symbol does.

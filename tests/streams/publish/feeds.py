@@ -1,4 +1,4 @@
-"""What tests of the producer share: a source they feed, trades for it, and a reader of what was published."""
+"""What tests of the producer share: a feed that they fill, trades for it, and a reader of what was published."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ def trade(number: int, symbol: str = "BTC/USD", **changes: Any) -> Trade:
 
 
 class Feed(base.Feed):
-    """A source that a test feeds, and that says how much of it was taken."""
+    """A feed that a test fills, and that says how much of it was taken."""
 
     def __init__(self) -> None:
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue()
