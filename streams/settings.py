@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         (1, 2, 5, 10), description="multiples of the threshold for LOW, MEDIUM, HIGH, CRITICAL"
     )
 
-    # feeds
+    # feeds; names have as many characters as MAX_NAME says (streams/model/kinds.py)
     feed: Literal["simulator", "live", "recording"] = Field("simulator", description="where trades come from")
     venues: Words = Field(
         (), description="modules of venues beside Kraken, which producers and workers import, comma separated"
@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     heartbeat_timeout_seconds: float = Field(10, gt=0, description="silence after which a socket counts as dead")
     symbol_stale_seconds: float = Field(300, gt=0, description="silence after which one symbol is subscribed again")
 
-    # producer
+    # producer; a frame holds at most MAX_FRAME_TRADES (streams/model/frames.py)
     frame_max_trades: int = Field(500, ge=1, le=5000, description="most trades in one frame")
     frame_linger_ms: int = Field(5, ge=0, le=10_000, description="how long a frame waits for more trades")
     producer_max_buffered_trades: int = Field(

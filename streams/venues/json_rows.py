@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from streams.errors import BadRecord
+from streams.model.kinds import MAX_NAME
 from streams.model.trade import Trade
 from streams.venues.asking import row_of
 from streams.venues.base import Venue
@@ -73,5 +74,5 @@ class RowReader:
         venue = self._venues.get(name)
         if venue is None:
             known = ", ".join(self._venues)
-            raise BadRecord("unknown_venue", f"no venue {name[:64]!r} with rows is known here, only {known}")
+            raise BadRecord("unknown_venue", f"no venue {name[:MAX_NAME]!r} with rows is known here, only {known}")
         return venue

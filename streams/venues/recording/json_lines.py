@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from streams.errors import BadRecord
+from streams.model.kinds import MAX_NAME
 from streams.model.products import Product
 from streams.model.trade import Batch, Kind, Reject, Trade
 from streams.venues.asking import message_of, product_of
@@ -75,7 +76,9 @@ class JsonFormat:
             raise BadRecord("wrong_type", f"venue: {error}") from None
         venue = self._venues.get(text)
         if venue is None:
-            raise BadRecord("unknown_venue", f"no venue {text[:64]!r} is known here, only {', '.join(self._venues)}")
+            raise BadRecord(
+                "unknown_venue", f"no venue {text[:MAX_NAME]!r} is known here, only {', '.join(self._venues)}"
+            )
         return venue
 
     def _venue_of(self, keys: Keys) -> Venue | None:

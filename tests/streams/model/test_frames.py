@@ -277,6 +277,8 @@ def test_a_frame_without_trades_ends_a_recording() -> None:
     frame = decode_frame(end)
     assert (frame.venue, frame.symbol, frame.kind) == ("recording:x", "BTC/USD", SPOT_KIND)
     assert (frame.is_end, len(frame)) == (True, 0)
+    assert not frame.wide_ids
+    assert decode_frame(encode_end("recording:x", PERPETUAL, FUTURES_KIND, 7)).wide_ids
     empty = msgspec.msgpack.encode(msgspec.msgpack.decode(end)[:-1])
     with pytest.raises(BadRecord, match="not 0"):
         decode_frame(empty)
