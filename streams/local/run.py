@@ -19,9 +19,10 @@ from types import FrameType
 from typing import Any, Final
 
 from streams.errors import Fatal, MonitorError
-from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis, lock_directory
-from streams.local.embedded.broker import PARTITIONS
-from streams.local.embedded.valkey import HOST, free_port
+from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
+from streams.local.embedded.postgres import EmbeddedPostgres
+from streams.local.embedded.process import lock_directory
+from streams.local.embedded.valkey import HOST, EmbeddedRedis, free_port
 from streams.local.supervisor import Plan, Supervisor
 from streams.preflight import check_file, check_network, check_port, check_report
 from streams.settings import Settings, load_settings

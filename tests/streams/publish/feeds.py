@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from streams.local.embedded import EmbeddedBroker
+from streams.local.embedded.broker import EmbeddedBroker
 from streams.model.frames import Frame, decode_frame
 from streams.model.trade import Batch, Kind, Reject, Side, Trade
 from streams.settings import Settings, load_settings

@@ -11,7 +11,7 @@ import pytest
 
 from streams.errors import Fatal
 from streams.kafka.partitioning import partition_of
-from streams.local.embedded import EmbeddedBroker
+from streams.local.embedded.broker import EmbeddedBroker
 from streams.model import deadletters
 from streams.model.frames import decode_frame
 from streams.model.trade import Reject
@@ -46,7 +46,7 @@ class TestPublication:
     async def test_frames_hold_as_many_trades_as_asked_for(
         self, fresh_broker: EmbeddedBroker, max_trades: int, count: int
     ) -> None:
-        """One trade a frame really is one."""
+        """One trade per frame really is one."""
         settings = settings_for(fresh_broker.address, frame_max_trades=max_trades)
         summary = await produce(settings, [feed_of([trade(at) for at in range(30)])], stop=asyncio.Event())
         assert summary.frames == count

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from streams import metrics
-from streams.local.embedded import EmbeddedBroker
+from streams.local.embedded.broker import EmbeddedBroker
 from streams.model.frames import encode_frame
 from streams.model.products import Product
 from streams.model.trade import Trade

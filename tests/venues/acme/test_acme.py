@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from agents.alerts.postgres import open_pool
 from agents.alerts.recorder import alert_rows
-from streams.local.embedded import EmbeddedPostgres
+from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.model.alert import AlertId
 from streams.settings import load_settings
 from streams.topics import TRADES
