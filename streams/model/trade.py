@@ -87,7 +87,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
         if not is_possible:
             raise self._refusal()
 
-    def _refusal(self) -> BadRecord:  # noqa: PLR0911 - one return a finding reads best
+    def _refusal(self) -> BadRecord:  # noqa: PLR0911 - one return per finding reads best
         price, quantity = self.price, self.quantity
         if not price.is_finite() or price <= 0:
             return BadRecord("bad_price", f"price must be a positive number, not {price:.20}")

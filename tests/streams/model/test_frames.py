@@ -71,7 +71,7 @@ def test_what_goes_in_comes_out(trades: list[Trade], received_us: int) -> None:
 
 
 def test_columns_are_what_the_documentation_says() -> None:
-    """A program in another language reads them by the module's table: little endian, one item a trade."""
+    """A program in another language reads them by the module's table: little endian, one item per trade."""
     trade = spot(258, price=Decimal("0.5"), quantity=Decimal("2.25"), side=Side.SELL, is_snapshot=True)
     fields = msgspec.msgpack.decode(frame_of([trade], received_us=7))
     assert fields[:4] == [1, "kraken_spot", BTC, 7]

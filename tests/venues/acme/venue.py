@@ -76,7 +76,7 @@ def read_row(venue: str, row: dict[str, Any]) -> Trade:
 
 
 class AcmeFeed(SocketFeed):
-    """Trades of the socket, one message a burst."""
+    """Trades of the socket, one message per burst."""
 
     def _greetings(self) -> list[str]:
         return [json.dumps({"do": "hello"})]

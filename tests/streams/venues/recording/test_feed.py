@@ -183,7 +183,7 @@ FUTURES = {
 
 
 class TestJsonLines:
-    """Recorded socket messages, one a line."""
+    """Recorded socket messages, one per line."""
 
     async def test_spot_and_futures_bare_and_wrapped_are_mixed(self, tmp_path: Path) -> None:
         """Each line is read by its own protocol; a receipt time is kept where there is one."""
