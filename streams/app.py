@@ -6,6 +6,7 @@ Topics, the table and the agents are declared here and nowhere else; what they d
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar, cast
 
@@ -31,12 +32,13 @@ from streams.topics import ALERTS, APP_ID, TRADES
 from streams.venues.json_rows import RowReader
 from streams.venues.registry import make_venues
 from streams.view import WorkerView
+from streams.worker.application import Application
 from streams.worker.bundles import unbundled
 from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.options import faust_options
 from streams.worker.recovery import FlowControl, TableManager
 from streams.worker.transport import Transport
-from tables.keeper import ChangelogClaims, Keeper
+from tables.keeper import Keeper
 from tables.live import LiveWindows, live_link
 from tables.market.state import Market, Span
 from tables.serving import ServedMarkets
@@ -113,7 +115,8 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         return FlowControl(loop=self.loop)
 
     def _new_transport(self) -> Transport:
-        return Transport(self.conf.broker_consumer, self, loop=self.loop)
+        application: Application = self
+        return Transport(self.conf.broker_consumer, application, loop=self.loop)
 
     async def _send(self, record: Record) -> Any:
         try:
@@ -131,13 +134,21 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         """Return the partition of a symbol."""
         return partition_of(symbol, self.consumer.topic_partitions(TRADES) or self.settings.topic_partitions)
 
-    async def before_commit(self) -> ChangelogClaims:
-        """Make state durable: steps 2 to 4 of ``Consumer._commit_offsets`` in :mod:`streams.worker.transport`."""
-        return await self._to_store(self.keeper.flush())
+    def drop_queued(self) -> None:
+        """Empty the queues of streams, whose partitions are about to be fetched again; changelogs keep theirs."""
+        self.flow_control.drop(keep=self.tables.changelog_queue)
 
-    async def after_commit(self, claims: ChangelogClaims) -> None:
-        """Let the table store claim what :meth:`before_commit` returned: step 6, after an accepted commit."""
-        await self._to_store(self.keeper.confirm(claims))
+    def releasing_alerts(self) -> AbstractContextManager[None]:
+        """Let go, inside the block, of alerts that wait for Postgres: their partitions move to another worker."""
+        return self.sinks.letting_go()
+
+    async def around_commit(self, commit: Callable[[], Awaitable[bool]]) -> bool:
+        """Take steps 2 to 6 of a commit, see :mod:`streams.worker.transport`: ``commit`` is step 5."""
+        claims = await self._to_store(self.keeper.flush())
+        is_done = await commit()
+        if is_done:
+            await self._to_store(self.keeper.confirm(claims))
+        return is_done
 
     async def _to_store(self, work: Awaitable[T]) -> T:
         try:

@@ -10,8 +10,8 @@ AGAIN_SECONDS: Final = 1.0
 async def cancelled(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks until they have ended.
 
-    Once is not enough for a loop that goes on after errors: a library may take a cancellation for a time that ran out,
-    as ``asyncio.wait_for`` of Python 3.11 does where both come together.
+    Once is not enough for a loop that goes on after errors. A library may take a cancellation for a time that ran out:
+    ``asyncio.wait_for`` of Python 3.11 does where both come together.
     """
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:

@@ -42,8 +42,8 @@ Figures = dict[str, Any]
 class OracleTrade:
     """One trade as a person would write it down.
 
-    ``side`` is buy, sell or unknown; ``kind`` is fill, liquidation, block or termination; ``id`` is the venue's
-    integer or the text of a uuid; ``qty`` is in the product's own unit. ``labelled`` says whether the market's trades
+    ``side`` is buy, sell or unknown. ``kind`` is fill, liquidation, block or termination. ``id`` is the venue's
+    integer or the text of a uuid. ``qty`` is in the product's own unit. ``labelled`` says whether the market's trades
     carry liquidation labels; None: as Kraken's symbols say.
     """
 
@@ -220,8 +220,8 @@ class Oracle:
         is_new = valued.number not in history.counted
         history.arrivals.append((valued, is_live, is_new))
         if is_live:
-            # Also for a copy of a row that a snapshot brought first: whether an alert is raised must not
-            # depend on which of two producers was faster.
+            # Also for a copy of a row that a snapshot brought first. Whether an alert is raised must not depend on
+            # which of two producers was faster.
             history.live_panes.add(valued.pane)
         if not is_new:
             self.duplicates[trade.venue] += 1

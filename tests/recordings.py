@@ -25,7 +25,7 @@ FUTURES = "kraken_futures"
 class Tape:
     """One market's trades, written forward in time.
 
-    ``price`` is where the random walk starts; ``tick`` and ``lot`` are the engine's steps of price and quantity;
+    ``price`` is where the random walk starts. ``tick`` and ``lot`` are the engine's steps of price and quantity.
     ``size_usd`` is the notional of a typical trade. Spot ids are consecutive integers, futures ids are uuids,
     and times are in microseconds on spot and whole milliseconds on futures, as Kraken gives them.
     """

@@ -1,6 +1,9 @@
-"""Sentences in the documents are short, and the files that they name exist."""
+"""Sentences in documents and code are short, and the files that they name exist."""
 
+import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+MODULES = sorted(path for name in ("streams", "tables", "agents") for path in (ROOT / name).rglob("*.py"))
 MOST_WORDS = 25
+# Tables, and the tree of errors.
+DRAWN = re.compile(r"(?m)^=+ +=(?s:.*?)^=+ +=[= ]*$(?s:.*?^=+ +=[= ]*$)?|^.*[├└│].*$")
 
 CODE_BLOCK = re.compile(r"(?ms)^```.*?^```$")
 NEW_BLOCK = re.compile(r"(?m)^(?=\s*(?:[-*] |\d+\. |#|\|))")
@@ -33,6 +39,20 @@ def sentences(text: str) -> Iterator[str]:
         yield from SENTENCE_END.split(LINK.sub(r"\1", re.sub(r"`[^`]*`", "CODE", block)))
 
 
+def prose_of(source: str) -> str:
+    """Return the docstrings and comments of a module, each a paragraph of its own."""
+    tree = ast.parse(source)
+    holders = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    paragraphs = [ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, holders)]
+    lines = [""]
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT and token.line.lstrip().startswith("#"):
+            lines.append(token.string.lstrip("# "))
+        elif token.type not in (tokenize.NL, tokenize.COMMENT):
+            lines.append("")
+    return DRAWN.sub("", "\n\n".join([*paragraphs, "\n".join(lines)]).replace("``", "`"))
+
+
 def words(sentence: str) -> int:
     """Return how many words a sentence has; lone signs are none."""
     return sum(any(letter.isalnum() for letter in word) for word in sentence.split())
@@ -42,6 +62,17 @@ def words(sentence: str) -> int:
 def test_sentences_are_short(path: Path) -> None:
     """One thought a sentence: at most 25 words."""
     assert [one for one in sentences(path.read_text()) if words(one) > MOST_WORDS] == []
+
+
+def test_sentences_in_code_are_short() -> None:
+    """Docstrings and comments are held to the same."""
+    long = [
+        (str(path.relative_to(ROOT)), one)
+        for path in MODULES
+        for one in sentences(prose_of(path.read_text()))
+        if words(one) > MOST_WORDS
+    ]
+    assert long == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -82,3 +113,10 @@ def test_long_sentences_are_found() -> None:
     text = f"# Title\n\nShort. {long[:60]}\n{long[60:]}. See [one\ntwo](a b c) and `d e f`.\n\n"
     text += f"| {long} |\n\n```\n{long}\n```\n"
     assert [words(one) for one in sentences(text)] == [1, 1, 26, 5]
+
+
+def test_long_sentences_in_code_are_found() -> None:
+    """Docstrings and blocks of comments count, statements and texts do not."""
+    long = " ".join(["word"] * 26)
+    source = f'"""{long.capitalize()}."""\n# {long[:60]}\n# {long[60:]}\nx = "{long}"\n\n\ndef f():\n    """Short."""\n'
+    assert sorted(words(one) for one in sentences(prose_of(source))) == [1, 26, 26]

@@ -13,53 +13,16 @@ from agents.counting.runs import Run, Trades
 from agents.counting.tally import Outcome, count_rows, count_run, moves_clock
 from agents.rules.base import Rule, Timing, severity_name
 from agents.rules.book import RuleBook
+from agents.rules.window import JudgedWindow, KnownWindow
 from streams.model.alert import Alert
-from streams.model.figures import change_pct
 from streams.model.units import USD
 from tables.market.episodes import Mark, Verdict, judge
 from tables.market.panes import PANE_US, copy_of
 from tables.market.state import Market
-from tables.market.windows import WindowFigures
 
 
-class Window:
-    """The rule window of ``length`` panes that ends with one pane; one object for all that are judged in turn."""
-
-    __slots__ = ("_figures", "_length", "_market", "liquidated", "pane", "volume")
-
-    def __init__(self, length: int) -> None:
-        self._length = length
-        self.pane = -1
-        self.volume = self.liquidated = 0
-        self._market: Market | None = None
-        self._figures: WindowFigures | None = None
-
-    def at(self, market: Market, pane: int, volume: int, liquidated: int) -> None:
-        """Turn to another pane, whose sums the caller knows, in micro-USD."""
-        self._market, self.pane, self.volume, self.liquidated = market, pane, volume, liquidated
-        self._figures = None
-
-    @property
-    def price_change_pct(self) -> float:
-        """Last price against first: a late trade has up to ``length`` windows judged, so not by way of all figures."""
-        first, last = self._current.ends(self.pane, self._length)
-        return change_pct(first.first_price, last.last_price)
-
-    @property
-    def figures(self) -> WindowFigures:
-        """Every figure of the window, computed when first asked for."""
-        if self._figures is None:
-            self._figures = self._current.figures(self.pane, self._length)
-        return self._figures
-
-    @property
-    def _current(self) -> Market:
-        assert self._market is not None  # noqa: S101 - nobody asks before at()
-        return self._market
-
-
-class _Source(msgspec.Struct, frozen=True):
-    """The message under way."""
+class _Position(msgspec.Struct, frozen=True):
+    """The message under way, on the topic ``trades``."""
 
     partition: int
     offset: int
@@ -81,7 +44,7 @@ class Evaluator:
         self.window = window
         self.cooldown = cooldown
         self.max_future_us = max_future_us
-        self._window = Window(window)
+        self._window = JudgedWindow(window)
         self._rules: dict[Market, _Rules] = {}
         # Alerts, by rule and pane, whose row may have changed since it was sent: sent again at the next flush.
         self._unsettled: dict[Market, dict[tuple[str, int], Mark]] = {}
@@ -95,7 +58,7 @@ class Evaluator:
         with ``start=done``. ``message_us`` is the message's time, the reference for trades stamped in the future.
         """
         outcome = Outcome(done=start)
-        source = _Source(partition, offset)
+        position = _Position(partition, offset)
         latest_us = message_us + self.max_future_us
         rules = self._rules_of(market)
         for run in trades.runs(PANE_US, latest_us):
@@ -105,17 +68,17 @@ class Evaluator:
                 break
             if run.number > market.watermark:
                 if rules.closed and moves_clock(trades, run, latest_us):
-                    self._close_pane(market, rules, outcome, source)
+                    self._close_pane(market, rules, outcome, position)
                 if market in self._unsettled:
-                    self._settle_leaving(market, run.number, outcome, source)
+                    self._settle_leaving(market, run.number, outcome, position)
             market.received_us = max(market.received_us, trades.received_us)
             if run.number < market.watermark:
-                touched = self._count_late(market, rules, trades, run, latest_us, outcome, source)
+                touched = self._count_late(market, rules, trades, run, latest_us, outcome, position)
             else:
                 live = count_run(market, trades, run, latest_us, outcome)
                 touched = live is not None
                 if live:
-                    self._judge_newest(market, rules, outcome, source)
+                    self._judge_newest(market, rules, outcome, position)
             if touched:
                 self._unsettle(market, rules, run.number)
             outcome.done = run.end
@@ -125,7 +88,7 @@ class Evaluator:
     def end(self, market: Market, *, partition: int, offset: int) -> Outcome:
         """Judge the newest pane as over: nothing follows it, since its recording has ended."""
         outcome = Outcome()
-        self._close_pane(market, self._rules_of(market), outcome, _Source(partition, offset))
+        self._close_pane(market, self._rules_of(market), outcome, _Position(partition, offset))
         market.took(offset, 0, 0)
         return outcome
 
@@ -141,13 +104,13 @@ class Evaluator:
             market.judges_closed_panes = bool(rules.closed)
         return rules
 
-    def _close_pane(self, market: Market, rules: _Rules, outcome: Outcome, source: _Source) -> None:
+    def _close_pane(self, market: Market, rules: _Rules, outcome: Outcome, position: _Position) -> None:
         """Judge the newest pane by the rules that wait for its end, before the clock moves on."""
         if market.is_live:
             market.is_live = False
             self._window.at(market, market.watermark, market.volume, market.liquidated)
             for rule in rules.closed:
-                self._judge_window(market, rule, outcome, source)
+                self._judge_window(market, rule, outcome, position)
 
     def _count_late(
         self,
@@ -157,7 +120,7 @@ class Evaluator:
         run: Run,
         latest_us: int,
         outcome: Outcome,
-        source: _Source,
+        position: _Position,
     ) -> bool:
         """Count a late run and judge its trades one by one. Return whether it touched a pane.
 
@@ -172,7 +135,7 @@ class Evaluator:
                 outcome.add(together)
                 return live is not None
             market.put_back(run.number, before)
-        return self._count_one_by_one(market, rules, trades, run, latest_us, outcome, source)
+        return self._count_one_by_one(market, rules, trades, run, latest_us, outcome, position)
 
     def _count_one_by_one(
         self,
@@ -182,7 +145,7 @@ class Evaluator:
         run: Run,
         latest_us: int,
         outcome: Outcome,
-        source: _Source,
+        position: _Position,
     ) -> bool:
         """Count a late run, each trade judged before the next changes anything. A stretch of copies is judged once."""
         touched = growing_told = closed_told = False
@@ -194,11 +157,11 @@ class Evaluator:
                 growing_told = closed_told = False
             if live and not growing_told:
                 growing_told = True
-                self._judge_late(market, rules.growing, run.number, market.watermark, outcome, source)
+                self._judge_late(market, rules.growing, run.number, market.watermark, outcome, position)
             # What a replay does not contain yet could take a figure that falls across its threshold, and back.
-            if live and not closed_told and rules.closed and not market.is_judged(source.offset, at):
+            if live and not closed_told and rules.closed and not market.is_judged(position.offset, at):
                 closed_told = True
-                self._judge_late(market, rules.closed, run.number, market.watermark - 1, outcome, source)
+                self._judge_late(market, rules.closed, run.number, market.watermark - 1, outcome, position)
         return touched
 
     def _crosses(self, market: Market, rules: tuple[Rule, ...], number: int) -> bool:
@@ -209,23 +172,23 @@ class Evaluator:
             for rule in rules
         )
 
-    def _judge_newest(self, market: Market, rules: _Rules, outcome: Outcome, source: _Source) -> None:
+    def _judge_newest(self, market: Market, rules: _Rules, outcome: Outcome, position: _Position) -> None:
         """Judge the newest window by the rules that need not wait for its pane's end."""
         if rules.closed and not market.is_live:
             # A copy of a trade whose id came as a block first is live in a pane that may hold no figures.
             market.is_live = market.has_figures(market.watermark)
         self._window.at(market, market.watermark, market.volume, market.liquidated)
         for rule in rules.growing:
-            self._judge_window(market, rule, outcome, source)
+            self._judge_window(market, rule, outcome, position)
 
     def _judge_late(
-        self, market: Market, rules: tuple[Rule, ...], number: int, newest: int, outcome: Outcome, source: _Source
+        self, market: Market, rules: tuple[Rule, ...], number: int, newest: int, outcome: Outcome, position: _Position
     ) -> None:
         for _ in self._late_windows(market, number, newest):
             for rule in rules:
-                self._judge_window(market, rule, outcome, source)
+                self._judge_window(market, rule, outcome, position)
 
-    def _late_windows(self, market: Market, number: int, newest: int) -> Iterator[Window]:
+    def _late_windows(self, market: Market, number: int, newest: int) -> Iterator[JudgedWindow]:
         """Yield each window, up to the one that ends with ``newest``, that holds pane ``number`` and is still whole."""
         kept_from = market.oldest + self.window - 1
         last = min(number + self.window - 1, newest)
@@ -233,7 +196,7 @@ class Evaluator:
             self._window.at(market, pane, volume, liquidated)
             yield self._window
 
-    def _judge_window(self, market: Market, rule: Rule, outcome: Outcome, source: _Source) -> None:
+    def _judge_window(self, market: Market, rule: Rule, outcome: Outcome, position: _Position) -> None:
         measured = rule.measure(self._window)
         # Asked once a run: nearly always the answer is no.
         if measured is None or measured < rule.steps[0]:
@@ -241,8 +204,8 @@ class Evaluator:
         marks = market.marks.setdefault(rule.name, [])
         verdict, mark = judge(marks, self._window.pane, rule.severity(measured), self.cooldown)
         if verdict is not Verdict.QUIET and mark is not None:
-            raised = source.offset if verdict is Verdict.NEW else None
-            outcome.alerts.append(self._alert(market, rule, mark, source, raised_offset=raised))
+            raised = position.offset if verdict is Verdict.NEW else None
+            outcome.alerts.append(self._alert(market, rule, mark, position, raised_offset=raised))
             outcome.raised.append((rule.name, severity_name(mark.severity)))
 
     def _unsettle(self, market: Market, rules: _Rules, number: int) -> None:
@@ -257,14 +220,14 @@ class Evaluator:
                     if number <= mark.pane < number + self.window and mark.pane >= kept_from:
                         self._unsettled.setdefault(market, {})[name, mark.pane] = mark
 
-    def _settle_leaving(self, market: Market, number: int, outcome: Outcome, source: _Source) -> None:
+    def _settle_leaving(self, market: Market, number: int, outcome: Outcome, position: _Position) -> None:
         """Send rows whose window loses panes when event time advances to ``number``."""
         unsettled = self._unsettled[market]
         last_leaving = number - market.span.retention + self.window
         leaving = [key for key in unsettled if key[1] <= last_leaving]
         if not leaving:
             return
-        outcome.alerts += self._settled(market, {key: unsettled.pop(key) for key in leaving}, source)
+        outcome.alerts += self._settled(market, {key: unsettled.pop(key) for key in leaving}, position)
         if not unsettled:
             del self._unsettled[market]
 
@@ -274,13 +237,13 @@ class Evaluator:
         for market in markets:
             unsettled = self._unsettled.pop(market, None)
             if unsettled:
-                alerts += self._settled(market, unsettled, _Source(partition, market.offset))
+                alerts += self._settled(market, unsettled, _Position(partition, market.offset))
         return alerts
 
-    def _settled(self, market: Market, unsettled: dict[tuple[str, int], Mark], source: _Source) -> Iterator[Alert]:
+    def _settled(self, market: Market, unsettled: dict[tuple[str, int], Mark], position: _Position) -> Iterator[Alert]:
         rules = self._rules[market].all
         for name, pane in sorted(unsettled, key=lambda key: (key[1], key[0])):
-            yield self._alert(market, rules[name], unsettled[name, pane], source, raised_offset=None)
+            yield self._alert(market, rules[name], unsettled[name, pane], position, raised_offset=None)
 
     def drop(self, markets: Iterable[Market]) -> None:
         """Forget markets whose partition has moved to another worker."""
@@ -288,11 +251,11 @@ class Evaluator:
             self._unsettled.pop(market, None)
             self._rules.pop(market, None)
 
-    def _alert(self, market: Market, rule: Rule, mark: Mark, source: _Source, *, raised_offset: int | None) -> Alert:
+    def _alert(
+        self, market: Market, rule: Rule, mark: Mark, position: _Position, *, raised_offset: int | None
+    ) -> Alert:
         figures = market.figures(mark.pane, self.window)
-        window = Window(self.window)
-        window.at(market, mark.pane, figures.total_volume_micro_usd, figures.liquidation_volume_micro_usd)
-        measured = rule.measure(window)
+        measured = rule.measure(KnownWindow(figures))
         return Alert(
             rule=rule.name,
             venue=market.venue,
@@ -305,8 +268,8 @@ class Evaluator:
             window_start=mark.pane - self.window + 1,
             window_end=mark.pane + 1,
             received_us=market.received_us,
-            partition=source.partition,
-            offset=source.offset,
+            partition=position.partition,
+            offset=position.offset,
             unit=rule.unit.name,
             threshold=rule.threshold,
             measured=measured,

@@ -101,12 +101,14 @@ class Monitor:
             await self._forward(message, trades, home)
             return
         try:
-            market = await self._keeper.market(message.partition, trades.venue, trades.symbol, trades.kind)
+            market = await self._keeper.market(message.partition, trades.venue, trades.symbol, trades.market_kind)
         except TooManyMarkets as error:
             await self._refuse(message, "too_many_markets", str(error), message.value or b"")
             return
-        if trades.kind is not market.kind and trades.kind != market.kind:
-            await self._refuse(message, "wrong_kind", _told_apart(trades.kind, market), message.value or b"", trades)
+        if trades.market_kind is not market.kind and trades.market_kind != market.kind:
+            await self._refuse(
+                message, "wrong_kind", _told_apart(trades.market_kind, market), message.value or b"", trades
+            )
             return
         done = 0
         while done < len(trades):

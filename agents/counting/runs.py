@@ -1,7 +1,7 @@
 """A message's trades, cut into runs of one pane, and summed column by column where that is quick and exact.
 
-A large frame costs about a tenth of a microsecond a trade this way. What the columns cannot decide at a glance (ids
-with holes, times out of order, liquidations, blocks, impossible values) is left to be counted row by row.
+A large frame costs about a tenth of a microsecond per trade this way. What columns cannot decide at a glance is counted
+row by row: ids with holes, times out of order, liquidations, blocks, impossible values.
 """
 
 from array import array
@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, UNITS_PER_BASE, Amounts
-from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT, Frame, flags_of
+from streams.model.frames import KIND_MASK, KIND_SHIFT, MAX_FRAME_TRADES, SIDE_MASK, SNAPSHOT, Frame, flags_of
 from streams.model.kinds import MarketKind
 from streams.model.trade import MAX_PRICE, MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Kind, Side, Trade
 from tables.market.identities import TradeId
@@ -29,8 +29,8 @@ _MAX_PRICE: Final = float(MAX_PRICE)
 _SELL: Final = int(Side.SELL)
 _LIQUIDATION: Final = Kind.LIQUIDATION << KIND_SHIFT
 _KNOWN_FLAGS: Final = np.uint8(SIDE_MASK | KIND_MASK | SNAPSHOT)
-# A column of 5000 such quantities still sums within 63 bits.
-_MAX_COLUMN_QUANTITY: Final = 2**62 // 5000
+# The column of the largest frame still sums within 63 bits.
+_MAX_COLUMN_QUANTITY: Final = 2**62 // MAX_FRAME_TRADES
 
 
 class Run(NamedTuple):
@@ -48,33 +48,35 @@ class Run(NamedTuple):
 
 
 class Trades:
-    """What a message held: trades of one market, and what ``kind`` of market that is."""
+    """What a message held: trades of one market, and what kind of market that is."""
 
-    def __init__(self, venue: str, symbol: str, kind: MarketKind, received_us: int, source: Frame | list[Row]) -> None:
+    def __init__(
+        self, venue: str, symbol: str, market_kind: MarketKind, received_us: int, content: Frame | list[Row]
+    ) -> None:
         self.venue = venue
         self.symbol = symbol
-        self.kind = kind
+        self.market_kind = market_kind
         self.received_us = received_us
-        self._source = source
+        self._content = content
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self._content)
 
     @property
     def is_end(self) -> bool:
         """Whether its market's recording has ended with this message."""
-        return isinstance(self._source, Frame) and self._source.is_end
+        return isinstance(self._content, Frame) and self._content.is_end
 
     @cached_property
     def rows(self) -> list[Row]:
         """The trades in order of arrival."""
-        return rows_of(self._source) if isinstance(self._source, Frame) else self._source
+        return rows_of(self._content) if isinstance(self._content, Frame) else self._content
 
     def runs(self, pane_us: int, latest_us: int) -> list[Run]:
         """Return the runs. A trade later than ``latest_us`` leaves its frame to be counted row by row."""
-        source = self._source
-        if isinstance(source, Frame) and len(source) >= LEAST_FOR_COLUMNS and not source.wide_ids:
-            runs = _summed(source, pane_us, latest_us)
+        content = self._content
+        if isinstance(content, Frame) and len(content) >= LEAST_FOR_COLUMNS and not content.wide_ids:
+            runs = _summed(content, pane_us, latest_us)
             if runs is not None:
                 return runs
         runs = []

@@ -1,8 +1,7 @@
-"""Rule windows of those who look at a market and count nothing: now, and of a pane that is over."""
+"""The rule window in its three forms: computed already, of a pane that is over, and of the panes judged in turn."""
 
 from functools import cached_property
 
-from streams.model.figures import change_pct
 from tables.market.state import Market
 from tables.market.windows import WindowFigures
 
@@ -48,5 +47,39 @@ class PastWindow(KnownWindow):
     @property
     def price_change_pct(self) -> float:
         """Last price against first, read off the window's two ends: it is asked whenever a row changes."""
-        first, last = self._market.ends(self._pane, self._length)
-        return change_pct(first.first_price, last.last_price)
+        return self._market.price_change_pct(self._pane, self._length)
+
+
+class JudgedWindow:
+    """The rule window of ``length`` panes that ends with one pane; one object for all that are judged in turn."""
+
+    __slots__ = ("_figures", "_length", "_market", "liquidated", "pane", "volume")
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self.pane = -1
+        self.volume = self.liquidated = 0
+        self._market: Market | None = None
+        self._figures: WindowFigures | None = None
+
+    def at(self, market: Market, pane: int, volume: int, liquidated: int) -> None:
+        """Turn to another pane, whose sums the caller knows, in micro-USD."""
+        self._market, self.pane, self.volume, self.liquidated = market, pane, volume, liquidated
+        self._figures = None
+
+    @property
+    def price_change_pct(self) -> float:
+        """Last price against first. One late trade has up to ``length`` windows judged, so it needs no other figure."""
+        return self._current.price_change_pct(self.pane, self._length)
+
+    @property
+    def figures(self) -> WindowFigures:
+        """Every figure of the window, computed when first asked for."""
+        if self._figures is None:
+            self._figures = self._current.figures(self.pane, self._length)
+        return self._figures
+
+    @property
+    def _current(self) -> Market:
+        assert self._market is not None  # noqa: S101 - nobody asks before at()
+        return self._market

@@ -17,8 +17,8 @@ fractions  i8       base quantity, the fraction in 1e-14
 flags      u1       bits 0-1 taker side, bits 2-3 kind, bit 4 snapshot
 ========== ======== =================================================================================
 
-Two items may follow: the market's kind, ``[name, has_liquidations, id_bytes]``, where it is not the one that the symbol
-says (:func:`streams.model.kinds.implied_kind`); and true in a frame without trades that ends a market's
+Two items may follow. The first is the market's kind, ``[name, has_liquidations, id_bytes]``, where the symbol does not
+imply it (:func:`streams.model.kinds.implied_kind`). The second is true in a frame without trades that ends a market's
 recording.
 
 What later releases add within version 1 a reader leaves alone: items behind these, and the bits 5 to 7 of a flag. A

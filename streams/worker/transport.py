@@ -12,6 +12,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.topics import ALERTS, TRADES
+from streams.worker.application import Application
 from streams.worker.bundles import bundled, first_offset
 from streams.worker.continuity import Continuity, Step
 
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """The client in its thread, with what the consumer below asks of it."""
+
+    app: Application
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -63,10 +66,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
 
 class Consumer(driver.Consumer):  # type: ignore[misc]
-    """Bundles the messages of ``trades``, commits after ``app.before_commit()``, and loses nothing around a rebalance.
+    """Bundles the messages of ``trades``, commits inside ``app.around_commit()``, and loses nothing around a rebalance.
 
     The order of a commit is in :meth:`_commit_offsets`.
     """
+
+    app: Application
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -188,7 +193,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def _seek_committed(self) -> None:
         self._sources.forget()
-        self.app.flow_control.drop(keep=self.app.tables.changelog_queue)
+        self.app.drop_queued()
         await super().perform_seek()
         sources = [tp for tp in self.assignment() if self._is_source(tp)]
         begins = {tp: offset for tp in sources if (offset := self._read_offset.get(tp))}
@@ -217,7 +222,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             self.app.flow_control.suspend()
             self.pause_partitions(assigned)
             self.app.flow_control.clear()
-            with self.app.sinks.letting_go():
+            with self.app.releasing_alerts():
                 await self.wait_empty()
         await super().on_partitions_revoked(revoked)
 
@@ -283,11 +288,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         6. Claim: :meth:`tables.keeper.Keeper.confirm` lets the store claim the changelog up to step 3. The accepted
            commit proves that no other owner had written before it.
         """
-        claims = await self.app.before_commit()
-        is_done = bool(await super()._commit_offsets(offsets, start_new_transaction))
-        if is_done:
-            await self.app.after_commit(claims)
-        return is_done
+
+        async def commit() -> bool:
+            return bool(await super(Consumer, self)._commit_offsets(offsets, start_new_transaction))
+
+        return await self.app.around_commit(commit)
 
 
 class Transport(driver.Transport):  # type: ignore[misc]

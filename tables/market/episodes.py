@@ -1,6 +1,6 @@
 """Which crossings become alerts: severity, cooldown and escalation, remembered per (rule, venue, symbol).
 
-The memory is a list of marks in pane order, one an alert. It depends on event time only.
+The memory is a list of marks in pane order, one per alert. It depends on event time only.
 """
 
 from bisect import bisect_left

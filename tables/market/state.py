@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from streams.model.figures import change_pct
 from streams.model.kinds import MarketKind, implied_kind, kind_to_name
 from tables.market.chunks import CHUNK_PANES, CLOSING, Chunk, Head, closing, closing_of, named_kind, naming
 from tables.market.episodes import Mark, forget
@@ -260,15 +261,18 @@ class Market:
             if pane is not None:
                 yield number, pane
 
-    def ends(self, last: int, window: int) -> tuple[Pane, Pane]:
-        """Return the first and the last non-empty pane of a window. Raises :class:`LookupError` for an empty one."""
+    def price_change_pct(self, last: int, window: int) -> float:
+        """Return the change of price in the window of ``window`` panes that ends with pane ``last``, from its two ends.
+
+        Raises :class:`LookupError` for an empty window.
+        """
         numbers = self._numbers
         first_at, last_at = bisect_left(numbers, last - window + 1), bisect_right(numbers, last) - 1
         first = self.pane(numbers[first_at]) if first_at <= last_at else None
         final = self.pane(numbers[last_at])
         if first is None or final is None:
             raise LookupError(f"no pane of {self.venue} {self.symbol} in the window that ends with {last}")
-        return first, final
+        return change_pct(first.first_price, final.last_price)
 
     def figures(self, last: int, window: int) -> WindowFigures:
         """Return the figures of the window of ``window`` panes that ends with pane ``last``."""

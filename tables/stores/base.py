@@ -42,11 +42,15 @@ class StateStore(Protocol):
 
 
 class StoreApp(Protocol):
-    """What a store asks the application for when it is made."""
+    """What a store asks the application for."""
 
     @property
     def settings(self) -> Settings:
         """The settings of the process."""
+        ...
+
+    def cannot_store(self, error: Exception) -> None:
+        """End the process: the store failed, and nothing may be done with what is not in it."""
         ...
 
 

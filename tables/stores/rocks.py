@@ -29,6 +29,8 @@ def is_of_disk(error: Exception) -> bool:
 class Store(rocksdb.Store):  # type: ignore[misc]
     """Faust's RocksDB store, with tuned options, market-wise access and restores that keep the higher offset."""
 
+    app: StoreApp
+
     def __init__(
         self,
         url: object,

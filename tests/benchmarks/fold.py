@@ -1,7 +1,7 @@
 """What counting and judging costs, without broker or Faust: ``python -m tests.benchmarks.fold``.
 
-A frame is decoded, counted into panes and judged, as the worker does it, for several sizes of frame, numbers of
-markets and lengths of window.
+A frame is decoded, counted into panes and judged, as the worker does it. Sizes of frame, numbers of markets and lengths
+of window vary.
 """
 
 import sys

@@ -1,13 +1,13 @@
 """What open pages cost the stream: ``python -m tests.benchmarks.web [pages] [overview|market]``.
 
-Two workers, each with a real Kafka of its own, read a backlog as fast as they can: 40 markets in frames of 20 trades,
-counted, judged and committed. In turns one of them has so many pages open, of the overview or of markets, which ask for
-the newest panes too, and nobody looks at the other; then they change places. A worker's throughput in a turn is the
-trades it counted by second of its own CPU time: a worker is bound by one core, and here four busy processes share two.
+Two workers, each with a real Kafka of its own, read a backlog as fast as they can. It has 40 markets in frames of 20
+trades, counted, judged and committed. In turns one of them has so many pages open and the other none. Pages show the
+overview or markets, and those of markets ask for the newest panes too. A worker's throughput in a turn is the trades
+it counted per second of its own CPU time. A worker is bound by one core, and here four busy processes share two.
 
 No machine is equally fast all the time: one worker alone differed by a fifth from turn to turn. Two at the same moment
-are slowed down alike, so the cost of a pair of turns is 1 - sqrt(A1/B1 * B2/A2), where A is watched in the first and B
-in the second: what slows both down, and what makes one worker faster than the other, cancels out.
+are slowed down alike. So the cost of a pair of turns is 1 - sqrt(A1/B1 * B2/A2), where A is watched in the first and B
+in the second. What slows both down cancels out, and so does what makes one worker faster than the other.
 
 The pages are in processes of their own, which take what they are sent off their sockets and never copy it: browsers are
 elsewhere. So that slow pages do not pass for cheap ones, the updates that one of them was sent are printed.

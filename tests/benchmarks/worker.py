@@ -1,8 +1,8 @@
 """Throughput of one ``liqmon worker``: ``python -m tests.benchmarks.worker [frame sizes]``.
 
-A real Kafka (the embedded broker has no room for a backlog) is filled with frames of many markets, then a worker is
-started and timed from its first counted trade to its last: fetched, decoded, counted, judged, flushed to the
-changelog and to RocksDB, offsets committed.
+A real Kafka is filled with frames of many markets, since the embedded broker has no room for a backlog. Then a worker
+is started and timed from its first counted trade to its last. Trades are fetched, decoded, counted and judged, state is
+flushed to the changelog and to RocksDB, and offsets are committed.
 """
 
 import asyncio

@@ -29,8 +29,8 @@ ATTEMPTS = 4
 BATCHES_PER_SECOND = 10
 MARKETS_PER_BATCH = 20
 
-# Scrolls a few rows a frame, down and up again, and sorts by the next column twice a second, for some seconds and until
-# rows were updated often enough; returns start (unix milliseconds) and length of each frame, and how many updates came.
+# Scrolls a few rows per frame, down and up again, and sorts by the next column twice a second. Goes on for some seconds
+# and until rows were updated often enough. Returns start (unix milliseconds) and length of each frame, and the updates.
 SCROLL_AND_SORT = """
 async ([seconds, wanted, mostSeconds]) => {
   const { feed } = await import("/static/feed.js");
@@ -121,7 +121,7 @@ def test_a_thousand_markets_scroll_and_sort_without_a_slow_frame(busy: Busy, vis
     """No frame takes 100 ms while the list scrolls, is sorted again and again, and markets trade.
 
     Frames are timed by the clock, with animations on. A longer one is the page's, unless the machine kept the
-    browser's threads from running for as long as it was too long: then all is measured again, and once must be clean.
+    browser's threads from running for as long as it was too long. Then all is measured again, and once must be clean.
     """
     page = visit(busy.worker.port, motion=True).page
     page.wait_for_function(f"() => document.getElementById('tile-markets').textContent === '{MARKETS}'", timeout=20_000)

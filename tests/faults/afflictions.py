@@ -1,7 +1,7 @@
 """Everything that may befall a running stack, by the part that suffers it, for schedules made at random.
 
-Each affliction leaves the stack as it found it, says what it did, and raises :class:`AssertionError` or
-:class:`TimeoutError` where it met nobody: a fault that fell beside the run shows nothing.
+Each affliction leaves the stack as it found it and says what it did. A fault that fell beside the run shows nothing, so
+it raises :class:`AssertionError` or :class:`TimeoutError` where it met nobody.
 """
 
 import asyncio

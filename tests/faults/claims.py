@@ -15,7 +15,7 @@ CLAIM = b"__faust\0offset__"
 async def check_claims(stack: Stack) -> int:
     """Stop the workers; what their RocksDB claims of the changelog must all be there, or newer. Start them again.
 
-    A restore begins behind the claim: a record that is missing before it would be missing in windows that the worker
+    A restore begins behind the claim. A record that is missing before it would be missing in windows that the worker
     serves once it owns the partition. Return how many values were compared. Raises :class:`AssertionError`.
     """
     for worker in stack.workers:

@@ -22,7 +22,7 @@ from tests.faults.stack import Stack
 class Kill:
     """One kill. ``uncommitted`` counts messages that the worker had counted into windows and not committed.
 
-    ``flushing`` says that state of such messages was in the changelog already: the kill fell between a flush and its
+    ``flushing`` says that state of such messages was in the changelog already. The kill fell between a flush and its
     commit, where a naive counter counts twice. ``sent`` is how many trades the feed had sent by then, ``at`` when it
     was, on the monotonic clock.
     """
@@ -65,7 +65,7 @@ async def kill(
     ``latest`` is the part of the interval the moment is chosen from.
 
     The broker is told at once that the ``evicted`` ones have left. Of the one killed that saves the 10 s until the
-    broker would notice, and changes nothing else; a live one goes on for a while with partitions that others take.
+    broker would notice, and changes nothing else. A live one goes on for a while with partitions that others take.
     """
     await asyncio.sleep(random.random() * latest * stack.settings.commit_interval_seconds)
     assert feed.flowing

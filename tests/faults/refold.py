@@ -1,8 +1,8 @@
 """Count messages as the version on PYTHONPATH does, and tell what it stores. A program of its own.
 
-Standard input is a JSON object: ``messages`` (partition, offset and value of each) and ``items``, the table's to begin
-with (partition, key and value of each), which it reads and writes again. Standard output has ``program``, where it was
-found, and the ``items`` after all messages. Keys and values are in base64.
+Standard input is a JSON object: ``messages`` (partition, offset and value of each) and ``items`` (partition, key and
+value of each). The items are the table's to begin with, which it reads and writes again. Standard output has
+``program``, where it was found, and the ``items`` after all messages. Keys and values are in base64.
 """
 
 import asyncio

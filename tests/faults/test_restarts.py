@@ -62,8 +62,8 @@ async def test_a_graceful_stop_reprocesses_nothing(stack: Stack) -> None:
 async def test_rolling_restarts_every_5_seconds_through_alerts(stack: Stack) -> None:
     """A worker ends in good order every 5 s, whether the last one is back or not; alerts are raised meanwhile.
 
-    The only one of an embedded broker has to be back first and to work for as long: ended in the moment it is ready,
-    it raises nothing. No trade is met again, as far as the workers' counters live to tell.
+    The only one of an embedded broker has to be back first and to work for as long. Ended in the moment it is ready, it
+    raises nothing. No trade is met again, as far as the workers' counters live to tell.
     """
     await stack.ready()
     async with Exchange(stack, per_second=PER_SECOND) as exchange:

@@ -26,7 +26,7 @@ ABSENT_SECONDS = 60
 TAKE_OVER_SECONDS = 20
 REFUSED_SECONDS = 5
 CUTS = 20
-# The state that a new alert's message begins in, as Postgres is sent it: the last parameter of the statement that
+# The state that a new alert's message begins in, as Postgres is sent it. It is the last parameter of the statement that
 # records an alert, and of no other statement.
 RECORDING = b"\0\0\0\7pending"
 

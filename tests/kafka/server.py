@@ -45,7 +45,7 @@ appender.console.layout.pattern=%d{ISO8601} %p %m (%c)%n
 def free_ports(count: int) -> list[int]:
     """Return different TCP ports of the loopback address that are free now.
 
-    Where there is room, none of them is one that the system gives to outgoing connections: a server that ends finds
+    Where there is room, none of them is one that the system gives to outgoing connections. So a server that ends finds
     its port free when it starts again.
     """
     found: list[int] = []

@@ -1,7 +1,7 @@
 """A worker that seeks when it is told to: ``python -m tests.streams.worker.seeking at_work|stopped|rebalancing``.
 
-It says ``serving``, and seeks at SIGUSR1: in the middle of its work, while the flow is stopped, or as in a rebalance
-whose recovery has let the flow on already. It says ``it failed`` where that did and it is still there.
+It says ``serving``, and seeks at SIGUSR1. It does so in the middle of its work, while the flow is stopped, or as in a
+rebalance whose recovery has let the flow on already. It says ``it failed`` where that did and it is still there.
 """
 
 import asyncio

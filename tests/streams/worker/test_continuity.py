@@ -13,8 +13,8 @@ PLACE = TP("trades", 3)
 class Consumer:
     """A client's position in a log, and a careless way from there to whoever takes the messages.
 
-    ``log`` is the offsets that exist. A fetch brings the next ones in pieces; pieces, or the rest of a fetch, get
-    lost; and now and then somebody seeks the committed offset, with a fetch before that ending after it.
+    ``log`` is the offsets that exist. A fetch brings the next ones in pieces. Pieces, or the rest of a fetch,
+    get lost. Now and then somebody seeks the committed offset, with a fetch before that ending after it.
     """
 
     def __init__(self, log: list[int], random: Random) -> None:
