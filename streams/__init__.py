@@ -1,1 +1,1 @@
-"""What flows: the Faust app, settings, records, topics, codecs, sources, the producer and the command line."""
+"""What flows: the Faust app, settings, records, topics, codecs, feeds, the producer and the command line."""

@@ -1,10 +1,11 @@
-"""Keeps what libraries say of one fault to a line a minute: the Kafka client logs 150 lines a second of an outage."""
+"""Keeps what libraries say of one fault to a line per minute: the Kafka client logs 150 lines a second of an outage."""
 
 import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
+# Whoever reads the log of an outage of hours can read all of it, and sees within a minute that it goes on.
 REPEAT_SECONDS: Final = 60.0
 # The four libraries have about 190 templates at WARNING and above. More of them means that one formats its text before
 # it logs.
@@ -42,7 +43,7 @@ class Repeats(logging.Filter):
 
 
 def logging_config(level: str) -> dict[str, object]:
-    """Return logging to standard error, one line a record; Faust's own tables and banners at warning only."""
+    """Return logging to standard error, one line per record; Faust's own tables and banners at warning only."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

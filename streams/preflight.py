@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -86,10 +87,8 @@ def check_report(report: Path | None) -> None:
         report.unlink()
 
 
-async def check_network(settings: Settings, timeout_seconds: float = NETWORK_SECONDS) -> None:
-    """Raise :class:`Fatal` when a socket of the live feed cannot be reached."""
-    urls = [settings.spot_ws_url] if settings.spot_symbols else []
-    urls += [settings.futures_ws_url] if settings.futures_symbols else []
+async def check_network(urls: Iterable[str], timeout_seconds: float = NETWORK_SECONDS) -> None:
+    """Raise :class:`Fatal` when one of these sockets of live feeds cannot be reached."""
     await asyncio.gather(*(_reach(url, timeout_seconds) for url in urls))
 
 

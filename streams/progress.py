@@ -8,8 +8,9 @@ from typing import Final, TextIO
 
 log = logging.getLogger(__name__)
 
-# A line that is written over may change each second; lines of a log stay.
+# A line that is written over may change as often as a person reads it.
 TERMINAL_SECONDS: Final = 1.0
+# Lines of a log stay: six per minute, as `liqmon run` prints too (streams/local/supervisor.py).
 LOG_SECONDS: Final = 10.0
 
 

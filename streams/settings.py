@@ -3,7 +3,7 @@
 import logging
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
@@ -24,16 +24,29 @@ SEVERITIES: Final = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
 REMOVED: Final = {"pane_ms": "panes are one second wide"}
 """Settings of earlier versions, and why nobody needs them any more: who still sets one is told, and nothing else."""
 
+MODEL_CONFIG: Final = SettingsConfigDict(
+    env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, allow_inf_nan=False
+)
+"""Where settings are read, those of a venue too; the environment has precedence over ``.env``."""
+
+AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 Words = Annotated[tuple[str, ...], NoDecode]
 Numbers = Annotated[tuple[int, ...], NoDecode]
+
+
+class VenueSettings(BaseSettings):
+    """The base of a venue's own settings: environment variables or lines of ``.env``, as the program's are.
+
+    A subclass names them as fields, in lower case, each beginning with the venue's name. See :func:`read_settings`.
+    """
+
+    model_config = MODEL_CONFIG
 
 
 class Settings(BaseSettings):
     """Every setting, with its default. Names are the environment variables', in lower case; units are in the names."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, allow_inf_nan=False
-    )
+    model_config = MODEL_CONFIG
 
     # windows and rules
     window_seconds: int = Field(300, ge=1, le=86_400, description="length of the window that the rules judge")
@@ -60,7 +73,7 @@ class Settings(BaseSettings):
         (1, 2, 5, 10), description="multiples of the threshold for LOW, MEDIUM, HIGH, CRITICAL"
     )
 
-    # feeds
+    # feeds; names have as many characters as MAX_NAME says (streams/model/kinds.py)
     feed: Literal["simulator", "live", "recording"] = Field("simulator", description="where trades come from")
     venues: Words = Field(
         (), description="modules of venues beside Kraken, which producers and workers import, comma separated"
@@ -82,7 +95,7 @@ class Settings(BaseSettings):
     heartbeat_timeout_seconds: float = Field(10, gt=0, description="silence after which a socket counts as dead")
     symbol_stale_seconds: float = Field(300, gt=0, description="silence after which one symbol is subscribed again")
 
-    # producer
+    # producer; a frame holds at most MAX_FRAME_TRADES (streams/model/frames.py)
     frame_max_trades: int = Field(500, ge=1, le=5000, description="most trades in one frame")
     frame_linger_ms: int = Field(5, ge=0, le=10_000, description="how long a frame waits for more trades")
     producer_max_buffered_trades: int = Field(
@@ -286,8 +299,13 @@ def explain(error: ValidationError) -> str:
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings. Raises :class:`BadSetting` that names each wrong variable and what it must be."""
+    return read_settings(Settings, **overrides)
+
+
+def read_settings(kind: type[AnySettings], **overrides: Any) -> AnySettings:
+    """Read settings of this kind, a venue's own or all. Raises :class:`BadSetting` like :func:`load_settings`."""
     try:
-        return Settings(**overrides)
+        return kind(**overrides)
     except ValidationError as error:
         raise BadSetting(f"wrong setting: {explain(error)}") from None
     except (UnicodeDecodeError, OSError) as error:

@@ -5,7 +5,7 @@ from typing import Final
 APP_ID: Final = "liquidation-monitor"
 
 TRADES: Final = "trades"
-"""Frames (or one JSON row a message), keyed by symbol."""
+"""Frames (or one JSON row per message), keyed by symbol."""
 
 ALERTS: Final = "alerts"
 """Alert rows as JSON (:class:`streams.model.trade.Alert`), keyed by symbol."""

@@ -11,8 +11,10 @@ import hypothesis
 import pytest
 
 from streams import unexpected
-from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
+from streams.local.embedded.broker import EmbeddedBroker
+from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.local.embedded.programs import binary_directory
+from streams.local.embedded.valkey import EmbeddedRedis
 from streams.settings import Settings
 from tests.alone import Turns
 

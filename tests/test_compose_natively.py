@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
+from streams.local.embedded.broker import EmbeddedBroker
+from streams.local.embedded.postgres import EmbeddedPostgres
+from streams.local.embedded.valkey import EmbeddedRedis
 from tests.faults.processes import Process, Processes, liqmon, wait_until
 from tests.kafka import real_or_embedded
 from tests.kafka.server import HOST, free_ports

@@ -16,7 +16,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from agents.alerts.postgres import open_pool
 from agents.alerts.recorder import alert_rows
-from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres
+from streams.local.embedded.broker import EmbeddedBroker
+from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.model import deadletters
 from streams.model.alert import AlertId
 from streams.settings import load_settings

@@ -15,7 +15,7 @@ _json = msgspec.json.Encoder(decimal_format="number")
 
 
 def record(trade: OracleTrade) -> Trade:
-    """Return the trade as the program's sources yield it."""
+    """Return the trade as the program's feeds yield it."""
     return Trade(
         venue=trade.venue,
         symbol=trade.symbol,
@@ -31,7 +31,7 @@ def record(trade: OracleTrade) -> Trade:
 
 
 def records(trades: Iterable[OracleTrade]) -> list[Trade]:
-    """Return the trades as the program's sources yield them."""
+    """Return the trades as the program's feeds yield them."""
     return [record(trade) for trade in trades]
 
 

@@ -19,12 +19,14 @@ from types import FrameType
 from typing import Any, Final
 
 from streams.errors import Fatal, MonitorError
-from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis, lock_directory
-from streams.local.embedded.broker import PARTITIONS
-from streams.local.embedded.valkey import HOST, free_port
+from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
+from streams.local.embedded.postgres import EmbeddedPostgres
+from streams.local.embedded.process import lock_directory
+from streams.local.embedded.valkey import HOST, EmbeddedRedis, free_port
 from streams.local.supervisor import Plan, Supervisor
 from streams.preflight import check_file, check_network, check_port, check_report
 from streams.settings import Settings, load_settings
+from streams.venues.registry import make_venues
 
 RUN_PREFIX: Final = "run-"
 # What a shell says of a process that SIGINT ended: 128 + 2.
@@ -74,7 +76,7 @@ def _run(options: RunOptions) -> int:
     web_port = check_port(settings.web_host, settings.web_port, "WEB_PORT")
     producer_port = check_port(settings.web_host, settings.producer_metrics_port, "PRODUCER_METRICS_PORT")
     if settings.feed == "live":
-        asyncio.run(check_network(settings))
+        asyncio.run(check_network(url for venue in make_venues(settings) for url in venue.addresses()))
     data = settings.data_dir.resolve()
     with lock_directory(data), ExitStack() as exits:
         logs = _fresh_logs(data)

@@ -20,7 +20,7 @@ from agents.alerts.recorder import alert_rows
 from streams.errors import Fatal, Outage
 from streams.kafka.admin import KAFKA
 from streams.local import report
-from streams.local.embedded import Child
+from streams.local.embedded.process import Child
 from streams.local.following import AlertFollower, GroupProgress
 from streams.local.probing import get_page, listens, reachable_host
 from streams.model.alert import Alert, AlertId
@@ -32,8 +32,11 @@ POLL_SECONDS: Final = 0.1
 # A worker is ready within seconds. After a kill its group waits 10 s for the dead member (broker_session_timeout), and
 # from a real Kafka it restores tables too.
 READY_SECONDS: Final = 90.0
-# How long the worker may take for what was read, after the producer has ended by itself, or when a person waits.
+# How long the worker may take for what was read, after the producer has ended by itself. A paced producer is ahead by
+# 3 MB per partition at most (streams/publish/pacer.py), which a worker counts in a few seconds.
 DRAIN_SECONDS: Final = 30.0
+# The same when a person waits. At the pace of a live market a worker lacks only its last commit, a second's work. Of a
+# recording it may lack more, which is then said.
 HURRIED_DRAIN_SECONDS: Final = 5.0
 # The alerts are on the topic already: this is for reading them.
 CATCH_UP_SECONDS: Final = 5.0

@@ -19,7 +19,7 @@ MICRO_PER_USD: Final = 10**6
 REST_PER_MICRO: Final = 10**9
 UNITS_PER_BASE: Final = 10**14
 
-# A frame of 5000 such trades still sums within 63 bits, so a column sum cannot overflow.
+# As many such trades as a frame holds (streams/model/frames.py) sum within 63 bits: a column sum cannot overflow.
 MAX_NOTIONAL_MICRO_USD: Final = 10**9 * MICRO_PER_USD
 
 MAX_UNITS: Final = 10**18 * UNITS_PER_BASE

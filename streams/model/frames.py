@@ -1,8 +1,8 @@
 """The frame: the trades of one symbol that travel in one Kafka message, as columns.
 
 Format, version 1: a msgpack array ``[1, venue, symbol, received_us, ids, times_us, prices, notionals, rests,
-quantities, fractions, flags]``. The last eight are byte strings, little endian, one item a trade in the order of
-arrival:
+quantities, fractions, flags]``. The last eight are byte strings, little endian, one item per trade in the order
+of arrival:
 
 ========== ======== =================================================================================
 column     item     meaning
@@ -36,11 +36,12 @@ import msgspec
 
 from streams.errors import BadRecord
 from streams.model.amounts import UNITS_PER_BASE, amounts_of
-from streams.model.kinds import WIDE_ID_BYTES, MarketKind, implied_kind, kind_to_name
-from streams.model.trade import MAX_NAME, Trade, is_market_name
+from streams.model.kinds import MAX_NAME, WIDE_ID_BYTES, MarketKind, implied_kind, kind_to_name
+from streams.model.trade import Trade, is_market_name
 
 VERSION: Final = 1
-# Column sums of as many trades stay within 63 bits (streams/model/amounts.py), and a frame stays below Kafka's 1 MB.
+# FRAME_MAX_TRADES allows no more. Column sums of as many trades stay within 63 bits (streams/model/amounts.py), and a
+# frame stays below Kafka's 1 MB.
 MAX_FRAME_TRADES: Final = 5000
 
 SIDE_MASK: Final = 0b11
@@ -77,8 +78,8 @@ class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unkno
 
     @property
     def wide_ids(self) -> bool:
-        """Whether ids are 128-bit values."""
-        return len(self.ids) == WIDE_ID_BYTES * len(self)
+        """Whether ids are 128-bit values: the kind says it, and :func:`decode_frame` has checked the width."""
+        return self.kind.has_wide_ids
 
     def trade_ids(self) -> list[int]:
         """Return the ids in order of arrival."""
@@ -186,7 +187,7 @@ def decode_frame(data: bytes) -> Frame:
         )
     ):
         raise BadRecord(
-            "not_a_frame", f"columns of a frame must hold one item a trade, here with ids of {kind.id_bytes} bytes"
+            "not_a_frame", f"columns of a frame must hold one item per trade, here with ids of {kind.id_bytes} bytes"
         )
     if not (is_market_name(frame.venue) and is_market_name(frame.symbol)):
         raise BadRecord("not_a_frame", f"venue and symbol must be 1 to {MAX_NAME} printable characters other than '|'")

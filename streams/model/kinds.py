@@ -9,7 +9,9 @@ from typing import Annotated, Final, Literal, Protocol
 
 import msgspec
 
-NARROW_ID_BYTES: Final = 8
+# The settings allow a venue's name as many characters. No symbol comes near; a longer one is noise that would become a
+# key, a row and a label.
+MAX_NAME: Final = 64
 WIDE_ID_BYTES: Final = 16
 
 
@@ -20,7 +22,7 @@ class MarketKind(msgspec.Struct, frozen=True, array_like=True):
     integers, 16 for 128-bit values.
     """
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]
     has_liquidations: bool
     id_bytes: Literal[8, 16]
 
@@ -56,7 +58,7 @@ FUTURES_PREFIXES: Final = ("PI_", "FI_", "PF_", "FF_")
 """How Kraken calls its futures whose notional is known. Stored state relies on them, so they stay."""
 
 
-# Asked twice a frame.
+# Asked several times per frame.
 @lru_cache(maxsize=100_000)
 def implied_kind(symbol: str) -> MarketKind:
     """Return what frames and state that name no kind mean: Kraken's futures by their prefixes, spot otherwise.

@@ -8,11 +8,8 @@ from typing import Final
 import msgspec
 
 from streams.errors import BadRecord
+from streams.model.kinds import MAX_NAME
 from streams.model.products import Product
-
-# The settings allow a venue's name as many characters. No symbol comes near; a longer one is noise that would become a
-# key, a row and a label.
-MAX_NAME: Final = 64
 
 # The cheapest tokens trade above 1e-12. Between these two a change of price in percent is always a finite double.
 MIN_PRICE: Final = Decimal("1e-18")
@@ -90,7 +87,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
         if not is_possible:
             raise self._refusal()
 
-    def _refusal(self) -> BadRecord:  # noqa: PLR0911 - one return a finding reads best
+    def _refusal(self) -> BadRecord:  # noqa: PLR0911 - one return per finding reads best
         price, quantity = self.price, self.quantity
         if not price.is_finite() or price <= 0:
             return BadRecord("bad_price", f"price must be a positive number, not {price:.20}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from streams import metrics
 from streams.publish.coalescer import Group
-from streams.publish.published_ids import MAX_FRAMES_A_CALL, MAX_TRADES_A_CALL, PublishedIds
+from streams.publish.published_ids import MAX_FRAMES_PER_CALL, MAX_TRADES_PER_CALL, PublishedIds
 
 
 class Deduplicator:
@@ -63,7 +63,7 @@ class Deduplicator:
             asked: list[Group] = []
             trades = 0
             for _, group in self._groups:
-                if len(asked) == MAX_FRAMES_A_CALL or trades > MAX_TRADES_A_CALL:
+                if len(asked) == MAX_FRAMES_PER_CALL or trades > MAX_TRADES_PER_CALL:
                     break
                 asked.append(group)
                 trades += len(group.trades)

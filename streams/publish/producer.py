@@ -1,4 +1,4 @@
-"""The producer: sources → frames → topic ``trades``, in order, in bounded memory, and through a broker's absence."""
+"""The producer: feeds → frames → topic ``trades``, in order, in bounded memory, and through a broker's absence."""
 
 import asyncio
 import logging
@@ -54,19 +54,19 @@ class ProducerSummary(msgspec.Struct, frozen=True):
 
 
 class Producer:
-    """Reads the sources until they end or ``stop`` is set, and publishes everything that was read."""
+    """Reads the feeds until they end or ``stop`` is set, and publishes everything that was read."""
 
     def __init__(
         self,
         settings: Settings,
-        sources: Sequence[Feed],
+        feeds: Sequence[Feed],
         *,
         pace: Pacer | None = None,
         published_ids: PublishedIds | None = None,
         says_ends: bool = False,
     ) -> None:
         self._settings = settings
-        self._sources = sources
+        self._feeds = feeds
         self._publisher = Publisher(settings, pace=pace, published_ids=published_ids)
         self._deduplicator = Deduplicator(published_ids, self._frame, self._publisher.nudge)
         self._coalescer = Coalescer(settings.frame_max_trades, settings.frame_linger_ms * 1000)
@@ -84,7 +84,7 @@ class Producer:
         return self._coalescer.waiting + self._deduplicator.waiting + self._publisher.waiting
 
     async def run(self, stop: asyncio.Event, *, drain_seconds: float = DRAIN_SECONDS) -> ProducerSummary:
-        """Publish until done. Raises :class:`Fatal` where trades could not be published, and whatever a source raises.
+        """Publish until done. Raises :class:`Fatal` where trades could not be published, and whatever a feed raises.
 
         After ``stop`` the broker has ``drain_seconds`` to take what is left.
         """
@@ -95,7 +95,7 @@ class Producer:
         stopping = asyncio.create_task(stop.wait())
         try:
             await self._deduplicator.open()
-            readers += [asyncio.create_task(self._read(source)) for source in self._sources]
+            readers += [asyncio.create_task(self._read(feed)) for feed in self._feeds]
             failed = await self._until_read(readers, stopping)
             self._deduplicator.put(self._coalescer.flush())
             if failed is None and not stopping.done():
@@ -119,25 +119,25 @@ class Producer:
         publisher = self._publisher
         metrics.buffered_trades.set(self.buffered_trades)
         age = None if publisher.last_ack is None else time.monotonic() - publisher.last_ack
-        connected = sum(source.connected for source in self._sources)
+        connected = sum(feed.connected for feed in self._feeds)
         return Facts(
             ready=publisher.available and bool(connected or not self._reading),
             details={
                 "broker_available": publisher.available,
                 "seconds_since_acknowledgement": age,
                 "buffered_trades": self.buffered_trades,
-                "sources": len(self._sources),
-                "sources_connected": connected,
-                "sources_reading": self._reading,
+                "feeds": len(self._feeds),
+                "feeds_connected": connected,
+                "feeds_reading": self._reading,
                 "published_trades": publisher.trades,
                 "published_frames": publisher.frames,
                 "dead_letters": publisher.letters,
-                "connections": [found for source in self._sources if (found := source.connection()) is not None],
+                "connections": [found for feed in self._feeds if (found := feed.connection()) is not None],
             },
         )
 
     async def _until_read(self, readers: list[asyncio.Task[None]], stopping: asyncio.Task[Any]) -> BaseException | None:
-        """Wait for the sources' end or the order to stop; return what broke a source."""
+        """Wait for the feeds' end or the order to stop; return what broke a feed."""
         pending: set[asyncio.Future[Any]] = {*readers}
         failed = None
         while pending and failed is None and not stopping.done():
@@ -176,10 +176,10 @@ class Producer:
         await self._deduplicator.drain()
         await self._publisher.drain()
 
-    async def _read(self, source: Feed) -> None:
+    async def _read(self, feed: Feed) -> None:
         self._reading += 1
         try:
-            async with aclosing(source.batches()) as batches:
+            async with aclosing(feed.batches()) as batches:
                 async for batch in batches:
                     await self._take(batch)
         finally:
@@ -270,7 +270,7 @@ class Producer:
                 self._reasons_said.add(reason)
                 log.warning(
                     "refused a record of %s (%s: %s); it is kept in topic %s, more of this kind are only counted",
-                    refused.venue or "a source",
+                    refused.venue or "a feed",
                     reason,
                     detail,
                     DEAD_LETTERS,
@@ -297,27 +297,27 @@ def _as_json(trade: Trade) -> bytes:
 
 async def produce(
     settings: Settings,
-    sources: Sequence[Feed],
+    feeds: Sequence[Feed],
     *,
     stop: asyncio.Event,
     pace: Pacer | None = None,
     published_ids: PublishedIds | None = None,
     says_ends: bool = False,
 ) -> ProducerSummary:
-    """Run a producer with its status page until its sources end (recordings) or ``stop`` is set.
+    """Run a producer with its status page until its feeds end (recordings) or ``stop`` is set.
 
     With ``published_ids`` it leaves out what other producers have published. With ``says_ends`` it tells workers when
     recordings are read to their end, for rules that wait until a pane is over.
 
-    Raises :class:`Fatal` where trades could not be published, the status port is taken, or a source cannot go on.
+    Raises :class:`Fatal` where trades could not be published, the status port is taken, or a feed cannot go on.
     """
     if settings.log_level != "debug":
         # The client logs every attempt of an outage; the publisher says once what is awaited.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    producer = Producer(settings, sources, pace=pace, published_ids=published_ids, says_ends=says_ends)
+    producer = Producer(settings, feeds, pace=pace, published_ids=published_ids, says_ends=says_ends)
     server = StatusServer(settings.web_host, settings.producer_metrics_port, producer.facts)
     await server.start()
-    followed = [source.progress for source in sources if source.progress is not None]
+    followed = [feed.progress for feed in feeds if feed.progress is not None]
     shown = [asyncio.create_task(show_progress(progress, sys.stderr)) for progress in followed]
     try:
         return await producer.run(stop)

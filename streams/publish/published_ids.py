@@ -15,7 +15,7 @@ import msgspec
 
 from streams import keys, metrics
 from streams.errors import Outage
-from streams.model.frames import SNAPSHOT, Frame, decode_frame
+from streams.model.frames import MAX_FRAME_TRADES, SNAPSHOT, Frame, decode_frame
 from streams.model.kinds import WIDE_ID_BYTES
 from streams.publish import bitmaps
 from streams.publish.coalescer import Group
@@ -35,8 +35,8 @@ DEADLINE_SECONDS: Final = 0.02
 KNOW_SECONDS: Final = 2.0
 
 # A script keeps Redis from its other clients: up to 3 ms for as many trades of futures, 0.3 ms for spot.
-MAX_FRAMES_A_CALL: Final = 32
-MAX_TRADES_A_CALL: Final = 5000
+MAX_FRAMES_PER_CALL: Final = 32
+MAX_TRADES_PER_CALL: Final = MAX_FRAME_TRADES
 # Frames acknowledged and not yet marked. A mark helps for milliseconds, until the other producer publishes the same
 # trades. Beyond so many frames, the oldest stay unmarked.
 MAX_UNMARKED_FRAMES: Final = 1000
@@ -180,7 +180,7 @@ class PublishedIds:
     async def _mark(self) -> None:
         while self._unmarked:
             frames: list[Frame] = []
-            while self._unmarked and len(frames) < MAX_FRAMES_A_CALL and sum(map(len, frames)) < MAX_TRADES_A_CALL:
+            while self._unmarked and len(frames) < MAX_FRAMES_PER_CALL and sum(map(len, frames)) < MAX_TRADES_PER_CALL:
                 frames.append(decode_frame(self._unmarked.popleft()))
             marks = _marks(self._cluster, frames)
             if not marks:

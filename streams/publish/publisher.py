@@ -214,7 +214,7 @@ class Publisher:
     def _acknowledged(self, lane: _Lane, count: int) -> None:
         if self._published_ids is not None and lane.topic == TRADES:
             self._published_ids.acknowledged([lane.messages[at].value for at in range(count)])
-        published: dict[str, list[int]] = {}  # metrics are costly a message, so they are added up first
+        published: dict[str, list[int]] = {}  # metrics are costly per message, so they are added up first
         for _ in range(count):
             message = lane.messages.popleft()
             self.waiting -= message.weight

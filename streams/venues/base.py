@@ -1,7 +1,7 @@
 """What a venue is, and what a feed is: all that the producer and the worker know of where trades come from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from copy import copy
 from typing import Self
 
@@ -35,7 +35,8 @@ class Venue(ABC):
     """An exchange, or a part of one: its name on trades, its markets, its feed, its messages and its rows.
 
     ``name`` is part of every market's identity. A module that VENUES names returns its venues from a function
-    ``venues(settings)``; see :mod:`streams.venues.registry`.
+    ``venues(settings)``; see :mod:`streams.venues.registry`. Callers ask through :mod:`streams.venues.asking`: what
+    ``product_of``, ``read_message`` and ``read_row`` raise beside :class:`BadRecord` is logged as a fault of the venue.
     """
 
     row_fields: tuple[str, ...] = ()
@@ -75,6 +76,10 @@ class Venue(ABC):
 
         Raises :class:`streams.errors.BadSetting` where they ask for what it cannot give.
         """
+
+    def addresses(self) -> Sequence[str]:
+        """Return the addresses of the sockets that its feed opens: ``liqmon run`` tries them before it starts."""
+        return ()
 
     @abstractmethod
     def read_message(self, data: bytes) -> Parsed:

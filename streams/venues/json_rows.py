@@ -6,7 +6,9 @@ from typing import Any, Final
 import msgspec
 
 from streams.errors import BadRecord
+from streams.model.kinds import MAX_NAME
 from streams.model.trade import Trade
+from streams.venues.asking import row_of
 from streams.venues.base import Venue
 from streams.venues.json_text import BAD_JSON, mark_constants
 
@@ -39,7 +41,7 @@ class RowReader:
         """Return the trade that a row describes. Raises :class:`BadRecord`."""
         fields = self._fields(row)
         if named := getattr(fields, self._named):
-            return self._of_name(named).read_row(row)
+            return row_of(self._of_name(named), row)
         best, most = None, 0
         for venue, attributes in self._recognised:
             count = 0
@@ -51,7 +53,7 @@ class RowReader:
         if best is None:
             known = "; ".join(f"{name}: {', '.join(venue.row_fields)}" for name, venue in self._venues.items())
             raise BadRecord("missing_field", f"no venue has rows without all of these fields ({known})")
-        return best.read_row(row)
+        return row_of(best, row)
 
     def _fields(self, row: bytes) -> Any:
         try:
@@ -72,5 +74,5 @@ class RowReader:
         venue = self._venues.get(name)
         if venue is None:
             known = ", ".join(self._venues)
-            raise BadRecord("unknown_venue", f"no venue {name[:64]!r} with rows is known here, only {known}")
+            raise BadRecord("unknown_venue", f"no venue {name[:MAX_NAME]!r} with rows is known here, only {known}")
         return venue

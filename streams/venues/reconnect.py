@@ -11,8 +11,9 @@ from streams.backoff import Delays, doubling
 MAX_CONNECTIONS: Final = 70
 WINDOW_SECONDS: Final = 600.0
 
-# After a random drop Kraken's documentation allows a handful of attempts at once, then one in five seconds at most.
+# Kraken's documentation allows a handful of attempts at once after a random drop.
 FAST_TRIES: Final = 5
+# After those it allows no more than one attempt in five seconds.
 LEAST_SECONDS: Final = 5.0
 # An exchange that is back is used within a minute.
 MOST_SECONDS: Final = 60.0

@@ -11,7 +11,7 @@ from typing import Final
 from streams.errors import BadSetting, Fatal
 from streams.settings import Settings
 from streams.venues.base import Feed, Venue
-from streams.venues.recording.source import RecordingSource
+from streams.venues.recording.feed import RecordingFeed
 
 KRAKEN: Final = "streams.venues.kraken.venue"
 
@@ -40,7 +40,7 @@ def make_feeds(
     if settings.feed == "recording" or file is not None:
         if file is None:
             raise Fatal("FEED=recording needs a recording: --file FILE")
-        return [RecordingSource(file, make_venues(settings), symbol=symbol, venue=venue, speed=speed)]
+        return [RecordingFeed(file, make_venues(settings), symbol=symbol, venue=venue, speed=speed)]
     feeds = [feed for one in make_venues(settings) if (feed := one.feed()) is not None]
     if not feeds:
         others = f", and no venue of {', '.join(settings.venues)} has a feed" if settings.venues else ""

@@ -17,6 +17,7 @@ from streams.errors import BadRecord, BadSetting, Outage
 from streams.model.connection import Connection
 from streams.model.trade import Batch, Reject, Trade
 from streams.unexpected import Library
+from streams.venues.asking import message_of, product_of
 from streams.venues.base import Feed, Venue
 from streams.venues.parsed import Parsed
 from streams.venues.reconnect import Backoff, ConnectionLimiter
@@ -193,7 +194,7 @@ class SocketFeed(Feed):
 
     def _parsed(self, data: bytes) -> Parsed:
         try:
-            return self.venue.read_message(data)
+            return message_of(self.venue, data)
         except BadRecord as error:
             return Parsed(rejects=[Reject(error.reason, error.detail, data, self.venue.name)])
 
@@ -300,7 +301,7 @@ def _counted(venue: Venue, symbols: Sequence[str]) -> tuple[str, ...]:
     refusals = []
     for symbol in symbols:
         try:
-            venue.product_of(symbol)
+            product_of(venue, symbol)
         except BadRecord as error:
             refusals.append(error.detail)
             log.warning("%s: not subscribing: %s", venue.name, error.detail)

@@ -76,7 +76,7 @@ class Subscriptions:
     def answered(self, ack: Ack, now: float) -> list[str]:
         """Take an answer. Return the symbols that are refused for the first time, which are then reported by name."""
         if ack.symbol:
-            return self._settle(ack.symbol, now, accepted=ack.accepted or "already subscribed" in ack.error.lower())
+            return self._settle(ack.symbol, now, accepted=ack.accepted)
         asked = self.in_phase(Phase.ASKED)
         if not ack.accepted and len(asked) == 1:
             return self._settle(asked[0], now, accepted=False)

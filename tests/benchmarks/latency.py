@@ -13,7 +13,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres
+from streams.local.embedded.broker import EmbeddedBroker
+from streams.local.embedded.postgres import EmbeddedPostgres
 from tests.faults.processes import Process, Processes, liqmon, wait_until
 from tests.kafka import real_or_embedded
 from tests.kafka.server import HOST, free_ports

@@ -35,7 +35,7 @@ from random import Random
 from urllib.parse import urlencode
 
 from streams.kafka.admin import ensure_topics
-from streams.local.embedded import EmbeddedPostgres
+from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.settings import load_settings
 from tables.web.stream.hub import poll_seconds
 from tests.benchmarks.worker import MARKETS, publish

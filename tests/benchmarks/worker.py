@@ -16,7 +16,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from streams.kafka.admin import ensure_topics
-from streams.local.embedded import EmbeddedPostgres
+from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.model.frames import decode_frame
 from streams.settings import load_settings
 from streams.topics import TRADES

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Page
 
-from streams.local.embedded import EmbeddedPostgres
+from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.venues.simulator.server import FUTURES_PATH, SPOT_PATH
 from tests.browser.conftest import ARTIFACTS, Open
 from tests.conftest import new_database

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from streams.local.embedded import EmbeddedPostgres
+from streams.local.embedded.postgres import EmbeddedPostgres
 from tests.browser.conftest import Open
 from tests.browser.starved import Starved
 from tests.conftest import new_database

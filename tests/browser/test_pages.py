@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from playwright.sync_api import Page
 
-from streams.local.embedded import EmbeddedPostgres
+from streams.local.embedded.postgres import EmbeddedPostgres
 from tests.browser.conftest import ARTIFACTS, DESKTOP, LAPTOP, PHONE, Open, Visit
 from tests.browser.numbers import usd
 from tests.browser.overview import assert_row

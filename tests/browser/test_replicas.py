@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Page
 
-from streams.local.embedded import EmbeddedPostgres
+from streams.local.embedded.postgres import EmbeddedPostgres
 from tests.browser.conftest import ARTIFACTS, Open
 from tests.conftest import new_database
 from tests.faults.processes import Process

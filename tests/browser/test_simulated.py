@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from streams.local.embedded import EmbeddedPostgres
+from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.model.trade import Trade
 from streams.settings import load_settings
 from streams.venues.simulator.exchange import SimulatedExchange

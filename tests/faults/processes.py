@@ -13,7 +13,7 @@ from typing import Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams.local.embedded import Child
+from streams.local.embedded.process import Child
 from tests.kafka.server import HOST, free_ports
 from tests.machine import until_stopped
 

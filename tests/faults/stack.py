@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
-from streams.local.embedded.broker import PARTITIONS
+from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
+from streams.local.embedded.postgres import EmbeddedPostgres
+from streams.local.embedded.valkey import EmbeddedRedis
 from streams.settings import Settings, load_settings
 from streams.topics import ALERTS, TRADES
 from streams.venues.simulator.server import FUTURES_PATH, SPOT_PATH

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from streams.local.embedded import EmbeddedBroker
+from streams.local.embedded.broker import EmbeddedBroker
 from tests.kafka.server import RealKafka
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from streams.local.embedded import Child
+from streams.local.embedded.process import Child
 from tests.kafka import jars
 from tests.kafka.jars import KafkaUnavailable
 from tests.machine import until_stopped

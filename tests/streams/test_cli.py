@@ -11,7 +11,7 @@ import pytest
 
 from streams import cli
 from streams.errors import Fatal
-from streams.local.embedded import EmbeddedBroker
+from streams.local.embedded.broker import EmbeddedBroker
 from streams.settings import Settings
 
 COMMANDS = ("run", "produce", "worker", "simulate", "topic")

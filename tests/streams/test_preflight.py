@@ -7,7 +7,13 @@ import pytest
 
 from streams.errors import Fatal
 from streams.preflight import check_file, check_network, check_port, check_report
-from streams.settings import load_settings
+from streams.settings import Settings, load_settings
+from streams.venues.registry import make_venues
+
+
+def addresses(settings: Settings) -> list[str]:
+    """Return the sockets that the venues of these settings open."""
+    return [url for venue in make_venues(settings) for url in venue.addresses()]
 
 
 def test_taken_port_is_named_with_its_setting() -> None:
@@ -75,7 +81,7 @@ async def test_live_needs_its_hosts() -> None:
     """A host that does not resolve is named."""
     settings = load_settings(spot_ws_url="wss://no-such-host.invalid/v2", futures_symbols="")
     with pytest.raises(Fatal, match=r"no network for FEED=live: no-such-host\.invalid:443 .*does not resolve"):
-        await check_network(settings)
+        await check_network(addresses(settings))
 
 
 async def test_refused_connection() -> None:
@@ -84,7 +90,7 @@ async def test_refused_connection() -> None:
         port = server.getsockname()[1]
     settings = load_settings(spot_ws_url=f"ws://127.0.0.1:{port}/v2", futures_symbols="")
     with pytest.raises(Fatal, match=f"127.0.0.1:{port} cannot be reached .connection refused"):
-        await check_network(settings)
+        await check_network(addresses(settings))
 
 
 async def test_silent_host_has_a_deadline() -> None:
@@ -98,7 +104,7 @@ async def test_silent_host_has_a_deadline() -> None:
                 filler.setblocking(False)
                 filler.connect_ex(("127.0.0.1", port))
             with pytest.raises(Fatal, match=r"no answer within 0\.2 s"):
-                await check_network(settings, timeout_seconds=0.2)
+                await check_network(addresses(settings), timeout_seconds=0.2)
         finally:
             for filler in fillers:
                 filler.close()
@@ -108,11 +114,22 @@ async def test_reachable_hosts_pass() -> None:
     """With both hosts there nothing is said; a feed without symbols is not asked for."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"ws://127.0.0.1:{server.getsockname()[1]}"
-        await check_network(load_settings(spot_ws_url=url, futures_ws_url=url))
-        await check_network(load_settings(spot_ws_url=url, futures_ws_url="wss://x.invalid", futures_symbols=""))
+        await check_network(addresses(load_settings(spot_ws_url=url, futures_ws_url=url)))
+        await check_network(
+            addresses(load_settings(spot_ws_url=url, futures_ws_url="wss://x.invalid", futures_symbols=""))
+        )
 
 
 async def test_address_without_a_host() -> None:
     """A URL that is none is refused with what it must be."""
     with pytest.raises(Fatal, match="must begin with wss:// or ws://"):
-        await check_network(load_settings(spot_ws_url="ws.kraken.com", futures_symbols=""))
+        await check_network(addresses(load_settings(spot_ws_url="ws.kraken.com", futures_symbols="")))
+
+
+async def test_a_venue_beside_kraken_is_tried_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each venue says its addresses."""
+    monkeypatch.setenv("ACME_URL", "wss://no-such-acme.invalid")
+    monkeypatch.setenv("ACME_SYMBOLS", "PF_BTC")
+    settings = load_settings(venues="tests.venues.acme.venue", spot_symbols="", futures_symbols="")
+    with pytest.raises(Fatal, match=r"no-such-acme\.invalid:443 .*does not resolve"):
+        await check_network(addresses(settings))

@@ -13,6 +13,8 @@ from pydantic import ValidationError
 
 from streams import settings as settings_module
 from streams.errors import BadSetting
+from streams.model.frames import MAX_FRAME_TRADES
+from streams.model.kinds import MAX_NAME
 from streams.settings import Settings, load_settings
 
 SECRET = "s3cr3t-hook"
@@ -25,6 +27,17 @@ def test_names_that_users_know_have_their_defaults() -> None:
     assert settings.alert_cooldown_sec == 300
     assert settings.severity_multiples == (1, 2, 5, 10)
     assert settings.webhook is None
+
+
+def test_bounds_are_those_of_trades_and_frames() -> None:
+    """Settings import nothing of the model, so they repeat its numbers."""
+    assert load_settings(frame_max_trades=MAX_FRAME_TRADES).frame_max_trades == MAX_FRAME_TRADES
+    with pytest.raises(BadSetting, match="FRAME_MAX_TRADES"):
+        load_settings(frame_max_trades=MAX_FRAME_TRADES + 1)
+    for name in ("spot_venue", "futures_venue"):
+        load_settings(**{name: "x" * MAX_NAME})
+        with pytest.raises(BadSetting, match=name.upper()):
+            load_settings(**{name: "x" * (MAX_NAME + 1)})
 
 
 def test_environment_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

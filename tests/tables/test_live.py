@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from streams.local.embedded import EmbeddedPostgres
+from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.settings import load_settings
 from tables import live
 from tables.live import LiveWindows, live_link

@@ -3,10 +3,3 @@
 They need no Docker, no root and no system package. Each is a child process on a free loopback port. It ends with its
 parent, also when the parent is killed.
 """
-
-from streams.local.embedded.broker import EmbeddedBroker
-from streams.local.embedded.postgres import EmbeddedPostgres
-from streams.local.embedded.process import Child, lock_directory
-from streams.local.embedded.valkey import EmbeddedRedis
-
-__all__ = ["Child", "EmbeddedBroker", "EmbeddedPostgres", "EmbeddedRedis", "lock_directory"]

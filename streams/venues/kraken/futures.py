@@ -6,7 +6,7 @@ from websockets.asyncio.client import ClientConnection
 from streams.venues.socket_feed import SocketFeed
 
 
-class FuturesSource(SocketFeed):
+class FuturesFeed(SocketFeed):
     """Trades of futures products. Rows of a snapshot can be hours old, so they are always history."""
 
     def _greetings(self) -> list[str]:

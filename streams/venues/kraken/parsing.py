@@ -180,7 +180,12 @@ def _spot_ack(envelope: _SpotEnvelope) -> Ack:
         result = _spot_result.decode(envelope.result) if envelope.result else _SpotResult()
     except BAD_JSON:
         result = _SpotResult()
-    return Ack(result.symbol or envelope.symbol, envelope.success, envelope.error)
+    return _ack(result.symbol or envelope.symbol, envelope.error, accepted=envelope.success)
+
+
+def _ack(symbol: str, error: str, *, accepted: bool) -> Ack:
+    """Return an answer. A symbol that is subscribed already is wanted so, though Kraken calls it an error."""
+    return Ack(symbol, accepted or bool(symbol and "already subscribed" in error.lower()), error)
 
 
 def _futures_event(envelope: _FuturesEnvelope) -> Parsed:
@@ -189,7 +194,7 @@ def _futures_event(envelope: _FuturesEnvelope) -> Parsed:
         return Parsed(acks=[Ack(product, accepted=True) for product in envelope.product_ids])
     if envelope.event == "subscribed_failed":
         error = message or "subscription refused"
-        return Parsed(acks=[Ack(product, accepted=False, error=error) for product in envelope.product_ids or [""]])
+        return Parsed(acks=[_ack(product, error, accepted=False) for product in envelope.product_ids or [""]])
     if envelope.event == "error":
         return Parsed(acks=[Ack("", accepted=False, error=message)])
     if envelope.event == "alert":

@@ -5,9 +5,8 @@ from functools import lru_cache
 from typing import Final
 
 from streams.errors import BadRecord
-from streams.model.kinds import FUTURES_KIND, FUTURES_PREFIXES, SPOT_KIND
+from streams.model.kinds import FUTURES_KIND, FUTURES_PREFIXES, MAX_NAME, SPOT_KIND
 from streams.model.products import Product, inverse, linear
-from streams.model.trade import MAX_NAME
 
 INVERSE_PREFIXES: Final = ("PI_", "FI_")
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from streams.errors import BadRecord
-from streams.model.trade import MAX_NAME, Reject
+from streams.model.kinds import MAX_NAME
+from streams.model.trade import Reject
 from streams.venues.json_text import BAD_JSON, constant_of, mark_constants, unmark
 
 

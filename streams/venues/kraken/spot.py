@@ -18,7 +18,7 @@ from streams.venues.socket_timing import SocketTiming
 log = logging.getLogger(__name__)
 
 
-class SpotSource(SocketFeed):
+class SpotFeed(SocketFeed):
     """Trades of spot markets. Ids are consecutive per symbol, so a hole shows and is counted.
 
     The snapshot of the first connection is history. In a later snapshot, rows that are newer than the last id seen were

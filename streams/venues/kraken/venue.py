@@ -1,15 +1,15 @@
 """Kraken as two venues, spot and futures: each has its own ids, protocol and rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from streams.model.products import Product
 from streams.model.trade import Trade
 from streams.settings import Settings
 from streams.venues.base import Feed, Venue
-from streams.venues.kraken.futures import FuturesSource
+from streams.venues.kraken.futures import FuturesFeed
 from streams.venues.kraken.parsing import parse_futures_message, parse_spot_message
 from streams.venues.kraken.products import futures_products, spot_products
-from streams.venues.kraken.spot import SpotSource
+from streams.venues.kraken.spot import SpotFeed
 from streams.venues.kraken.trade_rows import futures_row_to_trade, spot_row_to_trade
 from streams.venues.parsed import Parsed
 from streams.venues.socket_timing import SocketTiming
@@ -36,13 +36,17 @@ class KrakenSpot(Venue):
         settings = self._settings
         if not settings.spot_symbols:
             return None
-        return SpotSource(
+        return SpotFeed(
             settings.spot_ws_url,
             self,
             settings.spot_symbols,
             symbols_per_subscribe=settings.symbols_per_subscribe,
             timing=SocketTiming.of(settings),
         )
+
+    def addresses(self) -> Sequence[str]:
+        """Return the address of its socket where symbols are asked for."""
+        return [self._settings.spot_ws_url] if self._settings.spot_symbols else []
 
     def read_message(self, data: bytes) -> Parsed:
         """Return what a message of WebSocket v2 holds. What cannot be used comes back as rejects."""
@@ -74,13 +78,17 @@ class KrakenFutures(Venue):
         settings = self._settings
         if not settings.futures_symbols:
             return None
-        return FuturesSource(
+        return FuturesFeed(
             settings.futures_ws_url,
             self,
             settings.futures_symbols,
             symbols_per_subscribe=settings.symbols_per_subscribe,
             timing=SocketTiming.of(settings),
         )
+
+    def addresses(self) -> Sequence[str]:
+        """Return the address of its socket where symbols are asked for."""
+        return [self._settings.futures_ws_url] if self._settings.futures_symbols else []
 
     def read_message(self, data: bytes) -> Parsed:
         """Return what a message of WebSocket v1 holds. What cannot be used comes back as rejects."""

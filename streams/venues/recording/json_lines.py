@@ -9,8 +9,10 @@ from typing import Final
 import msgspec
 
 from streams.errors import BadRecord
+from streams.model.kinds import MAX_NAME
 from streams.model.products import Product
 from streams.model.trade import Batch, Kind, Reject, Trade
+from streams.venues.asking import message_of, product_of
 from streams.venues.base import Venue
 from streams.venues.json_text import BAD_JSON
 from streams.venues.recording.lines import SIDES, parse_number, reject, seconds_to_us
@@ -63,7 +65,7 @@ class JsonFormat:
         received_us = _received(bytes(keys["received"])) if "received" in keys else 0
         message = bytes(keys["frame"])
         if message.startswith(b'"'):  # recorded as the text of the message, not as the message
-            message = msgspec.json.decode(message, type=str).encode()
+            message = _text(message)
         venue = self._named(keys["venue"]) if "venue" in keys else self._venue_of(decode_keys(message))
         return self._message(message, venue, received_us)
 
@@ -74,7 +76,9 @@ class JsonFormat:
             raise BadRecord("wrong_type", f"venue: {error}") from None
         venue = self._venues.get(text)
         if venue is None:
-            raise BadRecord("unknown_venue", f"no venue {text[:64]!r} is known here, only {', '.join(self._venues)}")
+            raise BadRecord(
+                "unknown_venue", f"no venue {text[:MAX_NAME]!r} is known here, only {', '.join(self._venues)}"
+            )
         return venue
 
     def _venue_of(self, keys: Keys) -> Venue | None:
@@ -88,7 +92,7 @@ class JsonFormat:
         if venue is None:
             known = "; ".join(f"{name}: {', '.join(one.message_fields)}" for name, one in self._venues.items())
             raise BadRecord("missing_field", f"no venue has messages without all of these keys ({known})")
-        parsed = venue.read_message(message)
+        parsed = message_of(venue, message)
         rejects = [reject(bad.reason, bad.detail, bad.payload, bad.venue, bad.symbol) for bad in parsed.rejects]
         return Batch(parsed.trades, received_us, rejects)
 
@@ -120,10 +124,17 @@ def product_in(venues: Mapping[str, Venue], symbol: str) -> Product:
     refusals = []
     for name, venue in venues.items():
         try:
-            return venue.product_of(symbol)
+            return product_of(venue, symbol)
         except BadRecord as error:
             refusals.append(f"{name}: {error.detail}")
     raise BadRecord("unknown_quote", "; ".join(refusals))
+
+
+def _text(quoted: bytes) -> bytes:
+    try:
+        return msgspec.json.decode(quoted, type=str).encode()
+    except BAD_JSON as error:
+        raise BadRecord("not_json", f"frame: {error}") from None
 
 
 _keys: Final = msgspec.json.Decoder(Keys)

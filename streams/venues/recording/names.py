@@ -6,7 +6,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-from streams.model.kinds import FUTURES_PREFIXES
+from streams.model.kinds import FUTURES_PREFIXES, MAX_NAME
 
 # A name without a slash ends in one of these. The longest that fits is meant: XBTUSDT is quoted in USDT.
 QUOTES: Final = (
@@ -39,7 +39,6 @@ _PRODUCT: Final = re.compile(
 )
 _LEGACY: Final = re.compile(r"[XZ]([A-Z0-9]{3})[XZ]([A-Z0-9]{3})")
 _VENUE_PREFIX: Final = "recording:"
-_VENUE_LENGTH: Final = 64
 
 
 def symbol_of_pair(pair: str, quotes: Collection[str] = QUOTES) -> str | None:
@@ -74,8 +73,8 @@ def venue_of_file(path: Path) -> str:
     A file that is sent again meets the identities of its own trades, and never those of live ones.
     """
     venue = _VENUE_PREFIX + re.sub(r"[^a-z0-9_.:-]", "-", path.stem.lower())
-    if len(venue) > _VENUE_LENGTH:
+    if len(venue) > MAX_NAME:
         # Long names often differ in their ends only.
         digest = blake2b(path.stem.encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
-        venue = f"{venue[: _VENUE_LENGTH - len(digest) - 1]}-{digest}"
+        venue = f"{venue[: MAX_NAME - len(digest) - 1]}-{digest}"
     return venue

@@ -25,7 +25,7 @@ _DAY_TICKS: Final = 86_400_000_000 // TICK_US
 _CALM_USD_PER_SECOND: Final = 400_000 / 300
 # Sizes are log-normal: with this spread, a tenth of the trades makes more than half of the volume.
 _SIZE_SIGMA: Final = 1.5
-# Trades that an order takes from the book, on average.
+# Trades that an order takes from the book, on average: half of the orders take one, and every second has a sweep.
 _SWEEP_MEAN: Final = 2.0
 
 # The default thresholds. A cascade exceeds them by a factor of 1.3 up to _MOST_MULTIPLE.

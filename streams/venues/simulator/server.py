@@ -20,8 +20,9 @@ from streams.venues.simulator.session import FuturesSession, Session, SpotSessio
 
 SPOT_PATH: Final = "/v2"
 FUTURES_PATH: Final = "/ws/v1"
-# As many rows as Kraken sends on subscribing.
+# Kraken sends the last 50 trades of a spot market on subscribing to it.
 SPOT_SNAPSHOT: Final = 50
+# Of a futures product it sends the last 100.
 FUTURES_SNAPSHOT: Final = 100
 
 

@@ -99,7 +99,7 @@ class SpotSession(Session):
         self.post(messages.to_text({"error": "Malformed request", "method": "error", "success": False}))
 
     def answer(self, request: dict[str, Any]) -> None:
-        """Post the answers to a request: one a symbol."""
+        """Post the answers to a request: one per symbol."""
         method = request.get("method")
         params = request.get("params")
         if method == "ping":
@@ -156,7 +156,7 @@ class FuturesSession(Session):
         self.post(messages.futures_event("error", message="Json Error"))
 
     def answer(self, request: dict[str, Any]) -> None:
-        """Post the answers to a request: one a symbol."""
+        """Post the answers to a request: one per symbol."""
         event, feed = request.get("event"), request.get("feed")
         if event in ("subscribe", "unsubscribe") and feed == "heartbeat":
             self._has_heartbeat = event == "subscribe"

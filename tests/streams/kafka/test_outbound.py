@@ -120,7 +120,7 @@ async def test_a_slow_broker_slows_the_stream(monkeypatch: pytest.MonkeyPatch) -
 async def test_what_fails_is_sent_until_the_broker_has_it(
     where: str, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whether the client refuses it or the broker does; the log says so once a record."""
+    """Whether the client refuses it or the broker does; the log says so once per record."""
     broker = MemoryBroker()
     setattr(broker, where, failing(4, error))
     outbound = Outbound(broker.send)

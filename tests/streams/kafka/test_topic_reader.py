@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from streams.errors import Outage
 from streams.kafka.topic_reader import describe, print_topic
-from streams.local.embedded import EmbeddedBroker
+from streams.local.embedded.broker import EmbeddedBroker
 from streams.model.deadletters import DeadLetter, encode
 from streams.model.frames import decode_frame
 from streams.model.trade import Kind, Side

@@ -16,13 +16,16 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from redis.asyncio import Redis
 
 from streams.errors import Fatal
-from streams.local.embedded import Child, EmbeddedBroker, EmbeddedPostgres, lock_directory
-from streams.local.embedded.broker import PARTITIONS
+from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
+from streams.local.embedded.postgres import EmbeddedPostgres
+from streams.local.embedded.process import Child, lock_directory
 
 OWNER_OF_ALL = """
 import json, sys, time
 from pathlib import Path
-from streams.local.embedded import EmbeddedBroker, EmbeddedPostgres, EmbeddedRedis
+from streams.local.embedded.broker import EmbeddedBroker
+from streams.local.embedded.postgres import EmbeddedPostgres
+from streams.local.embedded.valkey import EmbeddedRedis
 servers = [EmbeddedBroker(), EmbeddedRedis(), EmbeddedPostgres(Path(sys.argv[1]), durable=False)]
 print(json.dumps([server.child.pid for server in servers]), flush=True)
 time.sleep(600)

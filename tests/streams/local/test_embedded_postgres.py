@@ -16,8 +16,8 @@ import pytest
 
 from agents.alerts.postgres import open_pool
 from streams.errors import Fatal
-from streams.local.embedded import EmbeddedPostgres, programs
-from streams.local.embedded.postgres import UNPRIVILEGED
+from streams.local.embedded import programs
+from streams.local.embedded.postgres import UNPRIVILEGED, EmbeddedPostgres
 from streams.local.embedded.programs import binary_directory, reachable_binaries
 from streams.settings import load_settings
 

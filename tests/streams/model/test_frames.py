@@ -71,7 +71,7 @@ def test_what_goes_in_comes_out(trades: list[Trade], received_us: int) -> None:
 
 
 def test_columns_are_what_the_documentation_says() -> None:
-    """A program in another language reads them by the module's table: little endian, one item a trade."""
+    """A program in another language reads them by the module's table: little endian, one item per trade."""
     trade = spot(258, price=Decimal("0.5"), quantity=Decimal("2.25"), side=Side.SELL, is_snapshot=True)
     fields = msgspec.msgpack.decode(frame_of([trade], received_us=7))
     assert fields[:4] == [1, "kraken_spot", BTC, 7]
@@ -277,6 +277,8 @@ def test_a_frame_without_trades_ends_a_recording() -> None:
     frame = decode_frame(end)
     assert (frame.venue, frame.symbol, frame.kind) == ("recording:x", "BTC/USD", SPOT_KIND)
     assert (frame.is_end, len(frame)) == (True, 0)
+    assert not frame.wide_ids
+    assert decode_frame(encode_end("recording:x", PERPETUAL, FUTURES_KIND, 7)).wide_ids
     empty = msgspec.msgpack.encode(msgspec.msgpack.decode(end)[:-1])
     with pytest.raises(BadRecord, match="not 0"):
         decode_frame(empty)

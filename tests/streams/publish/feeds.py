@@ -1,4 +1,4 @@
-"""What tests of the producer share: a source they feed, trades for it, and a reader of what was published."""
+"""What tests of the producer share: a feed that they fill, trades for it, and a reader of what was published."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from streams.local.embedded import EmbeddedBroker
+from streams.local.embedded.broker import EmbeddedBroker
 from streams.model.frames import Frame, decode_frame
 from streams.model.trade import Batch, Kind, Reject, Side, Trade
 from streams.settings import Settings, load_settings
@@ -40,7 +40,7 @@ def trade(number: int, symbol: str = "BTC/USD", **changes: Any) -> Trade:
 
 
 class Feed(base.Feed):
-    """A source that a test feeds, and that says how much of it was taken."""
+    """A feed that a test fills, and that says how much of it was taken."""
 
     def __init__(self) -> None:
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue()

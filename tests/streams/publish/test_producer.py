@@ -11,14 +11,14 @@ import pytest
 
 from streams.errors import Fatal
 from streams.kafka.partitioning import partition_of
-from streams.local.embedded import EmbeddedBroker
+from streams.local.embedded.broker import EmbeddedBroker
 from streams.model import deadletters
 from streams.model.frames import decode_frame
 from streams.model.trade import Reject
 from streams.publish import publisher
 from streams.publish.producer import Producer, produce
 from streams.topics import DEAD_LETTERS, TRADES
-from streams.venues.recording.source import RecordingSource
+from streams.venues.recording.feed import RecordingFeed
 from tests.kraken import KRAKEN_SPOT
 from tests.streams.publish.feeds import NOON_US, SYMBOLS, Feed, consume, feed_of, frames, frozen, settings_for, trade
 from tests.waiting import until
@@ -46,7 +46,7 @@ class TestPublication:
     async def test_frames_hold_as_many_trades_as_asked_for(
         self, fresh_broker: EmbeddedBroker, max_trades: int, count: int
     ) -> None:
-        """One trade a frame really is one."""
+        """One trade per frame really is one."""
         settings = settings_for(fresh_broker.address, frame_max_trades=max_trades)
         summary = await produce(settings, [feed_of([trade(at) for at in range(30)])], stop=asyncio.Event())
         assert summary.frames == count
@@ -91,7 +91,7 @@ class TestPublication:
         path = tmp_path / "XBTUSD.csv"
         path.write_text("".join(f"{1_700_000_000 + at // 9},100.5,0.25\n" for at in range(20_000)))
         summary = await produce(
-            settings_for(fresh_broker.address), [RecordingSource(path, [KRAKEN_SPOT])], stop=asyncio.Event()
+            settings_for(fresh_broker.address), [RecordingFeed(path, [KRAKEN_SPOT])], stop=asyncio.Event()
         )
         assert summary.trades == 20_000
         ids = [one for frame in await frames(fresh_broker.address, summary.frames) for one in frame.trade_ids()]
@@ -162,7 +162,7 @@ class TestRefused:
 class TestHealth:
     """Readiness is the truth."""
 
-    async def test_ready_needs_a_broker_and_a_connected_source(self, fresh_broker: EmbeddedBroker) -> None:
+    async def test_ready_needs_a_broker_and_a_connected_feed(self, fresh_broker: EmbeddedBroker) -> None:
         """With a socket closed or a broker gone the producer does not do its work."""
         feed = Feed()
         feed.connected = False

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from streams.errors import Fatal
 from streams.kafka import clients
 from streams.kafka.partitioning import partition_of
-from streams.local.embedded import EmbeddedBroker
+from streams.local.embedded.broker import EmbeddedBroker
 from streams.model.frames import decode_frame
 from streams.model.trade import Batch
 from streams.publish import publisher

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from streams import metrics
-from streams.local.embedded import EmbeddedBroker
+from streams.local.embedded.broker import EmbeddedBroker
 from streams.model.frames import encode_frame
 from streams.model.products import Product
 from streams.model.trade import Trade
@@ -243,7 +243,7 @@ class TestProducers:
     async def ready(self, *producers: Producer) -> None:
         """Wait until each can publish at once what its feed gives."""
         for producer in producers:
-            await until(lambda facts=producer.facts: facts().ready and facts().details["sources_reading"])  # type: ignore[misc]
+            await until(lambda facts=producer.facts: facts().ready and facts().details["feeds_reading"])  # type: ignore[misc]
 
     @pytest.mark.usefixtures("patient")
     async def test_a_second_producer_adds_only_what_the_first_has_not(

@@ -1,1 +1,1 @@
-"""Tests of the sources; the folders mirror the packages."""
+"""Tests of the feeds; the folders mirror the packages."""

@@ -74,14 +74,6 @@ def test_a_nameless_error_means_the_only_symbol_without_an_answer() -> None:
     assert subscriptions.answered(Ack("", accepted=False, error="Invalid product id"), 0.0) == ["X"]
 
 
-def test_already_subscribed_is_an_acknowledgement() -> None:
-    """An answer that was lost does not end in a refusal."""
-    subscriptions = make("A")
-    subscriptions.due(0.0, is_online=True)
-    assert subscriptions.answered(Ack("A", accepted=False, error="Already subscribed"), 0.0) == []
-    assert subscriptions.phase("A") is Phase.ACTIVE
-
-
 def test_a_silent_symbol_is_subscribed_again_and_reported_once_until_it_trades() -> None:
     """A quiet market is asked for less and less often; a trade heals it."""
     subscriptions = make("A", "B")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streams.local.embedded import EmbeddedPostgres
+from streams.local.embedded.postgres import EmbeddedPostgres
 from tests.conftest import new_database
 from tests.faults.processes import Process
 from tests.oracle import Oracle, OracleTrade

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from agents.alerts.postgres import open_pool
 from agents.alerts.recorder import alert_rows
-from streams.local.embedded import EmbeddedPostgres
+from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.model.alert import AlertId
 from streams.settings import load_settings
 from streams.topics import TRADES
@@ -62,8 +62,10 @@ def traded(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathF
         producer.wait_ready()
         wait_until(lambda: server.listening == {PAIR, PERPETUAL}, SECONDS, "Acme's feed to listen")
         # What the feed cannot read costs nothing but itself.
-        server.say('{"t":[{"pair":"PF_BTC","n":"x"}]}')
-        wait_until(lambda: producer.metric("liqmon_dead_letters_total", reason="wrong_type") == 1, SECONDS, "a letter")
+        for text in ('{"t":[{"pair":"PF_BTC","n":"x"}]}', "x", "[]"):
+            server.say(text)
+        wait_until(lambda: producer.metric("liqmon_dead_letters_total", reason="not_json") == 1, SECONDS, "a letter")
+        wait_until(lambda: producer.metric("liqmon_dead_letters_total", reason="wrong_type") == 2, SECONDS, "two")
         half, rest = given[:300], given[300:580]
         for start in range(0, len(half), 20):
             server.publish(half[start : start + 20])

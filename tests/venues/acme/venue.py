@@ -1,18 +1,17 @@
 """What the program must be told of Acme, and all that it is told."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from pydantic_settings import BaseSettings
 from websockets.asyncio.client import ClientConnection
 
 from streams.errors import BadRecord
 from streams.model.kinds import SPOT_KIND, MarketKind
 from streams.model.products import EXACT, Product, linear
 from streams.model.trade import Kind, Side, Trade
-from streams.settings import Settings
+from streams.settings import Settings, VenueSettings, read_settings
 from streams.venues.base import Feed, Venue
 from streams.venues.parsed import Ack, Parsed
 from streams.venues.socket_feed import SocketFeed
@@ -30,7 +29,7 @@ PAIR = Product(SPOT_KIND, linear)
 PERPETUAL = Product(MarketKind("perpetual", has_liquidations=True, id_bytes=16), hundredths)
 
 
-class AcmeSettings(BaseSettings):
+class AcmeSettings(VenueSettings):
     """Acme's own variables: ``ACME_URL`` and ``ACME_SYMBOLS``."""
 
     acme_url: str = ""
@@ -44,6 +43,17 @@ def product_of(symbol: str) -> Product:
     if symbol.endswith("-PERP"):
         return PERPETUAL
     raise BadRecord("unknown_quote", f"{symbol[:64]!r} is neither PF_… nor …-PERP")
+
+
+def decoded(data: bytes) -> dict[str, Any]:
+    """Return the object that a message or a row is. Raises :class:`BadRecord`."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadRecord("not_json", str(error)) from None
+    if not isinstance(found, dict):
+        raise BadRecord("wrong_type", f"a message of Acme is an object, not {data[:40]!r}")
+    return found
 
 
 def read_row(venue: str, row: dict[str, Any]) -> Trade:
@@ -66,7 +76,7 @@ def read_row(venue: str, row: dict[str, Any]) -> Trade:
 
 
 class AcmeFeed(SocketFeed):
-    """Trades of the socket, one message a burst."""
+    """Trades of the socket, one message per burst."""
 
     def _greetings(self) -> list[str]:
         return [json.dumps({"do": "hello"})]
@@ -96,7 +106,7 @@ class Acme(Venue):
         return product_of(symbol)
 
     def feed(self) -> Feed | None:
-        own = AcmeSettings()
+        own = read_settings(AcmeSettings)
         if not own.acme_symbols:
             return None
         return AcmeFeed(
@@ -107,15 +117,19 @@ class Acme(Venue):
             timing=SocketTiming.of(self._settings),
         )
 
+    def addresses(self) -> Sequence[str]:
+        own = read_settings(AcmeSettings)
+        return [own.acme_url] if own.acme_symbols else []
+
     def read_message(self, data: bytes) -> Parsed:
-        message = json.loads(data)
+        message = decoded(data)
         return Parsed(
             trades=[read_row(self.name, row) for row in message.get("t", ())],
             acks=[Ack(pair, accepted=True) for pair in message.get("listening", ())],
         )
 
     def read_row(self, row: bytes) -> Trade:
-        return read_row(self.name, json.loads(row))
+        return read_row(self.name, decoded(row))
 
 
 def venues(settings: Settings) -> Iterable[Venue]:

@@ -8,7 +8,7 @@ import pytest
 from streams.errors import BadSetting
 from streams.model.trade import Kind, Side
 from streams.settings import Settings, load_settings
-from streams.venues.kraken.futures import FuturesSource
+from streams.venues.kraken.futures import FuturesFeed
 from streams.venues.kraken.venue import KrakenFutures
 from streams.venues.socket_timing import SocketTiming
 from tests.kraken import KRAKEN_FUTURES
@@ -16,16 +16,16 @@ from tests.kraken_server import ScriptedKraken
 from tests.streams.venues.feeds import CALM, PATIENT, WATCHFUL, Reader, fed_by, future, until
 
 
-def source(
+def feed_of(
     kraken: ScriptedKraken, symbols: Sequence[str] = ("PF_XBTUSD",), timing: SocketTiming = CALM
-) -> FuturesSource:
-    """Return a source that reads the server."""
-    return FuturesSource(kraken.futures_url, KRAKEN_FUTURES, symbols, timing=timing)
+) -> FuturesFeed:
+    """Return a feed that reads the server."""
+    return FuturesFeed(kraken.futures_url, KRAKEN_FUTURES, symbols, timing=timing)
 
 
 async def test_trades_arrive_with_their_label_side_and_identity(kraken: ScriptedKraken) -> None:
     """A liquidated long is a sell labelled liquidation."""
-    async with Reader(source(kraken)) as reader:
+    async with Reader(feed_of(kraken)) as reader:
         await reader.settled()
         trades = [future(1), future(2, kind=Kind.LIQUIDATION), future(3, kind=Kind.BLOCK, side=Side.BUY)]
         await kraken.publish_futures(trades)
@@ -36,7 +36,7 @@ async def test_trades_arrive_with_their_label_side_and_identity(kraken: Scripted
 async def test_a_snapshot_is_history_in_time_order_also_after_a_reconnect(kraken: ScriptedKraken) -> None:
     """Its rows can be hours old: they fill windows and never alert by themselves."""
     await kraken.publish_futures([future(number) for number in range(1, 131)])
-    async with Reader(source(kraken)) as reader:
+    async with Reader(feed_of(kraken)) as reader:
         await until(lambda: len(reader.trades) == 100)
         kraken.drop_connections()
         await until(lambda: len(reader.trades) == 200)
@@ -52,7 +52,7 @@ async def test_an_unknown_product_is_found_and_named_though_the_error_is_nameles
     kraken.faults.fails_whole_request = fails_whole_request
     kraken.faults.refused |= {"PF_NOPEUSD", "PF_NADAUSD"}
     products = ("PF_XBTUSD", "PF_NOPEUSD", "PI_XBTUSD", "PF_NADAUSD", "PF_ETHUSD")
-    async with Reader(source(kraken, products)) as reader:
+    async with Reader(feed_of(kraken, products)) as reader:
         await until(lambda: sorted(reader.feed.unsettled()) == ["PF_NADAUSD", "PF_NOPEUSD"])
         await until(lambda: sum("refuses" in record.getMessage() for record in caplog.records) == 2)
         await kraken.publish_futures([future(1, symbol) for symbol in products])
@@ -67,7 +67,7 @@ async def test_a_product_of_unknown_notional_is_not_subscribed(
     kraken: ScriptedKraken, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Said by name with what is supported; the others go on."""
-    async with Reader(source(kraken, ("PV_XRPXBT", "PF_XBTUSD"))) as reader:
+    async with Reader(feed_of(kraken, ("PV_XRPXBT", "PF_XBTUSD"))) as reader:
         await reader.settled()
         assert reader.feed.symbols == ("PF_XBTUSD",)
     (warning,) = [record.getMessage() for record in caplog.records if "PV_XRPXBT" in record.getMessage()]
@@ -84,7 +84,7 @@ def test_no_supported_product_at_all_stops_the_start() -> None:
 
 async def test_malformed_messages_are_rejects_and_stop_nothing(kraken: ScriptedKraken) -> None:
     """Each keeps its reason; the next trade arrives on the same socket."""
-    async with Reader(source(kraken)) as reader:
+    async with Reader(feed_of(kraken)) as reader:
         await reader.settled()
         await kraken.send_raw_futures('{"feed":"trade","product_id":"PF_XBTUSD","price":NaN}')
         await kraken.send_raw_futures("]")
@@ -97,7 +97,7 @@ async def test_malformed_messages_are_rejects_and_stop_nothing(kraken: ScriptedK
 
 async def test_a_silent_socket_is_opened_again_and_heartbeats_prevent_it(kraken: ScriptedKraken) -> None:
     """The heartbeat feed is asked for first, because this protocol has none without."""
-    async with Reader(source(kraken, timing=PATIENT)) as reader:
+    async with Reader(feed_of(kraken, timing=PATIENT)) as reader:
         await reader.settled()
         assert kraken.requests[0] == {"event": "subscribe", "feed": "heartbeat"}
         assert reader.feed.reconnects == 0
@@ -110,7 +110,7 @@ async def test_a_silent_socket_is_opened_again_and_heartbeats_prevent_it(kraken:
 async def test_a_product_that_never_delivers_is_subscribed_again(kraken: ScriptedKraken) -> None:
     """Acknowledged is not delivered: it is ended and asked for anew, on the same socket."""
     kraken.faults.muted.add("PI_XBTUSD")
-    async with Reader(source(kraken, ("PF_XBTUSD", "PI_XBTUSD"), timing=WATCHFUL)) as reader:
+    async with Reader(feed_of(kraken, ("PF_XBTUSD", "PI_XBTUSD"), timing=WATCHFUL)) as reader:
         await until(lambda: any(request["event"] == "unsubscribe" for request in kraken.requests))
         kraken.faults.muted.clear()
         await reader.settled()

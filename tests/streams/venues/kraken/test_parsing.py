@@ -139,6 +139,27 @@ def test_the_state_of_the_exchange_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        '{"error":"Already subscribed","method":"subscribe","success":false,"symbol":"A"}',
+        '{"event":"subscribed_failed","feed":"trade","product_ids":["A"],"message":"Already subscribed to feed"}',
+    ],
+    ids=["spot", "futures"],
+)
+def test_already_subscribed_is_an_acknowledgement(text: str) -> None:
+    """An answer that was lost does not end in a refusal."""
+    parse, venue = (parse_futures_message, KRAKEN_FUTURES) if "feed" in text else (parse_spot_message, KRAKEN_SPOT)
+    (ack,) = parse(text.encode(), venue).acks
+    assert (ack.symbol, ack.accepted) == ("A", True)
+
+
+def test_an_answer_that_names_no_symbol_accepts_none() -> None:
+    """Whatever its text: the symbols that were asked for are asked for one by one."""
+    text = b'{"error":"Already subscribed","method":"subscribe","success":false}'
+    assert [ack.accepted for ack in parse_spot_message(text, KRAKEN_SPOT).acks] == [False]
+
+
+@pytest.mark.parametrize(
     "text", [b'{"channel":"heartbeat"}', b'{"method":"pong","req_id":1}', b'{"channel":"instrument","data":{}}']
 )
 def test_other_messages_hold_nothing(text: bytes) -> None:

@@ -13,7 +13,7 @@ import pytest
 from streams.errors import BadSetting
 from streams.metrics import REGISTRY
 from streams.settings import Settings, load_settings
-from streams.venues.kraken.spot import SpotSource
+from streams.venues.kraken.spot import SpotFeed
 from streams.venues.kraken.venue import KrakenSpot
 from streams.venues.socket_timing import SocketTiming
 from tests.kraken import KRAKEN_SPOT, SPOT
@@ -22,9 +22,9 @@ from tests.lost_writes import writes_that_fail
 from tests.streams.venues.feeds import CALM, FAST, PATIENT, STEADY, WATCHFUL, Reader, fed_by, spot, until
 
 
-def source(kraken: ScriptedKraken, symbols: Sequence[str] = ("BTC/USD",), timing: SocketTiming = CALM) -> SpotSource:
-    """Return a source that reads the server."""
-    return SpotSource(kraken.spot_url, KRAKEN_SPOT, symbols, timing=timing, symbols_per_subscribe=2)
+def feed_of(kraken: ScriptedKraken, symbols: Sequence[str] = ("BTC/USD",), timing: SocketTiming = CALM) -> SpotFeed:
+    """Return a feed that reads the server."""
+    return SpotFeed(kraken.spot_url, KRAKEN_SPOT, symbols, timing=timing, symbols_per_subscribe=2)
 
 
 def metric(name: str, venue: str = SPOT) -> float:
@@ -39,7 +39,7 @@ def subscribed(kraken: ScriptedKraken) -> list[list[str]]:
 
 async def test_trades_arrive_as_they_were_published(kraken: ScriptedKraken) -> None:
     """One message is one batch, of several symbols, exact, stamped on receipt."""
-    async with Reader(source(kraken, ("BTC/USD", "ETH/USD", "SOL/USD"))) as reader:
+    async with Reader(feed_of(kraken, ("BTC/USD", "ETH/USD", "SOL/USD"))) as reader:
         await reader.settled()
         trades = [spot(1, price="60000.10"), spot(7, "SOL/USD", quantity="0.00000001"), spot(2)]
         await kraken.publish_spot(trades)
@@ -56,7 +56,7 @@ async def test_an_unknown_symbol_is_reported_by_name_and_the_others_go_on(
 ) -> None:
     """One warning for it, also over reconnects, and its neighbours in the same request trade."""
     kraken.faults.refused.add("NOPE/USD")
-    async with Reader(source(kraken, ("BTC/USD", "NOPE/USD", "ETH/USD"))) as reader:
+    async with Reader(feed_of(kraken, ("BTC/USD", "NOPE/USD", "ETH/USD"))) as reader:
         await until(lambda: reader.feed.unsettled() == ["NOPE/USD"])
         kraken.drop_connections()
         await until(lambda: reader.feed.reconnects == 1 and reader.feed.unsettled() == ["NOPE/USD"])
@@ -71,7 +71,7 @@ async def test_an_error_that_no_client_should_raise_is_a_lost_connection(kraken:
     """The socket is opened again until it can be written to, and trades arrive."""
     with contextlib.ExitStack() as broken:
         failed = broken.enter_context(writes_that_fail(urlsplit(kraken.spot_url).port or 0))
-        async with Reader(source(kraken)) as reader:
+        async with Reader(feed_of(kraken)) as reader:
             await until(lambda: len(failed) > 3)
             broken.close()
             await reader.settled()
@@ -82,7 +82,7 @@ async def test_an_error_that_no_client_should_raise_is_a_lost_connection(kraken:
 async def test_the_connection_is_described(kraken: ScriptedKraken) -> None:
     """Open or lost, since when, when it last heard anything, and how often it was opened again."""
     address = kraken.spot_url.replace("ws://", "ws://user:secret@")
-    feed = SpotSource(address, KRAKEN_SPOT, ["BTC/USD", "ETH/USD"], timing=CALM, symbols_per_subscribe=2)
+    feed = SpotFeed(address, KRAKEN_SPOT, ["BTC/USD", "ETH/USD"], timing=CALM, symbols_per_subscribe=2)
     before = feed.connection()
     assert (before.venue, before.address, before.symbols) == (SPOT, kraken.spot_url, 2)
     assert (before.connected, before.since, before.last_message, before.reconnects) == (False, None, None, 0)
@@ -107,7 +107,7 @@ async def test_the_connection_is_described(kraken: ScriptedKraken) -> None:
 
 async def test_a_malformed_row_is_a_reject_and_its_neighbours_are_trades(kraken: ScriptedKraken) -> None:
     """Nothing stops and nothing else is lost, also when the text is no JSON at all."""
-    async with Reader(source(kraken)) as reader:
+    async with Reader(feed_of(kraken)) as reader:
         await reader.settled()
         await kraken.send_raw_spot('{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD"}]}')
         await kraken.send_raw_spot("{broken")
@@ -120,7 +120,7 @@ async def test_a_malformed_row_is_a_reject_and_its_neighbours_are_trades(kraken:
 async def test_the_first_snapshot_is_history(kraken: ScriptedKraken) -> None:
     """It fills windows; what follows is live."""
     await kraken.publish_spot([spot(number) for number in range(1, 61)])
-    async with Reader(source(kraken)) as reader:
+    async with Reader(feed_of(kraken)) as reader:
         await until(lambda: reader.trades)
         await kraken.publish_spot([spot(61)])
         await until(lambda: len(reader.trades) == 51)
@@ -131,7 +131,7 @@ async def test_the_first_snapshot_is_history(kraken: ScriptedKraken) -> None:
 async def test_what_was_missed_in_a_reconnect_comes_back_as_live_trades(kraken: ScriptedKraken) -> None:
     """The snapshot's rows after the last id seen are live, the others history, and no gap is counted."""
     gaps = metric("liqmon_gap_trades_total")
-    async with Reader(source(kraken)) as reader:
+    async with Reader(feed_of(kraken)) as reader:
         await reader.settled()
         await kraken.publish_spot([spot(number) for number in range(1, 11)])
         await until(lambda: len(reader.trades) == 10)
@@ -148,7 +148,7 @@ async def test_a_snapshot_that_does_not_reach_back_is_a_gap_of_known_size(
 ) -> None:
     """One warning with the number of trades missed, and a metric."""
     gaps = metric("liqmon_gap_trades_total")
-    async with Reader(source(kraken)) as reader:
+    async with Reader(feed_of(kraken)) as reader:
         await reader.settled()
         await kraken.publish_spot([spot(1)])
         await until(lambda: reader.trades)
@@ -163,7 +163,7 @@ async def test_a_snapshot_that_does_not_reach_back_is_a_gap_of_known_size(
 async def test_a_hole_in_the_live_ids_is_counted(kraken: ScriptedKraken) -> None:
     """Ids are consecutive per symbol: an id that is skipped is a trade that was not delivered."""
     gaps = metric("liqmon_gap_trades_total")
-    async with Reader(source(kraken, ("BTC/USD", "ETH/USD"))) as reader:
+    async with Reader(feed_of(kraken, ("BTC/USD", "ETH/USD"))) as reader:
         await reader.settled()
         await kraken.publish_spot([spot(5), spot(100, "ETH/USD"), spot(6), spot(9), spot(101, "ETH/USD")])
         await until(lambda: reader.trades)
@@ -173,7 +173,7 @@ async def test_a_hole_in_the_live_ids_is_counted(kraken: ScriptedKraken) -> None
 async def test_duplicated_and_reordered_messages_lose_nothing(kraken: ScriptedKraken) -> None:
     """Identities are left to the panes; the feed passes on what it gets."""
     kraken.faults.duplicates = kraken.faults.reorders = True
-    async with Reader(source(kraken)) as reader:
+    async with Reader(feed_of(kraken)) as reader:
         await reader.settled()
         await kraken.publish_spot([spot(1), spot(2), spot(3)])
         await until(lambda: len(reader.trades) == 6)
@@ -183,7 +183,7 @@ async def test_duplicated_and_reordered_messages_lose_nothing(kraken: ScriptedKr
 async def test_a_silent_socket_is_opened_again(kraken: ScriptedKraken) -> None:
     """No heartbeat within the deadline means a dead connection, though TCP says nothing."""
     before = metric("liqmon_reconnects_total")
-    async with Reader(source(kraken, timing=FAST)) as reader:
+    async with Reader(feed_of(kraken, timing=FAST)) as reader:
         await reader.settled()
         kraken.faults.is_silent = True
         await until(lambda: kraken.connections >= 2)
@@ -198,7 +198,7 @@ async def test_a_silent_socket_is_opened_again(kraken: ScriptedKraken) -> None:
 async def test_heartbeats_alone_keep_a_quiet_socket(kraken: ScriptedKraken) -> None:
     """A market without trades is no fault of the connection."""
     timing = SocketTiming(heartbeat_timeout_seconds=1, ping_seconds=60)
-    async with Reader(source(kraken, timing=timing)) as reader:
+    async with Reader(feed_of(kraken, timing=timing)) as reader:
         await reader.settled()
         await asyncio.sleep(3 * timing.heartbeat_timeout_seconds)
         assert (reader.feed.reconnects, kraken.connections) == (0, 1)
@@ -208,7 +208,7 @@ async def test_a_socket_without_accepted_symbols_is_kept_by_pings(kraken: Script
     """Kraken sends no heartbeat to a socket without subscriptions."""
     kraken.faults.refused.add("BTC/USD")
     pings = 1.25 * PATIENT.heartbeat_timeout_seconds / PATIENT.ping_seconds
-    async with Reader(source(kraken, timing=PATIENT)) as reader:
+    async with Reader(feed_of(kraken, timing=PATIENT)) as reader:
         await until(lambda: [request["method"] for request in kraken.requests].count("ping") >= pings)
         assert reader.feed.reconnects == 0
 
@@ -217,7 +217,7 @@ async def test_a_venue_that_is_away_is_tried_for_ever_in_few_words(
     kraken: ScriptedKraken, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Many attempts, two lines: one for the loss, one when it begins to last; and it comes back by itself."""
-    async with Reader(source(kraken, timing=FAST)) as reader:
+    async with Reader(feed_of(kraken, timing=FAST)) as reader:
         await reader.settled()
         kraken.faults.refuse_connections = True
         kraken.drop_connections()
@@ -233,7 +233,7 @@ async def test_a_venue_that_is_away_is_tried_for_ever_in_few_words(
 
 async def test_a_stopped_server_is_found_again_on_its_return(kraken: ScriptedKraken) -> None:
     """TCP refused is a fault like any other."""
-    async with Reader(source(kraken, timing=FAST)) as reader:
+    async with Reader(feed_of(kraken, timing=FAST)) as reader:
         await reader.settled()
         await kraken.stop()
         await until(lambda: reader.feed._backoff.failures >= 3)
@@ -244,7 +244,7 @@ async def test_a_stopped_server_is_found_again_on_its_return(kraken: ScriptedKra
 async def test_a_missing_acknowledgement_is_asked_for_again(kraken: ScriptedKraken) -> None:
     """Only that symbol, on the same socket, until it is answered."""
     kraken.faults.unanswered.add("ETH/USD")
-    async with Reader(source(kraken, ("BTC/USD", "ETH/USD"), timing=STEADY)) as reader:
+    async with Reader(feed_of(kraken, ("BTC/USD", "ETH/USD"), timing=STEADY)) as reader:
         await until(lambda: subscribed(kraken).count(["ETH/USD"]) >= 2)
         kraken.faults.unanswered.clear()
         await reader.settled()
@@ -254,7 +254,7 @@ async def test_a_missing_acknowledgement_is_asked_for_again(kraken: ScriptedKrak
 async def test_late_acknowledgements_are_taken(kraken: ScriptedKraken) -> None:
     """An answer after the deadline still counts, and asking twice harms nothing."""
     kraken.faults.ack_delay_seconds = 0.4
-    async with Reader(source(kraken, timing=STEADY)) as reader:
+    async with Reader(feed_of(kraken, timing=STEADY)) as reader:
         await reader.settled()
         await kraken.publish_spot([spot(1)])
         await until(lambda: reader.trades)
@@ -268,7 +268,7 @@ async def test_a_symbol_that_is_acknowledged_and_never_delivers_is_subscribed_ag
     before = metric("liqmon_resubscriptions_total")
     # A pause of the machine before the first trade would be reported too.
     timing = replace(WATCHFUL, symbol_stale_seconds=1.5)
-    async with Reader(source(kraken, ("BTC/USD", "ETH/USD"), timing=timing)) as reader:
+    async with Reader(feed_of(kraken, ("BTC/USD", "ETH/USD"), timing=timing)) as reader:
         await reader.settled()
         await kraken.publish_spot([spot(1), spot(1, "ETH/USD")])
         await until(lambda: len(reader.trades) == 2)
@@ -287,7 +287,7 @@ async def test_a_symbol_that_is_acknowledged_and_never_delivers_is_subscribed_ag
 
 async def test_silence_in_maintenance_is_no_fault(kraken: ScriptedKraken) -> None:
     """Nothing is subscribed again until the exchange is online and a symbol stays silent."""
-    async with Reader(source(kraken, timing=WATCHFUL)) as reader:
+    async with Reader(feed_of(kraken, timing=WATCHFUL)) as reader:
         await reader.settled()
         await kraken.set_status("maintenance")
         await until(lambda: reader.feed._system == "maintenance")
@@ -300,7 +300,7 @@ async def test_silence_in_maintenance_is_no_fault(kraken: ScriptedKraken) -> Non
 
 async def test_a_slow_reader_loses_nothing_and_is_no_fault_of_the_venue(kraken: ScriptedKraken) -> None:
     """While the broker is slow the socket's buffer fills; deadlines count only while somebody reads."""
-    feed = source(kraken, timing=PATIENT)
+    feed = feed_of(kraken, timing=PATIENT)
     ids: list[int] = []
     batches = feed.batches()
     first = asyncio.ensure_future(anext(batches))
@@ -320,7 +320,7 @@ async def test_a_slow_reader_loses_nothing_and_is_no_fault_of_the_venue(kraken: 
 async def test_closing_the_generator_closes_the_socket(kraken: ScriptedKraken) -> None:
     """No task and no connection stays behind."""
     tasks = len(asyncio.all_tasks())
-    async with Reader(source(kraken)) as reader:
+    async with Reader(feed_of(kraken)) as reader:
         await reader.settled()
         assert kraken.open_connections == 1
     await until(lambda: kraken.open_connections == 0 and len(asyncio.all_tasks()) == tasks)

@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from streams.errors import Fatal
 from streams.model.trade import Kind
 from streams.settings import load_settings
-from streams.venues.kraken.futures import FuturesSource
-from streams.venues.kraken.spot import SpotSource
+from streams.venues.kraken.futures import FuturesFeed
+from streams.venues.kraken.spot import SpotFeed
 from streams.venues.simulator.exchange import SimulatedExchange
 from streams.venues.simulator.instruments import simulated_instruments
 from streams.venues.simulator.run import keep_trading, run_simulator
@@ -162,9 +162,9 @@ async def test_the_real_clients_read_the_market_whole() -> None:
     trading = asyncio.create_task(keep_trading(exchange, server))
     try:
         async with (
-            Reader(SpotSource(server.spot_url, KRAKEN_SPOT, settings.spot_symbols, timing=CALM)) as spot_reader,
+            Reader(SpotFeed(server.spot_url, KRAKEN_SPOT, settings.spot_symbols, timing=CALM)) as spot_reader,
             Reader(
-                FuturesSource(server.futures_url, KRAKEN_FUTURES, settings.futures_symbols, timing=CALM)
+                FuturesFeed(server.futures_url, KRAKEN_FUTURES, settings.futures_symbols, timing=CALM)
             ) as futures_reader,
         ):
             readers = (spot_reader, futures_reader)
@@ -205,7 +205,7 @@ async def test_run_simulator_serves_until_cancelled() -> None:
         )
     )
     server = await ready
-    async with Reader(SpotSource(server.spot_url, KRAKEN_SPOT, ["BTC/USD"], timing=CALM)) as reader:
+    async with Reader(SpotFeed(server.spot_url, KRAKEN_SPOT, ["BTC/USD"], timing=CALM)) as reader:
         await until(lambda: reader.ids(is_snapshot=True) and reader.ids())
         assert len(reader.ids(is_snapshot=True)) == 50
     task.cancel()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from streams.local.embedded import EmbeddedPostgres
+from streams.local.embedded.postgres import EmbeddedPostgres
 from tables.market.values import FIGURE_NAMES
 from tests.conftest import new_database
 from tests.faults.processes import Process, wait_until

@@ -3,7 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from streams.local.embedded import EmbeddedPostgres, EmbeddedRedis
+from streams.local.embedded.postgres import EmbeddedPostgres
+from streams.local.embedded.valkey import EmbeddedRedis
 from tests.conftest import new_database
 from tests.faults.proxy import Proxy
 from tests.oracle import Oracle

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from streams.local.embedded import EmbeddedPostgres
+from streams.local.embedded.postgres import EmbeddedPostgres
 from tests.conftest import new_database
 from tests.faults.processes import Process
 from tests.recordings import SCENARIOS

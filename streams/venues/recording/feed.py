@@ -8,6 +8,7 @@ from typing import BinaryIO, Final
 
 from streams.errors import BadRecord, Fatal
 from streams.model.deadletters import MAX_PAYLOAD_BYTES
+from streams.model.kinds import MAX_NAME
 from streams.model.products import Product
 from streams.model.trade import Batch, Trade
 from streams.progress import ReadProgress
@@ -29,10 +30,10 @@ SLICE_SECONDS: Final = 0.01
 _SNIFFED_LINES: Final = 20
 _BOM: Final = b"\xef\xbb\xbf"
 _TIME_AND_SALES: Final = re.compile(rb"\s*\d+(\.\d+)?\s*,\s*\d[\d.eE+-]*\s*,\s*\d[\d.eE+-]*\s*")
-_VENUE: Final = re.compile(r"[a-z0-9_.:-]{1,64}")
+_VENUE: Final = re.compile(rf"[a-z0-9_.:-]{{1,{MAX_NAME}}}")
 
 
-class RecordingSource(Feed):
+class RecordingFeed(Feed):
     """The trades of a file. The format is detected from its content, see :mod:`streams.venues.recording.lines`.
 
     ``venues`` read the socket messages in it, and say what its symbols are: the first that counts a symbol does.
@@ -62,7 +63,7 @@ class RecordingSource(Feed):
             raise Fatal(f"the speed of a recording must be above 0, not {speed}")
         self.venue = venue or venue_of_file(path)
         if not _VENUE.fullmatch(self.venue):
-            raise Fatal(f"venue {self.venue!r} must be 1 to 64 of the characters a-z 0-9 _ . : -")
+            raise Fatal(f"venue {self.venue!r} must be 1 to {MAX_NAME} of the characters a-z 0-9 _ . : -")
         self._path = path
         self._speed = speed
         self._venues = {one.name: one.called(self.venue) for one in venues}

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from streams.errors import Fatal
 from streams.model.trade import Batch, Kind, Reject, Side, Trade
 from streams.venues.kraken.products import LINEAR_FUTURES, SPOT_PRODUCT
+from streams.venues.recording.feed import RecordingFeed
 from streams.venues.recording.lines import CsvFormat, milliseconds_to_us, seconds_to_us
-from streams.venues.recording.source import RecordingSource
 from tests import real_data
 from tests.kraken import KRAKEN_FUTURES, KRAKEN_SPOT
 from tests.wire import records
@@ -22,26 +22,26 @@ from tests.wire import records
 
 def recording(
     path: Path, *, symbol: str | None = None, venue: str | None = None, speed: float | None = None
-) -> RecordingSource:
+) -> RecordingFeed:
     """Return a recording as it is read where no other venue than Kraken is named."""
-    return RecordingSource(path, [KRAKEN_SPOT, KRAKEN_FUTURES], symbol=symbol, venue=venue, speed=speed)
+    return RecordingFeed(path, [KRAKEN_SPOT, KRAKEN_FUTURES], symbol=symbol, venue=venue, speed=speed)
 
 
-async def read(source: RecordingSource) -> list[Batch]:
+async def read(feed: RecordingFeed) -> list[Batch]:
     """Read a recording to its end."""
-    return [batch async for batch in source.batches()]
+    return [batch async for batch in feed.batches()]
 
 
-async def trades_of(source: RecordingSource) -> list[Trade]:
+async def trades_of(feed: RecordingFeed) -> list[Trade]:
     """Return the trades of a recording in which every row is good."""
-    batches = await read(source)
+    batches = await read(feed)
     assert [batch.rejects for batch in batches if batch.rejects] == []
     return [trade for batch in batches for trade in batch.trades]
 
 
-async def rejects_of(source: RecordingSource) -> list[Reject]:
+async def rejects_of(feed: RecordingFeed) -> list[Reject]:
     """Return what a recording's reader refused."""
-    return [reject for batch in await read(source) for reject in batch.rejects]
+    return [reject for batch in await read(feed) for reject in batch.rejects]
 
 
 def write(path: Path, *lines: str | dict[str, Any]) -> Path:
@@ -56,25 +56,25 @@ class TestRealFiles:
     async def test_spot_csv(self) -> None:
         """2203 trades with the taker's side, numbered from 1 in file order."""
         path = real_data.real_file(real_data.SPOT_CSV)
-        source = recording(path)
-        trades = await trades_of(source)
-        assert trades == records(real_data.spot_csv(path, source.venue))
+        feed = recording(path)
+        trades = await trades_of(feed)
+        assert trades == records(real_data.spot_csv(path, feed.venue))
         assert (len(trades), trades[-1].trade_id) == (2203, 2203)
 
     async def test_rest_page(self) -> None:
         """Real ids; times to the microsecond from their text."""
         path = real_data.real_file(real_data.REST_JSON)
-        source = recording(path)
-        trades = await trades_of(source)
-        assert trades == records(real_data.rest_json(path, source.venue))
+        feed = recording(path)
+        trades = await trades_of(feed)
+        assert trades == records(real_data.rest_json(path, feed.venue))
         assert trades[0].time_us == 1_762_795_433_971_744
         assert [trade.trade_id for trade in trades] == list(range(10_218_208, 10_218_808))
 
     async def test_futures_session(self) -> None:
         """Snapshot rows stay snapshot rows, in time order; each message keeps the time at which it was received."""
         path = real_data.real_file(real_data.FUTURES_JSONL)
-        source = recording(path, venue="kraken_futures")
-        batches = await read(source)
+        feed = recording(path, venue="kraken_futures")
+        batches = await read(feed)
         assert [trade for batch in batches for trade in batch.trades] == records(
             real_data.futures_jsonl(path, "kraken_futures")
         )
@@ -134,14 +134,14 @@ async def test_a_malformed_row_is_refused_with_its_bytes_and_costs_no_other(
     """Good, bad, good: two trades with the numbers of their lines, one reject with reason, line number and bytes."""
     path = tmp_path / "XBTUSD.csv"
     path.write_bytes(b"1381095255,1,1\n" + line.encode("latin-1") + b"\n1381095255,1,1\n")
-    source = recording(path)
-    batches = await read(source)
+    feed = recording(path)
+    batches = await read(feed)
     assert [trade.trade_id for batch in batches for trade in batch.trades] == [1, 3]
     (reject,) = [reject for batch in batches for reject in batch.rejects]
     assert (reject.reason, reject.payload) == (reason, line.encode("latin-1"))
     assert reject.detail.startswith("line 2: ")
     assert (reject.venue, reject.symbol) == ("recording:xbtusd", "BTC/USD")
-    assert (source.progress.rows, source.progress.rejects) == (2, 1)
+    assert (feed.progress.rows, feed.progress.rejects) == (2, 1)
 
 
 class TestHeaderedCsv:
@@ -183,7 +183,7 @@ FUTURES = {
 
 
 class TestJsonLines:
-    """Recorded socket messages, one a line."""
+    """Recorded socket messages, one per line."""
 
     async def test_spot_and_futures_bare_and_wrapped_are_mixed(self, tmp_path: Path) -> None:
         """Each line is read by its own protocol; a receipt time is kept where there is one."""
@@ -336,7 +336,7 @@ def test_where_the_file_is_cut_into_chunks_changes_nothing(
         return await trades_of(recording(path))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("streams.venues.recording.source.CHUNK_BYTES", chunk_bytes)
+        patch.setattr("streams.venues.recording.feed.CHUNK_BYTES", chunk_bytes)
         trades = asyncio.run(run())
     assert [(trade.trade_id, trade.time_us // 1_000_000, int(trade.price)) for trade in trades] == [
         (number, second, price) for number, (second, price) in enumerate(rows, start=1)
@@ -345,8 +345,8 @@ def test_where_the_file_is_cut_into_chunks_changes_nothing(
 
 async def test_an_endless_line_is_refused_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is one reject with its first bytes; the rows around it are read."""
-    monkeypatch.setattr("streams.venues.recording.source.CHUNK_BYTES", 1000)
-    monkeypatch.setattr("streams.venues.recording.source.MAX_LINE_BYTES", 5000)
+    monkeypatch.setattr("streams.venues.recording.feed.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("streams.venues.recording.feed.MAX_LINE_BYTES", 5000)
     path = tmp_path / "XBTUSD.csv"
     path.write_bytes(b"1381095255,1,1\n" + b"9" * 50_000 + b",1,1\n1381095255,1,1\n")
     batches = await read(recording(path))
@@ -403,8 +403,8 @@ class TestSpeed:
         """A snapshot's rows are old; what counts is when the message came."""
         lines = [{"received": received, "frame": FUTURES} for received in (1612266318, 1612266320.5)]
         clock = Clock(monkeypatch)
-        source = recording(write(tmp_path / "session.jsonl", *lines), speed=1)
-        assert [clock.now async for _ in source.batches()] == pytest.approx([0, 2.5])
+        feed = recording(write(tmp_path / "session.jsonl", *lines), speed=1)
+        assert [clock.now async for _ in feed.batches()] == pytest.approx([0, 2.5])
 
     async def test_a_clock_that_goes_back_does_not_wait(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A late trade goes out at once."""
@@ -423,21 +423,21 @@ class TestSpeed:
 
 async def test_a_reader_that_is_left_reads_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the consumer does not ask for stays in the file: back-pressure reaches the disk."""
-    monkeypatch.setattr("streams.venues.recording.source.CHUNK_BYTES", 1000)
-    source = recording(write(tmp_path / "XBTUSD.csv", *["1381095255,1,1"] * 10_000))
-    batches = source.batches()
+    monkeypatch.setattr("streams.venues.recording.feed.CHUNK_BYTES", 1000)
+    feed = recording(write(tmp_path / "XBTUSD.csv", *["1381095255,1,1"] * 10_000))
+    batches = feed.batches()
     await anext(batches)
-    assert source.progress.bytes <= 2000
+    assert feed.progress.bytes <= 2000
     await batches.aclose()
-    assert source.progress.finished.is_set()
+    assert feed.progress.finished.is_set()
 
 
 async def test_progress_tells_bytes_rows_and_rate(tmp_path: Path) -> None:
     """As a person reads it."""
-    source = recording(write(tmp_path / "XBTUSD.csv", *["1381095255,1,1"] * 1234))
-    assert source.progress.fraction == 0
-    await trades_of(source)
-    assert source.progress.finished.is_set()
-    assert (source.progress.fraction, source.progress.rows) == (1.0, 1234)
-    assert source.progress.rate > 0
-    assert str(source.progress).startswith("XBTUSD.csv: 100%, 1,234 trades, ")
+    feed = recording(write(tmp_path / "XBTUSD.csv", *["1381095255,1,1"] * 1234))
+    assert feed.progress.fraction == 0
+    await trades_of(feed)
+    assert feed.progress.finished.is_set()
+    assert (feed.progress.fraction, feed.progress.rows) == (1.0, 1234)
+    assert feed.progress.rate > 0
+    assert str(feed.progress).startswith("XBTUSD.csv: 100%, 1,234 trades, ")
