@@ -4,8 +4,8 @@ from typing import Final
 
 from agents.rules.book import describe, measured_of
 from streams.model.alert import Alert
+from streams.model.kinds import MAX_NAME
 from streams.model.money import multiple
-from streams.model.trade import MAX_NAME
 from streams.model.units import USD
 
 TIMES_SIGN: Final = "\N{MULTIPLICATION SIGN}"

@@ -255,7 +255,7 @@ class Evaluator:
         self, market: Market, rule: Rule, mark: Mark, position: _Position, *, raised_offset: int | None
     ) -> Alert:
         figures = market.figures(mark.pane, self.window)
-        measured = rule.measure(KnownWindow(figures))
+        window = KnownWindow(figures)
         return Alert(
             rule=rule.name,
             venue=market.venue,
@@ -272,7 +272,7 @@ class Evaluator:
             offset=position.offset,
             unit=rule.unit.name,
             threshold=rule.threshold,
-            measured=measured,
+            measured=rule.measure(window),
             severity_step=rule.steps[mark.severity - 1],
             cooldown_seconds=self.cooldown,
             raised_offset=raised_offset,

@@ -12,8 +12,8 @@ from agents.delivery.base import Notice
 from agents.rules.book import describe
 from streams.model.alert import Alert
 from streams.model.figures import AMOUNT, FIGURES, NUMBER, PERCENTAGE, PRICE, RATIO, Figure
+from streams.model.kinds import MAX_NAME
 from streams.model.money import in_unit, percent, price, ratio, whole_usd
-from streams.model.trade import MAX_NAME
 from streams.settings import Settings
 
 Message = dict[str, Any]
