@@ -181,7 +181,7 @@ class Monitor:
             refused_us=time.time_ns() // 1000,
         )
         await self._outbound.post(Record(DEAD_LETTERS, reason.encode(), deadletters.encode(letter)))
-        metrics.dead_letters.labels(reason).inc()
+        metrics.dead_letters.labels(deadletters.reason_label(reason)).inc()
 
     async def _forward(self, message: SourceMessage, trades: Trades, home: int) -> None:
         # A publisher with another partitioner would split a market over two owners, and both windows would be wrong.

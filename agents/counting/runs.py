@@ -12,7 +12,7 @@ import numpy as np
 
 from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, UNITS_PER_BASE, Amounts
 from streams.model.frames import KIND_MASK, KIND_SHIFT, MAX_FRAME_TRADES, SIDE_MASK, SNAPSHOT, Frame, flags_of
-from streams.model.kinds import MarketKind
+from streams.model.kinds import WIDE_ID_BYTES, MarketKind
 from streams.model.trade import MAX_PRICE, MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Kind, Side, Trade
 from tables.market.identities import TradeId
 from tables.market.panes import Pane
@@ -95,7 +95,8 @@ class Trades:
 def rows_of(frame: Frame) -> list[Row]:
     """Return a frame's columns as rows."""
     ids: Any
-    ids = [frame.ids[at : at + 16] for at in range(0, len(frame.ids), 16)] if frame.wide_ids else _ints(frame.ids)
+    step = WIDE_ID_BYTES
+    ids = [frame.ids[at : at + step] for at in range(0, len(frame.ids), step)] if frame.wide_ids else _ints(frame.ids)
     return list(
         zip(
             ids,
@@ -114,7 +115,9 @@ def rows_of(frame: Frame) -> list[Row]:
 def row_of(trade: Trade, amounts: Amounts) -> Row:
     """Return one trade as a frame would carry it."""
     whole, fraction = divmod(amounts.quantity_units, UNITS_PER_BASE)
-    trade_id: TradeId = trade.trade_id.to_bytes(16, "big") if trade.product.kind.has_wide_ids else trade.trade_id
+    trade_id: TradeId = (
+        trade.trade_id.to_bytes(WIDE_ID_BYTES, "big") if trade.product.kind.has_wide_ids else trade.trade_id
+    )
     return (
         trade_id,
         trade.time_us,

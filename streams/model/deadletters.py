@@ -26,6 +26,11 @@ MAX_PAYLOAD_BYTES: Final = 256 * 1024
 """Bytes of a record that a letter keeps: with the rest, in base64, they stay below a broker's usual limit of 1 MB."""
 
 
+def reason_label(reason: str) -> str:
+    """Return a reason as a label of metrics. Words of a venue's own, however many, share ``internal_error``."""
+    return reason if reason in REASONS else "internal_error"
+
+
 class DeadLetter(msgspec.Struct, frozen=True):
     """One refused record. ``partition`` and ``offset`` are the source record's, -1 where a producer refused it."""
 

@@ -21,6 +21,7 @@ from streams.errors import Fatal
 from streams.kafka.admin import KAFKA, cluster_id
 from streams.kafka.clients import connect, discard
 from streams.kafka.partitioning import partition_of
+from streams.model.deadletters import reason_label
 from streams.publish.pacer import Pacer
 from streams.publish.published_ids import PublishedIds
 from streams.settings import Settings
@@ -225,7 +226,7 @@ class Publisher:
                 sums[2] += len(message.value)
             elif message.reason:
                 self.letters += 1
-                metrics.dead_letters.labels(message.reason).inc()
+                metrics.dead_letters.labels(reason_label(message.reason)).inc()
         for venue, (trades, frames, size_bytes) in published.items():
             self.trades += trades
             self.frames += frames

@@ -1,14 +1,14 @@
 """Sets of trade ids, kept inside the pane that counted them.
 
-There are two shapes, and each market has one. Spot ids are consecutive integers, so a sorted flat list of inclusive
-ranges ``[lo, hi, lo, hi, ...]`` holds thousands in two numbers. Futures ids are 16 random bytes, kept as a sorted list.
+There are two shapes, and each market has one. Ids of 8 bytes are integers, often consecutive: a sorted flat list of
+inclusive ranges ``[lo, hi, lo, hi, ...]`` holds thousands in two numbers. Ids of 16 bytes are kept as a sorted list.
 """
 
 from bisect import bisect_left, bisect_right
 from typing import Any
 
 TradeId = int | bytes
-"""A spot trade's integer id, or the 16 bytes of a futures trade's ``uid``. Both order as their numeric value."""
+"""An integer id, or the 16 bytes of a wide one. Both order as their numeric value."""
 
 
 def add_range(ranges: list[TradeId], low: int, high: int) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.model.deadletters import MAX_PAYLOAD_BYTES, REASONS, DeadLetter, decode, encode, fitted
+from streams.model.deadletters import MAX_PAYLOAD_BYTES, REASONS, DeadLetter, decode, encode, fitted, reason_label
 
 ROOT = Path(__file__).parents[3]
 BROKERS_LIMIT_BYTES = 1_000_000
@@ -69,3 +69,11 @@ def test_every_reason_is_in_the_list() -> None:
             given_anywhere |= reasons_given(ast.parse(file.read_text()))
     assert {"bad_price", "not_a_frame", "wrong_type", "magnitude"} <= given_anywhere
     assert given_anywhere <= set(REASONS)
+
+
+def test_a_reason_of_ones_own_makes_no_label_of_metrics() -> None:
+    """A venue's code may say anything; labels are bounded."""
+    assert [reason_label(reason) for reason in (*REASONS, "told by trade 4711")] == [
+        *REASONS,
+        "internal_error",
+    ]

@@ -1,7 +1,35 @@
 -- Beside workers of 0.1 (commit 1a202df), while a group is upgraded. Decision 0024 tells what they make of alerts.
 --
--- A later migration may drop all of this, and the column judged_count, in 0.3: then no release works beside 0.1.
+-- They write these tables too. So each new column is nullable or has a default, and no threshold in USD is null, which
+-- they could not read. This replaces the trigger of migration 0006.
+--
+-- A later migration may drop the triggers and the column judged_count in 0.3: then no release works beside 0.1.
 -- Where rules are named here, they are the two that 0.1 has. A new rule needs no line.
+
+DROP TRIGGER judgement_of_the_release_before ON liquidation_alerts;
+DROP FUNCTION judgement_of_the_release_before();
+
+UPDATE liquidation_alerts SET threshold_usd = 0 WHERE threshold_usd IS NULL;
+ALTER TABLE liquidation_alerts
+    ALTER COLUMN threshold_usd SET NOT NULL,
+    ALTER COLUMN unit DROP NOT NULL;
+
+COMMENT ON COLUMN liquidation_alerts.unit IS
+    'of threshold, measured and severity_step: usd, percent or count; null where 0.1 recorded an alert in another unit than usd';
+COMMENT ON COLUMN liquidation_alerts.threshold IS 'null where 0.1 recorded the alert and nobody else has';
+COMMENT ON COLUMN liquidation_alerts.threshold_usd IS '0 where the unit is not usd';
+COMMENT ON COLUMN liquidation_alerts.measured IS 'what the rule compares with its steps, of this window; null if unknown';
+COMMENT ON COLUMN liquidation_alerts.revision IS '1 when inserted, one more each time later figures replaced these';
+
+ALTER TABLE alert_outbox ADD COLUMN posted_retracted boolean DEFAULT false;
+
+COMMENT ON COLUMN alert_outbox.retracted IS 'whether the message should say that the alert is retracted';
+COMMENT ON COLUMN alert_outbox.posted_retracted IS
+    'whether the posted message says so; null: its sender had no words for the rule';
+
+-- Few rows at any time: messages that were sent and should say something else.
+CREATE INDEX alert_outbox_untold ON alert_outbox (wanted_at)
+    WHERE state = 'sent' AND last_error IS NULL AND posted_retracted IS DISTINCT FROM retracted;
 
 -- 0.1 is known by what it leaves out. It updates a row only for a higher count, so the two counts differ then.
 ALTER TABLE liquidation_alerts ADD COLUMN judged_count bigint;
