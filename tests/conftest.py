@@ -15,22 +15,22 @@ from streams.local.embedded.broker import EmbeddedBroker
 from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.local.embedded.programs import binary_directory
 from streams.local.embedded.valkey import EmbeddedRedis
-from streams.settings import Settings
+from streams.settings import MODEL_CONFIG, Settings, VenueSettings
 from tests.alone import Turns
+
+# The developer's own settings stay out of the tests, from the environment as from ``.env``. Test modules and fixtures
+# of a session read settings too, before any fixture of a test.
+MODEL_CONFIG["env_file"] = None
+for kind in (Settings, VenueSettings):
+    kind.model_config["env_file"] = None
+for name in Settings.model_fields:
+    os.environ.pop(name.upper(), None)
 
 # The same examples in every run, so that a failure is everyone's; HYPOTHESIS_PROFILE=search looks for new ones and
 # prints how to see them again.
 hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("search", database=None, deadline=None, print_blob=True, max_examples=2000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the developer's own settings out of the tests: neither the environment nor ``.env`` is read."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setitem(Settings.model_config, "env_file", None)
 
 
 @pytest.fixture(autouse=True)

@@ -42,6 +42,8 @@ class Run:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "streams.cli", "run", *arguments],
             env=clean | own | dict(environment or {}),
+            # Away from the developer's .env.
+            cwd=data.parent,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -6,8 +6,9 @@ import pytest
 from pydantic import Field
 
 from streams.errors import BadSetting
-from streams.settings import VenueSettings, load_settings, read_settings
+from streams.settings import Settings, VenueSettings, load_settings, read_settings
 from streams.venues.registry import make_feeds
+from tests.venues.acme.venue import AcmeSettings
 
 NOTHING_ELSE = {"feed": "live", "venues": "tests.venues.acme.venue", "spot_symbols": (), "futures_symbols": ()}
 
@@ -18,6 +19,8 @@ def test_they_are_lines_of_dotenv_and_the_environment_has_precedence(
     """Among lines of the program and of nobody."""
     (tmp_path / ".env").write_text("ACME_URL=ws://127.0.0.1:1\nACME_SYMBOLS=PF_BTC\nWINDOW_SECONDS=60\nOTHER=1\n")
     monkeypatch.chdir(tmp_path)
+    for one in (Settings, AcmeSettings):
+        monkeypatch.setitem(one.model_config, "env_file", ".env")
     monkeypatch.setenv("ACME_URL", "ws://127.0.0.1:2")
     (feed,) = make_feeds(load_settings(**NOTHING_ELSE))
     found = feed.connection()
