@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agents.alerts.words import TIMES_SIGN, sentence
 from streams.model.alert import Alert
 from streams.model.money import percent
+from streams.model.units import USD
 from streams.settings import SEVERITIES
 
 COLOURS: Final = {"LOW": "36", "MEDIUM": "33", "HIGH": "31", "CRITICAL": "1;31"}
@@ -89,9 +90,12 @@ def count_severities(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 def write_report(path: Path, summary: Summary, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write the summary and every alert row of the run as JSON; amounts keep every digit.
 
+    As in the API, ``threshold_usd`` is null for a rule in another unit, whose threshold stands in ``threshold``.
+
     Raises :class:`OSError` when the file cannot be written.
     """
     figures = msgspec.structs.asdict(summary)
-    figures["alerts"] = sorted(rows, key=lambda row: (row["pane"], row["venue"], row["symbol"], row["rule"]))
+    alerts = [{**row, "threshold_usd": row["threshold_usd"] if row["unit"] == USD.name else None} for row in rows]
+    figures["alerts"] = sorted(alerts, key=lambda row: (row["pane"], row["venue"], row["symbol"], row["rule"]))
     encoded = msgspec.json.Encoder(decimal_format="number").encode(figures)
     path.write_bytes(msgspec.json.format(encoded, indent=2) + b"\n")

@@ -145,11 +145,13 @@ def test_report_keeps_every_digit(tmp_path: Path) -> None:
     amount = Decimal("123456789012345.678901")
     at = datetime(2019, 7, 1, 0, 6, 4, tzinfo=UTC)
     row = {"pane": 2, "venue": "v", "symbol": "s", "rule": "r", "total_volume_usd": amount, "timestamp": at}
+    row |= {"unit": "percent", "threshold_usd": Decimal(0)}
     write_report(tmp_path / "report.json", SUMMARY, [row, {**row, "pane": 1}])
     text = (tmp_path / "report.json").read_text()
     report = json.loads(text, parse_float=Decimal)
     assert [alert["pane"] for alert in report["alerts"]] == [1, 2]
     assert report["alerts"][0]["total_volume_usd"] == amount
+    assert report["alerts"][0]["threshold_usd"] is None
     assert report["alerts"][0]["timestamp"] == "2019-07-01T00:06:04Z"
     assert {name: report[name] for name in ("trades", "frames", "duplicates", "late", "dead_letters")} == {
         "trades": 2203,
