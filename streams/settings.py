@@ -34,6 +34,13 @@ Words = Annotated[tuple[str, ...], NoDecode]
 Numbers = Annotated[tuple[int, ...], NoDecode]
 
 
+# Thresholds in USD: from the smallest amount that is counted to more than is ever traded. Beyond them steps would be 0,
+# or overflow where they are multiplied.
+LEAST_THRESHOLD: Final = 1e-6
+MOST_THRESHOLD: Final = 1e15
+MOST_MULTIPLE: Final = 1e6
+
+
 class VenueSettings(BaseSettings):
     """The base of a venue's own settings: environment variables or lines of ``.env``, as the program's are.
 
@@ -56,14 +63,20 @@ class Settings(BaseSettings):
     )
     max_future_seconds: int = Field(60, ge=0, description="a trade further ahead of its message is refused")
     liquidation_threshold_usd: float = Field(
-        1_000_000, gt=0, description="volume rule (spot): USD traded in a window that raise an alert"
+        1_000_000,
+        ge=LEAST_THRESHOLD,
+        le=MOST_THRESHOLD,
+        description="volume rule (spot): USD traded in a window that raise an alert",
     )
     liquidation_rule_threshold_usd: float = Field(
-        250_000, gt=0, description="liquidation rule (futures): USD liquidated in a window that raise an alert"
+        250_000,
+        ge=LEAST_THRESHOLD,
+        le=MOST_THRESHOLD,
+        description="liquidation rule (futures): USD liquidated in a window that raise an alert",
     )
     price_move_pct: float | None = Field(
         None,
-        gt=0,
+        ge=1e-9,
         le=1000,
         description="price move rule (all markets): percent that alerts, for workers and producers; empty: off; "
         "set it after an upgrade",
@@ -212,8 +225,13 @@ class Settings(BaseSettings):
     @field_validator("severity_multiples")
     @classmethod
     def _multiples(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if len(value) != len(SEVERITIES) or value[0] < 1 or list(value) != sorted(set(value)):
-            raise ValueError("must be four rising numbers, the first at least 1, for LOW, MEDIUM, HIGH and CRITICAL")
+        if (
+            len(value) != len(SEVERITIES)
+            or value[0] < 1
+            or value[-1] > MOST_MULTIPLE
+            or list(value) != sorted(set(value))
+        ):
+            raise ValueError("must be four rising numbers from 1 to 1000000, for LOW, MEDIUM, HIGH and CRITICAL")
         return value
 
     @field_validator("kafka_bootstrap_servers")

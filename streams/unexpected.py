@@ -38,6 +38,13 @@ def say_once(log: logging.Logger, what: str, error: BaseException, *, hide_text:
         log.error(text, what, type(error).__name__, exc_info=error)
 
 
+def in_a_line(error: BaseException) -> str:
+    """Return what somebody else's code raised, and where, for a line that tells its author."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" in {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+    return f"{error!r}{where}"
+
+
 class Library:
     """A client library and the errors it documents for a server that does not answer."""
 

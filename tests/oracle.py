@@ -387,10 +387,11 @@ class _InOrder:
                     for pane in self.found
                     if valued.pane <= pane < valued.pane + self.terms.window_seconds and self._is_whole(pane)
                 }
-            if live and valued.pane == self.clock:
+            if valued.pane == self.clock:
                 # A live copy of what came as a block first adds nothing: its pane may hold no figures.
-                is_live = is_live or bool(self._between(self.clock, self.clock))
-                if is_live and not self.rule.can_fall:
+                is_live = is_live or (live and bool(self._between(self.clock, self.clock)))
+                # What a snapshot adds to a pane with live trades counts too, whichever of them came first.
+                if (live or is_live) and not self.rule.can_fall:
                     self._judge(self.clock)
             elif live:
                 for pane in self._panes_with(valued.pane):

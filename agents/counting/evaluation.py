@@ -77,7 +77,11 @@ class Evaluator:
             else:
                 live = count_run(market, trades, run, latest_us, outcome)
                 touched = live is not None
-                if live:
+                if live and not market.is_live:
+                    # A copy of a trade whose id came as a block first is live in a pane that may hold no figures.
+                    market.is_live = market.has_figures(market.watermark)
+                # What a snapshot adds to a pane with live trades counts too, in whatever frame it came.
+                if live or (touched and market.is_live):
                     self._judge_newest(market, rules, outcome, position)
             if touched:
                 self._unsettle(market, rules, run.number)
@@ -174,9 +178,6 @@ class Evaluator:
 
     def _judge_newest(self, market: Market, rules: _Rules, outcome: Outcome, position: _Position) -> None:
         """Judge the newest window by the rules that need not wait for its pane's end."""
-        if rules.closed and not market.is_live:
-            # A copy of a trade whose id came as a block first is live in a pane that may hold no figures.
-            market.is_live = market.has_figures(market.watermark)
         self._window.at(market, market.watermark, market.volume, market.liquidated)
         for rule in rules.growing:
             self._judge_window(market, rule, outcome, position)

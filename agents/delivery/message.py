@@ -49,7 +49,7 @@ def message(notice: Notice, *, web_url: str, venue_names: Mapping[str, str] | No
     """
     alert = notice.alert
     market = escape(cut(alert.symbol, MAX_NAME))
-    headline = sentence(alert)
+    headline = escape(sentence(alert))
     link = market_link(web_url, alert)
     venue = venue_name(alert.venue, venue_names or {})
     lines = [headline]

@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol, Self
 
 import msgspec
 
+from streams.errors import BadSetting
 from streams.model.alert import Alert
 from streams.model.kinds import AnyMarket
 from streams.model.units import Unit
@@ -77,8 +78,14 @@ class Rule(ABC):
     timing: ClassVar[Timing] = Timing.GROWING
 
     def __init__(self, threshold: float, multiples: Sequence[float]) -> None:
-        """Take the threshold in whole units, and the multiples of it that each severity begins with."""
+        """Take the threshold in whole units, and the multiples of it that each severity begins with.
+
+        Raises :class:`BadSetting` where the threshold is less than the unit's smallest step.
+        """
         self.threshold = self.unit.integer(threshold)
+        if self.threshold < 1:
+            least = self.unit.decimal(1)
+            raise BadSetting(f"the threshold of the rule {self.name} is {threshold}: it must be at least {least:f}")
         self.steps = tuple(round(self.threshold * multiple) for multiple in multiples)
 
     @classmethod
@@ -92,7 +99,10 @@ class Rule(ABC):
 
     @abstractmethod
     def measure(self, window: RuleWindow) -> int | None:
-        """Return what is compared with the steps; None where the window does not say."""
+        """Return what is compared with the steps; None where the window does not say.
+
+        Raising ends the worker before it acknowledges the message, and the next start meets that again.
+        """
 
     @staticmethod
     @abstractmethod

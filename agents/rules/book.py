@@ -28,10 +28,17 @@ class TwoRulesOfOneName(Fatal):
 
 @cache
 def known_rules() -> Mapping[str, type[Rule]]:
-    """Return every rule of the program by name, in force or not. Raises :class:`TwoRulesOfOneName`."""
+    """Return every rule of the program by name, in force or not.
+
+    Raises :class:`TwoRulesOfOneName`, and :class:`Fatal` for a file that cannot be imported.
+    """
     found: list[type[Rule]] = []
     for entry in pkgutil.iter_modules(rules.__path__):
-        module = import_module(f"{rules.__name__}.{entry.name}")
+        try:
+            module = import_module(f"{rules.__name__}.{entry.name}")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rule would be missing
+            text = f"agents/rules/{entry.name}.py cannot be imported: {error!r}; mend it, or take it away"
+            raise Fatal(text) from None
         found += [value for value in vars(module).values() if _is_rule(value) and value.__module__ == module.__name__]
     return by_name(found)
 

@@ -14,6 +14,8 @@ MAGNITUDES: Final = (("T", 10**12), ("B", 10**9), ("M", 10**6), ("k", 10**3))
 
 def short_usd(micro_usd: int) -> str:
     """Return an amount to three digits: ``2.02 M USD``, ``250 k USD``, ``0 USD``."""
+    if micro_usd < 0:
+        return f"-{short_usd(-micro_usd)}"
     for unit, size in MAGNITUDES:
         if micro_usd >= size * MICRO:
             return f"{_three_digits(micro_usd, size * MICRO)} {unit} USD"
@@ -22,7 +24,7 @@ def short_usd(micro_usd: int) -> str:
 
 def whole_usd(micro_usd: int) -> str:
     """Return an amount in whole dollars with thousands separators: ``2,023,806 USD``."""
-    return f"{micro_usd // MICRO:,} USD"
+    return f"{'-' if micro_usd < 0 else ''}{abs(micro_usd) // MICRO:,} USD"
 
 
 def in_unit(integer: int, unit: str) -> str:
@@ -58,8 +60,8 @@ def multiple(amount: int, threshold: int) -> str:
     """Return how often a threshold fits into an amount of the same unit, to a tenth: ``1.9``."""
     if threshold <= 0:
         return "∞"
-    tenths = amount * 10 // threshold
-    return f"{tenths // 10:,}.{tenths % 10}"
+    tenths = abs(amount) * 10 // threshold
+    return f"{'-' if amount < 0 else ''}{tenths // 10:,}.{tenths % 10}"
 
 
 def _three_digits(amount: int, unit: int) -> str:

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from streams.errors import BadSetting, Fatal
+from streams.model.kinds import MAX_NAME
+from streams.model.trade import is_market_name
 from streams.settings import Settings
+from streams.unexpected import in_a_line
 from streams.venues.base import Feed, Venue
 from streams.venues.recording.feed import RecordingFeed
 
@@ -55,10 +58,24 @@ def _venues_of(name: str, settings: Settings) -> list[Venue]:
         raise BadSetting(
             f"VENUES names {name!r}, which cannot be imported ({error}): install it, or put its directory on PYTHONPATH"
         ) from None
+    except Exception as error:  # noqa: BLE001 - a venue can be anybody's code
+        raise BadSetting(f"VENUES names {name!r}, whose import raised {in_a_line(error)}: mend that module") from None
     make = getattr(module, "venues", None)
     if not callable(make):
         raise BadSetting(f"VENUES names {name!r}, which has no function venues(settings)")
-    venues = list(make(settings))
-    if not all(isinstance(venue, Venue) for venue in venues):
-        raise BadSetting(f"venues(settings) of {name!r} must return streams.venues.base.Venue objects")
+    try:
+        venues = list(make(settings))
+    except BadSetting:
+        raise
+    except Exception as error:  # noqa: BLE001 - a venue can be anybody's code
+        raise BadSetting(f"venues(settings) of {name!r} raised {in_a_line(error)}: mend that module") from None
+    for venue in venues:
+        if not isinstance(venue, Venue):
+            raise BadSetting(f"venues(settings) of {name!r} must return streams.venues.base.Venue objects")
+        called = getattr(venue, "name", None)
+        if not isinstance(called, str) or not is_market_name(called):
+            raise BadSetting(
+                f"a venue of {name!r} is called {called!r}: its name must be 1 to {MAX_NAME} printable characters "
+                "other than '|', and its __init__ must pass it on"
+            )
     return venues

@@ -125,8 +125,14 @@ def chunk_key(venue: str, symbol: str, slot: int) -> bytes:
 
 
 def split_key(key: bytes) -> tuple[str, str]:
-    """Return a key's market, ``venue|symbol``, and its last part. For a key of no market: ``""`` and the whole key."""
-    venue, bar, rest = key.decode().partition("|")
+    """Return a key's market, ``venue|symbol``, and its last part. For a key of no market: ``""`` and the whole key.
+
+    What is no UTF-8 is of no market: a later release may have such keys, which stay as they are.
+    """
+    try:
+        venue, bar, rest = key.decode().partition("|")
+    except UnicodeDecodeError:
+        return "", key.decode(errors="surrogateescape")
     symbol, second_bar, part = rest.partition("|")
     return (f"{venue}|{symbol}", part) if second_bar else ("", f"{venue}{bar}{rest}")
 
@@ -165,6 +171,8 @@ def decode_chunk(key: bytes, value: bytes) -> Chunk:
         raise newer or CorruptState(f"the value of {key!r} is no chunk: {error}") from None
     if found.format > FORMAT and (newer := newer_format(key, value, _CHUNK_FIELDS)):
         raise newer
+    if len(found.panes) != CHUNK_PANES:
+        raise CorruptState(f"the value of {key!r} is no chunk: it has {len(found.panes)} panes, not {CHUNK_PANES}")
     is_plain = found.more is None and not found.beyond
     tail = NO_TAIL if is_plain else tail_of(value, _CHUNK_FIELDS, found.more)
     return Chunk(found.offset, found.number, found.panes, tail)

@@ -17,7 +17,7 @@ FORMAT: Final = 1
 RELEASE: Final = "release"
 """Where a value of a later format says in ``more`` who wrote it, for the line with which an older worker ends."""
 
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError)
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Format = Annotated[int, msgspec.Meta(ge=1)]
 Lengths = Callable[[list[Raw]], Iterable[int]]

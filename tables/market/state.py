@@ -193,6 +193,7 @@ class Market:
 
     def _advance(self, number: int) -> None:
         self.watermark = number
+        self.is_live = False
         if self.flushed_watermark < 0:
             self.flushed_watermark = number
         self._enter_to(number)

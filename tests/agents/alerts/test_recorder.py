@@ -240,3 +240,11 @@ def test_an_alert_survives_the_way_through_a_row(alert: Alert) -> None:
     """Turning an alert into a row and back loses nothing, to the last micro-USD and second."""
     back = from_row(dict(zip(COLUMNS, to_row(alert), strict=True)))
     assert msgspec.json.encode(back) == msgspec.json.encode(alert)
+
+
+@pytest.mark.parametrize("name", ["rule", "venue", "symbol"])
+@pytest.mark.parametrize("text", ["", "a|b", "line\nfeed", "\x1b[31mred", "x" * 65])
+def test_an_alert_whose_names_no_market_has_is_refused(name: str, text: str) -> None:
+    """Whoever may write to the topic could else put anything on terminals and into messages."""
+    with pytest.raises(BadRecord, match="not an alert: rule, venue and symbol must be"):
+        decode_alert(msgspec.json.encode(an_alert(**{name: text})))

@@ -16,6 +16,7 @@ from agents.rules.liquidation import Liquidation
 from agents.rules.price_move import PriceMove
 from agents.rules.volume import Volume
 from agents.rules.window import KnownWindow, PastWindow
+from streams.errors import BadSetting, Fatal
 from streams.model.figures import FIGURES
 from streams.settings import load_settings
 from tables.market.state import Market, Span
@@ -131,6 +132,40 @@ def test_a_file_of_the_folder_is_a_rule(further_rule: str) -> None:
     alert = an_alert(rule=further_rule, measured=None, threshold=None, threshold_micro_usd=7)
     assert measured_of(alert) == (None, 7)
     assert sentence(alert) == "2.02 M USD traded in 5 min"
+
+
+def test_a_broken_file_of_the_folder_is_named_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker does not start without a rule that somebody relies on."""
+    (tmp_path / "torn.py").write_text("def broken(:")
+    monkeypatch.setattr(rules, "__path__", [*rules.__path__, str(tmp_path)])
+    known_rules.cache_clear()
+    try:
+        with pytest.raises(Fatal, match=r"agents/rules/torn\.py cannot be imported: SyntaxError"):
+            known_rules()
+    finally:
+        known_rules.cache_clear()
+
+
+@pytest.mark.parametrize("threshold", [1e-12, 0, -1])
+def test_a_threshold_below_the_smallest_step_is_refused(threshold: float) -> None:
+    """Every window would be CRITICAL."""
+    with pytest.raises(BadSetting, match=r"threshold of the rule volume is .* at least 0.000001"):
+        Volume(threshold, (1, 2, 5, 10))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("price_move_pct", 1e-12),
+        ("liquidation_threshold_usd", 1e-9),
+        ("liquidation_rule_threshold_usd", 1e300),
+        ("severity_multiples", "1,2,5,1e300"),
+    ],
+)
+def test_thresholds_that_cannot_be_kept_are_wrong_settings(name: str, value: object) -> None:
+    """They are refused at the start, by the name of the setting."""
+    with pytest.raises(BadSetting, match=name.upper()):
+        load_settings(**{name: value})
 
 
 def test_the_unit_of_a_rule_of_another_release_is_unknown() -> None:

@@ -40,3 +40,14 @@ def test_whole_dollars_are_rounded_down_too() -> None:
     """A message that shows a threshold and a volume just below it shows two figures."""
     assert whole_usd(999_999_999_999) == "999,999 USD"
     assert whole_usd(2_023_806_241_207) == "2,023,806 USD"
+
+
+@pytest.mark.parametrize(
+    ("micro_usd", "text"),
+    [(-1_500_000, "-1.50 USD"), (-2_023_806_241_207, "-2.02 M USD")],
+)
+def test_a_negative_amount_has_the_digits_of_its_size(micro_usd: int, text: str) -> None:
+    """Rules of others may measure what falls below 0."""
+    assert short_usd(micro_usd) == text
+    assert whole_usd(-1_500_000) == "-1 USD"
+    assert multiple(-5, 10) == "-0.5"

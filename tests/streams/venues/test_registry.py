@@ -55,8 +55,19 @@ def test_a_module_that_the_settings_name_adds_its_venues(tmp_path: Path, monkeyp
         ("x = 1", "no function venues"),
         ("def venues(settings): return ['acme']", "must return"),
         (MODULE.replace("{suffix}", ""), "two venues are called 'kraken_spot'"),
+        (MODULE.replace("{suffix}", "|"), r"is called 'kraken_spot\|': its name must be 1 to 64"),
+        (MODULE.replace("{suffix}", "x" * 64), "its name must be 1 to 64"),
+        (MODULE.replace('settings.spot_venue + "{suffix}"', "5"), "is called 5"),
+        (
+            MODULE.replace("    def product_of", "    def __init__(self, _): pass\n    def product_of"),
+            "__init__ must pass",
+        ),
+        ("def broken(:", "whose import raised SyntaxError"),
+        ("1 / 0", "whose import raised ZeroDivisionError.* line 1"),
+        ("def venues(settings): return 1 / 0", "raised ZeroDivisionError.* line 1"),
+        ("def venues(settings): return None", "raised TypeError"),
+        ("def venues(): return []", "raised TypeError"),
     ],
-    ids=["broken", "empty", "of something else", "twice"],
 )
 def test_a_module_that_gives_no_venue_is_a_wrong_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
@@ -86,3 +97,9 @@ def test_feeds_are_those_of_the_symbols_asked_for() -> None:
     found = feed.connection()
     assert found is not None
     assert (found.venue, found.symbols) == ("kraken_futures", 3)
+
+
+def test_a_relative_module_is_a_wrong_setting() -> None:
+    """Python says TypeError of it."""
+    with pytest.raises(BadSetting, match=r"'\.\.x', whose import raised"):
+        make_venues(load_settings(venues="..x"))

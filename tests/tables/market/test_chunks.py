@@ -100,3 +100,26 @@ def test_of_two_values_the_higher_offset_stays(stored: int | None, incoming: int
     """A frozen worker's late flush does not undo its successor's work."""
     held = None if stored is None else encode(a_chunk(stored))
     assert newer(held, encode(a_chunk(incoming))) is replaces
+
+
+@pytest.mark.parametrize("count", [0, CHUNK_PANES - 1, CHUNK_PANES + 1])
+def test_a_chunk_of_another_size_is_corrupt(count: int) -> None:
+    """Its panes would be those of other seconds."""
+    with pytest.raises(CorruptState, match=rf"it has {count} panes, not {CHUNK_PANES}"):
+        decode_chunk(b"v|s|3", encode(Chunk(7, 3, [None] * count)))
+
+
+def test_what_is_nested_without_end_is_corrupt() -> None:
+    """The reader gives up by an error of its own."""
+    deep = b"\x91" * 100_000 + b"\xc0"
+    for read in (decode_chunk, decode_head):
+        with pytest.raises(CorruptState, match=r"v\|s"):
+            read(b"v|s|3", deep)
+        with pytest.raises(CorruptState, match=r"v\|s"):
+            read(b"v|s|3", b"\x96\x07\x03\x90\x90\x01" + deep)
+
+
+def test_a_key_that_is_no_text_is_of_no_market() -> None:
+    """A later release may have such keys, beside those of markets."""
+    assert split_key(b"\xff\xfe|b|c")[0] == ""
+    assert markets_of([b"\xff\xfe|b|c", b"v|s|head"]) == {("v", "s")}

@@ -138,7 +138,8 @@ def test_panes_and_marks_with_more_fields_end_the_worker_too() -> None:
 def test_older_values_with_fewer_fields_are_read() -> None:
     """As far as there ever were some."""
     assert decode_head(b"k", pack([9, 64, {}])) == Head(9, 64, {}, [])
-    assert decode_chunk(b"k", pack([9, 2, [[[1, 2], 2, 5], None]])).panes == [Pane([1, 2], 2, 5), None]
+    empty = [None] * (CHUNK_PANES - 1)
+    assert decode_chunk(b"k", pack([9, 2, [[[1, 2], 2, 5], *empty]])).panes == [Pane([1, 2], 2, 5), *empty]
 
 
 @pytest.mark.parametrize("added", [[0], [-1], ["1"], [1, []], [1, "map"], [1, {5: 1}], [None]], ids=repr)
