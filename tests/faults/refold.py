@@ -10,6 +10,7 @@ import json
 import sys
 from base64 import b64decode, b64encode
 from importlib import import_module
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,7 +44,7 @@ async def main() -> None:
             return sent
 
     app = Folding(import_module("streams.settings").load_settings())
-    values = import_module("tables.keeper")
+    values = import_module("tables.market.chunks" if find_spec("tables.market") else "tables.chunks")
     for partition, key, value in [(one[0], b64decode(one[1]), b64decode(one[2])) for one in work["items"]]:
         read = values.decode_head if key.endswith(b"|head") else values.decode_chunk
         items[partition, key] = values.encode(read(key, value))
