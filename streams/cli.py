@@ -19,6 +19,7 @@ from streams.logs import logging_config
 from streams.preflight import all_of, check_port
 from streams.settings import Settings, load_settings
 from streams.settings_names import check_names
+from streams.settings_texts import number_text
 from streams.words import counted, time_span
 
 EXAMPLES: Final = """examples:
@@ -66,7 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run everything on this machine: servers, feed, producer, worker")
     run.add_argument("--feed", choices=("simulator", "live", "recording"), help="where trades come from (FEED)")
     _add_recording_options(run)
-    run.add_argument("--duration", type=_positive, metavar="SECONDS", help="end after so long; default: until Ctrl-C")
+    run.add_argument(
+        "--duration",
+        type=_duration,
+        metavar="SECONDS",
+        help="end after so long: 60, 10m; default: until Ctrl-C",
+    )
     run.add_argument("--report", type=Path, metavar="FILE", help="write the summary and every alert row as JSON")
     run.add_argument("--seed", type=int, help="seed of the simulated market")
     run.add_argument("--rate", type=_positive, help="trades a second of the simulated market")
@@ -111,6 +117,13 @@ def _positive(text: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
     return number
+
+
+def _duration(text: str) -> float:
+    try:
+        return _positive(number_text("duration_seconds", text))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"must be seconds above 0, such as 60 or 10m, not {text!r}") from None
 
 
 def _natural(text: str) -> int:

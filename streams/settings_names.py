@@ -138,7 +138,7 @@ def _lines() -> Iterator[tuple[str, str | None]]:
 
 def _did_you_mean(name: str, known: Collection[str]) -> str:
     nearest = difflib.get_close_matches(name.lower(), sorted(known), n=1)
-    return f": is {nearest[0].upper()} meant?" if nearest else ""
+    return f" (is {nearest[0].upper()} meant?)" if nearest else ""
 
 
 @cache

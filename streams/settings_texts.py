@@ -36,7 +36,7 @@ def value_of(name: str, field: FieldInfo, written: Any) -> Any:
     types = set(types_of(field.annotation))
     parts = [part.strip() for part in written.split(",") if part.strip()] if tuple in types else [written]
     if types & {int, float}:
-        parts = [_number(name, types, part) for part in parts]
+        parts = [number_text(name, part, is_whole=int in types) for part in parts]
     return tuple(parts) if tuple in types else parts[0]
 
 
@@ -55,7 +55,8 @@ def unit_milliseconds(name: str) -> int | None:
     return next((size for suffix, size in _DURATIONS.items() if name.endswith(suffix)), None)
 
 
-def _number(name: str, types: set[Any], written: str) -> str:
+def number_text(name: str, written: str, *, is_whole: bool = False) -> str:
+    """Return a number in plain digits, in the unit of its setting; what is not clear as it is."""
     text = written.strip()
     if _GROUPED.fullmatch(text):
         return text.replace(",", "")
@@ -69,4 +70,4 @@ def _number(name: str, types: set[Any], written: str) -> str:
     number = Decimal(found[1].replace("_", "")) * size
     if number == number.to_integral_value():
         return str(int(number))
-    return written if int in types else f"{number.normalize():f}"
+    return written if is_whole else f"{number.normalize():f}"

@@ -66,10 +66,10 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     ("arguments", "message"),
     [
         (["fly"], "invalid choice: 'fly'"),
-        (["run", "--duration", "abc"], "argument --duration: must be a number above 0, not 'abc'"),
-        (["run", "--duration", "0"], "must be a number above 0"),
-        (["run", "--duration", "-1"], "must be a number above 0"),
-        (["run", "--duration", "inf"], "must be a number above 0"),
+        (["run", "--duration", "abc"], "argument --duration: must be seconds above 0, such as 60 or 10m, not 'abc'"),
+        (["run", "--duration", "0"], "must be seconds above 0"),
+        (["run", "--duration", "-1"], "must be seconds above 0"),
+        (["run", "--duration", "inf"], "must be seconds above 0"),
         (["run", "--rate", "nan"], "must be a number above 0"),
         (["run", "--feed", "binance"], "invalid choice: 'binance'"),
         (["run", "--seed", "x"], "argument --seed: invalid int value"),
@@ -86,6 +86,13 @@ def test_wrong_arguments_end_with_two(arguments: list[str], message: str, capsys
     text = capsys.readouterr().err
     assert message in text
     assert "_positive" not in text
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("60", 60), ("1.5", 1.5), ("10m", 600), ("1_000", 1000)])
+def test_a_duration_is_written_as_in_settings(monkeypatch: pytest.MonkeyPatch, text: str, seconds: float) -> None:
+    """Seconds, or with a unit."""
+    monkeypatch.setattr(cli, "_run", lambda options: options.duration != seconds)
+    assert exit_of("run", "--duration", text) == 0
 
 
 @pytest.mark.parametrize("command", ["worker", "produce", "simulate", "topic trades"])
@@ -162,7 +169,7 @@ def test_a_misspelt_line_of_dotenv_stops_every_command(
     (tmp_path / ".env").write_text("LIQUIDATION_TRESHOLD_USD=5\n")
     assert exit_of(*command.split()) == 1
     text = capsys.readouterr().err
-    assert text.startswith("liqmon: .env, line 1: LIQUIDATION_TRESHOLD_USD is no setting: is LIQUIDATION_THRESHOLD_USD")
+    assert text.startswith("liqmon: .env, line 1: LIQUIDATION_TRESHOLD_USD is no setting (is LIQUIDATION_THRESHOLD_USD")
     assert text.count("\n") == 1
 
 

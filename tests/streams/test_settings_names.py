@@ -54,8 +54,8 @@ def test_a_misspelt_line_stops_the_start_and_names_the_nearest_setting(dotenv: P
     with pytest.raises(BadSetting) as refused:
         check()
     assert str(refused.value) == (
-        ".env, line 3: LIQUIDATION_TRESHOLD_USD is no setting: is LIQUIDATION_THRESHOLD_USD meant?; "
-        ".env, line 5: web_tokn is no setting: is WEB_TOKEN meant?; "
+        ".env, line 3: LIQUIDATION_TRESHOLD_USD is no setting (is LIQUIDATION_THRESHOLD_USD meant?); "
+        ".env, line 5: web_tokn is no setting (is WEB_TOKEN meant?); "
         ".env, line 6: QQQ is no setting. "
         "Correct these lines or delete them; .env.example lists every setting"
     )
