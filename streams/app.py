@@ -27,6 +27,7 @@ from streams.kafka.mends import mend_aiokafka
 from streams.kafka.outbound import Outbound, Record
 from streams.kafka.partitioning import partition_of
 from streams.model.alert import Alert
+from streams.redis_start import check_redis
 from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
 from streams.venues.json_rows import RowReader
@@ -210,6 +211,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
     async def on_first_start(self) -> None:
         """Wait for the broker and the database before anything is consumed."""
         try:
+            await check_redis(self.settings)
             changelogs = {self.panes.changelog_topic_name: admin.CHANGELOG_CONFIG}
             await admin.until_served(self.settings, lambda: admin.ensure_topics(self.settings, changelogs))
             if self.settings.table_store.startswith("rocksdb:"):

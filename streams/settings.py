@@ -16,6 +16,8 @@ from pydantic_settings import (
 )
 
 from streams.errors import BadSetting
+from streams.secret_files import WithFiles, with_files
+from streams.secured import KafkaProtocol, Mechanism, SslMode, contradictions
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,7 @@ MOST_THRESHOLD: Final = 1e15
 MOST_MULTIPLE: Final = 1e6
 
 
-class VenueSettings(BaseSettings):
+class VenueSettings(WithFiles):
     """The base of a venue's own settings: environment variables or lines of ``.env``, as the program's are.
 
     A subclass names them as fields, in lower case, each beginning with the venue's name. See :func:`read_settings`.
@@ -117,6 +119,17 @@ class Settings(BaseSettings):
 
     # Kafka
     kafka_bootstrap_servers: str = Field("localhost:9092", description="brokers, host:port, comma separated")
+    kafka_security_protocol: KafkaProtocol = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL (TLS), SASL_PLAINTEXT (login) or SASL_SSL (both)"
+    )
+    kafka_sasl_mechanism: Mechanism | None = Field(None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    kafka_sasl_username: str = Field("", description="user of the login")
+    kafka_sasl_password: SecretStr | None = Field(None, description="password of the login")
+    kafka_ssl_cafile: Path | None = Field(
+        None, description="PEM file of the CAs that brokers' certificates must be of; empty: the system's"
+    )
+    kafka_ssl_certfile: Path | None = Field(None, description="PEM file of this client's certificate")
+    kafka_ssl_keyfile: Path | None = Field(None, description="PEM file of its key, if the certificate's has none")
     topic_partitions: int = Field(
         4, ge=1, le=1000, description="partitions of the topics; best a multiple of the number of workers"
     )
@@ -140,6 +153,11 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         None, description="redis://host:port/db for published ids and live windows; empty: no Redis"
     )
+    redis_ssl_cafile: Path | None = Field(
+        None, description="PEM file of the CAs that a certificate at rediss:// must be of; empty: the system's"
+    )
+    redis_ssl_certfile: Path | None = Field(None, description="PEM file of this client's certificate")
+    redis_ssl_keyfile: Path | None = Field(None, description="PEM file of its key, if the certificate's has none")
 
     # Postgres
     postgres_host: str = Field("localhost", description="Postgres host, or the directory of its socket")
@@ -147,6 +165,15 @@ class Settings(BaseSettings):
     postgres_user: str = Field("liqmon", description="Postgres user")
     postgres_password: SecretStr = Field(SecretStr(""), description="Postgres password")
     postgres_db: str = Field("liqmon", description="Postgres database")
+    postgres_sslmode: SslMode | None = Field(
+        None,
+        description="disable, allow, prefer, require, verify-ca or verify-full, as libpq has them; empty: prefer",
+    )
+    postgres_ssl_cafile: Path | None = Field(
+        None, description="PEM file of the CAs that verify-ca and verify-full accept; empty: the system's"
+    )
+    postgres_ssl_certfile: Path | None = Field(None, description="PEM file of this client's certificate")
+    postgres_ssl_keyfile: Path | None = Field(None, description="PEM file of its key, if the certificate's has none")
     stats_interval_seconds: float = Field(10, gt=0, description="how often window_stats is sampled")
     stats_retention_days: int = Field(30, ge=1, le=3650, description="how long samples in window_stats are kept")
 
@@ -179,18 +206,18 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - given by the library
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Leave the sources as they are, and name removed settings that the environment or ``.env`` still holds."""
+        """Add files of secrets to the sources, and name removed settings that are still set somewhere."""
         sources = (init_settings, env_settings, dotenv_settings, file_secret_settings)
         found = {name for source in sources if isinstance(source, EnvSettingsSource) for name in source.env_vars}
         for name in sorted(REMOVED.keys() & found):
             _warn_removed(name)
-        return sources
+        return with_files(settings_cls, sources)
 
     @field_validator(
         "venues",
@@ -277,6 +304,12 @@ class Settings(BaseSettings):
                     f"SPOT_SYMBOLS holds {symbol}, whose quote is none of USD_QUOTES ({', '.join(self.usd_quotes)}); "
                     "it would need a conversion rate, which does not exist yet: leave it out"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _is_secured_as_it_says(self) -> "Settings":
+        if found := contradictions(self):
+            raise ValueError("; ".join(found))
         return self
 
     @property

@@ -1,0 +1,75 @@
+"""One connection to Postgres: with TLS as the settings say, and through a pooler where one stands between."""
+
+import io
+import ssl
+from typing import Any, Final
+
+import asyncpg
+
+from streams import tls
+from streams.secured import CHECKING, ENCRYPTING, postgres_files
+from streams.settings import Settings
+
+# A wrong user, password or database, and a client certificate that is missing: waiting does not mend it.
+REFUSALS: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+# What pgbouncer says of the same. It has one code for these and for what passes, such as a server that starts.
+POOLERS_REFUSALS: Final = (
+    "authentication failed",
+    "no such user",
+    "no such database",
+    "not allowed in statement pooling",
+)
+STATEMENT_POOLING: Final = POOLERS_REFUSALS[-1]
+# asyncpg has no error of its own for a server that has TLS turned off.
+NO_TLS: Final = "rejected SSL upgrade"
+
+
+def tls_of(settings: Settings) -> ssl.SSLContext | str | None:
+    """Return asyncpg's option ``ssl``. Raises :class:`streams.errors.BadSetting` where a file cannot be used."""
+    mode = settings.postgres_sslmode
+    if mode not in ENCRYPTING:
+        return mode
+    checks: tls.Checks = "nothing" if mode not in CHECKING else "name" if mode == "verify-full" else "chain"
+    return tls.context(postgres_files(settings), checks)
+
+
+async def connect(*arguments: Any, **options: Any) -> asyncpg.Connection:
+    """Open a connection, as a pool does. One through a pooler prepares no statement that is used twice.
+
+    A pooler in transaction mode, such as pgbouncer, gives every transaction another server. Those do not know what this
+    client prepared before, or know another statement of that name.
+    """
+    connection = await asyncpg.connect(*arguments, **options)
+    try:
+        if not await _is_pooled(connection):
+            return connection
+    except BaseException:
+        connection.terminate()
+        raise
+    await connection.close()
+    return await asyncpg.connect(*arguments, **options, statement_cache_size=0)
+
+
+async def _is_pooled(connection: asyncpg.Connection) -> bool:
+    """Whether another process answers than the one that the connection was opened to."""
+    answer = io.BytesIO()
+    # The one statement with an answer that asyncpg does not prepare first.
+    await connection.copy_from_query("SELECT pg_backend_pid()", output=answer)
+    opened_to: int = connection.get_server_pid()
+    return int(answer.getvalue()) != opened_to
+
+
+def refusal(error: BaseException) -> str | None:
+    """Return why Postgres does not let this program in, and what to check; None where waiting may help."""
+    if isinstance(error, asyncpg.ProtocolViolationError) and STATEMENT_POOLING in str(error):
+        return f"{error}; set the pooler's pool_mode to transaction or session"
+    if isinstance(error, REFUSALS) or (
+        isinstance(error, asyncpg.ProtocolViolationError) and any(words in str(error) for words in POOLERS_REFUSALS)
+    ):
+        what = (
+            "POSTGRES_SSL_CERTFILE" if "certificate" in str(error) else "POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB"
+        )
+        return f"{error}; check {what}" + (" and POSTGRES_SSLMODE" if "encryption" in str(error) else "")
+    if NO_TLS in str(error):
+        return "it has TLS turned off; check POSTGRES_SSLMODE"
+    return tls.certificate_fault(error, "POSTGRES_SSL")
