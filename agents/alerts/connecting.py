@@ -61,7 +61,7 @@ async def _is_pooled(connection: asyncpg.Connection) -> bool:
 
 def refusal(error: BaseException) -> str | None:
     """Return why Postgres does not let this program in, and what to check; None where waiting may help."""
-    if isinstance(error, asyncpg.ProtocolViolationError) and STATEMENT_POOLING in str(error):
+    if STATEMENT_POOLING in str(error):
         return f"{error}; set the pooler's pool_mode to transaction or session"
     if isinstance(error, REFUSALS) or (
         isinstance(error, asyncpg.ProtocolViolationError) and any(words in str(error) for words in POOLERS_REFUSALS)
