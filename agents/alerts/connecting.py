@@ -13,13 +13,9 @@ from streams.settings import Settings
 # A wrong user, password or database, and a client certificate that is missing: waiting does not mend it.
 REFUSALS: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 # What pgbouncer says of the same. It has one code for these and for what passes, such as a server that starts.
-POOLERS_REFUSALS: Final = (
-    "authentication failed",
-    "no such user",
-    "no such database",
-    "not allowed in statement pooling",
-)
-STATEMENT_POOLING: Final = POOLERS_REFUSALS[-1]
+POOLERS_REFUSALS: Final = ("authentication failed", "no such user", "no such database")
+# And of a mode in which no statement can be part of a transaction.
+STATEMENT_POOLING: Final = "not allowed in statement pooling"
 # asyncpg has no error of its own for a server that has TLS turned off.
 NO_TLS: Final = "rejected SSL upgrade"
 

@@ -58,12 +58,13 @@ async def wait_for_broker(settings: Settings) -> None:
     """Return once a broker answers; say once what is awaited. Raises :class:`Fatal` where it refuses this client."""
     delays = Delays(RETRY_SECONDS)
     while True:
+        # Asked first: the client would log what it is refused for, and then say only that it found nobody.
+        if (refused := await refusal(settings)) is not None:
+            raise refused
         client = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=ANSWER_MS)
         try:
             await client.start()
         except (KafkaError, OSError) as error:
-            if (refused := await refusal(settings)) is not None:
-                raise refused from None
             if not delays.taken:
                 where, protocol = settings.kafka_bootstrap_servers, settings.kafka_security_protocol
                 log.warning("waiting for Kafka at %s, to be used by %s (%s)", where, protocol, error)

@@ -7,6 +7,7 @@ from aiokafka.conn import create_conn
 from aiokafka.errors import (
     AuthenticationFailedError,
     IllegalSaslStateError,
+    KafkaError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
@@ -26,6 +27,8 @@ async def refusal(settings: Settings) -> Fatal | None:
 
     One that is away does not refuse. Raises :class:`streams.errors.BadSetting` where a certificate cannot be read.
     """
+    if settings.kafka_security_protocol == "PLAINTEXT":
+        return None
     options = login_options(settings)
     for server in servers(settings):
         host, _, port = server.rpartition(":")
@@ -43,6 +46,11 @@ async def refusal(settings: Settings) -> Fatal | None:
     return None
 
 
+def _said(error: KafkaError) -> str:
+    """Return the broker's own words, without the client's name and number for the error."""
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
 def _reason(error: Exception, settings: Settings) -> str | None:
     protocol, mechanism = settings.kafka_security_protocol, settings.kafka_sasl_mechanism
     if isinstance(error, UnsupportedSaslMechanismError):
@@ -50,7 +58,7 @@ def _reason(error: Exception, settings: Settings) -> str | None:
     if isinstance(error, IllegalSaslStateError):
         return f"it has no login there: check KAFKA_SECURITY_PROTOCOL ({protocol}) and the port"
     if isinstance(error, AuthenticationFailedError | SaslAuthenticationFailed):
-        return f"it refuses the login ({error}): check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+        return f"it refuses the login ({_said(error)}): check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
     found = tls.certificate_fault(error, "KAFKA_SSL")
     if found == tls.NO_TLS:
         return f"{found}: check KAFKA_SECURITY_PROTOCOL ({protocol}) and the port"
