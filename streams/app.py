@@ -211,7 +211,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
     async def on_first_start(self) -> None:
         """Wait for the broker and the database before anything is consumed."""
         try:
-            await check_redis(self.settings)
+            await check_redis(self.settings, has_tables=True)
             changelogs = {self.panes.changelog_topic_name: admin.CHANGELOG_CONFIG}
             await admin.until_served(self.settings, lambda: admin.ensure_topics(self.settings, changelogs))
             if self.settings.table_store.startswith("rocksdb:"):

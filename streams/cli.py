@@ -156,7 +156,7 @@ async def _produce_until_stopped(settings: Settings, options: argparse.Namespace
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await check_redis(settings)
+    await check_redis(settings, has_tables=False)
     feeds = make_feeds(settings, file=options.file, symbol=options.symbol, speed=options.speed, venue=options.venue)
     pace = LagPacer(settings, APP_ID) if options.pace else None
     # A recording is sent to be counted, also where an earlier run has sent the same (docs/decisions).

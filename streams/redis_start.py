@@ -14,13 +14,13 @@ from streams.settings import Settings
 SCHEMES: Final = ("redis://", REDIS_TLS)
 
 
-async def check_redis(settings: Settings) -> None:
+async def check_redis(settings: Settings, *, has_tables: bool) -> None:
     """Raise :class:`Fatal` where a Redis is there and refuses this program; one that is away is waited for elsewhere.
 
-    Raises :class:`streams.errors.BadSetting` where a certificate cannot be read.
+    With ``has_tables`` that of TABLE_STORE is asked too. Raises :class:`streams.errors.BadSetting` where a certificate cannot be read.
     """
     url = settings.redis_url.get_secret_value() if settings.redis_url is not None else ""
-    for name, address in (("REDIS_URL", url), ("TABLE_STORE", settings.table_store)):
+    for name, address in (("REDIS_URL", url), ("TABLE_STORE", settings.table_store if has_tables else "")):
         if address.startswith(SCHEMES):
             await _check(settings, name, address)
 

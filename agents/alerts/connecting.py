@@ -37,20 +37,20 @@ async def connect(*arguments: Any, **options: Any) -> asyncpg.Connection:
     """
     connection = await asyncpg.connect(*arguments, **options)
     try:
-        if not await _is_pooled(connection):
+        if not await _is_pooled(connection, options.get("timeout")):
             return connection
     except BaseException:
         connection.terminate()
         raise
-    await connection.close()
+    await connection.close(timeout=options.get("timeout"))
     return await asyncpg.connect(*arguments, **options, statement_cache_size=0)
 
 
-async def _is_pooled(connection: asyncpg.Connection) -> bool:
+async def _is_pooled(connection: asyncpg.Connection, timeout_seconds: float | None) -> bool:
     """Whether another process answers than the one that the connection was opened to."""
     answer = io.BytesIO()
     # The one statement with an answer that asyncpg does not prepare first.
-    await connection.copy_from_query("SELECT pg_backend_pid()", output=answer)
+    await connection.copy_from_query("SELECT pg_backend_pid()", output=answer, timeout=timeout_seconds)
     opened_to: int = connection.get_server_pid()
     return int(answer.getvalue()) != opened_to
 

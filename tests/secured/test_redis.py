@@ -39,7 +39,7 @@ def asked(port: int, authority: Authority, **more: Any) -> Settings:
 async def test_every_part_gets_in(port: int, authority: Authority) -> None:
     """Published ids, live windows, the table store's client, and the check at the start."""
     settings = asked(port, authority)
-    await check_redis(settings)
+    await check_redis(settings, has_tables=True)
     ids, live = published_ids(settings), live_link(settings)
     assert ids is not None
     assert live is not None
@@ -73,7 +73,7 @@ async def test_who_is_refused_reads_one_line(
     url = f"rediss://{USER}:{password}@127.0.0.1:{port}/0"
     settings = load_settings(**{setting: url, "redis_ssl_cafile": files[ca] if ca else None})
     with pytest.raises(Fatal, match=f"^Redis at 127.0.0.1:{port} cannot be used: {said}") as refused:
-        await check_redis(settings)
+        await check_redis(settings, has_tables=True)
     assert "\n" not in str(refused.value)
     assert password not in str(refused.value)
 
@@ -83,7 +83,7 @@ async def test_an_expired_certificate_is_said(redis_url: str, authority: Authori
     context = server_context(authority.issue("old-redis", expired=True))
     async with tls_front(urlsplit(redis_url).port or 0, context) as port:
         with pytest.raises(Fatal, match=r"not accepted \(certificate has expired\): renew it on the server"):
-            await check_redis(asked(port, authority))
+            await check_redis(asked(port, authority), has_tables=True)
 
 
 async def test_a_client_shows_its_certificate(redis_url: str, authority: Authority, client: Issued) -> None:
@@ -92,16 +92,17 @@ async def test_a_client_shows_its_certificate(redis_url: str, authority: Authori
     async with tls_front(urlsplit(redis_url).port or 0, context) as port:
         url = f"rediss://127.0.0.1:{port}/0"
         await check_redis(
-            asked(port, authority, redis_url=url, redis_ssl_certfile=client.certificate, redis_ssl_keyfile=client.key)
+            asked(port, authority, redis_url=url, redis_ssl_certfile=client.certificate, redis_ssl_keyfile=client.key),
+            has_tables=True,
         )
 
 
 async def test_one_that_is_away_is_waited_for_elsewhere(authority: Authority) -> None:
     """The start goes on, as it does without TLS."""
-    await check_redis(asked(1, authority))
+    await check_redis(asked(1, authority), has_tables=True)
 
 
 async def test_certificates_that_cannot_be_read_are_a_wrong_setting(port: int, authority: Authority) -> None:
     """Before anybody is asked."""
     with pytest.raises(BadSetting, match=r"^REDIS_SSL_CAFILE: /nowhere/ca.pem cannot be read: no such file"):
-        await check_redis(asked(port, authority, redis_ssl_cafile="/nowhere/ca.pem"))
+        await check_redis(asked(port, authority, redis_ssl_cafile="/nowhere/ca.pem"), has_tables=True)
