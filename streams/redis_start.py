@@ -17,7 +17,8 @@ SCHEMES: Final = ("redis://", REDIS_TLS)
 async def check_redis(settings: Settings, *, has_tables: bool) -> None:
     """Raise :class:`Fatal` where a Redis is there and refuses this program; one that is away is waited for elsewhere.
 
-    With ``has_tables`` that of TABLE_STORE is asked too. Raises :class:`streams.errors.BadSetting` where a certificate cannot be read.
+    With ``has_tables`` that of TABLE_STORE is asked too. Raises :class:`streams.errors.BadSetting` where a certificate
+    cannot be read.
     """
     url = settings.redis_url.get_secret_value() if settings.redis_url is not None else ""
     for name, address in (("REDIS_URL", url), ("TABLE_STORE", settings.table_store if has_tables else "")):

@@ -55,17 +55,18 @@ async def _is_pooled(connection: asyncpg.Connection, timeout_seconds: float | No
     return int(answer.getvalue()) != opened_to
 
 
-def refusal(error: BaseException) -> str | None:
+def refusal(error: BaseException, settings: Settings) -> str | None:
     """Return why Postgres does not let this program in, and what to check; None where waiting may help."""
-    if STATEMENT_POOLING in str(error):
-        return f"{error}; set the pooler's pool_mode to transaction or session"
-    if isinstance(error, REFUSALS) or (
-        isinstance(error, asyncpg.ProtocolViolationError) and any(words in str(error) for words in POOLERS_REFUSALS)
-    ):
-        what = (
-            "POSTGRES_SSL_CERTFILE" if "certificate" in str(error) else "POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB"
-        )
-        return f"{error}; check {what}" + (" and POSTGRES_SSLMODE" if "encryption" in str(error) else "")
-    if NO_TLS in str(error):
+    text = str(error)
+    if STATEMENT_POOLING in text:
+        return f"{text}; set the pooler's pool_mode to transaction or session"
+    is_poolers = isinstance(error, asyncpg.ProtocolViolationError) and any(words in text for words in POOLERS_REFUSALS)
+    if is_poolers or isinstance(error, REFUSALS):
+        if "certificate" in text:
+            return f"{text}; check POSTGRES_SSL_CERTFILE"
+        if "encryption" in text:
+            return f"{text}; check POSTGRES_SSLMODE, POSTGRES_USER and POSTGRES_DB"
+        return f"{text}; check POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB"
+    if settings.postgres_sslmode in ENCRYPTING and NO_TLS in text:
         return "it has TLS turned off; check POSTGRES_SSLMODE"
     return tls.certificate_fault(error, "POSTGRES_SSL")

@@ -106,7 +106,7 @@ async def open_pool(settings: Settings) -> asyncpg.Pool:
             await migrate(pool, steps)
     except BaseException as error:
         pool.terminate()
-        if error.__cause__ is not None and (reason := refusal(error.__cause__)):
+        if error.__cause__ is not None and (reason := refusal(error.__cause__, settings)):
             raise Fatal(f"Postgres at {address} refuses the connection: {reason}") from None
         if isinstance(error, BadRecord) or isinstance(error.__cause__, UNUSABLE_ADDRESS):
             raise Fatal(f"Postgres at {address} cannot be used: {error.__cause__}; check POSTGRES_HOST") from None
