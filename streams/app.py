@@ -29,6 +29,7 @@ from streams.kafka.mends import mend_aiokafka
 from streams.kafka.outbound import Outbound, Record
 from streams.kafka.partitioning import partition_of
 from streams.model.alert import Alert
+from streams.redis_start import check_redis
 from streams.settings import Settings, settings
 from streams.settings_names import check_names
 from streams.topics import ALERTS, APP_ID, TRADES
@@ -218,6 +219,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         try:
             if self.settings.table_store.startswith("rocksdb:"):
                 hold_directory(self.settings.data_dir)
+            await check_redis(self.settings, has_tables=True)
             changelogs = {self.panes.changelog_topic_name: admin.CHANGELOG_CONFIG}
             await admin.until_served(self.settings, lambda: admin.ensure_topics(self.settings, changelogs))
             if self.settings.table_store.startswith("rocksdb:"):

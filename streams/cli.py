@@ -169,14 +169,16 @@ async def _produce_until_stopped(settings: Settings, options: argparse.Namespace
     from streams.publish.pacer import LagPacer  # noqa: PLC0415 - only this command needs the clients
     from streams.publish.producer import produce  # noqa: PLC0415
     from streams.publish.published_ids import published_ids  # noqa: PLC0415
+    from streams.redis_start import check_redis  # noqa: PLC0415
     from streams.topics import APP_ID  # noqa: PLC0415
     from streams.venues.registry import make_feeds  # noqa: PLC0415
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await check_redis(settings, has_tables=False)
     feeds = make_feeds(settings, file=options.file, symbol=options.symbol, speed=options.speed, venue=options.venue)
-    pace = LagPacer(settings.kafka_bootstrap_servers, APP_ID) if options.pace else None
+    pace = LagPacer(settings, APP_ID) if options.pace else None
     # A recording is sent to be counted, also where an earlier run has sent the same (docs/decisions).
     is_recording = settings.feed == "recording" or options.file is not None
     published = None if is_recording else published_ids(settings)

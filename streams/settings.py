@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams.errors import BadSetting
+from streams.secret_files import WithFiles
+from streams.secured import KafkaProtocol, Mechanism, SslMode, contradictions
 from streams.settings_markets import check_pair, check_product
 from streams.settings_texts import value_of
 from streams.settings_words import explain
@@ -32,7 +34,7 @@ MOST_THRESHOLD: Final = 1e15
 MOST_MULTIPLE: Final = 1e6
 
 
-class WrittenSettings(BaseSettings):
+class WrittenSettings(WithFiles):
     """Settings as people write them: see :mod:`streams.settings_texts`."""
 
     model_config = MODEL_CONFIG
@@ -120,6 +122,17 @@ class Settings(WrittenSettings):
 
     # Kafka
     kafka_bootstrap_servers: str = Field("localhost:9092", description="brokers, host:port, comma separated")
+    kafka_security_protocol: KafkaProtocol = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL (TLS), SASL_PLAINTEXT (login) or SASL_SSL (both)"
+    )
+    kafka_sasl_mechanism: Mechanism | None = Field(None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    kafka_sasl_username: str = Field("", description="user of the login")
+    kafka_sasl_password: SecretStr | None = Field(None, description="password of the login")
+    kafka_ssl_cafile: Path | None = Field(
+        None, description="PEM file of the CAs that brokers' certificates must be of; empty: the system's"
+    )
+    kafka_ssl_certfile: Path | None = Field(None, description="PEM file of this client's certificate")
+    kafka_ssl_keyfile: Path | None = Field(None, description="PEM file of its key, if the certificate's has none")
     topic_partitions: int = Field(
         4, ge=1, le=1000, description="partitions of the topics; best a multiple of the number of workers"
     )
@@ -143,6 +156,11 @@ class Settings(WrittenSettings):
     redis_url: SecretStr | None = Field(
         None, description="redis://host:port/db for published ids and live windows; empty: no Redis"
     )
+    redis_ssl_cafile: Path | None = Field(
+        None, description="PEM file of the CAs that a certificate at rediss:// must be of; empty: the system's"
+    )
+    redis_ssl_certfile: Path | None = Field(None, description="PEM file of this client's certificate")
+    redis_ssl_keyfile: Path | None = Field(None, description="PEM file of its key, if the certificate's has none")
 
     # Postgres
     postgres_host: str = Field("localhost", description="Postgres host, or the directory of its socket")
@@ -150,6 +168,15 @@ class Settings(WrittenSettings):
     postgres_user: str = Field("liqmon", description="Postgres user")
     postgres_password: SecretStr = Field(SecretStr(""), description="Postgres password")
     postgres_db: str = Field("liqmon", description="Postgres database")
+    postgres_sslmode: SslMode | None = Field(
+        None,
+        description="disable, allow, prefer, require, verify-ca or verify-full, as libpq has them; empty: prefer",
+    )
+    postgres_ssl_cafile: Path | None = Field(
+        None, description="PEM file of the CAs that verify-ca and verify-full accept; empty: the system's"
+    )
+    postgres_ssl_certfile: Path | None = Field(None, description="PEM file of this client's certificate")
+    postgres_ssl_keyfile: Path | None = Field(None, description="PEM file of its key, if the certificate's has none")
     stats_interval_seconds: float = Field(10, gt=0, description="how often window_stats is sampled")
     stats_retention_days: int = Field(30, ge=1, le=3650, description="how long samples in window_stats are kept")
 
@@ -247,6 +274,12 @@ class Settings(WrittenSettings):
                     f"SPOT_SYMBOLS holds {symbol}, whose quote is none of USD_QUOTES ({', '.join(self.usd_quotes)}); "
                     "it would need a conversion rate, which does not exist yet: leave it out"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _is_secured_as_it_says(self) -> "Settings":
+        if found := contradictions(self):
+            raise ValueError("; ".join(found))
         return self
 
     @property

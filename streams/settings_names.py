@@ -18,6 +18,7 @@ from dotenv.parser import parse_stream
 from pydantic_settings import BaseSettings
 
 from streams.errors import BadSetting
+from streams.secret_files import file_names
 from streams.settings import Settings, VenueSettings
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def known_names(modules: Iterable[str] = ()) -> frozenset[str]:
         with contextlib.suppress(Exception):
             import_module(module)
     kinds: list[type[BaseSettings]] = [Settings, *_below(VenueSettings)]
-    return frozenset(name.lower() for kind in kinds for name in kind.model_fields)
+    return frozenset(name.lower() for kind in kinds for name in (*kind.model_fields, *file_names(kind)))
 
 
 def check_names(settings: Settings) -> Settings:

@@ -25,6 +25,8 @@ from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.local.embedded.valkey import HOST, EmbeddedRedis, free_port
 from streams.local.supervisor import Plan, Supervisor
 from streams.preflight import all_of, check_file, check_network, check_port, check_report
+from streams.secret_files import without_files
+from streams.secured import ENCRYPTING
 from streams.settings import Settings, load_settings
 from streams.settings_names import check_names
 from streams.venues.registry import make_feeds, make_venues
@@ -34,6 +36,7 @@ RUN_PREFIX: Final = "run-"
 INTERRUPTED: Final = 130
 # The embedded broker lets a fetch wait for this long, whatever arrives. Alerts are promised within 50 ms.
 EMBEDDED_FETCH_WAIT_MS: Final = 20
+EMBEDDED_SPEAK_NO_TLS: Final = "the servers that this command starts itself speak no TLS"
 LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -73,6 +76,7 @@ def run(options: RunOptions) -> int:
 
 def _run(options: RunOptions) -> int:
     settings, recording = _resolve(options)
+    _check_secured(settings)
     check_report(options.report)
     if settings.feed == "live":
         asyncio.run(check_network(url for venue in make_venues(settings) for url in venue.addresses()))
@@ -85,7 +89,7 @@ def _run(options: RunOptions) -> int:
         make_private(logs)
         # What libraries have to say is for whoever looks into a fault, not for the terminal.
         logging.basicConfig(filename=logs / "run.log", format=LOG_FORMAT, force=True)
-        environment = {**os.environ, **start_servers(settings, data, logs, exits)}
+        environment = without_files(os.environ, start_servers(settings, data, logs, exits))
         environment |= {"FEED": str(settings.feed), **ports}
         environment.setdefault("PRODUCER_URLS", f"http://{HOST}:{ports['PRODUCER_METRICS_PORT']}")
         environment |= {"DATA_DIR": str(_worker_directory(settings, data, exits)), "PYTHONUNBUFFERED": "1"}
@@ -129,6 +133,15 @@ def start_servers(settings: Settings, data: Path, logs: Path, exits: ExitStack) 
         found |= {"CREATE_TOPICS": "false", "TOPIC_PARTITIONS": str(PARTITIONS)}
         found |= {"FETCH_MAX_WAIT_MS": str(EMBEDDED_FETCH_WAIT_MS)}
     return found
+
+
+def _check_secured(settings: Settings) -> None:
+    """Raise :class:`BadSetting` where TLS or a login is asked of a server that this run would start itself."""
+    given, protocol, mode = settings.model_fields_set, settings.kafka_security_protocol, settings.postgres_sslmode
+    if "kafka_bootstrap_servers" not in given and protocol != "PLAINTEXT":
+        raise BadSetting(f"KAFKA_SECURITY_PROTOCOL={protocol} needs KAFKA_BOOTSTRAP_SERVERS: {EMBEDDED_SPEAK_NO_TLS}")
+    if "postgres_host" not in given and mode in ENCRYPTING:
+        raise BadSetting(f"POSTGRES_SSLMODE={mode} needs POSTGRES_HOST: {EMBEDDED_SPEAK_NO_TLS}")
 
 
 @dataclass(frozen=True)

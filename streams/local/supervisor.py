@@ -19,6 +19,7 @@ from agents.alerts.postgres import open_pool
 from agents.alerts.recorder import alert_rows
 from streams.errors import Fatal, Outage
 from streams.kafka.admin import KAFKA
+from streams.kafka.refusal import refusal
 from streams.local import report
 from streams.local.embedded.process import Child
 from streams.local.following import AlertFollower, GroupProgress
@@ -95,13 +96,14 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
-        servers = self._plan.settings.kafka_bootstrap_servers
+        settings = self._plan.settings
         shortening = asyncio.create_task(keep_short(self._plan.logs))
         try:
-            async with GroupProgress(servers) as progress:
-                await self._watch(servers, progress)
+            async with GroupProgress(settings) as progress:
+                await self._watch(progress)
         except KafkaError as error:
-            raise Fatal(f"the broker at {servers} does not answer: {error}") from None
+            unanswered = Fatal(f"the broker at {settings.kafka_bootstrap_servers} does not answer: {error}")
+            raise (await refusal(settings) or unanswered) from None
         except Abandoned:
             say("stopped without waiting")
             return ABANDONED
@@ -109,11 +111,11 @@ class Supervisor:
             shortening.cancel()
         return 0
 
-    async def _watch(self, servers: str, progress: GroupProgress) -> None:
+    async def _watch(self, progress: GroupProgress) -> None:
         letters_before, alerts = await progress.dead_letters(), await progress.ends(ALERTS)
         self._spawn("worker", self._plan.worker)
         await self._until_ready(lambda: self._is_ready(self._plan.settings.web_port), "the worker")
-        async with AlertFollower(servers, self._show, alerts) as follower:
+        async with AlertFollower(self._plan.settings, self._show, alerts) as follower:
             following = asyncio.create_task(follower.follow())
             try:
                 began = await self._start_feed()

@@ -21,6 +21,7 @@ from streams.errors import Fatal
 from streams.kafka.admin import KAFKA, cluster_id
 from streams.kafka.clients import connect, discard
 from streams.kafka.partitioning import partition_of
+from streams.kafka.refusal import refusal
 from streams.model import deadletters
 from streams.publish.pacer import Pacer
 from streams.publish.published_ids import PublishedIds
@@ -96,6 +97,7 @@ class Publisher:
         self._published_ids = published_ids
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._link: _Link | None = None
+        self._was_connected = False
         self._connecting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -276,9 +278,13 @@ class Publisher:
                     if self._published_ids is not None:
                         self._published_ids.know(await cluster_id(self._settings))
                     self._link = _Link(await connect(self._settings))
+                    self._was_connected = True
                 except Fatal:
                     raise
                 except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+                    # Who was let in before is let in again when somebody mends it; who never was is set wrong.
+                    if not self._was_connected and (refused := await refusal(self._settings)) is not None:
+                        raise refused from None
                     self._away(KAFKA.notice(error))
                     await asyncio.sleep(self._delays.next_seconds())
             if not self.waiting:

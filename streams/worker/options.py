@@ -2,11 +2,13 @@
 
 from typing import Final
 
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from yarl import URL
 
 from streams.data_directory import make_private
 from streams.errors import BadSetting
 from streams.kafka import admin
+from streams.kafka.security import security, servers
 from streams.preflight import advertised_host, check_port
 from streams.settings import Settings
 from streams.worker.command_line import PlainWorker
@@ -18,6 +20,19 @@ STORES: Final = {
     "rediss": "liqmon-redis",
 }
 """Scheme of TABLE_STORE to the name the store is registered under in the entry-point group ``faust.stores``."""
+
+
+def _credentials(settings: Settings) -> Credentials | None:
+    """Return TLS and the login as Faust takes them; None for neither. Raises :class:`BadSetting`."""
+    found = security(settings)
+    if found.has_login:
+        return SASLCredentials(
+            mechanism=found.mechanism,
+            username=found.username,
+            password=found.password.get_secret_value() if found.password else "",
+            ssl_context=found.context,
+        )
+    return SSLCredentials(found.context) if found.context is not None else None
 
 
 def faust_options(settings: Settings) -> dict[str, object]:
@@ -33,7 +48,8 @@ def faust_options(settings: Settings) -> dict[str, object]:
         # Faust reads the environment too, before these options, where WEB_HOST and others mean something else.
         "env_prefix": "FAUST",
         "Worker": PlainWorker,
-        "broker": [URL(f"kafka://{server}") for server in admin.servers(settings)],
+        "broker": [URL(f"kafka://{server}") for server in servers(settings)],
+        "broker_credentials": _credentials(settings),
         # Faust shows this URL; the store takes its password from the settings.
         "store": str((store.with_user(None) if store.host else store).with_scheme(STORES[store.scheme])),
         # State in Redis is every replica's: there is nothing to stand by with.

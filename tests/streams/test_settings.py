@@ -137,6 +137,9 @@ def test_forms_of_values(monkeypatch: pytest.MonkeyPatch, name: str, value: str,
         ("WEB_TOKEN", "short"),
         ("CREATE_TOPICS", "perhaps"),
         ("LOG_LEVEL", "loud"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS"),
+        ("KAFKA_SASL_MECHANISM", "GSSAPI"),
+        ("POSTGRES_SSLMODE", "always"),
     ],
 )
 def test_a_wrong_value_stops_the_start_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -185,6 +188,7 @@ def test_secrets_are_known() -> None:
         "discord_webhook_url_2",
         "web_token",
         "redis_url",
+        "kafka_sasl_password",
     }
 
 
@@ -192,6 +196,9 @@ def test_secrets_are_known() -> None:
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Neither in the settings when they are printed nor in what is said of other values."""
     value = f"redis://:{SECRET}@localhost/0" if name == "redis_url" else SECRET * 2
+    if name == "kafka_sasl_password":
+        for other, needed in (("SECURITY_PROTOCOL", "SASL_SSL"), ("SASL_MECHANISM", "PLAIN"), ("SASL_USERNAME", "x")):
+            monkeypatch.setenv(f"KAFKA_{other}", needed)
     monkeypatch.setenv(name.upper(), value)
     settings = load_settings()
     assert getattr(settings, name).get_secret_value() == value

@@ -324,3 +324,16 @@ def test_data_directory_that_cannot_be_written(start: Callable[..., Run], tmp_pa
     run = start(DATA_DIR=str(tmp_path / "file" / "data"))
     assert run.end(20) == 1
     assert re.fullmatch(r"liqmon: DATA_DIR \S+ cannot be written: .*", run.output)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "needed"),
+    [("KAFKA_SECURITY_PROTOCOL", "SSL", "KAFKA_BOOTSTRAP_SERVERS"), ("POSTGRES_SSLMODE", "require", "POSTGRES_HOST")],
+)
+def test_tls_needs_servers_that_have_it(start: Callable[..., Run], name: str, value: str, needed: str) -> None:
+    """Those that the command starts itself have none, and nobody should believe that they do."""
+    run = start(**{name: value})
+    assert run.end() == 1
+    assert (
+        run.output == f"liqmon: {name}={value} needs {needed}: the servers that this command starts itself speak no TLS"
+    )
