@@ -16,8 +16,9 @@ RUNNING: Final = 4
 WAITING: Final = 500
 """Others that wait for their turn: pages of so many markets ask at the same moment for what only one of them shows."""
 
-# An answer is kept for four times as long as making it took. So the same question, asked without end, takes a fifth of
-# the loop's time at most. A cheap answer is never old, and no answer is older than a page notices.
+# An answer is kept for four times as long as the loop's thread worked while it was made; waiting costs nothing. So the
+# same question, asked without end, takes a fifth of the thread's time at most. A cheap answer is never old, and no
+# answer is older than a page notices.
 KEPT_PER_COST: Final = 4
 MOST_KEPT_SECONDS: Final = 0.5
 MOST_KEPT_BYTES: Final = 64 * 1024**2
@@ -77,12 +78,12 @@ class Shared:
         async with self._slots:
             # A client that left at once is noticed in this turn.
             await asyncio.sleep(0)
-            began = time.monotonic()
+            began = time.thread_time()
             made = await self._handler(request)
             if not isinstance(made, web.Response):
                 raise TypeError(f"{request.path} answers piece by piece; that cannot be shared")
             if made.status == HTTPStatus.OK:
-                self._keep(key, made, KEPT_PER_COST * (time.monotonic() - began))
+                self._keep(key, made, KEPT_PER_COST * (time.thread_time() - began))
             return made
 
     def _keep(self, key: str, made: web.Response, seconds: float) -> None:

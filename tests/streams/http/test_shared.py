@@ -1,6 +1,7 @@
 """One answer for all who ask for the same, a few at a time, and none for who has left."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import aiohttp
@@ -56,20 +57,40 @@ async def test_all_who_ask_for_the_same_share_one_answer() -> None:
     assert slow.began == 1
 
 
-async def test_an_answer_is_kept_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In proportion to what it cost, and not longer than half a second: then it is made anew."""
-    monkeypatch.setattr(limits, "MOST_KEPT_SECONDS", 0.05)
-    slow = Slow()
-    async with serving({"/slow": Shared(slow).__call__}, Connections(100)) as port:
-        first = asyncio.create_task(got(port))
-        await until(lambda: slow.began == 1)
-        await asyncio.sleep(0.1)
-        slow.go_on.set()
-        assert (await first)[2] == ":1"
+async def test_what_took_work_is_kept_for_a_moment_only() -> None:
+    """In proportion to the work, and not longer than half a second: then it is made anew."""
+    made = 0
+
+    async def costly(_: web.Request) -> web.StreamResponse:
+        nonlocal made
+        made += 1
+        until = time.thread_time() + 0.05
+        while time.thread_time() < until:
+            pass
+        return web.Response(text=f":{made}")
+
+    async with serving({"/slow": Shared(costly).__call__}, Connections(100)) as port:
+        assert [(await got(port))[2] for _ in range(3)] == [":1"] * 3
         texts: list[str] = []
         while not texts or texts[-1] == ":1":
             texts.append((await got(port))[2])
-    assert slow.began == 2
+    assert made == 2
+
+
+async def test_what_only_waited_is_not_kept() -> None:
+    """However long: another worker may answer by now."""
+    made = 0
+
+    async def patient(_: web.Request) -> web.StreamResponse:
+        nonlocal made
+        made += 1
+        await asyncio.sleep(0.1)
+        return web.Response(text=f":{made}")
+
+    async with serving({"/slow": Shared(patient).__call__}, Connections(100)) as port:
+        await got(port)
+        await asyncio.sleep(0.05)
+        assert (await got(port))[2] == ":2"
 
 
 async def test_other_questions_have_other_answers() -> None:
