@@ -24,6 +24,7 @@ from streams.venues.parsed import Parsed
 from streams.venues.reconnect import Backoff, ConnectionLimiter
 from streams.venues.socket_timing import SocketTiming
 from streams.venues.subscriptions import Phase, Subscriptions
+from streams.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -264,7 +265,7 @@ class SocketFeed(Feed):
         self._opened += 1
         self._system = "online"
         if self._opened == 1 or self._backoff.failures <= 1:
-            log.info("%s: connected, %d symbols", self.venue.name, len(self.symbols))
+            log.info("%s: connected, %s", self.venue.name, counted(len(self.symbols), "symbol"))
         self.subscriptions.connected()
         self._resubscribing(None)
 
