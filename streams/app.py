@@ -23,6 +23,9 @@ from agents.stats.sampler import Sampler
 from streams import metrics
 from streams.data_directory import hold_directory
 from streams.errors import Fatal, MonitorError, Outage
+from streams.http.connections import Connections
+from streams.http.descriptors import most_connections
+from streams.http.server import Runner
 from streams.kafka import admin
 from streams.kafka.broker_watch import BrokerWatch
 from streams.kafka.mends import mend_aiokafka
@@ -43,14 +46,14 @@ from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.options import faust_options
 from streams.worker.recovery import FlowControl, TableManager
 from streams.worker.transport import Transport
+from streams.worker.watchdog import Watchdog
 from tables.keeper import Keeper
 from tables.live import LiveWindows, live_link
 from tables.market.state import Market, Span
 from tables.serving import ServedMarkets
 from tables.stores.base import StateStore
-from tables.stores.rocks import is_of_disk
+from tables.stores.rocks import files_of, is_of_disk
 from tables.stores.wiped import carry_over
-from tables.web.http import Runner
 from tables.web.routes import add_routes
 
 log = logging.getLogger(__name__)
@@ -114,6 +117,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         self.redis = live_link(conf_)
         self.live_windows = LiveWindows(self.redis, self.served)
         self.sampler = Sampler(self.view, conf_)
+        self.watchdog = Watchdog(conf_.commit_deadline_seconds, self.view.progress, self._waiting, die)
         self.broker_watch = BrokerWatch(conf_, self.panes.changelog_topic_name, lambda: self.keeper.reached, die)
 
     @cached_property
@@ -229,8 +233,14 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         await self.sinks.start()
         await self.sampler.start()
         await self.broker_watch.start()
+        await self.watchdog.start()
         await self.live_windows.start()
         await super().on_first_start()
+
+    async def _waiting(self) -> int:
+        committed = {partition: self.view.committed_offset(partition) for partition in self.view.partitions()}
+        # A table store that does not answer holds up whoever is started in this one's place too.
+        return await admin.waiting(self.settings, TRADES, committed) if committed and self.view.store_answers else 0
 
     async def _carry_over(self) -> None:
         changelog = self.panes.changelog_topic_name
@@ -249,6 +259,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         """Stop consuming, then close the sinks."""
         await self.sampler.stop()
         await self.broker_watch.stop()
+        await self.watchdog.stop()
         await self.live_windows.stop()
         self.keeper.close()
         self.sinks.close()
@@ -293,8 +304,9 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
         app.evaluator.drop(iter(app.keeper.forget(partitions)))
 
     server = app.web.web_app
-    add_routes(server, app.view, app.served, app.redis)
-    app.web._runner = Runner(server, access_log=None)
+    connections = Connections(most_connections(files_of(app.settings)))
+    add_routes(server, app.view, app.served, app.redis, connections.most)
+    app.web._runner = Runner(server, connections)
     return app
 
 

@@ -92,6 +92,16 @@ table_bytes = Gauge("liqmon_table_bytes", "Bytes of state held in memory.", ["ta
 consumer_lag = Gauge(
     "liqmon_consumer_lag_messages", "Messages not yet processed.", ["topic", "partition"], registry=REGISTRY
 )
+web_connections = Gauge("liqmon_web_connections", "Connections to the web server that are open.", registry=REGISTRY)
+web_connections_closed = Counter(
+    "liqmon_web_connections_closed",
+    "Connections that the web server ended: head or idle (too slow), stalled (takes no answer), room (the longest idle "
+    "made room), full (no room).",
+    ["reason"],
+    registry=REGISTRY,
+)
+for _reason in ("head", "idle", "stalled", "room", "full"):
+    web_connections_closed.labels(_reason)
 flush_seconds = Histogram("liqmon_flush_seconds", "Time to make state durable before a commit.", registry=REGISTRY)
 
 

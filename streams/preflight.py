@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from streams.addresses import without_secrets
 from streams.errors import Fatal
 from streams.settings import Settings
 
@@ -102,7 +103,7 @@ async def _reach(url: str, timeout_seconds: float) -> None:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     if not host or not port:
-        raise Fatal(f"{url} is not a WebSocket address: it must begin with wss:// or ws://")
+        raise Fatal(f"{without_secrets(url)} is not a WebSocket address: it must begin with wss:// or ws://")
     try:
         async with asyncio.timeout(timeout_seconds):
             _, writer = await asyncio.open_connection(host, port)

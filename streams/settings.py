@@ -147,6 +147,12 @@ class Settings(WrittenSettings):
     commit_interval_seconds: float = Field(
         1.0, gt=0, le=60, description="how often state is flushed and offsets committed"
     )
+    commit_deadline_seconds: float = Field(
+        300,
+        ge=30,
+        le=86_400,
+        description="a worker that commits nothing for so long, though messages wait, ends to be started again",
+    )
 
     # state
     table_store: str = Field("rocksdb://", repr=False, description="rocksdb://, redis://host:port/db or memory://")
@@ -198,7 +204,9 @@ class Settings(WrittenSettings):
         None, min_length=16, description="token that the web view asks for; needed if WEB_HOST is not loopback"
     )
     producer_urls: Words = Field(
-        (), description="addresses of producers' status pages, shown on the page of workers, comma separated"
+        (),
+        repr=False,
+        description="addresses of producers' status pages, shown on the page of workers, comma separated",
     )
     producer_metrics_port: int = Field(
         6067, ge=0, le=65_535, description="port of the producer's /metrics, /healthz and /readyz"
@@ -232,7 +240,7 @@ class Settings(WrittenSettings):
         for server in servers:
             host, colon, port = server.rpartition(":")
             if not (host and colon and port.isdecimal() and 0 < int(port) < 65_536):
-                raise ValueError(f"must be brokers as host:port, comma separated, not {server!r}")
+                raise ValueError(f"must be brokers as host:port, comma separated, not {server.rpartition('@')[2]!r}")
         if not servers:
             raise ValueError("must name at least one broker as host:port")
         return value

@@ -215,6 +215,23 @@ async def end_offsets(settings: Settings, topic: str) -> dict[int, int]:
         await consumer.stop()
 
 
+async def waiting(settings: Settings, topic: str, committed: Mapping[int, int | None]) -> int:
+    """Return how many messages of a topic lie behind what was committed of each partition, counted from the first kept.
+
+    Raises :class:`Outage` while the broker does not answer.
+    """
+    with KAFKA.asked("the broker"):
+        async with asyncio.timeout(2 * ANSWER_MS / 1000):
+            consumer = AIOKafkaConsumer(**connection(settings), request_timeout_ms=ANSWER_MS)
+            try:
+                await consumer.start()
+                partitions = [TopicPartition(topic, number) for number in committed]
+                firsts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+            finally:
+                await consumer.stop()
+    return sum(max(0, end - max(firsts[tp], committed[tp.partition] or 0)) for tp, end in ends.items())
+
+
 async def open_producer(settings: Settings) -> AIOKafkaProducer:
     """Return a started client that waits for every replica's acknowledgement."""
     producer = AIOKafkaProducer(

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -123,7 +124,9 @@ def start_servers(settings: Settings, data: Path, logs: Path, exits: ExitStack) 
     if "kafka_bootstrap_servers" not in given:
         broker = exits.enter_context(EmbeddedBroker(log=logs / "broker.log"))
     if "redis_url" not in given:
-        found["REDIS_URL"] = exits.enter_context(EmbeddedRedis(log=logs / "redis.log")).url
+        found["REDIS_URL"] = exits.enter_context(
+            EmbeddedRedis(log=logs / "redis.log", password=secrets.token_urlsafe(24))
+        ).url
     if "postgres_host" not in given:
         postgres = EmbeddedPostgres(data / "postgres", log=logs / "postgres.log")
         found |= exits.enter_context(postgres).settings

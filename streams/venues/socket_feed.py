@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from streams import metrics
+from streams.addresses import without_secrets
 from streams.errors import BadRecord, BadSetting, Outage
 from streams.model.connection import Connection
 from streams.model.trade import Batch, Reject, Trade
@@ -58,7 +59,9 @@ class SocketFeed(Feed):
         timing: SocketTiming | None = None,
     ) -> None:
         if urlsplit(url).scheme not in ("ws", "wss"):
-            raise BadSetting(f"the socket of {venue.name} must be a ws:// or wss:// address, not {url!r}")
+            raise BadSetting(
+                f"the socket of {venue.name} must be a ws:// or wss:// address, not {without_secrets(url)!r}"
+            )
         timing = timing or SocketTiming()
         self.url = url
         self.venue = venue
@@ -288,7 +291,7 @@ class SocketFeed(Feed):
         """Return what is known of the socket."""
         return Connection(
             venue=self.venue.name,
-            address=urlsplit(self.url)._replace(netloc=urlsplit(self.url).netloc.rpartition("@")[2], query="").geturl(),
+            address=without_secrets(self.url),
             connected=self.connected,
             since=self._changed_at,
             last_message=self._heard_at,

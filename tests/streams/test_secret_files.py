@@ -36,6 +36,7 @@ def test_every_secret_can_be_in_a_file(monkeypatch: pytest.MonkeyPatch, file: Pa
     monkeypatch.setenv(name.upper(), str(file))
     settings = load_settings()
     value = getattr(settings, setting)
+    value = value[0] if isinstance(value, tuple) else value
     assert (value.get_secret_value() if isinstance(value, SecretStr) else value) == SECRET
     assert setting in settings.model_fields_set
 

@@ -14,11 +14,13 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError
 
 from streams.errors import Fatal
 from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
 from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.local.embedded.process import Child
+from streams.local.embedded.valkey import EmbeddedRedis
 
 OWNER_OF_ALL = """
 import json, sys, time
@@ -73,6 +75,17 @@ async def test_broker_keeps_what_is_sent_in_partitions(fresh_broker: EmbeddedBro
 async def test_broker_listens_on_loopback_only(broker_address: str) -> None:
     """The embedded broker has no authentication, so nobody but this machine reaches it."""
     assert broker_address.startswith("127.0.0.1:")
+
+
+async def test_a_redis_with_a_password_lets_nobody_else_in() -> None:
+    """And nobody reads it among the arguments of processes."""
+    with EmbeddedRedis(password="pass-word_of-a-test") as server:
+        async with Redis.from_url(server.url) as redis:
+            assert await redis.ping()
+        async with Redis(host=server.host, port=server.port) as redis:
+            with pytest.raises(AuthenticationError):
+                await redis.get("x")
+        assert "pass-word" not in Path(f"/proc/{server.child.pid}/cmdline").read_text()
 
 
 async def test_redis_is_emptied_between_tests(redis_url: str) -> None:
