@@ -11,6 +11,7 @@ import msgspec
 from streams.model.figures import change_pct
 from streams.model.kinds import MarketKind, implied_kind, kind_to_name
 from tables.market.chunks import CHUNK_PANES, CLOSING, Chunk, Head, closing, closing_of, named_kind, naming
+from tables.market.coverage import covered_since, covering
 from tables.market.episodes import Mark, forget
 from tables.market.formats import NO_TAIL, Tail
 from tables.market.panes import Pane
@@ -46,6 +47,7 @@ class Market:
         "_judged",
         "_numbers",
         "chunks",
+        "covered_since",
         "flushed_watermark",
         "is_live",
         "is_midway",
@@ -73,6 +75,8 @@ class Market:
         self.watermark = -1
         self.flushed_watermark = -1
         self.offset = -1
+        # The first pane that is all there: where counting began. None if an earlier release began this state.
+        self.covered_since: int | None = None
         # A message was counted in part: some chunks contain trades that ``offset`` does not cover yet.
         self.is_midway = False
         # Whether the newest pane holds a trade that may raise an alert.
@@ -100,6 +104,7 @@ class Market:
             self.watermark = self.flushed_watermark = head.watermark
             self.marks = head.marks
             self.kind = named_kind(head) or implied_kind(self.symbol)
+            self.covered_since = covered_since(head.tail.more, head.watermark, self.span.retention)
             self.tail = head.tail.without(CLOSING)
         self.chunks = {
             chunk.number: chunk
@@ -195,7 +200,7 @@ class Market:
         self.watermark = number
         self.is_live = False
         if self.flushed_watermark < 0:
-            self.flushed_watermark = number
+            self.flushed_watermark = self.covered_since = number
         self._enter_to(number)
         first = number - self.span.window + 1
         while self._first_at < self._end_at and self._numbers[self._first_at] < first:
@@ -319,7 +324,7 @@ class Market:
         changed = [self.chunks[at] for at in sorted(dirty) if at in self.chunks]
         for chunk in changed:
             chunk.offset = self.offset
-        added = self._closing()
+        added = self._closing() | covering(self.covered_since, self.span.retention)
         if (told := kind_to_name(self.symbol, self.kind)) is not None:
             added |= naming(told)
         numbers = [chunk.number for chunk in changed]
