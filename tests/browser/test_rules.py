@@ -105,7 +105,7 @@ def test_the_overview_shows_the_rule_that_is_furthest_along(port: int, visit: Op
     cell.wait_for()
     assert cell.inner_text().split() == ["2.1\N{MULTIPLICATION SIGN}", "MEDIUM"]
     assert cell.get_attribute("title") == (
-        "price move: 4.32% of 2.00%\ntraded volume: $292 of $1.00M\nshare of sales: 0.0000% of 50.00%"
+        "price move: 4.32% of 2.00% in 5m\ntraded volume: $292 of $1.00M in 5m\nshare of sales: 0.0000% of 50.00% in 5m"
     )
     quiet = page.locator('.row[data-symbol="ETH/USD"] .reach')
     assert quiet.inner_text().split() == ["0.0%"]
@@ -119,7 +119,7 @@ def test_an_alert_that_was_taken_back_is_not_shown_as_open(port: int, visit: Ope
     cell = page.locator('.row[data-symbol="XRP/USD"] .reach')
     cell.wait_for()
     assert "MEDIUM" not in cell.inner_text()
-    assert "price move: 1.00% of 2.00%, alert retracted" in (cell.get_attribute("title") or "")
+    assert "price move: 1.00% of 2.00% in 5m, alert retracted" in (cell.get_attribute("title") or "")
     struck = "() => [...document.querySelectorAll('.badge.retracted')].map((one) => one.parentElement.innerText)"
     page.wait_for_function(f"({struck})().length === 1")
     assert "spread: 12 count" in page.evaluate(struck)[0]
@@ -127,14 +127,14 @@ def test_an_alert_that_was_taken_back_is_not_shown_as_open(port: int, visit: Ope
     page.locator("[data-rule=price_move] dd").wait_for()
     assert page.locator("#episode").inner_text() == ""
     shown = page.locator("[data-rule=price_move] dd").inner_text()
-    assert shown == "1.00% of 2.00% (50.0%); alert retracted"
+    assert shown == "1.00% of 2.00% in 5m (50.0%); alert retracted"
 
 
 def test_a_rule_that_measures_no_figure_has_its_number_and_no_chart(port: int, visit: Open) -> None:
     """The worker says what it measured; pages have no panes of that."""
     page = visit(port, "/market?venue=kraken_spot&symbol=XRP/USD").page
     page.locator("#rules [data-rule=price_move] canvas").wait_for()
-    assert page.locator("[data-rule=sell_share] dd").inner_text() == "50.24% of 50.00% (100.4%)"
+    assert page.locator("[data-rule=sell_share] dd").inner_text() == "50.24% of 50.00% in 5m (100.4%)"
     assert page.locator("#rules [data-rule=sell_share]").count() == 0
     page = visit(port).page
     cell = page.locator('.row[data-symbol="XRP/USD"] .reach')
@@ -194,9 +194,9 @@ def test_a_markets_page_shows_every_rule(port: int, visit: Open) -> None:
     page.locator("#rules [data-rule=price_move] canvas").wait_for()
     facts = {dt.inner_text(): dt.locator("+ dd").inner_text() for dt in page.locator("[data-rule] dt").all()}
     assert facts == {
-        "Threshold of traded volume": "$292 of $1.00M (0.0%)",
-        "Threshold of price move": "4.32% of 2.00% (216.0%)",
-        "Threshold of share of sales": "0.0000% of 50.00% (0.0%)",
+        "Threshold of traded volume": "$292 of $1.00M in 5m (0.0%)",
+        "Threshold of price move": "4.32% of 2.00% in 5m (216.0%)",
+        "Threshold of share of sales": "0.0000% of 50.00% in 5m (0.0%)",
     }
     titles = [[part.strip() for part in title.inner_text().split("\n")] for title in page.locator("#rules h3").all()]
     assert titles == [
@@ -207,7 +207,10 @@ def test_a_markets_page_shows_every_rule(port: int, visit: Open) -> None:
 
 
 def test_the_alerts_page_lists_the_rules_that_the_worker_says(port: int, visit: Open) -> None:
-    """Its filter has them all, and alerts are told in the worker's words, with or without a sentence of it."""
+    """Its filter has them all, and alerts are told in the worker's words, with or without a sentence of it.
+
+    Their windows are longer than the market is counted, and they say so.
+    """
     page = visit(port, "/alerts").page
     page.locator("#rule option").nth(3).wait_for(state="attached")
     labels = [kind.label for kind in known_rules().values()]
@@ -218,7 +221,11 @@ def test_the_alerts_page_lists_the_rules_that_the_worker_says(port: int, visit: 
         "spread: 12 count in 5 min, 1.2\N{MULTIPLICATION SIGN} the threshold (retracted)",
     }
     page.wait_for_function("(count) => document.querySelectorAll('.alert-row').length === count", arg=len(sentences))
-    assert {row.locator("td").nth(3).inner_text() for row in page.locator(".alert-row").all()} == sentences
+    since = f", of data since {time.strftime('%H:%M:%S', time.gmtime(LAST - 20))}"
+    page.locator(".alert-row", has_text=since).nth(len(sentences) - 1).wait_for()
+    assert {row.locator("td").nth(3).inner_text() for row in page.locator(".alert-row").all()} == {
+        f"{sentence}{since}" for sentence in sentences
+    }
     page.select_option("#rule", "price_move")
     page.wait_for_function("() => document.querySelectorAll('.alert-row').length === 1")
     assert page.url.endswith("/alerts?rule=price_move")
