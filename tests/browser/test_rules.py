@@ -1,25 +1,20 @@
 """Pages of a worker with two rules a market, in two units: the second is shown wherever the first is."""
 
-import asyncio
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from agents.alerts.history import AlertRow
 from agents.rules.book import known_rules
 from streams.model.trade import Side
 from tables.market.episodes import Mark
 from tables.market.values import FIGURE_NAMES
-from tables.serving import ServedMarkets
-from tables.web.routes import add_routes
 from tables.web.worker import AlertRecord
 from tests.browser.conftest import ARTIFACTS, DESKTOP, PHONE, Open
+from tests.browser.memory_view import serving
 from tests.made_up_rules import SellShare
 from tests.trades import NOON
 from tests.worker import MemoryWorker, NoAlerts
@@ -83,19 +78,8 @@ def port() -> Iterator[int]:
     worker.trade("ETH/USD", LAST - NOON, 10.0)
     worker.trade("XRP/USD", LAST - 10 - NOON, 100.0)
     worker.trade("XRP/USD", LAST - NOON, 101.0, side=Side.SELL).marks["price_move"] = [Mark(LAST, 2, LAST)]
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="worker")
-    thread.start()
-    app = web.Application()
-    add_routes(app, worker, ServedMarkets(worker), None)
-    server = TestServer(app, host="127.0.0.1")
-    asyncio.run_coroutine_threadsafe(server.start_server(), loop).result(10)
-    assert server.port is not None
-    yield server.port
-    asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with serving(worker) as (port,):
+        yield port
 
 
 def test_the_overview_shows_the_rule_that_is_furthest_along(port: int, visit: Open) -> None:

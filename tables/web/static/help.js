@@ -36,7 +36,8 @@ export function help() {
   return el(
     "dialog",
     { id: "help", "aria-label": "Help" },
-    el("h2", {}, "Words"),
+    // Has the focus, so that the dialog begins at its beginning and not at its button.
+    el("h2", { tabIndex: -1, autofocus: true }, "Words"),
     el("dl", { class: "keys words" }, ...words),
     el("section", { class: "of-keys" }, el("h2", {}, "Keys"), el("dl", { class: "keys" }, ...keys)),
     el("form", { method: "dialog" }, el("button", {}, "Close")),
