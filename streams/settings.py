@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from streams.errors import BadSetting
+from streams.webhook import parse_base, parse_webhook
 
 log = logging.getLogger(__name__)
 
@@ -259,6 +260,18 @@ class Settings(BaseSettings):
         if value is not None and not _is_redis(value.get_secret_value()):
             raise ValueError("must be redis://host:port/db, or rediss:// with TLS")
         return value
+
+    @field_validator("discord_webhook_url", "discord_webhook_url_2")
+    @classmethod
+    def _webhooks(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_webhook(value.get_secret_value())
+        return value
+
+    @field_validator("discord_api_base")
+    @classmethod
+    def _api_base(cls, value: str) -> str:
+        return parse_base(value) if value else value
 
     @field_validator("spot_symbols")
     @classmethod

@@ -30,13 +30,14 @@ Json = dict[str, Any]
 class Behaviour:
     """What happens to one request instead of the usual.
 
-    ``status`` answers so, without keeping the message; ``retry_after`` (seconds) goes with 429. ``keep`` stores the
-    message first, ``cut`` closes the connection without an answer, ``delay_seconds`` waits before anything else, and
-    so does ``until`` for an event.
+    ``status`` answers so, without keeping the message; ``retry_after`` (seconds) goes with 429. ``page`` answers with a
+    page instead of JSON, as proxies do. ``keep`` stores the message first, ``cut`` closes the connection without an
+    answer, ``delay_seconds`` waits before anything else, and so does ``until`` for an event.
     """
 
     status: int | None = None
     code: int = 0
+    page: bool = False
     retry_after: float | None = None
     keep: bool = False
     cut: bool = False
@@ -55,8 +56,18 @@ def accepted_then_dropped() -> Behaviour:
 
 
 def webhook_gone(status: int = 404) -> Behaviour:
-    """Answer as Discord does after the webhook was deleted."""
-    return Behaviour(status=status, code=10015)
+    """Answer as Discord does after the webhook was deleted (404), or where its token is wrong (401)."""
+    return Behaviour(status=status, code={404: 10015, 401: 50027}[status])
+
+
+def page_of_a_proxy(status: int) -> Behaviour:
+    """Answer as a proxy does that knows nothing of Discord: with a page, and to 429 without a time."""
+    return Behaviour(status=status, page=True)
+
+
+def shut(status: int, code: int) -> Behaviour:
+    """Answer as Discord does for a webhook that exists and cannot post: 400 for forums and archived threads, or 403."""
+    return Behaviour(status=status, code=code)
 
 
 @dataclass
@@ -194,6 +205,9 @@ class DiscordServer:
 
     def _answer_status(self, behaviour: Behaviour) -> web.Response:
         assert behaviour.status is not None
+        if behaviour.page:
+            page = "<html><body><h1>nginx</h1></body></html>"
+            return web.Response(status=behaviour.status, text=page, content_type="text/html")
         if behaviour.status == 429:
             retry_after = behaviour.retry_after or 0.0
             headers = {"Retry-After": str(retry_after), "X-RateLimit-Scope": "shared"}

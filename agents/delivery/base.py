@@ -17,6 +17,14 @@ class NotDelivered(Outage):
         self.retry_after_seconds = retry_after_seconds
 
 
+class ChannelShut(NotDelivered):
+    """The address exists and takes no message until somebody mends it. ``remedy`` says what to change."""
+
+    def __init__(self, text: str, remedy: str) -> None:
+        super().__init__(f"{text}; {remedy}")
+        self.remedy = remedy
+
+
 class Ambiguous(Outage):
     """Nobody knows whether the service has the message: the request was written, and no usable answer came."""
 

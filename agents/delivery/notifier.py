@@ -12,7 +12,7 @@ from uuid import uuid4
 import asyncpg
 
 from agents.alerts.words import identity
-from agents.delivery.base import Ambiguous, Channel, ChannelGone, MessageGone, MessageRefused, NotDelivered
+from agents.delivery.base import Ambiguous, Channel, ChannelGone, ChannelShut, MessageGone, MessageRefused, NotDelivered
 from agents.delivery.outbox import Delivery, Outbox
 from agents.retry import JITTER, retry_outage, stopped_within
 from streams import metrics
@@ -61,6 +61,7 @@ class Notifier:
         self._upkeep_seconds = upkeep_seconds
         self._orphaned_after_seconds = orphaned_after_seconds
         self._delays = Delays(doubling(first_delay_seconds, MAX_DELAY_SECONDS), jitter=JITTER)
+        self._said = ""
         self._resume_at = 0.0
         self._upkeep_at = 0.0
         self.channel_gone: str | None = None
@@ -182,8 +183,9 @@ class Notifier:
         metrics.sink_retries.labels(self._channel.label).inc()
         if isinstance(error, NotDelivered) and error.retry_after_seconds:
             return  # the channel waits for as long as the service asked
-        if not self._delays.taken:
+        if not self._delays.taken or (isinstance(error, ChannelShut) and str(error) != self._said):
             log.warning("%s does not take messages, trying again until it does: %s", self._channel.name, error)
+            self._said = str(error)
         self._resume_at = time.monotonic() + self._delays.next_seconds()
 
     def _recover(self) -> None:

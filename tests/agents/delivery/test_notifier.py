@@ -18,7 +18,9 @@ from tests.discord_server import (
     Behaviour,
     DiscordServer,
     accepted_then_dropped,
+    page_of_a_proxy,
     rate_limited,
+    shut,
     webhook_gone,
 )
 
@@ -312,6 +314,73 @@ async def test_a_dead_webhook_is_disabled_and_said_so_once(
     assert caplog.text.count("webhook is gone") == 1
     assert TOKEN not in caplog.text
     assert all(TOKEN not in row["last_error"] and str(status) in row["last_error"] for row in await rows(pool))
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        (page_of_a_proxy(404), "not Discord's"),
+        (page_of_a_proxy(401), "not Discord's"),
+        (page_of_a_proxy(429), "does not say for how long"),
+        (page_of_a_proxy(301), "redirect"),
+        (shut(400, 220001), "add ?thread_id="),
+        (shut(400, 50083), "archived or locked"),
+        (shut(404, 10003), "channel was deleted"),
+        (shut(403, 50013), "allow the webhook to post"),
+    ],
+)
+async def test_a_webhook_that_can_be_mended_holds_its_messages(
+    pool: asyncpg.Pool,
+    recorder: Recorder,
+    discord: DiscordServer,
+    running: Running,
+    caplog: pytest.LogCaptureFixture,
+    behaviour: Behaviour,
+    said: str,
+) -> None:
+    """They are neither dead nor in doubt, and are sent once when it takes them; one line says what to change."""
+    discord.always = behaviour
+    for number in range(2):
+        await recorder.record(an_alert(pane=PANE + number, severity="LOW"))
+    async with running() as notifier:
+        await discord.until(lambda: len(discord.requests) >= 4)
+        assert notifier.channel_gone is None
+        discord.always = None
+        await until(pool, "sent", "sent")
+    assert [len(message.versions) for message in discord.messages] == [1, 1]
+    assert [(row["ambiguous"], row["possible_duplicate"]) for row in await rows(pool)] == [(0, False)] * 2
+    (line,) = [line for line in caplog.messages if "does not take messages" in line]
+    assert said in line
+
+
+async def test_what_is_to_be_mended_is_said_also_in_the_middle_of_an_outage(
+    pool: asyncpg.Pool,
+    recorder: Recorder,
+    discord: DiscordServer,
+    running: Running,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Discord was away first: nobody would look for an archived thread."""
+    discord.script.extend([page_of_a_proxy(404), *[shut(400, 50083)] * 2])
+    await recorder.record(an_alert())
+    async with running():
+        await until(pool, "sent")
+    lines = [line for line in caplog.messages if "does not take messages" in line]
+    assert ["archived" in line for line in lines] == [False, True]
+
+
+async def test_the_waiting_grows_where_429_names_no_time(
+    pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running
+) -> None:
+    """Delays double, whoever answers."""
+    discord.script.extend([page_of_a_proxy(429)] * 4)
+    await recorder.record(an_alert())
+    async with running(first_delay_seconds=0.05):
+        await until(pool, "sent")
+    times = [request.at_seconds for request in discord.requests]
+    # Half to all of 50, 100, 200 and 400 ms.
+    assert times[4] - times[3] >= 0.2
+    assert len(times) == 5
 
 
 async def test_a_message_that_discord_refuses_stops_no_other(
