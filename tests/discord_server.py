@@ -89,9 +89,18 @@ class StoredMessage:
 
     @property
     def identity(self) -> str:
-        """The alert's identity, from the footer."""
-        text: str = self.embed["footer"]["text"]
-        return text
+        """The identity of the message's only alert."""
+        (identity,) = self.identities
+        return identity
+
+    @property
+    def identities(self) -> list[str]:
+        """Which alerts the message shows now, from the footers of its embeds."""
+        return [embed["footer"]["text"] for embed in self.body["embeds"]]
+
+    def embed_of(self, identity: str) -> Json:
+        """Return what the message says of one alert."""
+        return next(embed for embed in self.body["embeds"] if embed["footer"]["text"] == identity)
 
 
 @dataclass(frozen=True)
@@ -162,7 +171,7 @@ class DiscordServer:
 
     def of(self, identity: str) -> list[StoredMessage]:
         """Return the messages about one alert."""
-        return [message for message in self.messages if message.identity == identity]
+        return [message for message in self.messages if identity in message.identities]
 
     async def until(self, condition: Any, timeout_seconds: float = 10.0) -> None:
         """Wait until ``condition()`` holds, looking after every request."""
@@ -298,6 +307,9 @@ def faults_of(body: Json) -> list[str]:
             faults.append("Not a well formed URL.")
         if not 0 <= embed.get("color", 0) <= 0xFFFFFF:
             faults.append("color is out of range")
+    urls = [embed["url"] for embed in embeds if "url" in embed]
+    if len(urls) > len(set(urls)):
+        faults.append("embeds with the same url are shown as one")
     if total > 6000:
         faults.append("embeds hold more than 6000 characters")
     return faults

@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
 import aiohttp
 from pydantic import SecretStr
 
-from agents.delivery.base import Ambiguous, Channel, NotDelivered, Notice
+from agents.delivery.base import Ambiguous, Backlog, Channel, NotDelivered, Notice
+from agents.delivery.digest import MOST_EMBEDS, digest
 from agents.delivery.message import Message, message
 from agents.delivery.refusals import refusal, seconds
 from streams.errors import BadSetting, MonitorError
@@ -25,6 +26,8 @@ USER_AGENT: Final = f"DiscordBot (https://liquidation-monitor.example, {version(
 REQUEST_TIMEOUT_SECONDS: Final = 10.0
 # Shorter than the whole request, so that a connection that never came is known for one: nothing was sent then.
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
+# What a channel takes in practice, whatever its headers say of shorter times.
+POSTS_A_MINUTE: Final = 30
 # Discord's answers have a few kilobytes. A server that sends more is another.
 MAX_ANSWER_BYTES: Final = 1 << 16
 
@@ -37,6 +40,8 @@ class Discord(Channel):
 
     name = "Discord"
     address = "webhook"
+    most_notices = MOST_EMBEDS
+    posts_a_minute = POSTS_A_MINUTE
     remedy = "Put a working address into DISCORD_WEBHOOK_URL_2 or DISCORD_WEBHOOK_URL and restart"
 
     def __init__(
@@ -61,22 +66,25 @@ class Discord(Channel):
         """Return how long the rate limit asks to wait before the next request."""
         return max(0.0, self._ready_at - asyncio.get_running_loop().time())
 
-    async def post(self, notice: Notice) -> str:
+    async def post(self, *notices: Notice, backlog: Backlog | None = None) -> str:
         """Post a message, and return its id."""
-        answer = await self._request("POST", self._url, {**self._query, "wait": "true"}, self._body(notice))
+        body = self._body(notices, backlog)
+        answer = await self._request("POST", self._url, {**self._query, "wait": "true"}, body)
         message_id = answer.get("id")
         if not isinstance(message_id, str) or not message_id:
             raise Ambiguous("Discord accepted the message and named no id")
         return message_id
 
-    async def edit(self, message_id: str, notice: Notice) -> None:
+    async def edit(self, message_id: str, *notices: Notice) -> None:
         """Replace a posted message."""
-        answer = await self._request("PATCH", f"{self._url}/messages/{message_id}", self._query, self._body(notice))
+        answer = await self._request("PATCH", f"{self._url}/messages/{message_id}", self._query, self._body(notices))
         if answer.get("id") != message_id:
             raise Ambiguous("Discord accepted the edit and named another message, or none")
 
-    def _body(self, notice: Notice) -> Message:
-        return message(notice, web_url=self._web_url, venue_names=self._venue_names)
+    def _body(self, notices: Sequence[Notice], backlog: Backlog | None = None) -> Message:
+        if len(notices) == 1:
+            return message(notices[0], web_url=self._web_url, venue_names=self._venue_names)
+        return digest(notices, web_url=self._web_url, venue_names=self._venue_names, backlog=backlog)
 
     async def close(self) -> None:
         """Close the session; a later request opens another."""

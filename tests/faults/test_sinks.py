@@ -46,7 +46,7 @@ def rested(stack: Stack, *, per_second: float = 300) -> Exchange:
 
 
 class Told(NamedTuple):
-    """Alerts, messages, messages beyond one an alert, and outcomes in doubt, since the stack was started."""
+    """Alerts, how often Discord tells of them, beyond once each, and outcomes in doubt, since the stack was started."""
 
     alerts: int
     posts: int
@@ -57,7 +57,7 @@ class Told(NamedTuple):
 async def told(stack: Stack) -> Told:
     """Count what a test finds here; every test leaves the stack at rest."""
     ((alerts, ambiguous),) = await stack.sql("SELECT count(*), coalesce(sum(ambiguous), 0) FROM alert_outbox")
-    posts = Counter(message.identity for message in stack.discord.messages)
+    posts = Counter(identity for message in stack.discord.messages for identity in message.identities)
     return Told(alerts, posts.total(), posts.total() - len(posts), ambiguous)
 
 
