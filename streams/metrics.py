@@ -79,6 +79,16 @@ deliveries = Counter(
 )
 digests = Counter("liqmon_digests", "Messages that held several alerts, by outcome.", ["outcome"], registry=REGISTRY)
 
+pruned_rows = Counter(
+    "liqmon_pruned_rows", "Rows deleted because they were older than they are kept.", ["table"], registry=REGISTRY
+)
+prune_overdue_seconds = Gauge(
+    "liqmon_prune_overdue_seconds",
+    "How much older than it is kept the oldest row was after the last pruning.",
+    ["table"],
+    registry=REGISTRY,
+)
+
 markets = Gauge("liqmon_markets", "Markets whose panes this worker keeps.", registry=REGISTRY)
 table_keys = Gauge("liqmon_table_keys", "Keys in a table.", ["table"], registry=REGISTRY)
 restored_records = Counter(

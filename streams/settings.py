@@ -150,6 +150,10 @@ class Settings(BaseSettings):
     postgres_db: str = Field("liqmon", description="Postgres database")
     stats_interval_seconds: float = Field(10, gt=0, description="how often window_stats is sampled")
     stats_retention_days: int = Field(30, ge=1, le=3650, description="how long samples in window_stats are kept")
+    # Longer than Kafka keeps the topic alerts by default: an alert that is read again would be a new one.
+    alert_retention_days: int | None = Field(
+        None, ge=30, le=36_500, description="how long alerts are kept after their last change; empty: for ever"
+    )
 
     # Discord
     discord_webhook_url: SecretStr | None = Field(None, description="Discord webhook")
