@@ -221,7 +221,7 @@ def with_kinds(trades: list[OracleTrade], seed: int, share: float = 0.1) -> list
     """Turn a share of a futures tape's fills into blocks and terminations, which enter no figure."""
     random = Random(seed)
     return [
-        replace(trade, kind=random.choice(("block", "termination")))
+        replace(trade, kind=random.choice(("block", "termination", "assignment", "unwind", "covered_liquidation")))
         if trade.kind == "fill" and random.random() < share
         else trade
         for trade in trades
