@@ -8,8 +8,8 @@ from streams.model.trade import Reject, Trade
 class Ack(msgspec.Struct, frozen=True):
     """An answer to a subscription. ``symbol`` is empty where the venue did not say which one it means.
 
-    ``is_definite`` says of one that is not accepted that the venue has no such symbol. Any other error is taken as
-    one that passes, such as a rate that was exceeded: the symbol is asked for again within half a minute.
+    ``is_definite`` says of one that is not accepted that the venue has no such symbol. Any other error may pass, such
+    as a rate that was exceeded. The symbol is then asked for again within half a minute.
     """
 
     symbol: str

@@ -114,7 +114,7 @@ function connectionRow(one) {
       "td",
       { class: "number" },
       one.unsettled ? `${count(one.symbols - one.unsettled)} of ${count(one.symbols)}` : count(one.symbols),
-      one.refused.length > 0 && el("small", { class: "below" }, `refused: ${one.refused.join(", ")}`),
+      one.refused?.length > 0 && el("small", { class: "below" }, `refused: ${one.refused.join(", ")}`),
     ),
   );
 }
