@@ -1,7 +1,7 @@
 """Which symbols are asked for, acknowledged, refused or silent on one socket. Pure: the caller reads the clock.
 
-Only a definite answer is a refusal. Any other error puts everything off: it is asked for again after a pause, in
-smaller groups and one group at a time, so that one symbol cannot keep the others from being subscribed.
+Only a definite answer is a refusal. After any other error all is asked for again after a pause, in smaller groups and
+one group at a time. So one symbol cannot keep the others from being subscribed.
 """
 
 from collections.abc import Iterable
