@@ -21,6 +21,7 @@ from agents.delivery.notifier import Notifier
 from agents.retry import retry_outage, stopped_within
 from agents.rules.book import completed
 from agents.stats.window_stats import WindowSample, WindowStats
+from streams import metrics
 from streams.errors import BadRecord, Fatal, Outage
 from streams.model.alert import Alert
 from streams.settings import Settings
@@ -28,6 +29,7 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 SINK: Final = "postgres"
+metrics.start_at_zero(metrics.sink_retries, [SINK])
 
 # A fault of the program may recur at once. It must neither fill the log nor keep the worker from its windows.
 RESTART_SECONDS: Final = 5.0

@@ -20,6 +20,7 @@ from agents.counting.monitor import Monitor, SourceMessage, alert_record
 from agents.rules.book import rule_book
 from agents.sinks import Sinks
 from agents.stats.sampler import Sampler
+from streams import metrics
 from streams.errors import Fatal, MonitorError, Outage
 from streams.kafka import admin
 from streams.kafka.broker_watch import BrokerWatch
@@ -79,6 +80,8 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             on_fatal=die,
         )
         venues = make_venues(conf_)
+        for venue in venues:
+            metrics.venue_label(venue.name)
         venue_names = {venue.name: venue.display_name for venue in venues}
         self.market_monitor = Monitor(
             self.evaluator,

@@ -1,9 +1,13 @@
 """Every metric the program exports, in one place: prefix ``liqmon_``, base units, bounded labels.
 
+A counter exists from the start at 0 for each label value that is known: see :func:`start_at_zero`.
+
 ``venue`` and ``symbol`` label values are bounded by the configured markets; ``reason``, ``rule``, ``severity`` and
 ``sink`` by fixed lists.
 """
 
+import itertools
+from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -44,7 +48,7 @@ refused_symbols = Gauge(
 feed_warnings = Counter("liqmon_feed_warnings", "Warnings in a venue's acknowledgements.", ["venue"], registry=REGISTRY)
 last_trade_seconds = Gauge(
     "liqmon_last_trade_timestamp_seconds",
-    "When the last trade of a market was received.",
+    "When the last trade of a market was received, or since when a feed awaits the first.",
     ["venue", "symbol"],
     registry=REGISTRY,
 )
@@ -103,13 +107,26 @@ flush_seconds = Histogram("liqmon_flush_seconds", "Time to make state durable be
 
 
 KINDS_APART: Final = ("block", "termination", "assignment", "unwind", "covered_liquidation", "other")
-for _kind in KINDS_APART:
-    trades_apart.labels(_kind)
 
 
 def kind_label(kind: str) -> str:
     """Return a kind of trade as a label value: one that is not known is ``other``."""
     return kind if kind in KINDS_APART else "other"
+
+
+def start_at_zero(counter: Counter, *labels: Iterable[str]) -> None:
+    """Export a counter at 0 for each combination of these label values, the first label's first.
+
+    Prometheus takes a counter that first appears at 1 for one that was always 1, and no rule hears of it.
+    """
+    for values in itertools.product(*labels):
+        counter.labels(*values)
+
+
+def start_venue(venue: str, *counters: Counter) -> None:
+    """Export what is counted of trades, and these counters too, at 0 for a venue."""
+    for counter in (trades, frames, frame_bytes, *counters):
+        start_at_zero(counter, [venue])
 
 
 # Each venue is a time series in every metric that is labelled with it. Nobody watches as many venues as this.
@@ -123,4 +140,5 @@ def venue_label(venue: str) -> str:
         if len(_venues) >= MAX_VENUES:
             return "other"
         _venues.add(venue)
+        start_venue(venue, duplicates, late, forwarded)
     return venue

@@ -21,13 +21,15 @@ from streams.errors import Fatal
 from streams.kafka.admin import KAFKA, cluster_id
 from streams.kafka.clients import connect, discard
 from streams.kafka.partitioning import partition_of
-from streams.model.deadletters import reason_label
+from streams.model import deadletters
 from streams.publish.pacer import Pacer
 from streams.publish.published_ids import PublishedIds
 from streams.settings import Settings
 from streams.topics import TRADES
 
 log = logging.getLogger(__name__)
+
+metrics.start_at_zero(metrics.dead_letters, deadletters.REASONS)
 
 # A broker that is back is used within seconds. Attempts that came faster would load a broker that is starting.
 FIRST_RETRY_SECONDS: Final = 0.2
@@ -226,7 +228,7 @@ class Publisher:
                 sums[2] += len(message.value)
             elif message.reason:
                 self.letters += 1
-                metrics.dead_letters.labels(reason_label(message.reason)).inc()
+                metrics.dead_letters.labels(deadletters.reason_label(message.reason)).inc()
         for venue, (trades, frames, size_bytes) in published.items():
             self.trades += trades
             self.frames += frames

@@ -92,6 +92,12 @@ class SocketFeed(Feed):
         self._heard_at: float | None = None
         self._quiet_until = 0.0
         self._last_trade = {symbol: metrics.last_trade_seconds.labels(venue.name, symbol) for symbol in self.symbols}
+        for gauge in self._last_trade.values():
+            gauge.set_to_current_time()
+        metrics.start_venue(
+            venue.name, metrics.skipped, metrics.gap_trades, metrics.reconnects, metrics.resubscriptions
+        )
+        metrics.connected.labels(venue.name).set(0)
 
     @abstractmethod
     def _greetings(self) -> list[str]:
