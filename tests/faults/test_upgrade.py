@@ -107,7 +107,7 @@ class Upgrade:
         return await check_claims(self.stack)
 
 
-def test_the_version_before_counts_trades_of_other_kinds_as_blocks(tmp_path: Path) -> None:
+async def test_the_version_before_counts_trades_of_other_kinds_as_blocks(tmp_path: Path) -> None:
     """It makes the same state as of blocks without the venue's words."""
     plain = [msgspec.structs.replace(trade, word="") for trade in content.OTHER_TRADES]
     frames = (
@@ -115,7 +115,10 @@ def test_the_version_before_counts_trades_of_other_kinds_as_blocks(tmp_path: Pat
         encode_frame("kraken_futures", "PF_XBTUSD", plain, content.NOON * 10**6 + 9),
     )
     before = checked_out(tmp_path / "before")
-    found = [refolded(before, [Entry(0, 0, b"", value)], {}, {}, tmp_path / str(at)) for at, value in enumerate(frames)]
+    found = [
+        await asyncio.to_thread(refolded, before, [Entry(0, 0, b"", value)], {}, {}, tmp_path / str(at))
+        for at, value in enumerate(frames)
+    ]
     assert len(found[0]) == 2
     assert found[0] == found[1]
 
