@@ -21,6 +21,7 @@ from agents.rules.book import rule_book
 from agents.sinks import Sinks
 from agents.stats.sampler import Sampler
 from streams import metrics
+from streams.data_directory import hold_directory
 from streams.errors import Fatal, MonitorError, Outage
 from streams.kafka import admin
 from streams.kafka.broker_watch import BrokerWatch
@@ -29,12 +30,14 @@ from streams.kafka.outbound import Outbound, Record
 from streams.kafka.partitioning import partition_of
 from streams.model.alert import Alert
 from streams.settings import Settings, settings
+from streams.settings_names import check_names
 from streams.topics import ALERTS, APP_ID, TRADES
 from streams.venues.json_rows import RowReader
 from streams.venues.registry import make_venues
 from streams.view import WorkerView
 from streams.worker.application import Application
 from streams.worker.bundles import unbundled
+from streams.worker.command_line import keep_banner_on_terminals
 from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.options import faust_options
 from streams.worker.recovery import FlowControl, TableManager
@@ -213,6 +216,8 @@ class MonitorApp(faust.App):  # type: ignore[misc]
     async def on_first_start(self) -> None:
         """Wait for the broker and the database before anything is consumed."""
         try:
+            if self.settings.table_store.startswith("rocksdb:"):
+                hold_directory(self.settings.data_dir)
             changelogs = {self.panes.changelog_topic_name: admin.CHANGELOG_CONFIG}
             await admin.until_served(self.settings, lambda: admin.ensure_topics(self.settings, changelogs))
             if self.settings.table_store.startswith("rocksdb:"):
@@ -293,8 +298,9 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
 
 @lru_cache(maxsize=1)
 def process_app() -> MonitorApp:
-    """Return this process's application."""
-    return create_app()
+    """Return this process's application, which Faust's command line runs."""
+    keep_banner_on_terminals()
+    return create_app(check_names(settings()))
 
 
 def __getattr__(name: str) -> MonitorApp:

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from streams.errors import Fatal
@@ -17,6 +17,8 @@ from streams.settings import Settings
 NETWORK_SECONDS: Final = 5.0
 WILDCARDS: Final = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
+
+T = TypeVar("T")
 
 
 def check_port(host: str, port: int, variable: str) -> int:
@@ -35,14 +37,18 @@ def check_port(host: str, port: int, variable: str) -> int:
         return bound
 
 
-def check_data_dir(directory: Path) -> None:
-    """Make the directory of a worker's tables where it is missing. Raises :class:`Fatal` where it cannot be written."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Fatal(f"DATA_DIR {directory} cannot be written: {_reason(error)}") from None
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise Fatal(f"DATA_DIR {directory} cannot be written: permission denied")
+def all_of(*checks: Callable[[], T]) -> list[T]:
+    """Return what the checks return. Raises one :class:`Fatal` that says everything that they found, not the first."""
+    found: list[T] = []
+    problems: list[str] = []
+    for check in checks:
+        try:
+            found.append(check())
+        except Fatal as error:
+            problems.append(str(error))
+    if problems:
+        raise Fatal("; ".join(problems))
+    return found
 
 
 def advertised_host(settings: Settings) -> str:
@@ -63,7 +69,7 @@ def advertised_host(settings: Settings) -> str:
 def check_file(file: Path | None) -> Path:
     """Return the recording's absolute path. Raises :class:`Fatal` when there is none or it cannot be read."""
     if file is None:
-        raise Fatal("FEED=recording needs a file: make run FEED=recording FILE=trades.csv")
+        raise Fatal("FEED=recording needs a file: make run FEED=recording FILE=XBTUSD.csv")
     try:
         with file.open("rb"):
             return file.resolve()

@@ -21,6 +21,7 @@ from streams.errors import Fatal, Outage
 from streams.settings import Settings
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.unexpected import Library
+from streams.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -164,8 +165,8 @@ async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str
             found = len(await producer.partitions_for(name))
             if found != settings.topic_partitions:
                 raise Fatal(
-                    f"topic {name} has {found} partitions, TOPIC_PARTITIONS says {settings.topic_partitions}: "
-                    "they must be equal"
+                    f"topic {name} has {counted(found, 'partition')}, "
+                    f"TOPIC_PARTITIONS says {settings.topic_partitions}: they must be equal"
                 )
     except UnknownTopicOrPartitionError:
         # The client says this too where the broker does not answer for long.

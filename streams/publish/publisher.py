@@ -26,6 +26,7 @@ from streams.publish.pacer import Pacer
 from streams.publish.published_ids import PublishedIds
 from streams.settings import Settings
 from streams.topics import TRADES
+from streams.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -249,10 +250,10 @@ class Publisher:
         if self._away_since is None:
             self._away_since = time.monotonic()
             log.warning(
-                "the broker at %s does not take messages (%s): %d trades wait; trying again until it does",
+                "the broker at %s does not take messages (%s): %s waiting; trying again until it does",
                 self._settings.kafka_bootstrap_servers,
                 reason,
-                self.waiting,
+                counted(self.waiting, "trade"),
             )
 
     async def _watch(self) -> None:

@@ -25,6 +25,7 @@ from streams.venues.request_pace import RequestPace
 from streams.venues.socket_report import MISSING_SECONDS, SocketReport
 from streams.venues.socket_timing import SocketTiming
 from streams.venues.subscriptions import Phase, Subscriptions
+from streams.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -270,7 +271,7 @@ class SocketFeed(Feed):
         self._opened += 1
         self._system = ONLINE
         if self._opened == 1 or self._backoff.failures <= 1:
-            log.info("%s: connected, %d symbols", self.venue.name, len(self.symbols))
+            log.info("%s: connected, %s", self.venue.name, counted(len(self.symbols), "symbol"))
         self.subscriptions.connected(time.monotonic())
         self._resubscribing(None)
 

@@ -4,10 +4,12 @@ from typing import Final
 
 from yarl import URL
 
+from streams.data_directory import make_private
 from streams.errors import BadSetting
 from streams.kafka import admin
-from streams.preflight import advertised_host, check_data_dir, check_port
+from streams.preflight import advertised_host, check_port
 from streams.settings import Settings
+from streams.worker.command_line import PlainWorker
 
 STORES: Final = {
     "rocksdb": "liqmon-rocksdb",
@@ -23,13 +25,14 @@ def faust_options(settings: Settings) -> dict[str, object]:
 
     Raises :class:`BadSetting` for a store that there is not, and for a directory or port that cannot be used.
     """
-    check_data_dir(settings.data_dir)
+    make_private(settings.data_dir)
     store = URL(settings.table_store)
     if store.scheme not in STORES:
         raise BadSetting(f"TABLE_STORE={store.scheme}:// is not available; use {'://, '.join(STORES)}://")
     return {
         # Faust reads the environment too, before these options, where WEB_HOST and others mean something else.
         "env_prefix": "FAUST",
+        "Worker": PlainWorker,
         "broker": [URL(f"kafka://{server}") for server in admin.servers(settings)],
         # Faust shows this URL; the store takes its password from the settings.
         "store": str((store.with_user(None) if store.host else store).with_scheme(STORES[store.scheme])),

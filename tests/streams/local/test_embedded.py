@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from streams.errors import Fatal
 from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
 from streams.local.embedded.postgres import EmbeddedPostgres
-from streams.local.embedded.process import Child, lock_directory
+from streams.local.embedded.process import Child
 
 OWNER_OF_ALL = """
 import json, sys, time
@@ -175,30 +175,6 @@ def test_servers_end_with_a_killed_parent(tmp_path: Path) -> None:
         assert all(is_alive(pid) for pid in pids)
         owner.kill()
     wait_for(lambda: not any(is_alive(pid) for pid in pids))
-
-
-def test_two_runs_on_one_directory(tmp_path: Path) -> None:
-    """The second run is told that the first has the directory, and by which process."""
-    with lock_directory(tmp_path), pytest.raises(Fatal, match=f"in use by another run .process {os.getpid()}"):  # noqa: SIM117
-        with lock_directory(tmp_path):
-            pass
-
-
-def test_lock_is_free_after_the_run(tmp_path: Path) -> None:
-    """A run that ended holds nothing."""
-    for _ in range(2):
-        with lock_directory(tmp_path / "data"):
-            assert (tmp_path / "data").is_dir()
-
-
-def test_directory_that_cannot_be_made(tmp_path: Path) -> None:
-    """A data directory below a file is refused in one line that names the setting."""
-    (tmp_path / "file").write_text("")
-    with (
-        pytest.raises(Fatal, match=r"DATA_DIR .* cannot be written: Not a directory"),
-        lock_directory(tmp_path / "file" / "data"),
-    ):
-        pass
 
 
 def test_child_that_will_not_end_is_killed() -> None:
