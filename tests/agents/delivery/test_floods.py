@@ -93,6 +93,18 @@ async def test_a_flood_is_told_in_a_tenth_of_the_messages(
     assert found == {message.message_id for message in discord.messages}
 
 
+async def test_a_flood_keeps_to_the_pace_that_discord_names(
+    pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running
+) -> None:
+    """Five requests in a while, as its headers say: no message is refused or told twice."""
+    discord.limit, discord._left, discord.per_seconds = 5, 5, 0.2
+    await flood(pool, recorder, 150)
+    async with running():
+        await until(pool, *["sent"] * 150)
+    assert sorted(told(discord)) == sorted(name_of(second) for second in range(150))
+    assert (len(discord.requests), discord.limited) == (15, 0)
+
+
 async def test_workers_share_a_flood(
     pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running
 ) -> None:
