@@ -27,6 +27,7 @@ from streams.kafka.broker_watch import BrokerWatch
 from streams.kafka.mends import mend_aiokafka
 from streams.kafka.outbound import Outbound, Record
 from streams.kafka.partitioning import partition_of
+from streams.kafka.stretches import read_stretch
 from streams.model.alert import Alert
 from streams.settings import Settings, settings
 from streams.topics import ALERTS, APP_ID, TRADES
@@ -42,7 +43,9 @@ from streams.worker.transport import Transport
 from tables.keeper import Keeper
 from tables.live import LiveWindows, live_link
 from tables.market.state import Market, Span
+from tables.restating import Restating
 from tables.serving import ServedMarkets
+from tables.stale_writes import Stretch
 from tables.stores.base import StateStore
 from tables.stores.rocks import is_of_disk
 from tables.stores.wiped import carry_over
@@ -78,6 +81,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             settle=self._settle,
             alert_record=alert_record,
             on_fatal=die,
+            changelog_begin=self._changelog_begin,
         )
         venues = make_venues(conf_)
         for venue in venues:
@@ -110,7 +114,13 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         self.redis = live_link(conf_)
         self.live_windows = LiveWindows(self.redis, self.served)
         self.sampler = Sampler(self.view, conf_)
-        self.broker_watch = BrokerWatch(conf_, self.panes.changelog_topic_name, lambda: self.keeper.reached, die)
+        self.broker_watch = BrokerWatch(
+            conf_,
+            self.panes.changelog_topic_name,
+            lambda: self.keeper.reached,
+            die,
+            Restating(self.keeper, self._read_changelog).look,
+        )
 
     @cached_property
     def flow_control(self) -> FlowControl:
@@ -132,6 +142,13 @@ class MonitorApp(faust.App):  # type: ignore[misc]
 
     def _settle(self, partition: int, markets: Iterable[Market]) -> list[Alert]:
         return self.evaluator.settle_all(partition, iter(markets))
+
+    def _changelog_begin(self, partition: int) -> int | None:
+        begin: int | None = self.consumer.restored_to(TP(self.panes.changelog_topic_name, partition))
+        return begin
+
+    async def _read_changelog(self, partition: int, stretch: Stretch) -> dict[bytes, bytes]:
+        return await read_stretch(self.settings, self.panes.changelog_topic_name, partition, *stretch)
 
     def home(self, symbol: str) -> int:
         """Return the partition of a symbol."""

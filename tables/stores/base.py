@@ -40,6 +40,38 @@ class StateStore(Protocol):
         """Return the (venue, symbol) of every market of a partition."""
         ...
 
+    def overtaken(self, partition: int) -> "Overtaken":
+        """Return what restores of a partition found behind newer values of the same keys."""
+        ...
+
+
+class Overtaken:
+    """Values that a restore found in the changelog behind newer ones of the same keys, by key.
+
+    A worker that was frozen while its partition moved wrote them when it woke. Compaction would keep them, the last of
+    their keys. So the owner of the partition writes its own again.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes] = {}
+
+    def replaces(self, key: bytes, stored: bytes | None, incoming: bytes) -> bool:
+        """Return whether a record should replace what is stored; see :func:`newer`."""
+        if newer(stored, incoming):
+            self._values.pop(key, None)
+            return True
+        self._values[key] = incoming
+        return False
+
+    def add(self, items: Items) -> None:
+        """Take note of values whose place cannot be told."""
+        self._values |= items
+
+    def take(self) -> dict[bytes, bytes]:
+        """Return what was found since the last call."""
+        taken, self._values = self._values, {}
+        return taken
+
 
 class StoreApp(Protocol):
     """What a store asks the application for."""
