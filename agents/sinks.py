@@ -25,6 +25,7 @@ from streams import metrics
 from streams.errors import BadRecord, Fatal, Outage
 from streams.model.alert import Alert
 from streams.settings import Settings
+from streams.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +181,7 @@ class Sinks:
             try:
                 await self._stats.write(samples)
             except Outage as error:
-                log.warning("a sample of %d windows was not written: %s", len(samples), error)
+                log.warning("a sample of %s was not written: %s", counted(len(samples), "window"), error)
 
     @property
     def pool(self) -> asyncpg.Pool | None:

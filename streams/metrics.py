@@ -10,7 +10,10 @@ import itertools
 from collections.abc import Iterable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+# The client would export one more series with each counter and histogram: when it was made, which nobody asks.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REGISTRY: Final = CollectorRegistry()
 
@@ -20,6 +23,12 @@ LATENCY_BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25
 trades = Counter("liqmon_trades", "Trades counted into windows.", ["venue"], registry=REGISTRY)
 frames = Counter("liqmon_frames", "Frames processed (worker) or published (producer).", ["venue"], registry=REGISTRY)
 frame_bytes = Counter("liqmon_frame_bytes", "Bytes of frames processed or published.", ["venue"], registry=REGISTRY)
+trades_apart = Counter(
+    "liqmon_trades_apart",
+    "Trades kept by id and in no window, by kind: blocks, assignments and others.",
+    ["kind"],
+    registry=REGISTRY,
+)
 duplicates = Counter("liqmon_duplicates", "Trades that had been counted before.", ["venue"], registry=REGISTRY)
 late = Counter("liqmon_late", "Trades older than the oldest pane kept, in no window.", ["venue"], registry=REGISTRY)
 forwarded = Counter(
@@ -32,6 +41,14 @@ dead_letters = Counter("liqmon_dead_letters", "Records refused, by reason.", ["r
 
 reconnects = Counter("liqmon_reconnects", "Connections to a feed opened again.", ["venue"], registry=REGISTRY)
 connected = Gauge("liqmon_feed_connected", "1 while the feed's socket is open.", ["venue"], registry=REGISTRY)
+feed_symbols = Gauge("liqmon_feed_symbols", "Symbols that the feed is to carry.", ["venue"], registry=REGISTRY)
+subscribed_symbols = Gauge(
+    "liqmon_feed_subscribed_symbols", "Symbols that the venue has acknowledged.", ["venue"], registry=REGISTRY
+)
+refused_symbols = Gauge(
+    "liqmon_feed_refused_symbols", "Symbols that the venue says it does not have.", ["venue"], registry=REGISTRY
+)
+feed_warnings = Counter("liqmon_feed_warnings", "Warnings in a venue's acknowledgements.", ["venue"], registry=REGISTRY)
 last_trade_seconds = Gauge(
     "liqmon_last_trade_timestamp_seconds",
     "When the last trade of a market was received, or since when a feed awaits the first.",
@@ -94,7 +111,25 @@ table_bytes = Gauge("liqmon_table_bytes", "Bytes of state held in memory.", ["ta
 consumer_lag = Gauge(
     "liqmon_consumer_lag_messages", "Messages not yet processed.", ["topic", "partition"], registry=REGISTRY
 )
+web_connections = Gauge("liqmon_web_connections", "Connections to the web server that are open.", registry=REGISTRY)
+web_connections_closed = Counter(
+    "liqmon_web_connections_closed",
+    "Connections that the web server ended: head or idle (too slow), stalled (takes no answer), room (the longest idle "
+    "made room), full (no room).",
+    ["reason"],
+    registry=REGISTRY,
+)
+for _reason in ("head", "idle", "stalled", "room", "full"):
+    web_connections_closed.labels(_reason)
 flush_seconds = Histogram("liqmon_flush_seconds", "Time to make state durable before a commit.", registry=REGISTRY)
+
+
+KINDS_APART: Final = ("block", "termination", "assignment", "unwind", "covered_liquidation", "other")
+
+
+def kind_label(kind: str) -> str:
+    """Return a kind of trade as a label value: one that is not known is ``other``."""
+    return kind if kind in KINDS_APART else "other"
 
 
 def start_at_zero(counter: Counter, *labels: Iterable[str]) -> None:

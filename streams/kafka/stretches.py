@@ -2,7 +2,8 @@
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.kafka.admin import ANSWER_MS, KAFKA, servers
+from streams.kafka.admin import ANSWER_MS, KAFKA
+from streams.kafka.security import connection
 from streams.settings import Settings
 
 # A fetch that the broker answers at once. Where compaction, or a transaction's mark, leaves nothing, none comes.
@@ -17,9 +18,7 @@ async def read_stretch(settings: Settings, topic: str, partition: int, start: in
     place = TopicPartition(topic, partition)
     found: dict[bytes, bytes] = {}
     with KAFKA.asked("the broker"):
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=servers(settings), request_timeout_ms=ANSWER_MS, enable_auto_commit=False
-        )
+        consumer = AIOKafkaConsumer(**connection(settings), request_timeout_ms=ANSWER_MS, enable_auto_commit=False)
         try:
             await consumer.start()
             consumer.assign([place])

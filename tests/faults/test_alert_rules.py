@@ -11,6 +11,7 @@ from streams.publish.publisher import Outgoing, Publisher
 from streams.topics import ALERTS, TRADES
 from tests.discord_server import rate_limited
 from tests.faults.exchange import Exchange
+from tests.faults.feed import SPOT_SYMBOLS
 from tests.faults.marks import fault_run
 from tests.faults.stack import Stack
 from tests.prometheus_server import FASTER, Prometheus, rule_names
@@ -120,6 +121,24 @@ async def test_a_venue_that_is_silent_and_then_away(stack: Stack, prometheus: Pr
         await exchange.until_sent(300)
         await clear(stack, prometheus, "LiqmonFeedSilent", "LiqmonFeedDown")
         await exchange.finish()
+
+
+async def test_a_part_of_a_venue_that_is_away(stack: Stack, prometheus: Prometheus) -> None:
+    """One symbol is put off and one refused, while the others arrive; the producer is ready when all are back."""
+    first, second, *_ = SPOT_SYMBOLS
+    faults = stack.kraken.faults
+    faults.busy_symbols[first] = "Service unavailable"
+    faults.refused.add(second)
+    stack.kraken.drop_connections()
+    await fire(stack, prometheus, "LiqmonSymbolsMissing", "LiqmonSymbolsRefused")
+    assert "LiqmonFeedDown" not in prometheus.firing()
+    await stack.until(lambda: not stack.producers[0].ready(), RULE_SECONDS, "a producer that is not ready")
+    faults.busy_symbols.clear()
+    faults.refused.clear()
+    await stack.kraken.set_status("maintenance")
+    await stack.kraken.set_status("online")
+    await clear(stack, prometheus, "LiqmonSymbolsMissing", "LiqmonSymbolsRefused")
+    await stack.everybody_ready()
 
 
 async def test_processes_that_are_killed(stack: Stack, prometheus: Prometheus) -> None:
