@@ -250,6 +250,8 @@ class Keeper:
         items = self._unwritten.get(partition)
         if items is None:
             return
+        # Before the store may claim what follows.
+        await self._write_over(partition, self._store().overtaken(partition).take())
         records = [Record(self._changelog, key, value, partition) for key, value in items.items()]
         delivered = await self._outbound.deliver(records)
         self._stale.note(partition, delivered)
@@ -281,18 +283,23 @@ class Keeper:
         """Forget a stretch that :meth:`foreign_writes` returned: what it holds is harmless now."""
         self._stale.looked_at(partition, stretch)
 
-    def overtaken(self) -> dict[int, dict[bytes, bytes]]:
-        """Return, by partition and key, the stale values that restores found since the last call."""
-        found = {partition: self._store().overtaken(partition).take() for partition in self._partitions}
-        return {partition: values for partition, values in found.items() if values}
+    async def restate_restored(self) -> None:
+        """Write this worker's values again behind the stale ones that restores found."""
+        for partition in list(self._partitions):
+            async with self._lock:
+                await self._write_over(partition, self._store().overtaken(partition).take())
 
-    async def restate(self, partition: int, stale: Items) -> int:
-        """Write this worker's values again behind stale ones of the same keys; return how many that took."""
+    async def restate(self, partition: int, stale: Items) -> None:
+        """Write this worker's values again behind stale ones of the same keys."""
         async with self._lock:
-            own: dict[bytes, bytes] = {}
-            for name in {market_of(key) for key in stale if split_key(key)[0]}:
-                own |= await self._answered(partial(_items, partition, prefix(*name)))
-            return await self._stale.restate(partition, stale, own) if partition in self._partitions else 0
+            await self._write_over(partition, stale)
+
+    async def _write_over(self, partition: int, stale: Items) -> None:
+        own: dict[bytes, bytes] = {}
+        for name in {market_of(key) for key in stale if split_key(key)[0]}:
+            own |= await self._answered(partial(_items, partition, prefix(*name)))
+        if own and partition in self._partitions:
+            await self._stale.restate(partition, stale, own)
 
     def _is_ours(self, partition: int, items: dict[bytes, bytes]) -> bool:
         return self._unwritten.get(partition) is items

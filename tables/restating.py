@@ -1,14 +1,10 @@
 """Looks for what others wrote to the changelogs of this worker's partitions, and has the keeper write over it."""
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from streams import metrics
 from tables.keeper import Keeper
 from tables.stale_writes import Stretch
 from tables.stores.base import Items
-
-log = logging.getLogger(__name__)
 
 
 class Restating:
@@ -27,19 +23,8 @@ class Restating:
         ``reached`` is what :attr:`Keeper.reached` was before ``ends`` was asked for. What could not be read because of
         an :class:`streams.errors.Outage` is looked at by the next call.
         """
-        for partition, values in self._keeper.overtaken().items():
-            await self._restate(partition, values)
+        await self._keeper.restate_restored()
         for partition, stretches in self._keeper.foreign_writes(reached, ends).items():
             for stretch in stretches:
-                await self._restate(partition, await self._read(partition, stretch))
+                await self._keeper.restate(partition, await self._read(partition, stretch))
                 self._keeper.looked_at(partition, stretch)
-
-    async def _restate(self, partition: int, stale: Items) -> None:
-        count = await self._keeper.restate(partition, stale)
-        if count:
-            metrics.restated_records.inc(count)
-            log.warning(
-                "a worker that had lost partition %d wrote %d old values of its state; wrote ours again behind them",
-                partition,
-                count,
-            )

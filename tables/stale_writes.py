@@ -5,11 +5,15 @@ ones of the same keys, and compaction keeps the last record of a key. So the own
 writes its own values again behind them. See decision 0037.
 """
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
+from streams import metrics
 from streams.kafka.outbound import Delivered, Outbound, Record
 from tables.stores.base import Items, newer
+
+log = logging.getLogger(__name__)
 
 # A worker that wakes writes one flush. Of more than this the first is forgotten; a restore still finds it.
 MAX_STRETCHES: Final = 1000
@@ -91,15 +95,22 @@ class StaleWrites:
         if (own := self._writes.get(partition)) is not None:
             own.looked_at(stretch)
 
-    async def restate(self, partition: int, stale: Items, own: Items) -> int:
-        """Send own values again where a stale one of the same key lies behind them; return how many."""
+    async def restate(self, partition: int, stale: Items, own: Items) -> None:
+        """Send own values again where a stale one of the same key lies behind them."""
         records = [
             Record(self._changelog, key, own[key], partition)
             for key, value in stale.items()
             if key in own and own[key] != value and newer(value, own[key])
         ]
+        if not records:
+            return
         self.note(partition, await self._outbound.deliver(records))
-        return len(records)
+        metrics.restated_records.inc(len(records))
+        log.warning(
+            "a worker that had lost partition %d wrote %d old values of its state; wrote ours again behind them",
+            partition,
+            len(records),
+        )
 
     def forget(self, partition: int) -> None:
         """Forget a partition that has moved."""

@@ -54,7 +54,7 @@ class Store(memory.Store):  # type: ignore[misc]
             if message.value is None:
                 continue
             items = self._partitions.setdefault(message.partition, {})
-            if self.overtaken(message.partition).replaces(message.key, items.get(message.key), message.value):
+            if self.overtaken(message.partition).replaces(message, items.get(message.key)):
                 items[message.key] = message.value
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:

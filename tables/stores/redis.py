@@ -152,7 +152,7 @@ class Store(base.Store):  # type: ignore[misc]
             restore.reached = message.offset
             if message.value is None:
                 continue
-            if self.overtaken(message.partition).replaces(message.key, restore.items.get(message.key), message.value):
+            if self.overtaken(message.partition).replaces(message, restore.items.get(message.key)):
                 restore.items[message.key] = message.value
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:  # noqa: ARG002

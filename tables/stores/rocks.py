@@ -130,7 +130,7 @@ class Store(rocksdb.Store):  # type: ignore[misc]
                 continue
             pending = writes[message.partition]
             stored = pending.get(message.key) or self._db_for_partition(message.partition).get(message.key)
-            if self.overtaken(message.partition).replaces(message.key, stored, message.value):
+            if self.overtaken(message.partition).replaces(message, stored):
                 pending[message.key] = message.value
         for partition, items in writes.items():
             db_batch = WriteBatch(raw_mode=True)
@@ -138,4 +138,4 @@ class Store(rocksdb.Store):  # type: ignore[misc]
                 db_batch.put(key, value)
             self._db_for_partition(partition).write(db_batch)
         for tp, offset in last.items():
-            self.set_persisted_offset(tp, offset)
+            self.set_persisted_offset(tp, self.overtaken(tp.partition).known_to(offset))

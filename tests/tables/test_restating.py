@@ -2,8 +2,10 @@
 
 import asyncio
 from random import Random
+from typing import NamedTuple
 
 import pytest
+from faust.types import TP
 
 from streams.errors import Outage
 from tables.restating import Restating
@@ -46,6 +48,27 @@ class Group:
             if newer(newest.get(record.key), record.value):
                 newest[record.key] = record.value
         return [key for key, value in last.items() if value != newest[key]]
+
+
+class Read(NamedTuple):
+    """A record of the changelog, as a restore reads it."""
+
+    key: bytes
+    value: bytes
+    offset: int
+    partition: int = 0
+    tp: TP = TP(CHANGELOG, 0)
+
+
+def heir_of(group: Group) -> Worker:
+    """Return a worker that has restored the changelog."""
+    heir = Worker(group.broker, MemoryState())
+    for offset, record in enumerate(group.broker.of(CHANGELOG)):
+        read = Read(record.key, record.value, offset)
+        if heir.state.overtaken(0).replaces(read, heir.state.items[0].get(record.key)):
+            heir.state.items[0][record.key] = record.value
+    heir.begins[0] = len(group.broker.of(CHANGELOG))
+    return heir
 
 
 @pytest.fixture
@@ -114,15 +137,23 @@ async def test_what_cannot_be_read_is_looked_at_again(group: Group) -> None:
 async def test_what_a_restore_met_behind_newer_values_is_written_over(group: Group) -> None:
     """The owner before was gone within seconds, and could not do it."""
     await group.zombie.keeper.flush()
-    heir = Worker(group.broker, MemoryState())
-    for record in group.broker.of(CHANGELOG):
-        stored = heir.state.items[0].get(record.key)
-        if heir.state.overtaken(0).replaces(record.key, stored, record.value):
-            heir.state.items[0][record.key] = record.value
-    heir.begins[0] = len(group.broker.of(CHANGELOG))
+    heir = heir_of(group)
     await heir.keeper.market(0, "kraken_spot", "A/USD")
     await Restating(heir.keeper, group.read).look({}, {0: len(group.broker.of(CHANGELOG))})
     assert group.stale() == []
+
+
+async def test_an_heir_writes_over_them_before_its_store_claims_more(group: Group) -> None:
+    """If it ended in between, its next restore would begin behind them."""
+    await group.zombie.keeper.flush()
+    heir = heir_of(group)
+    known = heir.state.overtaken(0).known_to(len(group.broker.of(CHANGELOG)) - 1)
+    assert known == len(group.broker.of(CHANGELOG)) - 3
+    heir.offset = group.owner.offset
+    await heir.trade("B/USD", 4)
+    await heir.keeper.flush()
+    assert group.stale() == []
+    assert heir.state.overtaken(0).known_to(99) == 99
 
 
 async def test_the_worker_that_has_lost_it_restates_nothing(group: Group) -> None:
