@@ -29,6 +29,7 @@ from streams.publish.status import Facts, StatusServer
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, TRADES
 from streams.venues.base import Feed
+from streams.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +121,10 @@ class Producer:
         metrics.buffered_trades.set(self.buffered_trades)
         age = None if publisher.last_ack is None else time.monotonic() - publisher.last_ack
         connected = sum(feed.connected for feed in self._feeds)
+        connections = [found for feed in self._feeds if (found := feed.connection()) is not None]
+        missing = sum(connection.missing for connection in connections)
         return Facts(
-            ready=publisher.available and bool(connected or not self._reading),
+            ready=publisher.available and bool(connected or not self._reading) and not missing,
             details={
                 "broker_available": publisher.available,
                 "seconds_since_acknowledgement": age,
@@ -132,7 +135,8 @@ class Producer:
                 "published_trades": publisher.trades,
                 "published_frames": publisher.frames,
                 "dead_letters": publisher.letters,
-                "connections": [found for feed in self._feeds if (found := feed.connection()) is not None],
+                "missing_symbols": missing,
+                "connections": connections,
             },
         )
 
@@ -166,7 +170,7 @@ class Producer:
                 self._publisher.failure.result()
             if not draining.done():
                 raise Fatal(
-                    f"stopped with {self._publisher.waiting} trades not published: "
+                    f"stopped with {counted(self._publisher.waiting, 'trade')} not published: "
                     f"the broker at {self._settings.kafka_bootstrap_servers} did not take them within {seconds:g} s"
                 )
         finally:
