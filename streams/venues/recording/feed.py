@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 
 from streams.errors import BadRecording
 from streams.model.kinds import MAX_NAME
+from streams.model.tally import Tally
 from streams.model.trade import Batch
 from streams.progress import ReadProgress
 from streams.venues.base import Feed, Venue
@@ -20,7 +21,6 @@ from streams.venues.recording.lines import Chunk
 from streams.venues.recording.merging import merged
 from streams.venues.recording.opening import MAX_DOCUMENT_BYTES, Recording, open_recordings, useless_words
 from streams.venues.recording.reading import backwards, forwards, too_long
-from streams.venues.recording.tally import Tally
 
 # A thread parses as much in about 10 ms. The event loop shares the interpreter with it, and stays responsive.
 CHUNK_BYTES: Final = 128 * 1024
@@ -49,7 +49,7 @@ class RecordingFeed(Feed):
 
     def __init__(
         self,
-        paths: Path | Sequence[Path],
+        paths: Sequence[Path],
         venues: Iterable[Venue],
         *,
         symbol: str | None = None,
@@ -60,14 +60,14 @@ class RecordingFeed(Feed):
             raise BadRecording(f"the speed of a recording must be above 0, not {speed}")
         if venue is not None and not _VENUE.fullmatch(venue):
             raise BadRecording(f"venue {venue!r} must be 1 to {MAX_NAME} of the characters a-z 0-9 _ . : -")
-        self._paths = [paths] if isinstance(paths, Path) else list(paths)
+        self._paths = list(paths)
         self._speed = speed
         with closing(Archives()) as archives:
             self._recordings, self.notes = open_recordings(
                 self._paths, list(venues), archives, symbol=symbol, venue=venue
             )
         self.venue = self._recordings[0].venue
-        self.tallies = [Tally(recording.part.label) for recording in self._recordings]
+        self.tallies = [Tally() for _ in self._recordings]
         name = self._paths[0].name + (f" and {len(self._paths) - 1} more" if len(self._paths) > 1 else "")
         self.progress = ReadProgress(name, sum(recording.part.packed_bytes for recording in self._recordings))
 
@@ -145,9 +145,9 @@ class RecordingFeed(Feed):
 
     def _check(self) -> None:
         """Raise :class:`BadRecording` where every row of a file was refused."""
-        for tally in self.tallies:
+        for recording, tally in zip(self._recordings, self.tallies, strict=True):
             if tally.is_useless:
-                raise BadRecording(f"recording {tally.label} {useless_words(tally)}")
+                raise BadRecording(f"recording {recording.part.label} {useless_words(tally)}")
 
 
 class _Meter:

@@ -163,8 +163,8 @@ class Finder:
     def _market(self) -> Market:
         symbol = self._symbol or symbol_of_file(self._tells)
         if symbol is None:
-            raise self.refused(
-                "does not name its market, and no market can be told from its name: give it with --symbol BASE/QUOTE"
+            raise BadRecording(
+                f"recording {self._label}: no market can be told from its name; give it with --symbol BASE/QUOTE"
             )
         return self._counted(symbol)
 

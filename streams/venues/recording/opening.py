@@ -3,29 +3,34 @@
 What cannot be played is refused here, before anything is published or any server starts.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import BinaryIO, Final
 
 from streams.errors import BadRecording
+from streams.model.tally import Tally
 from streams.model.trade import Batch
 from streams.venues.base import Venue
-from streams.venues.recording.containers import Archives, Part, bare_name, reading
+from streams.venues.recording.containers import MAX_MEMBERS, Archives, Part, bare_name, reading
 from streams.venues.recording.finding import Finder, Found, OtherMarket
 from streams.venues.recording.lines import IDS_OF_A_FILE, Chunk, Format
 from streams.venues.recording.merging import when
 from streams.venues.recording.names import venue_of_file
 from streams.venues.recording.reading import MAX_LINE_BYTES
-from streams.venues.recording.tally import Tally
+from streams.venues.recording.times import MICROS
 
 # A thousand rows: enough to tell which way the times go, and past what a recorded session begins with.
 _HEAD_BYTES: Final = 32 * 1024
 _HEAD_LINES: Final = 20
 # A REST answer that is printed over many lines is read at once, so its size bounds memory.
 MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
+# No clock is off by as much.
+_MOST_AHEAD_US: Final = 86_400 * MICROS
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -63,8 +68,14 @@ def open_recordings(
     recordings: list[Recording] = []
     left_out: list[str] = []
     counts: Counter[str] = Counter()
+    twice = next((path for path, count in Counter(path.absolute() for path in paths).items() if count > 1), None)
+    if twice is not None:
+        raise BadRecording(f"recording {twice.name} is given twice: its trades would be counted twice")
     files = [(path, archives.parts(path)) for path in paths]
-    is_alone = sum(len(parts) for _, parts in files) == 1
+    parts_in_all = sum(len(parts) for _, parts in files)
+    if parts_in_all > MAX_MEMBERS:
+        raise BadRecording(f"{parts_in_all} recordings are too many: {MAX_MEMBERS} can be played in one run")
+    is_alone = parts_in_all == 1
     for path, parts in files:
         name = venue or venue_of_file(PurePath(bare_name(path)))
         called = {one.name: one.called(name) for one in venues}
@@ -115,11 +126,15 @@ def _open(part: Part, archives: Archives, name: str, finder: Finder, ids_before:
     found = finder.find(lines, document)
     skip_lines = next(at for at, line in enumerate(lines, 1) if line.strip()) if found.has_header else 0
     rows = [document()] if found.is_document else [line.rstrip(b"\n") for line in lines[skip_lines:]]
-    tally = Tally(part.label)
+    tally = Tally()
     batches = found.make(0).read(Chunk(rows, skip_lines + 1, 1, 1))
     tally.add(batches)
     if tally.is_useless:
         raise finder.refused(useless_words(tally))
+    times = [trade.time_us for batch in batches for trade in batch.trades]
+    if times and min(times) > time.time_ns() // 1000 + _MOST_AHEAD_US:
+        year = datetime.fromtimestamp(min(times) / MICROS, UTC).year
+        raise finder.refused(f"is of the future: its first trades are of the year {year}")
     skip_bytes = start + sum(map(len, lines[:skip_lines]))
     return Recording(
         part,

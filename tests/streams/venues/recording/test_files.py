@@ -176,7 +176,7 @@ def test_an_exchange_is_no_currency(tmp_path: Path, name: str) -> None:
     """The market must be given."""
     path = tmp_path / name
     path.write_bytes(rows(0))
-    with pytest.raises(BadRecording, match="no market can be told from its name: give it with --symbol"):
+    with pytest.raises(BadRecording, match="no market can be told from its name; give it with --symbol"):
         recording(path)
     assert recording(path, symbol="XBTUSD").venue.startswith("recording:")
 
@@ -190,9 +190,8 @@ class TestUseless:
         with pytest.raises(BadRecording) as refused:
             recording(path)
         text = str(refused.value)
-        assert (
-            "has no row that can be used, of 3 read (bad_time 3; the first is XBTUSD.csv line 1: time 1000000" in text
-        )
+        words = "has no row that can be used, of 3 read (bad_time 3; the first: recording:xbtusd, line 1: time 1000000"
+        assert words in text
         assert text.endswith(": '1,2,3')")
 
     async def test_at_the_end(self, tmp_path: Path) -> None:
@@ -328,6 +327,12 @@ class TestSeveralFiles:
         two.write_bytes(rows(1, 2, 4))
         assert seconds(await trades_of(recording(one, two))) == [0, 4_000_000_000 - FIRST, 1, 2, 3, 4]
 
+    def test_no_file_is_played_twice(self, tmp_path: Path) -> None:
+        """Its trades would be counted twice."""
+        (tmp_path / "XBTUSD.csv").write_bytes(rows(0))
+        with pytest.raises(BadRecording, match=r"XBTUSD\.csv is given twice"):
+            recording(tmp_path / "XBTUSD.csv", tmp_path / "XBTUSD.csv")
+
     def test_a_market_that_is_given_for_all_must_be_that_of_each(self, tmp_path: Path) -> None:
         """A file of another one is not taken for it."""
         for name in ("XBTUSD.csv", "ETHUSD.csv"):
@@ -384,7 +389,7 @@ class TestPages:
 
     def test_history_must_say_its_market(self, tmp_path: Path) -> None:
         """Its rows do not."""
-        with pytest.raises(BadRecording, match="does not name its market"):
+        with pytest.raises(BadRecording, match="no market can be told from its name"):
             recording(write(tmp_path / "history.json", {"result": "success", "history": [HISTORY_ROW]}))
 
     @pytest.mark.parametrize("cells", [[], [0]], ids=["6 cells", "id 0"])
