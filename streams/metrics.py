@@ -102,6 +102,11 @@ table_keys = Gauge("liqmon_table_keys", "Keys in a table.", ["table"], registry=
 restored_records = Counter(
     "liqmon_restored_records", "Changelog records read to restore tables, or to keep standbys.", registry=REGISTRY
 )
+restated_records = Counter(
+    "liqmon_restated_records",
+    "State written again behind what a worker had written that no longer had the partition.",
+    registry=REGISTRY,
+)
 table_bytes = Gauge("liqmon_table_bytes", "Bytes of state held in memory.", ["table"], registry=REGISTRY)
 consumer_lag = Gauge(
     "liqmon_consumer_lag_messages", "Messages not yet processed.", ["topic", "partition"], registry=REGISTRY
