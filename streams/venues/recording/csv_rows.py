@@ -8,7 +8,7 @@ from typing import Final
 
 from streams.errors import BadRecord
 from streams.model.trade import Batch, Kind, Reject, Side, Trade
-from streams.venues.kraken.trade_rows import uid_to_id
+from streams.venues.kraken.trade_rows import kind_word, uid_to_id
 from streams.venues.recording.columns import Columns, fields_of, is_header, names_of
 from streams.venues.recording.lines import OWN_IDS, SIDES, Chunk, parse_number, reject, side_of
 from streams.venues.recording.markets import Market, Markets
@@ -119,13 +119,13 @@ class CsvFormat:
         except ValueError as error:
             raise BadRecord("bad_time", str(error)) from None
         taker = Side.UNKNOWN if columns.side is None else side_of(fields[columns.side])
-        kind = Kind.FILL if columns.kind is None else _kind(fields[columns.kind])
+        kind, word = (Kind.FILL, "") if columns.kind is None else _kind(fields[columns.kind])
         price = parse_number(fields[columns.price], "price")
         quantity = parse_number(fields[columns.quantity], "quantity")
         trade_id = row + self._ids_before
         if self._identity is not None:
             trade_id = identity_of(fields[self._identity], wide=product.kind.has_wide_ids) or OWN_IDS + trade_id
-        return Trade(self._venue, symbol, trade_id, taker, kind, price, quantity, time_us, product)
+        return Trade(self._venue, symbol, trade_id, taker, kind, price, quantity, time_us, product, word=word)
 
 
 def identity_of(text: str, *, wide: bool) -> int | None:
@@ -144,8 +144,10 @@ def identity_of(text: str, *, wide: bool) -> int | None:
     return uid_to_id(stripped)
 
 
-def _kind(text: str) -> Kind:
-    try:
-        return KINDS[text.strip().lower()]
-    except KeyError:
-        raise BadRecord("wrong_type", f"kind is {text[:32]!r}") from None
+def _kind(text: str) -> tuple[Kind, str]:
+    """Return a kind and, where it is none that is known, the file's word for it: the trade is then in no window."""
+    name = text.strip()
+    if not name:
+        raise BadRecord("missing_field", "the kind of trade is empty")
+    kind = KINDS.get(name.lower())
+    return (Kind.BLOCK, kind_word(name)) if kind is None else (kind, "")

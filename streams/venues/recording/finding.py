@@ -99,7 +99,7 @@ class Finder:
     def _csv(self, columns: Columns, lines: Sequence[bytes]) -> Found:
         rows = [fields for line in lines if len(fields := _fields(line, columns.delimiter)) == columns.width]
         rows = [fields for fields in rows if not is_header(fields)]
-        if columns.kind is not None and not all(row[columns.kind].strip().lower() in KINDS for row in rows):
+        if columns.kind is not None and not any(row[columns.kind].strip().lower() in KINDS for row in rows):
             # The type of an order, such as limit or market, is of no use here.
             columns = replace(columns, kind=None)
         if columns.symbol is not None and self._symbol is not None:

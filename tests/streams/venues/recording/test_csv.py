@@ -94,14 +94,13 @@ class TestHeaders:
         assert [trade.trade_id for trade in await trades_of(recording(path))] == [1, 3]
 
     async def test_kinds_of_trades(self, tmp_path: Path) -> None:
-        """Where the type is the kind of trade, liquidations are liquidations."""
-        rows = ["1381095255123,sell,1,1,liquidation", "1381095255124,buy,1,1,fill", "1381095255124,buy,1,1,melted"]
-        path = write(
-            tmp_path / "PF_XBTUSD.csv", f"{HEADER},type", *rows[:2], *["1381095255124,buy,1,1,fill"] * 2000, rows[2]
-        )
-        batches = await read(recording(path))
-        assert [trade.kind for batch in batches for trade in batch.trades][:2] == [Kind.LIQUIDATION, Kind.FILL]
-        assert [reject.reason for batch in batches for reject in batch.rejects] == ["wrong_type"]
+        """Where the type is the kind of trade, liquidations are liquidations; of other kinds the word is kept."""
+        lines = [f"1381095255123,sell,1,1,{kind}" for kind in ("Liquidation", "fill", "unwind", "")]
+        batches = await read(recording(write(tmp_path / "PF_XBTUSD.csv", f"{HEADER},type", *lines)))
+        trades = [trade for batch in batches for trade in batch.trades]
+        assert [trade.kind for trade in trades] == [Kind.LIQUIDATION, Kind.FILL, Kind.BLOCK]
+        assert [trade.word for trade in trades] == ["", "", "unwind"]
+        assert [reject.reason for batch in batches for reject in batch.rejects] == ["missing_field"]
 
     @pytest.mark.parametrize(
         ("lines", "found"),
