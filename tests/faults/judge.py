@@ -303,11 +303,12 @@ async def check_served(stack: Stack, oracle: Oracle, venues: Collection[str]) ->
 
 
 def check_messages(stack: Stack, alerts: list[Alert], outbox: list[Any], venues: Collection[str]) -> tuple[int, int]:
-    """Discord holds one message an alert, and beyond that no more than there were ambiguous outcomes.
+    """Discord tells of each alert once, and beyond that no more often than there were ambiguous outcomes.
 
-    Return how many messages there are, and how many beyond one an alert.
+    Return how often alerts are told of, and how often beyond once each. A message may hold several.
     """
-    posts = Counter(message.identity for message in stack.discord.messages if _venue_of(message.identity) in venues)
+    told = (identity for message in stack.discord.messages for identity in message.identities)
+    posts = Counter(identity for identity in told if _venue_of(identity) in venues)
     names = {_name(alert.rule, alert.venue, alert.symbol, alert.pane) for alert in alerts}
     assert posts.keys() <= names, f"messages about no row: {sorted(posts.keys() - names)}"
     rows = {_name(row["rule"], row["venue"], row["symbol"], row["pane"]): row for row in outbox}
