@@ -19,6 +19,8 @@ TIME: Final = (
     "timestamp_ns",
     "timestamp",
     "time",
+    "ts",
+    "unix",
     "unixtime",
     "date",
     "datetime",

@@ -44,6 +44,7 @@ _DAMAGED: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, gzip.BadGzipF
 _FREE_BYTES: Final = 1 << 30
 # A file that is packed and newest first is unpacked to disk. Ten years of the busiest market have 5 GB.
 MAX_SPOOLED_BYTES: Final = 16 << 30
+_ON_DISK: Final = "/var/tmp"  # noqa: S108 - the file has no name there
 _COPIED_BYTES: Final = 1 << 20
 
 
@@ -78,9 +79,9 @@ class Part:
 class GzipStream(gzip.GzipFile):
     """A file that is unpacked as it is read."""
 
-    def __init__(self, path: Path) -> None:
-        self._raw = path.open("rb")
-        super().__init__(fileobj=self._raw, mode="rb")
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        super().__init__(fileobj=raw, mode="rb")
 
     def packed_position(self) -> int:
         """Return how many of its bytes on disk have been read."""
@@ -117,7 +118,7 @@ class Archives:
             member = cast("io.RawIOBase", self._zip(part.path).open(part.member))
             return io.BufferedReader(member, io.DEFAULT_BUFFER_SIZE)
         if part.packing:
-            return cast("BinaryIO", GzipStream(part.path))
+            return cast("BinaryIO", GzipStream(part.path.open("rb")))
         return part.path.open("rb")
 
     def close(self) -> None:
@@ -193,15 +194,18 @@ def unpacked(stream: BinaryIO, label: str) -> BinaryIO:
 
     Raises :class:`BadRecording` where that is more than the disk has room for, or than any recording.
     """
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    room = min(MAX_SPOOLED_BYTES, shutil.disk_usage(tempfile.gettempdir()).free - _FREE_BYTES)
+    # Where TMPDIR says nothing, /tmp may be memory.
+    is_disk = "TMPDIR" not in os.environ and os.access(_ON_DISK, os.W_OK)
+    directory = _ON_DISK if is_disk else tempfile.gettempdir()
+    file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - the caller closes it
+    room = min(MAX_SPOOLED_BYTES, shutil.disk_usage(directory).free - _FREE_BYTES)
     while block := stream.read(_COPIED_BYTES):
         room -= len(block)
         if room < 0:
             file.close()
             raise BadRecording(
                 f"recording {label} is packed and newest first, and unpacks to more than there is room for in "
-                f"{tempfile.gettempdir()}: unpack it and give that file"
+                f"{directory}: unpack it and give that file"
             )
         file.write(block)
     file.seek(0, os.SEEK_SET)
