@@ -93,7 +93,7 @@ class TestPublication:
         path = tmp_path / "XBTUSD.csv"
         path.write_text("".join(f"{1_700_000_000 + at // 9},100.5,0.25\n" for at in range(20_000)))
         summary = await produce(
-            settings_for(fresh_broker.address), [RecordingFeed(path, [KRAKEN_SPOT])], stop=asyncio.Event()
+            settings_for(fresh_broker.address), [RecordingFeed([path], [KRAKEN_SPOT])], stop=asyncio.Event()
         )
         assert summary.trades == 20_000
         ids = [one for frame in await frames(fresh_broker.address, summary.frames) for one in frame.trade_ids()]
@@ -110,6 +110,7 @@ class TestRefused:
         feed.end()
         summary = await produce(settings_for(fresh_broker.address), [feed], stop=asyncio.Event())
         assert (summary.trades, summary.rejects) == (1, 1)
+        assert summary.reasons == "bad_price 1; the first: test, price is NaN: '1,NaN,1'"
         (message,) = await consume(fresh_broker.address, DEAD_LETTERS, 1)
         letter = deadletters.decode(message.value or b"")
         assert message.key == b"bad_price"
