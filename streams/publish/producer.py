@@ -18,6 +18,7 @@ from streams.model.amounts import amounts_of
 from streams.model.deadletters import DeadLetter
 from streams.model.frames import encode_end, encode_frame
 from streams.model.kinds import MarketKind
+from streams.model.tally import Tally
 from streams.model.trade import Batch, Reject, Trade
 from streams.progress import show_progress
 from streams.publish.coalescer import Coalescer, Group
@@ -46,12 +47,16 @@ MAX_TIMESTAMP_AGE_US: Final = 3_600_000_000
 
 
 class ProducerSummary(msgspec.Struct, frozen=True):
-    """What a producer has published and the broker has acknowledged, and how long that took."""
+    """What a producer has published and the broker has acknowledged, and how long that took.
+
+    ``reasons`` says in words why rows were refused, and which was the first.
+    """
 
     trades: int
     frames: int
     rejects: int
     seconds: float
+    reasons: str
 
 
 class Producer:
@@ -74,6 +79,7 @@ class Producer:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._reasons_said: set[str] = set()
+        self._tally = Tally()
         self._reading = 0
         self._says_ends = says_ends
         # The markets read, each with its kind: only kept where their ends are to be said.
@@ -113,7 +119,8 @@ class Producer:
             await self._publisher.close()
             await self._deduplicator.close()
         publisher = self._publisher
-        return ProducerSummary(publisher.trades, publisher.frames, publisher.letters, time.monotonic() - began)
+        seconds, reasons = time.monotonic() - began, self._tally.reasons()
+        return ProducerSummary(publisher.trades, publisher.frames, publisher.letters, seconds, reasons)
 
     def facts(self) -> Facts:
         """Return what is known of the producer's health."""
@@ -121,8 +128,10 @@ class Producer:
         metrics.buffered_trades.set(self.buffered_trades)
         age = None if publisher.last_ack is None else time.monotonic() - publisher.last_ack
         connected = sum(feed.connected for feed in self._feeds)
+        connections = [found for feed in self._feeds if (found := feed.connection()) is not None]
+        missing = sum(connection.missing for connection in connections)
         return Facts(
-            ready=publisher.available and bool(connected or not self._reading),
+            ready=publisher.available and bool(connected or not self._reading) and not missing,
             details={
                 "broker_available": publisher.available,
                 "seconds_since_acknowledgement": age,
@@ -133,7 +142,8 @@ class Producer:
                 "published_trades": publisher.trades,
                 "published_frames": publisher.frames,
                 "dead_letters": publisher.letters,
-                "connections": [found for feed in self._feeds if (found := feed.connection()) is not None],
+                "missing_symbols": missing,
+                "connections": connections,
             },
         )
 
@@ -266,6 +276,7 @@ class Producer:
     def _refuse(self, rejects: Sequence[Reject], received_us: int) -> None:
         for refused in rejects:
             reason = refused.reason
+            self._tally.refuse(refused)
             detail, payload = deadletters.fitted(refused.detail, refused.payload)
             if reason not in self._reasons_said:
                 self._reasons_said.add(reason)
@@ -318,6 +329,8 @@ async def produce(
     producer = Producer(settings, feeds, pace=pace, published_ids=published_ids, says_ends=says_ends)
     server = StatusServer(settings.web_host, settings.producer_metrics_port, producer.facts)
     await server.start()
+    for note in [note for feed in feeds for note in feed.notes]:
+        log.warning("%s", note)
     followed = [feed.progress for feed in feeds if feed.progress is not None]
     shown = [asyncio.create_task(show_progress(progress, sys.stderr)) for progress in followed]
     try:
