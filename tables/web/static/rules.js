@@ -67,7 +67,11 @@ export const progress = (one) =>
 export const severityClass = (alert) => `${alert.alert_severity}${alert.retracted ? " retracted" : ""}`;
 
 /** What an alert says, in one line: the worker's words. One of an earlier release sends none, and the rule's must do. */
-export const alertSentence = (alert) => `${alert.sentence ?? alert.what ?? ruleOf(alert.rule).label}${shortage(alert)}`;
+export const alertSentence = (alert) => {
+  const told = alert.sentence ?? alert.what ?? ruleOf(alert.rule).label;
+  const lacking = shortage(alert);
+  return told.includes(lacking) ? told : told + lacking;
+};
 
 /** What an alert's window lacks, in words: it may reach back before the first trade of its market that was counted. */
 export function shortage(alert) {
