@@ -219,6 +219,8 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         except KafkaError as error:
             _end_for_broker(error)
             raise
+        # By the client that is started now; what needs the clock waits for the first answer.
+        self.record_clock.measure()
 
     def _crash(self, reason: BaseException) -> None:
         if isinstance(reason, Outage):
@@ -236,7 +238,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
                 await self._carry_over()
         except Fatal as error:
             die(error)
-        self.record_clock.start(is_stamped=is_stamped)
+        self.record_clock.know(is_stamped=is_stamped)
         await self.sinks.start()
         await self.sampler.start()
         await self.broker_watch.start()

@@ -67,6 +67,11 @@ class Trades:
         """Whether its market's recording has ended with this message."""
         return isinstance(self._content, Frame) and self._content.is_end
 
+    @property
+    def is_reset(self) -> bool:
+        """Whether its market is to be turned back to the time of this message."""
+        return isinstance(self._content, Frame) and self._content.is_reset
+
     @cached_property
     def rows(self) -> list[Row]:
         """The trades in order of arrival."""

@@ -38,8 +38,8 @@ class RecordClock:
         self._is_said = False
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, *, is_stamped: bool | None) -> None:
-        """Measure in the background; ``is_stamped`` is what the topic's configuration says, None where nothing."""
+    def know(self, *, is_stamped: bool | None) -> None:
+        """Take note of what the topic's configuration says of its records' times; None where it does not say."""
         self.is_stamped = is_stamped
         if not is_stamped:
             # The embedded broker does not say: it runs on this machine, by the same clock.
@@ -49,6 +49,9 @@ class RecordClock:
                 "what the future is; where the broker can, give the topic message.timestamp.type=LogAppendTime",
                 TRADES,
             )
+
+    def measure(self) -> None:
+        """Measure the broker's clock in the background."""
         self._task = asyncio.create_task(self._probe.run())
 
     @property
