@@ -46,7 +46,7 @@ class RecordClock:
             log.log(
                 logging.INFO if is_stamped is None else logging.WARNING,
                 "the broker does not stamp the records of topic %s: their publishers' clocks and this machine's decide "
-                "what the future is; where the broker can, give the topic message.timestamp.type=LogAppendTime",
+                "what the future is; where the broker can, give it message.timestamp.type=LogAppendTime",
                 TRADES,
             )
 
