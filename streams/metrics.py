@@ -1,12 +1,19 @@
 """Every metric the program exports, in one place: prefix ``liqmon_``, base units, bounded labels.
 
+A counter exists from the start at 0 for each label value that is known: see :func:`start_at_zero`.
+
 ``venue`` and ``symbol`` label values are bounded by the configured markets; ``reason``, ``rule``, ``severity`` and
 ``sink`` by fixed lists.
 """
 
+import itertools
+from collections.abc import Iterable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+# The client would export one more series with each counter and histogram: when it was made, which nobody asks.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REGISTRY: Final = CollectorRegistry()
 
@@ -16,6 +23,12 @@ LATENCY_BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25
 trades = Counter("liqmon_trades", "Trades counted into windows.", ["venue"], registry=REGISTRY)
 frames = Counter("liqmon_frames", "Frames processed (worker) or published (producer).", ["venue"], registry=REGISTRY)
 frame_bytes = Counter("liqmon_frame_bytes", "Bytes of frames processed or published.", ["venue"], registry=REGISTRY)
+trades_apart = Counter(
+    "liqmon_trades_apart",
+    "Trades kept by id and in no window, by kind: blocks, assignments and others.",
+    ["kind"],
+    registry=REGISTRY,
+)
 duplicates = Counter("liqmon_duplicates", "Trades that had been counted before.", ["venue"], registry=REGISTRY)
 late = Counter("liqmon_late", "Trades older than the oldest pane kept, in no window.", ["venue"], registry=REGISTRY)
 forwarded = Counter(
@@ -28,9 +41,17 @@ dead_letters = Counter("liqmon_dead_letters", "Records refused, by reason.", ["r
 
 reconnects = Counter("liqmon_reconnects", "Connections to a feed opened again.", ["venue"], registry=REGISTRY)
 connected = Gauge("liqmon_feed_connected", "1 while the feed's socket is open.", ["venue"], registry=REGISTRY)
+feed_symbols = Gauge("liqmon_feed_symbols", "Symbols that the feed is to carry.", ["venue"], registry=REGISTRY)
+subscribed_symbols = Gauge(
+    "liqmon_feed_subscribed_symbols", "Symbols that the venue has acknowledged.", ["venue"], registry=REGISTRY
+)
+refused_symbols = Gauge(
+    "liqmon_feed_refused_symbols", "Symbols that the venue says it does not have.", ["venue"], registry=REGISTRY
+)
+feed_warnings = Counter("liqmon_feed_warnings", "Warnings in a venue's acknowledgements.", ["venue"], registry=REGISTRY)
 last_trade_seconds = Gauge(
     "liqmon_last_trade_timestamp_seconds",
-    "When the last trade of a market was received.",
+    "When the last trade of a market was received, or since when a feed awaits the first.",
     ["venue", "symbol"],
     registry=REGISTRY,
 )
@@ -91,7 +112,40 @@ table_bytes = Gauge("liqmon_table_bytes", "Bytes of state held in memory.", ["ta
 consumer_lag = Gauge(
     "liqmon_consumer_lag_messages", "Messages not yet processed.", ["topic", "partition"], registry=REGISTRY
 )
+web_connections = Gauge("liqmon_web_connections", "Connections to the web server that are open.", registry=REGISTRY)
+web_connections_closed = Counter(
+    "liqmon_web_connections_closed",
+    "Connections that the web server ended: head or idle (too slow), stalled (takes no answer), room (the longest idle "
+    "made room), full (no room).",
+    ["reason"],
+    registry=REGISTRY,
+)
+for _reason in ("head", "idle", "stalled", "room", "full"):
+    web_connections_closed.labels(_reason)
 flush_seconds = Histogram("liqmon_flush_seconds", "Time to make state durable before a commit.", registry=REGISTRY)
+
+
+KINDS_APART: Final = ("block", "termination", "assignment", "unwind", "covered_liquidation", "other")
+
+
+def kind_label(kind: str) -> str:
+    """Return a kind of trade as a label value: one that is not known is ``other``."""
+    return kind if kind in KINDS_APART else "other"
+
+
+def start_at_zero(counter: Counter, *labels: Iterable[str]) -> None:
+    """Export a counter at 0 for each combination of these label values, the first label's first.
+
+    Prometheus takes a counter that first appears at 1 for one that was always 1, and no rule hears of it.
+    """
+    for values in itertools.product(*labels):
+        counter.labels(*values)
+
+
+def start_venue(venue: str, *counters: Counter) -> None:
+    """Export what is counted of trades, and these counters too, at 0 for a venue."""
+    for counter in (trades, frames, frame_bytes, *counters):
+        start_at_zero(counter, [venue])
 
 
 # Each venue is a time series in every metric that is labelled with it. Nobody watches as many venues as this.
@@ -105,4 +159,5 @@ def venue_label(venue: str) -> str:
         if len(_venues) >= MAX_VENUES:
             return "other"
         _venues.add(venue)
+        start_venue(venue, duplicates, late, forwarded)
     return venue

@@ -24,12 +24,16 @@ from streams.model.amounts import amounts_of
 from streams.model.deadletters import DeadLetter
 from streams.model.frames import decode_frame
 from streams.model.kinds import MarketKind
+from streams.settings import SEVERITIES
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.venues.json_rows import RowReader
 from tables.keeper import Keeper, TooManyMarkets
 from tables.market.state import Market
 
 log = logging.getLogger(__name__)
+
+metrics.start_at_zero(metrics.dead_letters, deadletters.REASONS)
+metrics.start_at_zero(metrics.trades_apart, metrics.KINDS_APART)
 
 _encode_alert: Final = msgspec.json.Encoder().encode
 
@@ -58,6 +62,7 @@ def decode(message: SourceMessage, rows: RowReader) -> Trades:
             trade.product.kind,
             round(message.timestamp * 1e6),
             [row_of(trade, amounts_of(trade))],
+            [trade.word],
         )
     frame = decode_frame(value)
     return Trades(frame.venue, frame.symbol, frame.kind, frame.received_us, frame)
@@ -80,6 +85,7 @@ class Monitor:
         home: Callable[[str], int],
         rows: RowReader,
     ) -> None:
+        metrics.start_at_zero(metrics.alerts, [rule.name for rule in evaluator.rules.rules], SEVERITIES)
         self._evaluator = evaluator
         self._keeper = keeper
         self._outbound = outbound
@@ -169,6 +175,8 @@ class Monitor:
             await self._refuse(
                 message, refusal.reason, refusal.detail, _refused_bytes(message, trades, refusal.at), trades, refusal
             )
+        for at in outcome.apart:
+            metrics.trades_apart.labels(metrics.kind_label(trades.kind_name(at))).inc()
         venue = metrics.venue_label(trades.venue)
         if outcome.counted:
             metrics.trades.labels(venue).inc(outcome.counted)

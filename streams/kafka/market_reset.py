@@ -12,6 +12,7 @@ from streams.errors import Fatal, Outage
 from streams.kafka.admin import open_producer
 from streams.kafka.broker_clock import wall_us
 from streams.kafka.partitioning import partition_of
+from streams.kafka.refusal import refusal
 from streams.model.frames import encode_reset
 from streams.model.kinds import MAX_NAME
 from streams.model.trade import is_market_name
@@ -26,7 +27,7 @@ async def reset_market(settings: Settings, venue: str, symbol: str) -> int:
     """Publish the record and return its partition once the broker has it.
 
     Raises :class:`Outage` where no broker answers, and :class:`Fatal` where there is no such topic, or a name that no
-    market can have.
+    market can have, or a broker that refuses the login.
     """
     if not (is_market_name(venue) and is_market_name(symbol)):
         raise Fatal(f"venue and symbol must be 1 to {MAX_NAME} printable characters other than '|'")
@@ -44,4 +45,5 @@ async def reset_market(settings: Settings, venue: str, symbol: str) -> int:
         raise Fatal(f"Kafka at {settings.kafka_bootstrap_servers} has no topic {TRADES} yet") from None
     except (KafkaError, OSError) as error:  # TimeoutError is one
         what = str(error) or type(error).__name__
-        raise Outage(f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {what}") from None
+        unanswered = Outage(f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {what}")
+        raise (await refusal(settings) or unanswered) from None

@@ -31,6 +31,7 @@ from streams.publish.status import Facts, StatusServer
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, TRADES
 from streams.venues.base import Feed
+from streams.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -128,8 +129,11 @@ class Producer:
         age = None if publisher.last_ack is None else time.monotonic() - publisher.last_ack
         connected = sum(feed.connected for feed in self._feeds)
         clocks = self._clocks.details()
+        connections = [found for feed in self._feeds if (found := feed.connection()) is not None]
+        missing = sum(connection.missing for connection in connections)
+        is_connected = bool(connected or not self._reading)
         return Facts(
-            ready=publisher.available and bool(connected or not self._reading) and not clocks["clock"],
+            ready=publisher.available and is_connected and not missing and not clocks["clock"],
             details={
                 **clocks,
                 "broker_available": publisher.available,
@@ -141,7 +145,8 @@ class Producer:
                 "published_trades": publisher.trades,
                 "published_frames": publisher.frames,
                 "dead_letters": publisher.letters,
-                "connections": [found for feed in self._feeds if (found := feed.connection()) is not None],
+                "missing_symbols": missing,
+                "connections": connections,
             },
         )
 
@@ -175,7 +180,7 @@ class Producer:
                 self._publisher.failure.result()
             if not draining.done():
                 raise Fatal(
-                    f"stopped with {self._publisher.waiting} trades not published: "
+                    f"stopped with {counted(self._publisher.waiting, 'trade')} not published: "
                     f"the broker at {self._settings.kafka_bootstrap_servers} did not take them within {seconds:g} s"
                 )
         finally:

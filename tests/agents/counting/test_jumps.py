@@ -33,7 +33,7 @@ async def test_trades_behind_a_jump_count_and_alert_as_without_it(usd: float) ->
     for pane in range(NOON, NOON + 200):
         own = pane == NOON + 10 + FURTHEST
         assert found.figures(pane, 1).count == expected.figures(pane, 1).count + own
-        ahead = 100_000_000 if NOON + 10 + FURTHEST <= pane else 0
+        ahead = 100_000_000 if pane >= NOON + 10 + FURTHEST else 0
         assert found.figures(pane, 300).total_volume_micro_usd == (
             expected.figures(pane, 300).total_volume_micro_usd + ahead
         )
