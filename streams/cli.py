@@ -250,7 +250,7 @@ def _reset_market(options: argparse.Namespace) -> int:
     from streams.kafka.market_reset import reset_market  # noqa: PLC0415
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    partition = asyncio.run(reset_market(load_settings(), options.venue, options.symbol))
+    partition = asyncio.run(reset_market(check_names(load_settings()), options.venue, options.symbol))
     sys.stdout.write(
         f"the worker of partition {partition} was asked to turn {options.venue} {options.symbol} back; "
         "its log says from when to when\n"

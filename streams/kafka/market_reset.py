@@ -26,8 +26,8 @@ ANSWER_SECONDS: Final = 15.0
 async def reset_market(settings: Settings, venue: str, symbol: str) -> int:
     """Publish the record and return its partition once the broker has it.
 
-    Raises :class:`Outage` where no broker answers, and :class:`Fatal` where there is no such topic, or a name that no
-    market can have, or a broker that refuses the login.
+    Raises :class:`Outage` where no broker answers. Raises :class:`Fatal` for a name that no market can have, where
+    there is no such topic, and where the broker refuses the login.
     """
     if not (is_market_name(venue) and is_market_name(symbol)):
         raise Fatal(f"venue and symbol must be 1 to {MAX_NAME} printable characters other than '|'")

@@ -33,8 +33,8 @@ def market_from(items: Iterable[tuple[bytes, bytes]], venue: str, symbol: str, s
 def taken_from(markets: Iterable[Market], span: Span) -> dict[bytes, bytes]:
     """Return what changed in markets since the last call, by key. Each market's head comes before its chunks.
 
-    What a market that was turned back has forgotten comes before its head: a flush that is cut short in between leaves
-    a market that is turned back again, and not one that remembers.
+    What a market that was turned back has forgotten comes before its head. A flush that is cut short in between leaves
+    a clock that is ahead: the record is read again, and turns it back once more.
     """
     items = {}
     for market in markets:

@@ -148,7 +148,7 @@ def test_a_frame_that_resets_has_no_trades_and_says_so() -> None:
     assert not decode_frame(encode_end(VENUE, BTC, frame.kind, 5)).is_reset
     items = msgspec.msgpack.decode(frame_of([spot(1)]))
     with pytest.raises(BadRecord, match="holds no trades"):
-        decode_frame(msgspec.msgpack.encode([*items, None, False, True]))
+        decode_frame(msgspec.msgpack.encode([*items, None, False, None, True]))
 
 
 def test_what_an_earlier_release_reads_of_it_has_no_trades_and_is_no_end() -> None:
