@@ -101,12 +101,30 @@ sink_retries = Counter(
     "liqmon_sink_retries", "Attempts repeated because a sink did not answer.", ["sink"], registry=REGISTRY
 )
 outbox_age_seconds = Gauge("liqmon_outbox_age_seconds", "Age of the oldest undelivered message.", registry=REGISTRY)
-deliveries = Counter("liqmon_deliveries", "Discord messages by outcome.", ["outcome"], registry=REGISTRY)
+deliveries = Counter(
+    "liqmon_deliveries", "Alerts sent to Discord, each time, by outcome.", ["outcome"], registry=REGISTRY
+)
+digests = Counter("liqmon_digests", "Messages that held several alerts, by outcome.", ["outcome"], registry=REGISTRY)
+
+pruned_rows = Counter(
+    "liqmon_pruned_rows", "Rows deleted because they were older than they are kept.", ["table"], registry=REGISTRY
+)
+prune_overdue_seconds = Gauge(
+    "liqmon_prune_overdue_seconds",
+    "How much older than it is kept the oldest row was after the last pruning.",
+    ["table"],
+    registry=REGISTRY,
+)
 
 markets = Gauge("liqmon_markets", "Markets whose panes this worker keeps.", registry=REGISTRY)
 table_keys = Gauge("liqmon_table_keys", "Keys in a table.", ["table"], registry=REGISTRY)
 restored_records = Counter(
     "liqmon_restored_records", "Changelog records read to restore tables, or to keep standbys.", registry=REGISTRY
+)
+restated_records = Counter(
+    "liqmon_restated_records",
+    "State written again behind what a worker had written that no longer had the partition.",
+    registry=REGISTRY,
 )
 table_bytes = Gauge("liqmon_table_bytes", "Bytes of state held in memory.", ["table"], registry=REGISTRY)
 consumer_lag = Gauge(

@@ -37,6 +37,7 @@ class Worker:
         self.unsettled: dict[str, list[Alert]] = {}
         self.ended: list[Fatal] = []
         self.offset = 0
+        self.begins: dict[int, int] = {}
         self.keeper = Keeper(
             store=lambda: self.state,
             changelog=CHANGELOG,
@@ -45,6 +46,7 @@ class Worker:
             settle=self._settle,
             alert_record=lambda alert: Record(ALERTS, alert.symbol.encode(), str(alert.pane).encode()),
             on_fatal=self.ended.append,
+            changelog_begin=self.begins.get,
         )
 
     def _settle(self, _: int, markets: Iterable[Market]) -> list[Alert]:
