@@ -21,6 +21,7 @@ from streams.errors import Fatal, Outage
 from streams.kafka.record_times import CLOCK_CONFIG, STAMPED, stamp_by_broker
 from streams.kafka.refusal import refusal
 from streams.kafka.security import connection
+from streams.kafka.topic_config import bring_up_to_date
 from streams.settings import Settings
 from streams.topics import ALERTS, CLOCK, DEAD_LETTERS, TRADES
 from streams.unexpected import Library
@@ -59,6 +60,8 @@ CHANGELOG_CONFIG: Final = {
     "min.cleanable.dirty.ratio": "0.1",
     "compression.type": "zstd",
 }
+FORMER_CHANGELOG_CONFIG: Final = {"min.compaction.lag.ms": str(48 * 3600 * 1000)}
+"""What releases before 0.2 set otherwise: a changelog that still has it gets the value above."""
 
 
 async def wait_for_broker(settings: Settings) -> None:
@@ -212,6 +215,8 @@ async def _create(settings: Settings, wanted: Mapping[str, Mapping[str, str]]) -
         present = set(await client.list_topics())
         for name, config in wanted.items():
             if name in present:
+                if config.get("cleanup.policy") == "compact":
+                    await bring_up_to_date(client, name, config, FORMER_CHANGELOG_CONFIG)
                 continue
             partitions = 1 if name == CLOCK else settings.topic_partitions
             topic = NewTopic(name, partitions, settings.topic_replication_factor, topic_configs=dict(config))

@@ -4,12 +4,11 @@ Publishers set record times as they like. What the broker sets nobody else can, 
 """
 
 import logging
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
 
+from streams.kafka.topic_config import UNANSWERED, alter, configuration
 from streams.settings import Settings
 from streams.topics import TRADES
 
@@ -23,9 +22,6 @@ STAMPED: Final = {NAME: BROKERS_TIME}
 CLOCK_CONFIG: Final = {**STAMPED, "cleanup.policy": "delete", "retention.ms": "3600000", "segment.ms": "3600000"}
 """The topic ``clock`` is only written to: what a broker answers says its time."""
 
-# What Kafka calls a configuration that somebody set for this topic.
-_SET_FOR_TOPIC: Final = 1
-
 
 async def stamp_by_broker(settings: Settings, client: AIOKafkaAdminClient) -> bool | None:
     """See that the broker stamps the records of ``trades``; return whether it does, None where it does not say.
@@ -33,36 +29,16 @@ async def stamp_by_broker(settings: Settings, client: AIOKafkaAdminClient) -> bo
     An existing topic is altered where ``CREATE_TOPICS`` allows it and the broker permits. Its other settings stay.
     """
     try:
-        found = await _configuration(client)
-        if found is None:
+        found = await configuration(client, TRADES)
+        if NAME not in found:
             return None
-        if found[NAME][0] == BROKERS_TIME:
+        if found[NAME].value == BROKERS_TIME:
             return True
         if not settings.create_topics:
             return False
-        # The request replaces all that was set for the topic.
-        kept = {name: value for name, (value, source) in found.items() if source == _SET_FOR_TOPIC}
-        resource = ConfigResource(ConfigResourceType.TOPIC, TRADES, {**kept, **STAMPED})
-        for answer in await client.alter_configs([resource]):
-            for code, message, *_ in answer.resources:
-                if code:
-                    raise for_code(code)(message)
-    except (KafkaError, OSError, AttributeError, NotImplementedError) as error:
+        await alter(client, TRADES, found, STAMPED)
+    except UNANSWERED as error:
         log.debug("%s cannot be given %s: %s", TRADES, NAME, error)
         return None if not settings.create_topics else False
     log.warning("topic %s: %s is %s from now on, so that no publisher's clock decides", TRADES, NAME, BROKERS_TIME)
     return True
-
-
-async def _configuration(client: AIOKafkaAdminClient) -> dict[str, tuple[str, int]] | None:
-    """Return each configuration of ``trades`` with its value and source, None where the broker does not say."""
-    found: dict[str, tuple[str, int]] = {}
-    for answer in await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, TRADES)]):
-        resources: list[Any] = answer.resources
-        for code, message, _kind, _topic, entries in resources:
-            if code:
-                raise for_code(code)(message)
-            for entry in entries:
-                name, value, _read_only, source = entry[:4]
-                found[name] = value, source
-    return found if NAME in found else None

@@ -7,7 +7,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streams.kafka.admin import ensure_topics
-from streams.kafka.record_times import BROKERS_TIME, NAME, _configuration
+from streams.kafka.record_times import BROKERS_TIME, NAME
+from streams.kafka.topic_config import configuration
 from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
 from streams.settings import Settings, load_settings
 from streams.topics import TRADES
@@ -33,9 +34,8 @@ def settings_of(kafka: RealKafka, *, create_topics: bool = True) -> Settings:
 
 async def test_a_new_topic_has_the_brokers_time(kafka: RealKafka, admin: AIOKafkaAdminClient) -> None:
     assert await ensure_topics(settings_of(kafka)) is True
-    found = await _configuration(admin)
-    assert found is not None
-    assert found[NAME] == (BROKERS_TIME, 1)
+    found = await configuration(admin, TRADES)
+    assert found[NAME] == (BROKERS_TIME, True)
 
 
 async def test_a_topic_of_an_earlier_release_is_altered_and_keeps_its_settings(
@@ -46,10 +46,9 @@ async def test_a_topic_of_an_earlier_release_is_altered_and_keeps_its_settings(
     with caplog.at_level(logging.WARNING, logger="streams.kafka.record_times"):
         assert await ensure_topics(settings_of(kafka)) is True
         assert await ensure_topics(settings_of(kafka)) is True
-    found = await _configuration(admin)
-    assert found is not None
+    found = await configuration(admin, TRADES)
     assert found[NAME][0] == BROKERS_TIME
-    assert found["retention.ms"] == ("86400000", 1)
+    assert found["retention.ms"] == ("86400000", True)
     assert caplog.text.count(BROKERS_TIME) == 1
 
 
