@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -22,6 +23,7 @@ from tests.faults.judge import judge, letters
 from tests.faults.marks import REAL_KAFKA, fault_run
 from tests.faults.processes import Process, http_get
 from tests.faults.stack import Stack
+from tests.prometheus_server import Prometheus
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ FIVE_MINUTES = 300
 # A machine at its limit answers later than the suite's usual two seconds.
 ANSWER_SECONDS = 10.0
 SKEW = "liqmon_clock_skew_seconds"
+SKEW_RULE = "LiqmonClockSkew"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -105,26 +108,42 @@ async def test_a_producer_with_a_wrong_clock_costs_nobody_a_trade(stack: Stack, 
     assert "MAX_CLOCK_SKEW_SECONDS" in wrong.log_text()
 
 
-async def test_a_producer_whose_clock_jumps_costs_nobody_a_trade(stack: Stack) -> None:
-    """Forth and back while it publishes. It is ready again when its clock is right."""
+async def test_a_producer_whose_clock_jumps_costs_nobody_a_trade(stack: Stack, tmp_path: Path) -> None:
+    """Forth and back while it publishes. It is ready again when its clock is right, and Prometheus hears of it."""
     jumping, good = stack.producers
+    watch = Prometheus(tmp_path, {"producer": [jumping.port], "worker": [stack.workers[0].port]})
+    heard = contextlib.nullcontext() if not Prometheus.is_installed() else watch
     clock = WrongClock(jumping.directory)
     clock.give_to(jumping)
     await restarted(stack, jumping)
     async with Exchange(stack) as exchange:
         await exchange.heard_by(2)
         await stack.ready(jumping, good)
-        for ahead in (FIVE_MINUTES, -FIVE_MINUTES):
-            clock.ahead(ahead)
-            await stack.until(lambda: not jumping.ready(), 20, "the jumping producer to be unready")
-            await exchange.until_sent(300)
-            await stack.ready(good)
-        clock.ahead(0)
-        await stack.ready(jumping)
+        with heard as prometheus:
+            await jumps(stack, jumping, good, clock, exchange, prometheus)
         await exchange.until_sent(300)
         await verdict_of(stack, exchange)
     take_back(jumping)
     await restarted(stack, jumping)
+
+
+async def jumps(
+    stack: Stack, jumping: Process, good: Process, clock: WrongClock, exchange: Exchange, prometheus: Prometheus | None
+) -> None:
+    """Let the clock of a producer be wrong both ways, and right again."""
+
+    def is_told(*, wrong: bool) -> bool:
+        return prometheus is None or (SKEW_RULE in prometheus.firing()) == wrong
+
+    for ahead in (FIVE_MINUTES, -FIVE_MINUTES):
+        clock.ahead(ahead)
+        await stack.until(lambda: not jumping.ready(), 20, "the jumping producer to be unready")
+        await exchange.until_sent(300)
+        await stack.ready(good)
+    await stack.until(lambda: is_told(wrong=True), 30, f"{SKEW_RULE} to fire")
+    clock.ahead(0)
+    await stack.ready(jumping)
+    await stack.until(lambda: is_told(wrong=False), 30, f"{SKEW_RULE} to clear")
 
 
 async def test_a_worker_whose_clock_jumps_counts_exactly_by_the_brokers_time(stack: Stack) -> None:
