@@ -100,6 +100,13 @@ def _parser() -> argparse.ArgumentParser:
     topic.add_argument("--limit", type=_natural, metavar="N", help="stop after N records; default: at the end")
     topic.add_argument("--follow", action="store_true", help="wait for more at the end")
     topic.set_defaults(call=_topic)
+
+    markets = commands.add_parser("markets", help="bring a market back whose clock ran ahead of the time")
+    actions = markets.add_subparsers(required=True, metavar="ACTION")
+    reset = actions.add_parser("reset", help="forget what a market holds of times that are still to come")
+    reset.add_argument("venue", help="the market's venue, such as kraken_spot")
+    reset.add_argument("symbol", help="the market's symbol, such as BTC/USD")
+    reset.set_defaults(call=_reset_market)
     return parser
 
 
@@ -244,6 +251,18 @@ def _topic(options: argparse.Namespace) -> int:
     settings = check_names(load_settings())
     signal.signal(signal.SIGINT, signal.default_int_handler)
     asyncio.run(print_topic(settings, options.name, limit=options.limit, follow=options.follow))
+    return 0
+
+
+def _reset_market(options: argparse.Namespace) -> int:
+    from streams.kafka.market_reset import reset_market  # noqa: PLC0415
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    partition = asyncio.run(reset_market(check_names(load_settings()), options.venue, options.symbol))
+    sys.stdout.write(
+        f"the worker of partition {partition} was asked to turn {options.venue} {options.symbol} back; "
+        "its log says from when to when\n"
+    )
     return 0
 
 

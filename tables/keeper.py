@@ -109,6 +109,18 @@ class Keeper:
         self.touch(partition, market)
         return market
 
+    async def known(self, partition: int, venue: str, symbol: str) -> Market | None:
+        """Return a market as :meth:`market` does, None where there is nothing of it: it is not made."""
+        markets = self._partitions.setdefault(partition, {})
+        market = markets.get((venue, symbol))
+        if market is None:
+            found = await self._load(partition, venue, symbol)
+            if found is None:
+                return None
+            market = self._take_in(markets, found)
+        self.touch(partition, market)
+        return market
+
     def touch(self, partition: int, market: Market) -> None:
         """Put a changed market into the next flush, unless its partition has moved."""
         if self._partitions.get(partition, {}).get((market.venue, market.symbol)) is market:

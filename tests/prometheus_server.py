@@ -24,8 +24,8 @@ START_SECONDS = 30
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"(\[|offset )(\d+)([smh])")
-# What the rules compare ages with, seconds, and a number of messages; a limit of a second stays.
-_LIMIT = re.compile(r"> (\d{2,})")
+# What the rules compare ages and numbers of messages with. A limit that nothing must wait for stays.
+_LIMIT = re.compile(r"> ([2-9]\d|\d{3,})")
 
 
 def faster_rules(text: str) -> str:

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
+from streams.kafka.broker_clock import APPEND_TIME
+
 # A bundle is handled to its end before anything else of its partition: 64 frames of 20 trades take about 5 ms.
 MAX_MESSAGES: Final = 64
 # About 4 900 trades of 53 bytes, so large frames travel nearly alone.
@@ -20,11 +22,12 @@ FIRST: Final = "liqmon-first-offset"
 
 
 class Item(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One message of a bundle; ``timestamp_ms`` is Kafka's."""
+    """One message of a bundle. ``timestamp_ms`` is the broker's time of it, or the publisher's."""
 
     offset: int
     timestamp_ms: int
     value: bytes | None
+    is_brokers_time: bool = False
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -41,7 +44,8 @@ def bundled(records: Sequence[Any]) -> Iterator[Any]:
         if items and (len(items) == MAX_MESSAGES or size + length > MAX_BYTES):
             yield _bundle(last, items)
             items, size = [], 0
-        items.append(Item(record.offset, record.timestamp, record.value))
+        is_brokers_time = record.timestamp_type == APPEND_TIME
+        items.append(Item(record.offset, record.timestamp, record.value, is_brokers_time))
         size += length
         last = record
     if items:
