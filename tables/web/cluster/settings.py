@@ -15,6 +15,7 @@ SHOWN: Final = (
     "windows",
     "allowed_lateness_seconds",
     "max_future_seconds",
+    "max_clock_skew_seconds",
     "liquidation_threshold_usd",
     "liquidation_rule_threshold_usd",
     "price_move_pct",
