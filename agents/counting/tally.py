@@ -64,6 +64,7 @@ def count_run(market: Market, trades: Trades, run: Run, latest_us: int, outcome:
     if not pane.has_room(summary.notional, summary.whole) or not add_range(pane.ids, run.low_id, run.high_id):
         return count_rows(market, trades.rows, run, latest_us, outcome)
     pane.add_figures(summary)
+    market.mark(run.number, is_live=True)
     market.counted(run.number, pane, summary.notional, 0)
     outcome.counted += summary.count
     return True
@@ -72,7 +73,7 @@ def count_run(market: Market, trades: Trades, run: Run, latest_us: int, outcome:
 def count_rows(market: Market, rows: list[Row], run: Run, latest_us: int, outcome: Outcome) -> bool | None:
     """Count a run row by row; see :func:`count_run`."""
     pane = None
-    live = False
+    live = had_figures = False
     notionals = liquidations = 0
     for at in range(run.start, run.end):
         row = rows[at]
@@ -83,6 +84,7 @@ def count_rows(market: Market, rows: list[Row], run: Run, latest_us: int, outcom
         trade_id, time_us, price, notional, rest, whole, fraction, flags = row
         if pane is None:
             pane = market.open_pane(run.number)
+            had_figures = pane is not None and pane.count > 0
         if pane is None:
             outcome.late += 1
             continue
@@ -104,5 +106,8 @@ def count_rows(market: Market, rows: list[Row], run: Run, latest_us: int, outcom
             liquidations += notional if is_liquidation and side else 0
     if pane is None:
         return None
+    # A copy of a trade whose id came as a block first is live in a pane that may hold no figures: it marks nothing.
+    if pane.count and (live or not had_figures):
+        market.mark(run.number, is_live=live)
     market.counted(run.number, pane, notionals, liquidations)
     return live

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from random import Random
@@ -16,19 +17,23 @@ from agents.rules.book import rule_book
 from streams.model.alert import Alert, AlertId, supersedes
 from streams.model.frames import decode_frame, encode_frame
 from streams.settings import load_settings
+from tables.market.chunks import prefix
 from tables.market.identities import TradeId
 from tables.market.state import Market, Span
+from tables.stores.items import market_from, taken_from
 from tests.oracle import Oracle, OracleTrade, Terms
 from tests.real_data import FUTURES_JSONL, REST_JSON, SPOT_CSV, futures_jsonl, real_file, rest_json, spot_csv
-from tests.recordings import IN_ORDER, SCENARIOS
+from tests.recordings import IN_ORDER, SCENARIOS, with_copies_and_snapshots
 from tests.wire import records
 
 PRICE_MOVE_PCT = Decimal("0.3")
 TERMS = Terms(price_move_pct=PRICE_MOVE_PCT, has_ended=True)
 SETTINGS = load_settings(price_move_pct=PRICE_MOVE_PCT)
+SPAN = Span(TERMS.window_seconds, TERMS.retention_seconds)
 WINDOWS = (1, 60, 300, 3600)
 FRAMINGS = (1, 7, 60, 500)
 SAMPLES = 15
+SEEDS = range(60)
 READERS = {SPOT_CSV: spot_csv, REST_JSON: rest_json, FUTURES_JSONL: futures_jsonl}
 
 # Where a row came from is not the oracle's business.
@@ -49,16 +54,32 @@ class Program:
     """The program's pure part: frames in, panes and rows out."""
 
     def __init__(self) -> None:
-        self.evaluator = Evaluator(
+        self.evaluator = self._new_evaluator()
+        self.durable: dict[bytes, bytes] = {}
+        self.markets: dict[tuple[str, str], Market] = {}
+        self.rows: dict[AlertId, Alert] = {}
+        self.first_sent: dict[AlertId, Alert] = {}
+        self.counted = self.duplicates = self.late = 0
+
+    @staticmethod
+    def _new_evaluator() -> Evaluator:
+        return Evaluator(
             rule_book(SETTINGS),
             window=TERMS.window_seconds,
             cooldown=TERMS.cooldown_seconds,
             max_future_us=60_000_000,
         )
-        self.markets: dict[tuple[str, str], Market] = {}
-        self.rows: dict[AlertId, Alert] = {}
-        self.first_sent: dict[AlertId, Alert] = {}
-        self.counted = self.duplicates = self.late = 0
+
+    def restart(self) -> None:
+        """Store everything, forget it, and load it again."""
+        self.record(self.evaluator.settle_all(0, iter(self.markets.values())))
+        self.durable |= taken_from(self.markets.values(), SPAN)
+        self.evaluator = self._new_evaluator()
+        for venue, symbol in list(self.markets):
+            items = [(key, value) for key, value in self.durable.items() if key.startswith(prefix(venue, symbol))]
+            loaded = market_from(items, venue, symbol, SPAN)
+            assert loaded is not None
+            self.markets[venue, symbol] = loaded
 
     def send(self, batch: list[OracleTrade], offset: int) -> None:
         by_market: dict[tuple[str, str], list[OracleTrade]] = defaultdict(list)
@@ -67,9 +88,7 @@ class Program:
         for (venue, symbol), trades in by_market.items():
             decoded = decode_frame(encode_frame(venue, symbol, records(trades), 0))
             frame = Trades(venue, symbol, decoded.kind, 0, decoded)
-            market = self.markets.setdefault(
-                (venue, symbol), Market(venue, symbol, Span(TERMS.window_seconds, TERMS.retention_seconds))
-            )
+            market = self.markets.setdefault((venue, symbol), Market(venue, symbol, SPAN))
             message_us = max(trade.time_us for trade in trades)
             done = 0
             while done < len(frame):
@@ -215,3 +234,17 @@ def test_real_recordings(file: str, times: int, most: int) -> None:
     program, rows = run(expected.trades, most)
     assert rows == expected.alerts
     assert_windows_equal(program, expected)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_copies_and_snapshots_in_any_order_and_frame_and_around_restarts(seed: int) -> None:
+    """Only panes with a live trade alert, whoever brought which copy first, and whenever a worker began anew."""
+    trades = with_copies_and_snapshots(seed)
+    expected = Oracle(trades, replace(TERMS, in_order_given=True)).alerts()
+    for most, restarts_every in ((1, None), (1, 1), (3, None), (3, 5), (40, 2)):
+        program = Program()
+        for offset, batch in enumerate(batches(trades, most, seed)):
+            program.send(batch, offset)
+            if restarts_every is not None and offset % restarts_every == 0:
+                program.restart()
+        assert program.finish() == expected, f"seed {seed}, frames of {most}, restarts every {restarts_every}"
