@@ -11,6 +11,7 @@ import msgspec
 from streams.model.figures import change_pct
 from streams.model.kinds import MarketKind, implied_kind, kind_to_name
 from tables.market.chunks import CHUNK_PANES, CLOSING, Chunk, Head, closing, closing_of, named_kind, naming
+from tables.market.crowding import Crowd
 from tables.market.episodes import Mark, forget
 from tables.market.formats import NO_TAIL, Tail
 from tables.market.liveness import places
@@ -183,6 +184,10 @@ class Market:
         if pane is None:
             pane = chunk.panes[number % CHUNK_PANES] = Pane([])
         return pane
+
+    def crowd(self, number: int, pane: Pane) -> Crowd:
+        """Return what says whether there is room for ids in this pane, which is open, while nothing else changes."""
+        return Crowd(self.chunks[number // CHUNK_PANES].panes, pane)
 
     def counted(self, number: int, pane: Pane, notional: int, liquidated: int) -> None:
         """Bring running sums up to date after a pane gained ``notional`` and ``liquidated`` micro-USD."""
