@@ -16,7 +16,7 @@ PARALLEL ?= -n 3 --dist loadfile
 help:
 	@echo 'make run                 start everything on a simulated market (Ctrl-C stops it)'
 	@echo 'make run FEED=live       the same on the real Kraken'
-	@echo 'make run FEED=recording FILE=trades.csv'
+	@echo 'make run FEED=recording FILE=XBTUSD.csv    a recording; SYMBOL=BTC/USD where its name says no market'
 	@echo 'make run ARGS="--duration 60 --report report.json"      all options: .venv/bin/liqmon run --help'
 	@echo 'make test                all tests; some of them: make test ARGS="-k outbox"'
 	@echo 'make faults              kills, freezes and outages on a whole stack, with a real Kafka where Java is'

@@ -21,13 +21,16 @@ from agents.delivery.notifier import Notifier
 from agents.retry import retry_outage, stopped_within
 from agents.rules.book import completed
 from agents.stats.window_stats import WindowSample, WindowStats
+from streams import metrics
 from streams.errors import BadRecord, Fatal, Outage
 from streams.model.alert import Alert
 from streams.settings import Settings
+from streams.words import counted
 
 log = logging.getLogger(__name__)
 
 SINK: Final = "postgres"
+metrics.start_at_zero(metrics.sink_retries, [SINK])
 
 # A fault of the program may recur at once. It must neither fill the log nor keep the worker from its windows.
 RESTART_SECONDS: Final = 5.0
@@ -178,7 +181,7 @@ class Sinks:
             try:
                 await self._stats.write(samples)
             except Outage as error:
-                log.warning("a sample of %d windows was not written: %s", len(samples), error)
+                log.warning("a sample of %s was not written: %s", counted(len(samples), "window"), error)
 
     @property
     def pool(self) -> asyncpg.Pool | None:

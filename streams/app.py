@@ -20,32 +20,40 @@ from agents.counting.monitor import Monitor, SourceMessage, alert_record
 from agents.rules.book import rule_book
 from agents.sinks import Sinks
 from agents.stats.sampler import Sampler
+from streams import metrics
+from streams.data_directory import hold_directory
 from streams.errors import Fatal, MonitorError, Outage
+from streams.http.connections import Connections
+from streams.http.descriptors import most_connections
+from streams.http.server import Runner
 from streams.kafka import admin
 from streams.kafka.broker_watch import BrokerWatch
 from streams.kafka.mends import mend_aiokafka
 from streams.kafka.outbound import Outbound, Record
 from streams.kafka.partitioning import partition_of
 from streams.model.alert import Alert
+from streams.redis_start import check_redis
 from streams.settings import Settings, settings
+from streams.settings_names import check_names
 from streams.topics import ALERTS, APP_ID, TRADES
 from streams.venues.json_rows import RowReader
 from streams.venues.registry import make_venues
 from streams.view import WorkerView
 from streams.worker.application import Application
 from streams.worker.bundles import unbundled
+from streams.worker.command_line import keep_banner_on_terminals
 from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.options import faust_options
 from streams.worker.recovery import FlowControl, TableManager
 from streams.worker.transport import Transport
+from streams.worker.watchdog import Watchdog
 from tables.keeper import Keeper
 from tables.live import LiveWindows, live_link
 from tables.market.state import Market, Span
 from tables.serving import ServedMarkets
 from tables.stores.base import StateStore
-from tables.stores.rocks import is_of_disk
+from tables.stores.rocks import files_of, is_of_disk
 from tables.stores.wiped import carry_over
-from tables.web.http import Runner
 from tables.web.routes import add_routes
 
 log = logging.getLogger(__name__)
@@ -79,6 +87,8 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             on_fatal=die,
         )
         venues = make_venues(conf_)
+        for venue in venues:
+            metrics.venue_label(venue.name)
         venue_names = {venue.name: venue.display_name for venue in venues}
         self.market_monitor = Monitor(
             self.evaluator,
@@ -107,6 +117,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         self.redis = live_link(conf_)
         self.live_windows = LiveWindows(self.redis, self.served)
         self.sampler = Sampler(self.view, conf_)
+        self.watchdog = Watchdog(conf_.commit_deadline_seconds, self.view.progress, self._waiting, die)
         self.broker_watch = BrokerWatch(conf_, self.panes.changelog_topic_name, lambda: self.keeper.reached, die)
 
     @cached_property
@@ -210,6 +221,9 @@ class MonitorApp(faust.App):  # type: ignore[misc]
     async def on_first_start(self) -> None:
         """Wait for the broker and the database before anything is consumed."""
         try:
+            if self.settings.table_store.startswith("rocksdb:"):
+                hold_directory(self.settings.data_dir)
+            await check_redis(self.settings, has_tables=True)
             changelogs = {self.panes.changelog_topic_name: admin.CHANGELOG_CONFIG}
             await admin.until_served(self.settings, lambda: admin.ensure_topics(self.settings, changelogs))
             if self.settings.table_store.startswith("rocksdb:"):
@@ -219,8 +233,14 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         await self.sinks.start()
         await self.sampler.start()
         await self.broker_watch.start()
+        await self.watchdog.start()
         await self.live_windows.start()
         await super().on_first_start()
+
+    async def _waiting(self) -> int:
+        committed = {partition: self.view.committed_offset(partition) for partition in self.view.partitions()}
+        # A table store that does not answer holds up whoever is started in this one's place too.
+        return await admin.waiting(self.settings, TRADES, committed) if committed and self.view.store_answers else 0
 
     async def _carry_over(self) -> None:
         changelog = self.panes.changelog_topic_name
@@ -239,6 +259,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         """Stop consuming, then close the sinks."""
         await self.sampler.stop()
         await self.broker_watch.stop()
+        await self.watchdog.stop()
         await self.live_windows.stop()
         self.keeper.close()
         self.sinks.close()
@@ -283,15 +304,17 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
         app.evaluator.drop(iter(app.keeper.forget(partitions)))
 
     server = app.web.web_app
-    add_routes(server, app.view, app.served, app.redis)
-    app.web._runner = Runner(server, access_log=None)
+    connections = Connections(most_connections(files_of(app.settings)))
+    add_routes(server, app.view, app.served, app.redis, connections.most)
+    app.web._runner = Runner(server, connections)
     return app
 
 
 @lru_cache(maxsize=1)
 def process_app() -> MonitorApp:
-    """Return this process's application."""
-    return create_app()
+    """Return this process's application, which Faust's command line runs."""
+    keep_banner_on_terminals()
+    return create_app(check_names(settings()))
 
 
 def __getattr__(name: str) -> MonitorApp:

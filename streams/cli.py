@@ -7,21 +7,25 @@ import logging.config
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import uvloop
 
+from streams.data_directory import hold_directory
 from streams.errors import MonitorError
 from streams.logs import logging_config
-from streams.preflight import check_data_dir, check_port
+from streams.preflight import all_of, check_port
 from streams.settings import Settings, load_settings
+from streams.settings_names import check_names
+from streams.settings_texts import number_text
+from streams.words import counted, time_span
 
 EXAMPLES: Final = """examples:
   liqmon run --duration 60                      everything on this machine, on the simulated market
-  liqmon run --feed recording --file trades.csv --report report.json
-  liqmon produce                                only a producer, on the feed that FEED names
+  liqmon run --feed recording --file XBTUSD.csv --report report.json
+  liqmon produce                                only a producer: the real Kraken, unless FEED says otherwise
   liqmon worker                                 only a worker
   liqmon topic trades --limit 10                read a topic as JSON lines
 
@@ -32,7 +36,11 @@ MAX_PORT: Final = 2**16
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code. What went wrong is one line on standard error, never a traceback."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.call is None:
+        parser.print_help()
+        return 0
     try:
         return int(options.call(options))
     except MonitorError as error:
@@ -53,18 +61,24 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(call=None)
+    commands = parser.add_subparsers(metavar="COMMAND")
 
     run = commands.add_parser("run", help="run everything on this machine: servers, feed, producer, worker")
     run.add_argument("--feed", choices=("simulator", "live", "recording"), help="where trades come from (FEED)")
     _add_recording_options(run)
-    run.add_argument("--duration", type=_positive, metavar="SECONDS", help="end after so long; default: until Ctrl-C")
+    run.add_argument(
+        "--duration",
+        type=_duration,
+        metavar="SECONDS",
+        help="end after so long: 60, 10m; default: until Ctrl-C",
+    )
     run.add_argument("--report", type=Path, metavar="FILE", help="write the summary and every alert row as JSON")
     run.add_argument("--seed", type=int, help="seed of the simulated market")
     run.add_argument("--rate", type=_positive, help="trades a second of the simulated market")
     run.set_defaults(call=_run)
 
-    produce = commands.add_parser("produce", help="publish the feed's trades to Kafka")
+    produce = commands.add_parser("produce", help="publish trades to Kafka: the real Kraken's, unless FEED is set")
     _add_recording_options(produce)
     produce.add_argument("--venue", help="venue written on a recording's trades; default: made from the file's name")
     produce.add_argument(
@@ -105,6 +119,13 @@ def _positive(text: str) -> float:
     return number
 
 
+def _duration(text: str) -> float:
+    try:
+        return _positive(number_text("duration_seconds", text))
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"must be seconds above 0, such as 60 or 10m, not {text!r}") from None
+
+
 def _natural(text: str) -> int:
     if not (text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
@@ -137,8 +158,7 @@ def _run(options: argparse.Namespace) -> int:
 def _produce(options: argparse.Namespace) -> int:
     from streams.kafka.mends import mend_aiokafka  # noqa: PLC0415 - only running commands need the clients
 
-    settings = load_settings()
-    logging.config.dictConfig(logging_config(settings.log_level))
+    settings = _settings()
     mend_aiokafka()
     uvloop.run(_produce_until_stopped(settings, options))
     return 0
@@ -149,32 +169,36 @@ async def _produce_until_stopped(settings: Settings, options: argparse.Namespace
     from streams.publish.pacer import LagPacer  # noqa: PLC0415 - only this command needs the clients
     from streams.publish.producer import produce  # noqa: PLC0415
     from streams.publish.published_ids import published_ids  # noqa: PLC0415
+    from streams.redis_start import check_redis  # noqa: PLC0415
     from streams.topics import APP_ID  # noqa: PLC0415
     from streams.venues.registry import make_feeds  # noqa: PLC0415
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await check_redis(settings, has_tables=False)
     feeds = make_feeds(settings, file=options.file, symbol=options.symbol, speed=options.speed, venue=options.venue)
-    pace = LagPacer(settings.kafka_bootstrap_servers, APP_ID) if options.pace else None
+    pace = LagPacer(settings, APP_ID) if options.pace else None
     # A recording is sent to be counted, also where an earlier run has sent the same (docs/decisions).
     is_recording = settings.feed == "recording" or options.file is not None
     published = None if is_recording else published_ids(settings)
     says_ends = is_recording and rule_book(settings).waits_for_panes
     summary = await produce(settings, feeds, stop=stop, pace=pace, published_ids=published, says_ends=says_ends)
     logging.getLogger(__name__).info(
-        "published %d trades in %d frames, refused %d, in %.1f s",
-        summary.trades,
-        summary.frames,
+        "published %s in %s, refused %d, in %s",
+        counted(summary.trades, "trade"),
+        counted(summary.frames, "frame"),
         summary.rejects,
-        summary.seconds,
+        time_span(summary.seconds),
     )
 
 
 def _worker(_: argparse.Namespace) -> int:
-    settings = load_settings()
-    check_port(settings.web_host, settings.web_port, "WEB_PORT")
-    check_data_dir(settings.data_dir)
+    settings = _settings()
+    checks: list[Callable[[], object]] = [lambda: check_port(settings.web_host, settings.web_port, "WEB_PORT")]
+    if settings.table_store.startswith("rocksdb:"):
+        checks.append(lambda: hold_directory(settings.data_dir))
+    all_of(*checks)
 
     from streams.app import create_app  # noqa: PLC0415 - declaring the app reads every setting; help must not
 
@@ -189,8 +213,7 @@ def _worker(_: argparse.Namespace) -> int:
 def _simulate(options: argparse.Namespace) -> int:
     from streams.venues.simulator.run import run_simulator  # noqa: PLC0415
 
-    settings = load_settings()
-    logging.config.dictConfig(logging_config(settings.log_level))
+    settings = _settings()
 
     async def serve() -> None:
         task = asyncio.ensure_future(run_simulator(settings, port=options.port, seed=options.seed, rate=options.rate))
@@ -210,8 +233,17 @@ def _topic(options: argparse.Namespace) -> int:
 
     # The client logs what is also raised.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    asyncio.run(print_topic(load_settings(), options.name, limit=options.limit, follow=options.follow))
+    settings = check_names(load_settings())
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    asyncio.run(print_topic(settings, options.name, limit=options.limit, follow=options.follow))
     return 0
+
+
+def _settings() -> Settings:
+    """Return the settings of a process that logs, with its logging set up. Raises :class:`BadSetting`."""
+    settings = load_settings()
+    logging.config.dictConfig(logging_config(settings.log_level))
+    return check_names(settings)
 
 
 if __name__ == "__main__":

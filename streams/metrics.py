@@ -1,12 +1,19 @@
 """Every metric the program exports, in one place: prefix ``liqmon_``, base units, bounded labels.
 
+A counter exists from the start at 0 for each label value that is known: see :func:`start_at_zero`.
+
 ``venue`` and ``symbol`` label values are bounded by the configured markets; ``reason``, ``rule``, ``severity`` and
 ``sink`` by fixed lists.
 """
 
+import itertools
+from collections.abc import Iterable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+# The client would export one more series with each counter and histogram: when it was made, which nobody asks.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REGISTRY: Final = CollectorRegistry()
 
@@ -30,7 +37,7 @@ reconnects = Counter("liqmon_reconnects", "Connections to a feed opened again.",
 connected = Gauge("liqmon_feed_connected", "1 while the feed's socket is open.", ["venue"], registry=REGISTRY)
 last_trade_seconds = Gauge(
     "liqmon_last_trade_timestamp_seconds",
-    "When the last trade of a market was received.",
+    "When the last trade of a market was received, or since when a feed awaits the first.",
     ["venue", "symbol"],
     registry=REGISTRY,
 )
@@ -85,7 +92,32 @@ table_bytes = Gauge("liqmon_table_bytes", "Bytes of state held in memory.", ["ta
 consumer_lag = Gauge(
     "liqmon_consumer_lag_messages", "Messages not yet processed.", ["topic", "partition"], registry=REGISTRY
 )
+web_connections = Gauge("liqmon_web_connections", "Connections to the web server that are open.", registry=REGISTRY)
+web_connections_closed = Counter(
+    "liqmon_web_connections_closed",
+    "Connections that the web server ended: head or idle (too slow), stalled (takes no answer), room (the longest idle "
+    "made room), full (no room).",
+    ["reason"],
+    registry=REGISTRY,
+)
+for _reason in ("head", "idle", "stalled", "room", "full"):
+    web_connections_closed.labels(_reason)
 flush_seconds = Histogram("liqmon_flush_seconds", "Time to make state durable before a commit.", registry=REGISTRY)
+
+
+def start_at_zero(counter: Counter, *labels: Iterable[str]) -> None:
+    """Export a counter at 0 for each combination of these label values, the first label's first.
+
+    Prometheus takes a counter that first appears at 1 for one that was always 1, and no rule hears of it.
+    """
+    for values in itertools.product(*labels):
+        counter.labels(*values)
+
+
+def start_venue(venue: str, *counters: Counter) -> None:
+    """Export what is counted of trades, and these counters too, at 0 for a venue."""
+    for counter in (trades, frames, frame_bytes, *counters):
+        start_at_zero(counter, [venue])
 
 
 # Each venue is a time series in every metric that is labelled with it. Nobody watches as many venues as this.
@@ -99,4 +131,5 @@ def venue_label(venue: str) -> str:
         if len(_venues) >= MAX_VENUES:
             return "other"
         _venues.add(venue)
+        start_venue(venue, duplicates, late, forwarded)
     return venue

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
+from streams.addresses import without_secrets
 from streams.errors import Fatal
 from streams.settings import Settings
 
@@ -17,6 +18,8 @@ from streams.settings import Settings
 NETWORK_SECONDS: Final = 5.0
 WILDCARDS: Final = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 DEFAULT_PORTS: Final = {"ws": 80, "wss": 443}
+
+T = TypeVar("T")
 
 
 def check_port(host: str, port: int, variable: str) -> int:
@@ -35,14 +38,18 @@ def check_port(host: str, port: int, variable: str) -> int:
         return bound
 
 
-def check_data_dir(directory: Path) -> None:
-    """Make the directory of a worker's tables where it is missing. Raises :class:`Fatal` where it cannot be written."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Fatal(f"DATA_DIR {directory} cannot be written: {_reason(error)}") from None
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise Fatal(f"DATA_DIR {directory} cannot be written: permission denied")
+def all_of(*checks: Callable[[], T]) -> list[T]:
+    """Return what the checks return. Raises one :class:`Fatal` that says everything that they found, not the first."""
+    found: list[T] = []
+    problems: list[str] = []
+    for check in checks:
+        try:
+            found.append(check())
+        except Fatal as error:
+            problems.append(str(error))
+    if problems:
+        raise Fatal("; ".join(problems))
+    return found
 
 
 def advertised_host(settings: Settings) -> str:
@@ -63,7 +70,7 @@ def advertised_host(settings: Settings) -> str:
 def check_file(file: Path | None) -> Path:
     """Return the recording's absolute path. Raises :class:`Fatal` when there is none or it cannot be read."""
     if file is None:
-        raise Fatal("FEED=recording needs a file: make run FEED=recording FILE=trades.csv")
+        raise Fatal("FEED=recording needs a file: make run FEED=recording FILE=XBTUSD.csv")
     try:
         with file.open("rb"):
             return file.resolve()
@@ -96,7 +103,7 @@ async def _reach(url: str, timeout_seconds: float) -> None:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     if not host or not port:
-        raise Fatal(f"{url} is not a WebSocket address: it must begin with wss:// or ws://")
+        raise Fatal(f"{without_secrets(url)} is not a WebSocket address: it must begin with wss:// or ws://")
     try:
         async with asyncio.timeout(timeout_seconds):
             _, writer = await asyncio.open_connection(host, port)

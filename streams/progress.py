@@ -6,6 +6,8 @@ import time
 from contextlib import suppress
 from typing import Final, TextIO
 
+from streams.words import counted
+
 log = logging.getLogger(__name__)
 
 # A line that is written over may change as often as a person reads it.
@@ -48,7 +50,7 @@ class ReadProgress:
 
     def __str__(self) -> str:
         refused = f", {self.rejects:,} refused" if self.rejects else ""
-        return f"{self.name}: {self.fraction:4.0%}, {self.rows:,} trades{refused}, {self.rate:,.0f} trades/s"
+        return f"{self.name}: {self.fraction:4.0%}, {counted(self.rows, 'trade')}{refused}, {self.rate:,.0f} trades/s"
 
 
 async def show_progress(progress: ReadProgress, stream: TextIO, *, terminal_seconds: float = TERMINAL_SECONDS) -> None:

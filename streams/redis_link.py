@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError, RedisError
 from streams import metrics
 from streams.backoff import Delays, doubling
 from streams.errors import Outage
+from streams.secured import REDIS_TLS, Files
 from streams.unexpected import Library
 
 log = logging.getLogger(__name__)
@@ -46,10 +47,24 @@ class Script:
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def connect(url: str, *, timeout_seconds: float | None = None, connections: int = 4) -> Redis:
-    """Return a client that does not try again by itself and speaks the protocol of every Redis since 2.0."""
+def tls_options(url: str, files: Files | None) -> dict[str, Any]:
+    """Return the client's options for certificates; none where the URL asks for no TLS."""
+    if files is None or not url.startswith(REDIS_TLS):
+        return {}
+    found = {"ssl_ca_certs": files.ca, "ssl_certfile": files.certificate, "ssl_keyfile": files.key or files.certificate}
+    return {name: str(path) for name, path in found.items() if path is not None}
+
+
+def connect(
+    url: str, files: Files | None = None, *, timeout_seconds: float | None = None, connections: int = 4
+) -> Redis:
+    """Return a client that does not try again by itself and speaks the protocol of every Redis since 2.0.
+
+    ``files`` are the certificates for a ``rediss://`` URL.
+    """
     return Redis.from_url(
         url,
+        **tls_options(url, files),
         protocol=2,
         retry=Retry(NoBackoff(), 0),
         socket_connect_timeout=CONNECT_SECONDS,
@@ -78,8 +93,8 @@ class RedisLink:
     Not available before :meth:`open`. Time without it adds to ``liqmon_redis_unavailable_seconds_total``.
     """
 
-    def __init__(self, url: str, *, deadline_seconds: float, without: str) -> None:
-        self._client = connect(url)
+    def __init__(self, url: str, files: Files | None = None, *, deadline_seconds: float, without: str) -> None:
+        self._client = connect(url, files)
         self._deadline_seconds = deadline_seconds
         self._without = without
         self._answering = asyncio.Event()

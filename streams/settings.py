@@ -1,28 +1,21 @@
 """One frozen object with every setting, read from the environment and ``.env`` and checked at start."""
 
-import logging
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from streams.errors import BadSetting
-
-log = logging.getLogger(__name__)
+from streams.secret_files import WithFiles
+from streams.secured import KafkaProtocol, Mechanism, SslMode, contradictions
+from streams.settings_markets import check_pair, check_product
+from streams.settings_texts import value_of
+from streams.settings_words import explain
 
 SEVERITIES: Final = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
-
-REMOVED: Final = {"pane_ms": "panes are one second wide"}
-"""Settings of earlier versions, and why nobody needs them any more: who still sets one is told, and nothing else."""
 
 MODEL_CONFIG: Final = SettingsConfigDict(
     env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, allow_inf_nan=False
@@ -41,19 +34,27 @@ MOST_THRESHOLD: Final = 1e15
 MOST_MULTIPLE: Final = 1e6
 
 
-class VenueSettings(BaseSettings):
+class WrittenSettings(WithFiles):
+    """Settings as people write them: see :mod:`streams.settings_texts`."""
+
+    model_config = MODEL_CONFIG
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
+        name = info.field_name or ""
+        return value_of(name, cls.model_fields[name], value)
+
+
+class VenueSettings(WrittenSettings):
     """The base of a venue's own settings: environment variables or lines of ``.env``, as the program's are.
 
     A subclass names them as fields, in lower case, each beginning with the venue's name. See :func:`read_settings`.
     """
 
-    model_config = MODEL_CONFIG
 
-
-class Settings(BaseSettings):
+class Settings(WrittenSettings):
     """Every setting, with its default. Names are the environment variables', in lower case; units are in the names."""
-
-    model_config = MODEL_CONFIG
 
     # windows and rules
     window_seconds: int = Field(300, ge=1, le=86_400, description="length of the window that the rules judge")
@@ -78,6 +79,7 @@ class Settings(BaseSettings):
         None,
         ge=1e-9,
         le=1000,
+        examples=[2.5],
         description="price move rule (all markets): percent that alerts, for workers and producers; empty: off; "
         "set it after an upgrade",
     )
@@ -87,7 +89,10 @@ class Settings(BaseSettings):
     )
 
     # feeds; names have as many characters as MAX_NAME says (streams/model/kinds.py)
-    feed: Literal["simulator", "live", "recording"] = Field("simulator", description="where trades come from")
+    feed: Literal["simulator", "live", "recording"] | None = Field(
+        None,
+        description="simulator, live or recording; empty: liqmon run simulates a market, liqmon produce watches Kraken",
+    )
     venues: Words = Field(
         (), description="modules of venues beside Kraken, which producers and workers import, comma separated"
     )
@@ -117,6 +122,17 @@ class Settings(BaseSettings):
 
     # Kafka
     kafka_bootstrap_servers: str = Field("localhost:9092", description="brokers, host:port, comma separated")
+    kafka_security_protocol: KafkaProtocol = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL (TLS), SASL_PLAINTEXT (login) or SASL_SSL (both)"
+    )
+    kafka_sasl_mechanism: Mechanism | None = Field(None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    kafka_sasl_username: str = Field("", description="user of the login")
+    kafka_sasl_password: SecretStr | None = Field(None, description="password of the login")
+    kafka_ssl_cafile: Path | None = Field(
+        None, description="PEM file of the CAs that brokers' certificates must be of; empty: the system's"
+    )
+    kafka_ssl_certfile: Path | None = Field(None, description="PEM file of this client's certificate")
+    kafka_ssl_keyfile: Path | None = Field(None, description="PEM file of its key, if the certificate's has none")
     topic_partitions: int = Field(
         4, ge=1, le=1000, description="partitions of the topics; best a multiple of the number of workers"
     )
@@ -131,6 +147,12 @@ class Settings(BaseSettings):
     commit_interval_seconds: float = Field(
         1.0, gt=0, le=60, description="how often state is flushed and offsets committed"
     )
+    commit_deadline_seconds: float = Field(
+        300,
+        ge=30,
+        le=86_400,
+        description="a worker that commits nothing for so long, though messages wait, ends to be started again",
+    )
 
     # state
     table_store: str = Field("rocksdb://", repr=False, description="rocksdb://, redis://host:port/db or memory://")
@@ -140,6 +162,11 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         None, description="redis://host:port/db for published ids and live windows; empty: no Redis"
     )
+    redis_ssl_cafile: Path | None = Field(
+        None, description="PEM file of the CAs that a certificate at rediss:// must be of; empty: the system's"
+    )
+    redis_ssl_certfile: Path | None = Field(None, description="PEM file of this client's certificate")
+    redis_ssl_keyfile: Path | None = Field(None, description="PEM file of its key, if the certificate's has none")
 
     # Postgres
     postgres_host: str = Field("localhost", description="Postgres host, or the directory of its socket")
@@ -147,6 +174,15 @@ class Settings(BaseSettings):
     postgres_user: str = Field("liqmon", description="Postgres user")
     postgres_password: SecretStr = Field(SecretStr(""), description="Postgres password")
     postgres_db: str = Field("liqmon", description="Postgres database")
+    postgres_sslmode: SslMode | None = Field(
+        None,
+        description="disable, allow, prefer, require, verify-ca or verify-full, as libpq has them; empty: prefer",
+    )
+    postgres_ssl_cafile: Path | None = Field(
+        None, description="PEM file of the CAs that verify-ca and verify-full accept; empty: the system's"
+    )
+    postgres_ssl_certfile: Path | None = Field(None, description="PEM file of this client's certificate")
+    postgres_ssl_keyfile: Path | None = Field(None, description="PEM file of its key, if the certificate's has none")
     stats_interval_seconds: float = Field(10, gt=0, description="how often window_stats is sampled")
     stats_retention_days: int = Field(30, ge=1, le=3650, description="how long samples in window_stats are kept")
 
@@ -168,52 +204,15 @@ class Settings(BaseSettings):
         None, min_length=16, description="token that the web view asks for; needed if WEB_HOST is not loopback"
     )
     producer_urls: Words = Field(
-        (), description="addresses of producers' status pages, shown on the page of workers, comma separated"
+        (),
+        repr=False,
+        description="addresses of producers' status pages, shown on the page of workers, comma separated",
     )
     producer_metrics_port: int = Field(
         6067, ge=0, le=65_535, description="port of the producer's /metrics, /healthz and /readyz"
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level logged")
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - given by the library
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Leave the sources as they are, and name removed settings that the environment or ``.env`` still holds."""
-        sources = (init_settings, env_settings, dotenv_settings, file_secret_settings)
-        found = {name for source in sources if isinstance(source, EnvSettingsSource) for name in source.env_vars}
-        for name in sorted(REMOVED.keys() & found):
-            _warn_removed(name)
-        return sources
-
-    @field_validator(
-        "venues",
-        "spot_symbols",
-        "futures_symbols",
-        "usd_quotes",
-        "producer_urls",
-        "windows",
-        "severity_multiples",
-        mode="before",
-    )
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _empty_is_unset(cls, value: Any, info: ValidationInfo) -> Any:
-        """Take an empty text for no value wherever a setting may have none."""
-        field = cls.model_fields[info.field_name or ""]
-        return None if value == "" and field.default is None else value
 
     @field_validator("windows")
     @classmethod
@@ -241,7 +240,7 @@ class Settings(BaseSettings):
         for server in servers:
             host, colon, port = server.rpartition(":")
             if not (host and colon and port.isdecimal() and 0 < int(port) < 65_536):
-                raise ValueError(f"must be brokers as host:port, comma separated, not {server!r}")
+                raise ValueError(f"must be brokers as host:port, comma separated, not {server.rpartition('@')[2]!r}")
         if not servers:
             raise ValueError("must name at least one broker as host:port")
         return value
@@ -263,11 +262,17 @@ class Settings(BaseSettings):
     @field_validator("spot_symbols")
     @classmethod
     def _spot_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for symbol in value:
-            base, slash, quote = symbol.partition("/")
-            if not (base and slash and quote):
-                raise ValueError(f"must be BASE/QUOTE pairs such as BTC/USD, not {symbol!r}")
-        return value
+        return tuple(check_pair(symbol, cls.model_fields["usd_quotes"].default) for symbol in value)
+
+    @field_validator("futures_symbols")
+    @classmethod
+    def _futures_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_product(symbol) for symbol in value)
+
+    @field_validator("usd_quotes")
+    @classmethod
+    def _usd_quotes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_product(quote) for quote in value)
 
     @model_validator(mode="after")
     def _quotes_are_usd(self) -> "Settings":
@@ -277,6 +282,12 @@ class Settings(BaseSettings):
                     f"SPOT_SYMBOLS holds {symbol}, whose quote is none of USD_QUOTES ({', '.join(self.usd_quotes)}); "
                     "it would need a conversion rate, which does not exist yet: leave it out"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _is_secured_as_it_says(self) -> "Settings":
+        if found := contradictions(self):
+            raise ValueError("; ".join(found))
         return self
 
     @property
@@ -290,12 +301,6 @@ class Settings(BaseSettings):
         return self.discord_webhook_url_2 or self.discord_webhook_url
 
 
-@cache
-def _warn_removed(name: str) -> None:
-    """Say once for the process that a setting does nothing."""
-    log.warning("the setting %s was removed and does nothing: %s; delete its line", name.upper(), REMOVED[name])
-
-
 def _is_redis(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -303,16 +308,6 @@ def _is_redis(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and port != 0
-
-
-def explain(error: ValidationError) -> str:
-    """Return pydantic's findings as one line: each variable by its name, and what it must be. No value of a secret."""
-    findings = []
-    for item in error.errors(include_url=False, include_input=False):
-        name = str(item["loc"][0]).upper() if item["loc"] else ""
-        text = item["msg"].removeprefix("Value error, ")
-        findings.append(f"{name}: {text}" if name else text)
-    return "; ".join(findings)
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -325,7 +320,7 @@ def read_settings(kind: type[AnySettings], **overrides: Any) -> AnySettings:
     try:
         return kind(**overrides)
     except ValidationError as error:
-        raise BadSetting(f"wrong setting: {explain(error)}") from None
+        raise BadSetting(f"wrong setting: {explain(error, kind.model_fields)}") from None
     except (UnicodeDecodeError, OSError) as error:
         raise BadSetting(f"the file .env cannot be read: {error}; it must be UTF-8 text") from None
 

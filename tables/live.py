@@ -15,6 +15,7 @@ from streams import keys
 from streams.errors import Outage
 from streams.model.kinds import kind_to_name
 from streams.redis_link import RedisLink, Script
+from streams.secured import redis_files
 from streams.settings import Settings
 from streams.tasks import cancelled
 from streams.unexpected import say_once
@@ -67,7 +68,8 @@ def live_link(settings: Settings) -> RedisLink | None:
     """Return the Redis that live windows are written to and read from; None without REDIS_URL."""
     if settings.redis_url is None:
         return None
-    return RedisLink(settings.redis_url.get_secret_value(), deadline_seconds=DEADLINE_SECONDS, without="live windows")
+    url = settings.redis_url.get_secret_value()
+    return RedisLink(url, redis_files(settings), deadline_seconds=DEADLINE_SECONDS, without="live windows")
 
 
 class LiveWindows:

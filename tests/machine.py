@@ -1,8 +1,10 @@
 """What a machine's processors and processes do, by Linux's own account."""
 
 import os
+import resource
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 STOPPED_SECONDS = 5.0
@@ -43,6 +45,17 @@ def until_stopped(pid: int) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"process {pid} did not stop in {STOPPED_SECONDS:g} s")
         time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def descriptors_raised(least: int) -> Iterator[None]:
+    """Let this process have so many files and sockets open in the block."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, least), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _threads(pid: int) -> list[Path]:

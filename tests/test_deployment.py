@@ -17,8 +17,10 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from agents.alerts.postgres import open_pool
-from streams import metrics
+from streams import cli, metrics
 from streams.settings import Settings, load_settings
+from streams.settings_names import ARGUMENTS, COMPOSE, known_names
+from streams.venues.recording.names import symbol_of_file
 
 ROOT = Path(__file__).parent.parent
 PROGRAM_SERVICES = ("producer", "worker")
@@ -91,6 +93,33 @@ def test_schema_can_refuse() -> None:
     broken["services"]["worker"]["enviroment"] = {}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft7Validator(schema).validate(broken)
+
+
+def test_names_that_only_the_compose_file_takes_from_dotenv_are_known() -> None:
+    """A line of ``.env`` for another container stops nobody."""
+    taken = {name.lower() for name in re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text())}
+    assert taken - known_names() == COMPOSE
+
+
+def test_examples_of_recordings_can_be_copied() -> None:
+    """Each names its market, by its file's name or by SYMBOL."""
+    texts = [(ROOT / name).read_text() for name in ("README.md", "Makefile", "docs/operation.md")]
+    texts += [cli.EXAMPLES, *(f"make run {words}" for words in ARGUMENTS.values())]
+    examples = re.findall(r"(?:FILE=|--file )([\w.]+)(.*)", "\n".join(texts))
+    assert len(examples) >= 5
+    assert [name for name, rest in examples if not symbol_of_file(Path(name)) and "SYMBOL=" not in rest] == []
+
+
+def test_make_hands_over_file_and_symbol(tmp_path: Path) -> None:
+    """As they are given on its command line."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "liqmon"
+    program.write_text('#!/bin/sh\necho "$1 $FEED $FILE $SYMBOL"\n')
+    program.chmod(0o755)
+    (tmp_path / ".installed").touch()
+    command = ["make", "--silent", "run", f"VENV={tmp_path}", "FEED=recording", "FILE=trades.csv", "SYMBOL=BTC/USD"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert made.stdout == "run recording trades.csv BTC/USD\n"
 
 
 @pytest.mark.parametrize("service", PROGRAM_SERVICES)

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from agents.alerts.connecting import connect, refusal, tls_of
 from streams.errors import BadRecord, Fatal, MonitorError, Outage
 from streams.settings import Settings
 from streams.unexpected import Library
@@ -36,8 +37,6 @@ POSTGRES: Final = Library(
     EOFError,
 )
 
-# A wrong user, password or database: waiting does not mend it.
-REFUSALS: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 # A host's name that nobody can look up: waiting does not mend it either.
 UNUSABLE_ADDRESS: Final = (asyncpg.ClientConfigurationError, UnicodeError)
 LOCK: Final = "SELECT pg_advisory_xact_lock($1)"
@@ -90,6 +89,8 @@ async def open_pool(settings: Settings) -> asyncpg.Pool:
         user=settings.postgres_user,
         password=settings.postgres_password.get_secret_value() or None,
         database=settings.postgres_db,
+        ssl=tls_of(settings),
+        connect=connect,
         # Connections open when they are needed and then stay: an alert should not wait for one. asyncpg would restore a
         # smaller number by itself, with a traceback in the log for every failure.
         min_size=0,
@@ -105,11 +106,8 @@ async def open_pool(settings: Settings) -> asyncpg.Pool:
             await migrate(pool, steps)
     except BaseException as error:
         pool.terminate()
-        if isinstance(error.__cause__, REFUSALS):
-            raise Fatal(
-                f"Postgres at {address} refuses the connection: {error.__cause__}; "
-                "check POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB"
-            ) from None
+        if error.__cause__ is not None and (reason := refusal(error.__cause__, settings)):
+            raise Fatal(f"Postgres at {address} refuses the connection: {reason}") from None
         if isinstance(error, BadRecord) or isinstance(error.__cause__, UNUSABLE_ADDRESS):
             raise Fatal(f"Postgres at {address} cannot be used: {error.__cause__}; check POSTGRES_HOST") from None
         raise

@@ -30,6 +30,9 @@ class RecordOutcome(Enum):
     IGNORED = "ignored"
 
 
+metrics.start_at_zero(metrics.alert_rows, [outcome.value for outcome in RecordOutcome])
+
+
 def _quoted(columns: Sequence[str], table: str = "") -> str:
     return ", ".join(f'{table}."{column}"' if table else f'"{column}"' for column in columns)
 

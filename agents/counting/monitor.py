@@ -23,12 +23,15 @@ from streams.model.amounts import amounts_of
 from streams.model.deadletters import DeadLetter
 from streams.model.frames import decode_frame
 from streams.model.kinds import MarketKind
+from streams.settings import SEVERITIES
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.venues.json_rows import RowReader
 from tables.keeper import Keeper, TooManyMarkets
 from tables.market.state import Market
 
 log = logging.getLogger(__name__)
+
+metrics.start_at_zero(metrics.dead_letters, deadletters.REASONS)
 
 _encode_alert: Final = msgspec.json.Encoder().encode
 
@@ -79,6 +82,7 @@ class Monitor:
         home: Callable[[str], int],
         rows: RowReader,
     ) -> None:
+        metrics.start_at_zero(metrics.alerts, [rule.name for rule in evaluator.rules.rules], SEVERITIES)
         self._evaluator = evaluator
         self._keeper = keeper
         self._outbound = outbound

@@ -36,6 +36,11 @@ CLAIM_FRESH_SECONDS: Final = 5.0
 FIRST_DELAY_SECONDS: Final = 1.0
 MAX_DELAY_SECONDS: Final = 60.0
 
+OUTCOMES: Final = ("sent", "edited", "not_delivered", "ambiguous", "unknown", "dead", "claim_lost")
+"""What becomes of a message, as ``liqmon_deliveries`` counts it."""
+
+metrics.start_at_zero(metrics.deliveries, OUTCOMES)
+
 
 class Notifier:
     """Delivers the outbox to a channel, in any number of workers at once, and closes the channel at the end.
@@ -54,6 +59,7 @@ class Notifier:
         orphaned_after_seconds: float = ORPHANED_AFTER_SECONDS,
         first_delay_seconds: float = FIRST_DELAY_SECONDS,
     ) -> None:
+        metrics.start_at_zero(metrics.sink_retries, [channel.label])
         self._channel = channel
         self._outbox = Outbox(pool, f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}")
         self._wake = wake or asyncio.Event()

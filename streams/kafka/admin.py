@@ -18,9 +18,12 @@ from aiokafka.errors import (
 
 from streams.backoff import Delays
 from streams.errors import Fatal, Outage
+from streams.kafka.refusal import refusal
+from streams.kafka.security import connection
 from streams.settings import Settings
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.unexpected import Library
+from streams.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -52,21 +55,20 @@ CHANGELOG_CONFIG: Final = {
 }
 
 
-def servers(settings: Settings) -> list[str]:
-    """Return the brokers, host:port each."""
-    return [server.strip() for server in settings.kafka_bootstrap_servers.split(",") if server.strip()]
-
-
 async def wait_for_broker(settings: Settings) -> None:
-    """Return once a broker answers; say once what is awaited."""
+    """Return once a broker answers; say once what is awaited. Raises :class:`Fatal` where it refuses this client."""
     delays = Delays(RETRY_SECONDS)
     while True:
-        client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=ANSWER_MS)
+        # Asked first: the client would log what it is refused for, and then say only that it found nobody.
+        if (refused := await refusal(settings)) is not None:
+            raise refused
+        client = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=ANSWER_MS)
         try:
             await client.start()
         except (KafkaError, OSError) as error:
             if not delays.taken:
-                log.warning("waiting for Kafka at %s (%s)", settings.kafka_bootstrap_servers, error)
+                where, protocol = settings.kafka_bootstrap_servers, settings.kafka_security_protocol
+                log.warning("waiting for Kafka at %s, to be used by %s (%s)", where, protocol, error)
         else:
             return
         finally:
@@ -114,7 +116,7 @@ def is_embedded(cluster: str) -> bool:
 
 async def cluster_id(settings: Settings) -> str:
     """Return the id of the broker's cluster, which changes when its data is wiped. Raises what the client raises."""
-    client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=ANSWER_MS)
+    client = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=ANSWER_MS)
     try:
         await client.start()
         return str((await client.describe_cluster())["cluster_id"])
@@ -128,7 +130,7 @@ async def known_ends(settings: Settings, topic: str) -> tuple[str, dict[int, int
     Raises :class:`Outage` while the broker does not answer.
     """
     with KAFKA.asked("the broker"):
-        client = AIOKafkaAdminClient(bootstrap_servers=servers(settings), request_timeout_ms=ANSWER_MS)
+        client = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=ANSWER_MS)
         try:
             await client.start()
             cluster = str((await client.describe_cluster())["cluster_id"])
@@ -157,15 +159,15 @@ async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str
     wanted: dict[str, Mapping[str, str]] = {TRADES: {}, ALERTS: {}, DEAD_LETTERS: {}, **(changelogs or {})}
     if settings.create_topics:
         await _create(settings, wanted)
-    producer = AIOKafkaProducer(bootstrap_servers=servers(settings))
+    producer = AIOKafkaProducer(**connection(settings))
     try:
         await producer.start()
         for name in wanted:
             found = len(await producer.partitions_for(name))
             if found != settings.topic_partitions:
                 raise Fatal(
-                    f"topic {name} has {found} partitions, TOPIC_PARTITIONS says {settings.topic_partitions}: "
-                    "they must be equal"
+                    f"topic {name} has {counted(found, 'partition')}, "
+                    f"TOPIC_PARTITIONS says {settings.topic_partitions}: they must be equal"
                 )
     except UnknownTopicOrPartitionError:
         # The client says this too where the broker does not answer for long.
@@ -177,7 +179,7 @@ async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str
 
 
 async def _topics(settings: Settings) -> set[str]:
-    client = AIOKafkaAdminClient(bootstrap_servers=servers(settings))
+    client = AIOKafkaAdminClient(**connection(settings))
     try:
         await client.start()
         return set(await client.list_topics())
@@ -186,7 +188,7 @@ async def _topics(settings: Settings) -> set[str]:
 
 
 async def _create(settings: Settings, wanted: Mapping[str, Mapping[str, str]]) -> None:
-    client = AIOKafkaAdminClient(bootstrap_servers=servers(settings))
+    client = AIOKafkaAdminClient(**connection(settings))
     try:
         await client.start()
         present = set(await client.list_topics())
@@ -204,7 +206,7 @@ async def _create(settings: Settings, wanted: Mapping[str, Mapping[str, str]]) -
 
 async def end_offsets(settings: Settings, topic: str) -> dict[int, int]:
     """Return the end offset of each partition of a topic."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers(settings))
+    consumer = AIOKafkaConsumer(**connection(settings))
     try:
         await consumer.start()
         partitions = [TopicPartition(topic, number) for number in range(settings.topic_partitions)]
@@ -213,10 +215,27 @@ async def end_offsets(settings: Settings, topic: str) -> dict[int, int]:
         await consumer.stop()
 
 
+async def waiting(settings: Settings, topic: str, committed: Mapping[int, int | None]) -> int:
+    """Return how many messages of a topic lie behind what was committed of each partition, counted from the first kept.
+
+    Raises :class:`Outage` while the broker does not answer.
+    """
+    with KAFKA.asked("the broker"):
+        async with asyncio.timeout(2 * ANSWER_MS / 1000):
+            consumer = AIOKafkaConsumer(**connection(settings), request_timeout_ms=ANSWER_MS)
+            try:
+                await consumer.start()
+                partitions = [TopicPartition(topic, number) for number in committed]
+                firsts, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+            finally:
+                await consumer.stop()
+    return sum(max(0, end - max(firsts[tp], committed[tp.partition] or 0)) for tp, end in ends.items())
+
+
 async def open_producer(settings: Settings) -> AIOKafkaProducer:
     """Return a started client that waits for every replica's acknowledgement."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=servers(settings), acks="all", max_request_size=MAX_RECORD_BYTES, enable_idempotence=True
+        **connection(settings), acks="all", max_request_size=MAX_RECORD_BYTES, enable_idempotence=True
     )
     try:
         await producer.start()

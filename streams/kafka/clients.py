@@ -7,7 +7,8 @@ from typing import Final
 from aiokafka import AIOKafkaProducer
 
 from streams.errors import Outage
-from streams.kafka.admin import KAFKA, ensure_topics, servers
+from streams.kafka.admin import KAFKA, ensure_topics
+from streams.kafka.security import connection
 from streams.settings import Settings
 
 # Ten frames of 500 trades; large enough that the round trip does not limit a replay, small beside Kafka's 1 MB.
@@ -30,7 +31,7 @@ async def connect(settings: Settings) -> AIOKafkaProducer:
     Raises :class:`Outage` while the broker is not there, and what :func:`streams.kafka.admin.ensure_topics` raises.
     """
     client = AIOKafkaProducer(
-        bootstrap_servers=servers(settings),
+        **connection(settings),
         client_id="liqmon-producer",
         enable_idempotence=True,
         acks="all",

@@ -9,7 +9,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from streams.errors import BadRecord, Fatal, Outage
-from streams.kafka.admin import servers
+from streams.kafka.refusal import refusal
+from streams.kafka.security import connection
 from streams.model.amounts import UNITS_PER_BASE
 from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT, decode_frame
 from streams.model.trade import Kind, Side
@@ -70,9 +71,7 @@ async def print_topic(settings: Settings, topic: str, *, limit: int | None, foll
     Raises :class:`Outage` where no broker answers, :class:`Fatal` where it has no such topic, and
     :class:`BrokenPipeError` when nobody reads any more.
     """
-    consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=servers(settings), enable_auto_commit=False, auto_offset_reset="earliest"
-    )
+    consumer = AIOKafkaConsumer(topic, **connection(settings), enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         await consumer.start()
         partitions = sorted(consumer.assignment())
@@ -97,6 +96,7 @@ async def print_topic(settings: Settings, topic: str, *, limit: int | None, foll
     except UnknownTopicOrPartitionError:
         raise Fatal(f"Kafka at {settings.kafka_bootstrap_servers} has no topic {topic} yet") from None
     except (KafkaError, OSError) as error:
-        raise Outage(f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {error}") from None
+        unanswered = Outage(f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {error}")
+        raise (await refusal(settings) or unanswered) from None
     finally:
         await consumer.stop()

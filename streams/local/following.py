@@ -11,7 +11,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from streams.kafka.security import connection
 from streams.model.alert import Alert, AlertId, supersedes
+from streams.settings import Settings
 from streams.topics import ALERTS, APP_ID, DEAD_LETTERS, TRADES
 from streams.unexpected import say_once
 
@@ -31,12 +33,10 @@ class AlertFollower:
     the offsets of ``start`` belongs to an earlier run and is passed over.
     """
 
-    def __init__(
-        self, bootstrap_servers: str, show: Callable[[Alert], None], start: Mapping[TopicPartition, int]
-    ) -> None:
+    def __init__(self, settings: Settings, show: Callable[[Alert], None], start: Mapping[TopicPartition, int]) -> None:
         self._consumer = AIOKafkaConsumer(
             ALERTS,
-            bootstrap_servers=bootstrap_servers,
+            **connection(settings),
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             metadata_max_age_ms=METADATA_MS,
@@ -97,10 +97,10 @@ def _said(alert: Alert) -> tuple[str, bool]:
 class GroupProgress:
     """How far the worker's consumer group has come, read from the broker."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, metadata_max_age_ms=METADATA_MS)
+    def __init__(self, settings: Settings) -> None:
+        self._admin = AIOKafkaAdminClient(**connection(settings), metadata_max_age_ms=METADATA_MS)
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap_servers, enable_auto_commit=False, metadata_max_age_ms=METADATA_MS
+            **connection(settings), enable_auto_commit=False, metadata_max_age_ms=METADATA_MS
         )
 
     async def __aenter__(self) -> Self:

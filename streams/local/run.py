@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -18,21 +19,25 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from streams.errors import Fatal, MonitorError
+from streams.data_directory import lock_directory, make_private
+from streams.errors import BadSetting, Fatal, MonitorError
 from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
 from streams.local.embedded.postgres import EmbeddedPostgres
-from streams.local.embedded.process import lock_directory
 from streams.local.embedded.valkey import HOST, EmbeddedRedis, free_port
 from streams.local.supervisor import Plan, Supervisor
-from streams.preflight import check_file, check_network, check_port, check_report
+from streams.preflight import all_of, check_file, check_network, check_port, check_report
+from streams.secret_files import without_files
+from streams.secured import ENCRYPTING
 from streams.settings import Settings, load_settings
-from streams.venues.registry import make_venues
+from streams.settings_names import check_names
+from streams.venues.registry import make_feeds, make_venues
 
 RUN_PREFIX: Final = "run-"
 # What a shell says of a process that SIGINT ended: 128 + 2.
 INTERRUPTED: Final = 130
 # The embedded broker lets a fetch wait for this long, whatever arrives. Alerts are promised within 50 ms.
 EMBEDDED_FETCH_WAIT_MS: Final = 20
+EMBEDDED_SPEAK_NO_TLS: Final = "the servers that this command starts itself speak no TLS"
 LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -40,7 +45,8 @@ LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 class RunOptions:
     """What the command line may say; everything else comes from the settings.
 
-    ``feed`` overrides FEED and ``file`` the environment's FILE. ``speed`` is the multiple of real speed at which a
+    ``feed`` overrides FEED; ``file`` and ``symbol`` override the environment's FILE and SYMBOL.
+    ``speed`` is the multiple of real speed at which a
     recording is replayed, None for as fast as possible. ``seed`` and ``rate`` (trades a second) are the simulator's.
     """
 
@@ -60,8 +66,7 @@ def run(options: RunOptions) -> int:
     What stops it from running is one line on standard error.
     """
     try:
-        with _terminable():
-            return _run(options)
+        return _run(options)
     except MonitorError as error:
         sys.stderr.write(f"liqmon: {error}\n")
         return 1
@@ -71,20 +76,23 @@ def run(options: RunOptions) -> int:
 
 
 def _run(options: RunOptions) -> int:
-    settings, file = _resolve(options)
+    settings, recording = _resolve(options)
+    _check_secured(settings)
     check_report(options.report)
-    web_port = check_port(settings.web_host, settings.web_port, "WEB_PORT")
-    producer_port = check_port(settings.web_host, settings.producer_metrics_port, "PRODUCER_METRICS_PORT")
     if settings.feed == "live":
         asyncio.run(check_network(url for venue in make_venues(settings) for url in venue.addresses()))
     data = settings.data_dir.resolve()
-    with lock_directory(data), ExitStack() as exits:
-        logs = _fresh_logs(data)
+    with ExitStack() as exits:
+        # From here on there is something to stop, and nothing is imported any more.
+        exits.enter_context(_stoppable())
+        ports = _claim(settings, data, exits)
+        logs = data / "logs"
+        make_private(logs)
         # What libraries have to say is for whoever looks into a fault, not for the terminal.
         logging.basicConfig(filename=logs / "run.log", format=LOG_FORMAT, force=True)
-        environment = {**os.environ, **start_servers(settings, data, logs, exits)}
-        environment |= {"FEED": settings.feed, "WEB_PORT": str(web_port), "PRODUCER_METRICS_PORT": str(producer_port)}
-        environment.setdefault("PRODUCER_URLS", f"http://{HOST}:{producer_port}")
+        environment = without_files(os.environ, start_servers(settings, data, logs, exits))
+        environment |= {"FEED": str(settings.feed), **ports}
+        environment.setdefault("PRODUCER_URLS", f"http://{HOST}:{ports['PRODUCER_METRICS_PORT']}")
         environment |= {"DATA_DIR": str(_worker_directory(settings, data, exits)), "PYTHONUNBUFFERED": "1"}
         simulator = _simulator(options, environment) if settings.feed == "simulator" else None
         plan = Plan(
@@ -92,7 +100,7 @@ def _run(options: RunOptions) -> int:
             environment=environment,
             logs=logs,
             simulator=simulator,
-            producer=_producer(options, settings, file),
+            producer=_producer(options, settings, recording),
             worker=command("worker"),
             duration_seconds=options.duration_seconds,
             report=options.report,
@@ -116,7 +124,9 @@ def start_servers(settings: Settings, data: Path, logs: Path, exits: ExitStack) 
     if "kafka_bootstrap_servers" not in given:
         broker = exits.enter_context(EmbeddedBroker(log=logs / "broker.log"))
     if "redis_url" not in given:
-        found["REDIS_URL"] = exits.enter_context(EmbeddedRedis(log=logs / "redis.log")).url
+        found["REDIS_URL"] = exits.enter_context(
+            EmbeddedRedis(log=logs / "redis.log", password=secrets.token_urlsafe(24))
+        ).url
     if "postgres_host" not in given:
         postgres = EmbeddedPostgres(data / "postgres", log=logs / "postgres.log")
         found |= exits.enter_context(postgres).settings
@@ -128,20 +138,50 @@ def start_servers(settings: Settings, data: Path, logs: Path, exits: ExitStack) 
     return found
 
 
-def _resolve(options: RunOptions) -> tuple[Settings, Path | None]:
+def _check_secured(settings: Settings) -> None:
+    """Raise :class:`BadSetting` where TLS or a login is asked of a server that this run would start itself."""
+    given, protocol, mode = settings.model_fields_set, settings.kafka_security_protocol, settings.postgres_sslmode
+    if "kafka_bootstrap_servers" not in given and protocol != "PLAINTEXT":
+        raise BadSetting(f"KAFKA_SECURITY_PROTOCOL={protocol} needs KAFKA_BOOTSTRAP_SERVERS: {EMBEDDED_SPEAK_NO_TLS}")
+    if "postgres_host" not in given and mode in ENCRYPTING:
+        raise BadSetting(f"POSTGRES_SSLMODE={mode} needs POSTGRES_HOST: {EMBEDDED_SPEAK_NO_TLS}")
+
+
+@dataclass(frozen=True)
+class _Recording:
+    file: Path
+    symbol: str | None
+
+
+def _resolve(options: RunOptions) -> tuple[Settings, _Recording | None]:
+    """Return settings and recording. Nothing that is wrong with either is left for a process that starts later."""
     file = options.file or (Path(os.environ["FILE"]) if os.environ.get("FILE") else None)
-    settings = load_settings(**({"feed": options.feed} if options.feed else {}))
-    if file is not None and "feed" not in settings.model_fields_set:
-        settings = load_settings(feed="recording")
-    return settings, check_file(file) if settings.feed == "recording" else None
+    settings = check_names(load_settings())
+    feed = options.feed or settings.feed or ("simulator" if file is None else "recording")
+    settings = load_settings(feed=feed)
+    if feed != "recording":
+        return settings, None
+    recording = _Recording(check_file(file), options.symbol or os.environ.get("SYMBOL") or None)
+    make_feeds(settings, file=recording.file, symbol=recording.symbol, speed=options.speed)
+    return settings, recording
 
 
-def _fresh_logs(data: Path) -> Path:
-    logs = data / "logs"
-    with _writing(logs):
-        shutil.rmtree(logs, ignore_errors=True)
-        logs.mkdir(exist_ok=True)
-    return logs
+def _claim(settings: Settings, data: Path, exits: ExitStack) -> dict[str, str]:
+    """Hold the data directory and return the ports. Raises one :class:`Fatal` that names all that others have."""
+    host, web, producer = settings.web_host, settings.web_port, settings.producer_metrics_port
+    if web == producer != 0:
+        raise BadSetting(f"WEB_PORT and PRODUCER_METRICS_PORT are both {web}: set another for one of them")
+    ports: dict[str, str] = {}
+
+    def take(name: str, port: int) -> None:
+        ports[name] = str(check_port(host, port, name))
+
+    all_of(
+        lambda: exits.enter_context(lock_directory(data)),
+        lambda: take("WEB_PORT", web),
+        lambda: take("PRODUCER_METRICS_PORT", producer),
+    )
+    return ports
 
 
 def _worker_directory(settings: Settings, data: Path, exits: ExitStack) -> Path:
@@ -171,11 +211,11 @@ def _simulator(options: RunOptions, environment: dict[str, str]) -> list[str]:
     return command(*arguments)
 
 
-def _producer(options: RunOptions, settings: Settings, file: Path | None) -> list[str]:
+def _producer(options: RunOptions, settings: Settings, recording: _Recording | None) -> list[str]:
     arguments = ["produce"]
-    if file is not None:
-        arguments += ["--file", str(file)]
-        arguments += ["--symbol", options.symbol] if options.symbol else []
+    if recording is not None:
+        arguments += ["--file", str(recording.file)]
+        arguments += ["--symbol", recording.symbol] if recording.symbol else []
         arguments += ["--speed", str(options.speed)] if options.speed is not None else []
         if "kafka_bootstrap_servers" not in settings.model_fields_set:
             arguments.append("--pace")
@@ -195,14 +235,15 @@ def _writing(directory: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end the start as Ctrl-C does, so that what was started is stopped."""
+def _stoppable() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the start in order, so that what was started is stopped."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -19,13 +19,16 @@ from agents.alerts.postgres import open_pool
 from agents.alerts.recorder import alert_rows
 from streams.errors import Fatal, Outage
 from streams.kafka.admin import KAFKA
+from streams.kafka.refusal import refusal
 from streams.local import report
 from streams.local.embedded.process import Child
 from streams.local.following import AlertFollower, GroupProgress
+from streams.local.log_files import keep_short
 from streams.local.probing import get_page, listens, reachable_host
 from streams.model.alert import Alert, AlertId
 from streams.settings import Settings
 from streams.topics import ALERTS
+from streams.words import counted
 
 # A person takes a tenth of a second for at once.
 POLL_SECONDS: Final = 0.1
@@ -93,33 +96,38 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._on_signal)
-        servers = self._plan.settings.kafka_bootstrap_servers
+        settings = self._plan.settings
+        shortening = asyncio.create_task(keep_short(self._plan.logs))
         try:
-            async with GroupProgress(servers) as progress:
-                await self._watch(servers, progress)
+            async with GroupProgress(settings) as progress:
+                await self._watch(progress)
         except KafkaError as error:
-            raise Fatal(f"the broker at {servers} does not answer: {error}") from None
+            unanswered = Fatal(f"the broker at {settings.kafka_bootstrap_servers} does not answer: {error}")
+            raise (await refusal(settings) or unanswered) from None
         except Abandoned:
             say("stopped without waiting")
             return ABANDONED
+        finally:
+            shortening.cancel()
         return 0
 
-    async def _watch(self, servers: str, progress: GroupProgress) -> None:
-        letters, alerts = await progress.dead_letters(), await progress.ends(ALERTS)
+    async def _watch(self, progress: GroupProgress) -> None:
+        letters_before, alerts = await progress.dead_letters(), await progress.ends(ALERTS)
         self._spawn("worker", self._plan.worker)
         await self._until_ready(lambda: self._is_ready(self._plan.settings.web_port), "the worker")
-        async with AlertFollower(servers, self._show, alerts) as follower:
+        async with AlertFollower(self._plan.settings, self._show, alerts) as follower:
             following = asyncio.create_task(follower.follow())
             try:
                 began = await self._start_feed()
                 await self._until_end(progress, following)
                 await self._drain(progress)
                 seconds = time.monotonic() - began
-                metrics = await self._get(self._plan.settings.web_port, "/metrics") or ""
+                metrics = await self._get(self._plan.settings.web_port, "/metrics")
                 with contextlib.suppress(TimeoutError):
                     await self._until(follower.has_read_all, CATCH_UP_SECONDS)
-                letters = await progress.dead_letters() - letters
-                await self._conclude(metrics, letters, seconds, follower.identities)
+                letters = await _asked(progress.dead_letters)
+                refused = None if letters is None else letters - letters_before
+                await self._conclude(metrics, refused, seconds, follower.identities)
                 await self._end("worker", WORKER_GRACE_SECONDS)
             finally:
                 following.cancel()
@@ -174,11 +182,15 @@ class Supervisor:
         try:
             await self._until(is_done, HURRIED_DRAIN_SECONDS if self._told_to_stop.is_set() else DRAIN_SECONDS)
         except TimeoutError:
-            say(f"the worker did not finish in time: {await _lag(progress)} messages are not processed")
+            lag = await _asked(progress.lag)
+            left = "how many messages are not processed is unknown" if lag is None else _unprocessed(lag)
+            say(f"the worker did not finish in time: {left}")
 
-    async def _conclude(self, metrics: str, letters: int, seconds: float, identities: list[AlertId]) -> None:
+    async def _conclude(
+        self, metrics: str | None, letters: int | None, seconds: float, identities: list[AlertId]
+    ) -> None:
         settings = self._plan.settings
-        rows: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] | None = None
         try:
             async with asyncio.timeout(POSTGRES_SECONDS):
                 pool = await open_pool(settings)
@@ -189,13 +201,14 @@ class Supervisor:
         except (Outage, TimeoutError) as error:
             say(f"the alerts cannot be read: {error or 'Postgres does not answer'}")
         totals = report.totals(metrics)
+        markets = totals["markets"]
         lengths = {*settings.windows, settings.window_seconds}
         summary = report.Summary(
             **totals,
             dead_letters=letters,
-            windows=totals["markets"] * len(lengths),
+            windows=None if markets is None else markets * len(lengths),
             seconds=round(seconds, 3),
-            alerts=report.count_severities(rows),
+            alerts=None if rows is None else report.count_severities(rows),
         )
         say(str(summary))
         if self._plan.report is not None:
@@ -205,10 +218,11 @@ class Supervisor:
                 raise Fatal(f"--report {self._plan.report} cannot be written: {error.strerror}") from None
 
     async def _note(self) -> None:
-        totals = report.totals(await self._get(self._plan.settings.web_port, "/metrics") or "")
+        trades = report.totals(await self._get(self._plan.settings.web_port, "/metrics"))["trades"]
         reading = self._children["producer"].exit_code is None
         words = self._children["producer"].last_words() if reading else "the recording is read"
-        say(f"{totals['trades']:,} trades processed; {words}")
+        done = "the worker does not answer" if trades is None else f"{counted(trades, 'trade')} processed"
+        say(f"{done}; {words}")
 
     def _on_signal(self) -> None:
         self._abandoned = self._told_to_stop.is_set() or not self._ready
@@ -284,11 +298,21 @@ def say(text: str) -> None:
 
 async def _lag(progress: GroupProgress) -> int:
     """Return the worker's lag in messages; while the broker does not answer, 1, so that nobody takes it for done."""
+    lag = await _asked(progress.lag)
+    return 1 if lag is None else lag
+
+
+async def _asked(figure: Callable[[], Awaitable[int]]) -> int | None:
+    """Return a figure that the broker knows, None while it does not answer."""
     try:
-        return await progress.lag()
+        return await figure()
     except Exception as error:  # noqa: BLE001 - whatever it is, the broker is asked again
         KAFKA.notice(error)
-        return 1
+        return None
+
+
+def _unprocessed(lag: int) -> str:
+    return f"{counted(lag, 'message')} {'is' if lag == 1 else 'are'} not processed"
 
 
 async def _true(value: bool) -> bool:  # noqa: FBT001 - it is the value

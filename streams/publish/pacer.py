@@ -12,6 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.errors import Outage
 from streams.kafka.admin import KAFKA
+from streams.kafka.security import connection
+from streams.settings import Settings
 from streams.topics import TRADES
 
 log = logging.getLogger(__name__)
@@ -46,14 +48,14 @@ class LagPacer:
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        settings: Settings,
         group: str,
         *,
         topic: str = TRADES,
         max_lag_bytes: int = MAX_LAG_BYTES,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        self._bootstrap_servers = bootstrap_servers
+        self._settings = settings
         self._group = group
         self._topic = topic
         self._max_lag_bytes = max_lag_bytes
@@ -103,7 +105,7 @@ class LagPacer:
                 return
             try:
                 if self._admin is None:
-                    self._admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
+                    self._admin = AIOKafkaAdminClient(**connection(self._settings))
                     await self._admin.start()
                 partitions = [TopicPartition(self._topic, partition) for partition in self._unread]
                 offsets = await self._admin.list_consumer_group_offsets(self._group, partitions=partitions)

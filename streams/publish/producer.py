@@ -29,6 +29,7 @@ from streams.publish.status import Facts, StatusServer
 from streams.settings import Settings
 from streams.topics import DEAD_LETTERS, TRADES
 from streams.venues.base import Feed
+from streams.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +167,7 @@ class Producer:
                 self._publisher.failure.result()
             if not draining.done():
                 raise Fatal(
-                    f"stopped with {self._publisher.waiting} trades not published: "
+                    f"stopped with {counted(self._publisher.waiting, 'trade')} not published: "
                     f"the broker at {self._settings.kafka_bootstrap_servers} did not take them within {seconds:g} s"
                 )
         finally:

@@ -20,6 +20,7 @@ from streams.model.kinds import WIDE_ID_BYTES
 from streams.publish import bitmaps
 from streams.publish.coalescer import Group
 from streams.redis_link import RedisLink, Script
+from streams.secured import redis_files
 from streams.settings import Settings
 from streams.unexpected import say_once
 
@@ -268,6 +269,7 @@ def published_ids(settings: Settings) -> PublishedIds | None:
         return None
     link = RedisLink(
         settings.redis_url.get_secret_value(),
+        redis_files(settings),
         deadline_seconds=DEADLINE_SECONDS,
         without=WHAT,
     )

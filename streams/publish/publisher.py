@@ -21,13 +21,17 @@ from streams.errors import Fatal
 from streams.kafka.admin import KAFKA, cluster_id
 from streams.kafka.clients import connect, discard
 from streams.kafka.partitioning import partition_of
-from streams.model.deadletters import reason_label
+from streams.kafka.refusal import refusal
+from streams.model import deadletters
 from streams.publish.pacer import Pacer
 from streams.publish.published_ids import PublishedIds
 from streams.settings import Settings
 from streams.topics import TRADES
+from streams.words import counted
 
 log = logging.getLogger(__name__)
+
+metrics.start_at_zero(metrics.dead_letters, deadletters.REASONS)
 
 # A broker that is back is used within seconds. Attempts that came faster would load a broker that is starting.
 FIRST_RETRY_SECONDS: Final = 0.2
@@ -93,6 +97,7 @@ class Publisher:
         self._published_ids = published_ids
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._link: _Link | None = None
+        self._was_connected = False
         self._connecting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -226,7 +231,7 @@ class Publisher:
                 sums[2] += len(message.value)
             elif message.reason:
                 self.letters += 1
-                metrics.dead_letters.labels(reason_label(message.reason)).inc()
+                metrics.dead_letters.labels(deadletters.reason_label(message.reason)).inc()
         for venue, (trades, frames, size_bytes) in published.items():
             self.trades += trades
             self.frames += frames
@@ -247,10 +252,10 @@ class Publisher:
         if self._away_since is None:
             self._away_since = time.monotonic()
             log.warning(
-                "the broker at %s does not take messages (%s): %d trades wait; trying again until it does",
+                "the broker at %s does not take messages (%s): %s waiting; trying again until it does",
                 self._settings.kafka_bootstrap_servers,
                 reason,
-                self.waiting,
+                counted(self.waiting, "trade"),
             )
 
     async def _watch(self) -> None:
@@ -273,9 +278,13 @@ class Publisher:
                     if self._published_ids is not None:
                         self._published_ids.know(await cluster_id(self._settings))
                     self._link = _Link(await connect(self._settings))
+                    self._was_connected = True
                 except Fatal:
                     raise
                 except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+                    # Who was let in before is let in again when somebody mends it; who never was is set wrong.
+                    if not self._was_connected and (refused := await refusal(self._settings)) is not None:
+                        raise refused from None
                     self._away(KAFKA.notice(error))
                     await asyncio.sleep(self._delays.next_seconds())
             if not self.waiting:

@@ -9,6 +9,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams import metrics
 from streams.errors import Fatal
+from streams.http.connections import Connections
+from streams.http.descriptors import most_connections
+from streams.http.server import Runner, add_headers
+from streams.http.shared import Shared
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -24,16 +28,16 @@ class StatusServer:
     def __init__(self, host: str, port: int, facts: Callable[[], Facts]) -> None:
         self._host = host
         self._facts = facts
-        self._runner: web.AppRunner | None = None
+        self._runner: Runner | None = None
         self.port = port
 
     async def start(self) -> None:
         """Listen. Raises :class:`Fatal` where the port is taken or may not be used."""
         app = web.Application()
-        app.add_routes(
-            [web.get("/metrics", self._metrics), web.get("/healthz", self._healthz), web.get("/readyz", self._readyz)]
-        )
-        self._runner = web.AppRunner(app, access_log=None)
+        for path, handler in (("/metrics", self._metrics), ("/healthz", self._healthz), ("/readyz", self._readyz)):
+            app.router.add_get(path, Shared(handler, by_query=False).__call__)
+        app.on_response_prepare.append(add_headers)
+        self._runner = Runner(app, Connections(most_connections()))
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self.port)
         try:

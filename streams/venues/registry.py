@@ -42,13 +42,25 @@ def make_feeds(
     """Return the feeds that the settings and the command line ask for. Raises :class:`Fatal` without any."""
     if settings.feed == "recording" or file is not None:
         if file is None:
-            raise Fatal("FEED=recording needs a recording: --file FILE")
+            raise Fatal("FEED=recording needs a recording: --file XBTUSD.csv")
         return [RecordingFeed(file, make_venues(settings), symbol=symbol, venue=venue, speed=speed)]
+    if settings.feed == "simulator":
+        _check_simulator(settings)
     feeds = [feed for one in make_venues(settings) if (feed := one.feed()) is not None]
     if not feeds:
         others = f", and no venue of {', '.join(settings.venues)} has a feed" if settings.venues else ""
         raise Fatal(f"there is nothing to watch: SPOT_SYMBOLS and FUTURES_SYMBOLS are both empty{others}")
     return feeds
+
+
+def _check_simulator(settings: Settings) -> None:
+    asked = {"SPOT_WS_URL": settings.spot_symbols, "FUTURES_WS_URL": settings.futures_symbols}
+    real = [name for name, symbols in asked.items() if symbols and name.lower() not in settings.model_fields_set]
+    if real:
+        raise BadSetting(
+            f"FEED=simulator is the market that `liqmon run` starts, and {' and '.join(real)} would be the real "
+            "Kraken's: set FEED=live to watch that, or set what `liqmon simulate` prints"
+        )
 
 
 def _venues_of(name: str, settings: Settings) -> list[Venue]:

@@ -13,6 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from streams import metrics
+from streams.addresses import without_secrets
 from streams.errors import BadRecord, BadSetting, Outage
 from streams.model.connection import Connection
 from streams.model.trade import Batch, Reject, Trade
@@ -23,6 +24,7 @@ from streams.venues.parsed import Parsed
 from streams.venues.reconnect import Backoff, ConnectionLimiter
 from streams.venues.socket_timing import SocketTiming
 from streams.venues.subscriptions import Phase, Subscriptions
+from streams.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,9 @@ class SocketFeed(Feed):
         timing: SocketTiming | None = None,
     ) -> None:
         if urlsplit(url).scheme not in ("ws", "wss"):
-            raise BadSetting(f"the socket of {venue.name} must be a ws:// or wss:// address, not {url!r}")
+            raise BadSetting(
+                f"the socket of {venue.name} must be a ws:// or wss:// address, not {without_secrets(url)!r}"
+            )
         timing = timing or SocketTiming()
         self.url = url
         self.venue = venue
@@ -83,6 +87,12 @@ class SocketFeed(Feed):
         self._heard_at: float | None = None
         self._quiet_until = 0.0
         self._last_trade = {symbol: metrics.last_trade_seconds.labels(venue.name, symbol) for symbol in self.symbols}
+        for gauge in self._last_trade.values():
+            gauge.set_to_current_time()
+        metrics.start_venue(
+            venue.name, metrics.skipped, metrics.gap_trades, metrics.reconnects, metrics.resubscriptions
+        )
+        metrics.connected.labels(venue.name).set(0)
 
     @abstractmethod
     def _greetings(self) -> list[str]:
@@ -255,7 +265,7 @@ class SocketFeed(Feed):
         self._opened += 1
         self._system = "online"
         if self._opened == 1 or self._backoff.failures <= 1:
-            log.info("%s: connected, %d symbols", self.venue.name, len(self.symbols))
+            log.info("%s: connected, %s", self.venue.name, counted(len(self.symbols), "symbol"))
         self.subscriptions.connected()
         self._resubscribing(None)
 
@@ -281,7 +291,7 @@ class SocketFeed(Feed):
         """Return what is known of the socket."""
         return Connection(
             venue=self.venue.name,
-            address=urlsplit(self.url)._replace(netloc=urlsplit(self.url).netloc.rpartition("@")[2], query="").geturl(),
+            address=without_secrets(self.url),
             connected=self.connected,
             since=self._changed_at,
             last_message=self._heard_at,

@@ -5,6 +5,7 @@ from collections.abc import Collection
 import faust
 from faust.types import TP
 
+from streams import metrics
 from streams.topics import TRADES
 
 
@@ -60,6 +61,11 @@ class GroupFacts:
     def committed_offset(self, partition: int) -> int | None:
         """Return the next message after a restart; None where nothing was committed."""
         return self._committed(TP(TRADES, partition))
+
+    def progress(self) -> object:
+        """Return what differs whenever the worker gets on: commits, records restored, partitions that come and go."""
+        partitions = self.partitions()
+        return [*map(self.committed_offset, partitions)], partitions, metrics.restored_records.collect()
 
     def _committed(self, tp: TP) -> int | None:
         offset: int | None = self._app.consumer._committed_offset.get(tp)  # Faust keeps it nowhere public

@@ -2,12 +2,16 @@
 
 from typing import Final
 
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 from yarl import URL
 
+from streams.data_directory import make_private
 from streams.errors import BadSetting
 from streams.kafka import admin
-from streams.preflight import advertised_host, check_data_dir, check_port
+from streams.kafka.security import security, servers
+from streams.preflight import advertised_host, check_port
 from streams.settings import Settings
+from streams.worker.command_line import PlainWorker
 
 STORES: Final = {
     "rocksdb": "liqmon-rocksdb",
@@ -18,19 +22,34 @@ STORES: Final = {
 """Scheme of TABLE_STORE to the name the store is registered under in the entry-point group ``faust.stores``."""
 
 
+def _credentials(settings: Settings) -> Credentials | None:
+    """Return TLS and the login as Faust takes them; None for neither. Raises :class:`BadSetting`."""
+    found = security(settings)
+    if found.has_login:
+        return SASLCredentials(
+            mechanism=found.mechanism,
+            username=found.username,
+            password=found.password.get_secret_value() if found.password else "",
+            ssl_context=found.context,
+        )
+    return SSLCredentials(found.context) if found.context is not None else None
+
+
 def faust_options(settings: Settings) -> dict[str, object]:
     """Return the options of the application.
 
     Raises :class:`BadSetting` for a store that there is not, and for a directory or port that cannot be used.
     """
-    check_data_dir(settings.data_dir)
+    make_private(settings.data_dir)
     store = URL(settings.table_store)
     if store.scheme not in STORES:
         raise BadSetting(f"TABLE_STORE={store.scheme}:// is not available; use {'://, '.join(STORES)}://")
     return {
         # Faust reads the environment too, before these options, where WEB_HOST and others mean something else.
         "env_prefix": "FAUST",
-        "broker": [URL(f"kafka://{server}") for server in admin.servers(settings)],
+        "Worker": PlainWorker,
+        "broker": [URL(f"kafka://{server}") for server in servers(settings)],
+        "broker_credentials": _credentials(settings),
         # Faust shows this URL; the store takes its password from the settings.
         "store": str((store.with_user(None) if store.host else store).with_scheme(STORES[store.scheme])),
         # State in Redis is every replica's: there is nothing to stand by with.

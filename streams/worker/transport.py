@@ -15,6 +15,7 @@ from streams.topics import ALERTS, TRADES
 from streams.worker.application import Application
 from streams.worker.bundles import bundled, first_offset
 from streams.worker.continuity import Continuity, Step
+from streams.worker.stalls import Stalls
 
 SOURCES: Final = frozenset({TRADES, ALERTS})
 # How soon a consumer that has no partition yet looks again: short beside a commit interval, long beside a loop's turn.
@@ -23,6 +24,9 @@ IDLE_SECONDS: Final = 0.01
 # Bundles under way are few; entries of bundles that a rebalance dropped are forgotten beyond this. So many take about a
 # megabyte per partition.
 MAX_REMEMBERED: Final = 10_000
+
+# Longer than any outage that a worker should sit out without a word; an alert that waits for Postgres says so itself.
+STALLED_SECONDS: Final = 300.0
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +89,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         # The next offset to be handled, by partition, and the partitions whose end that has been at since they moved.
         self._next: dict[TP, int] = {}
         self._caught_up: set[TP] = set()
+        self._stalls = Stalls(STALLED_SECONDS)
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -214,6 +219,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """
         self._caught_up.clear()
         self._next.clear()
+        self._stalls.forget()
         # Until it is said where to begin: what a fetch brings that is under way belongs to neither assignment.
         self._sources.forget()
         self._changelogs.forget()
@@ -258,6 +264,26 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             if end is not None and self._next.get(tp, -1) >= end:
                 self._caught_up.add(tp)
         return tp in self._caught_up
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Say when a partition stands still although messages wait in it; Faust asks every few seconds."""
+        at, end = self.next_offset(tp), self.log_end(tp)
+        if at is None or end is None or not self._is_source(tp):
+            return
+        stalled_seconds = self._stalls.stalled_seconds(tp, at=at, end=end, now=now)
+        if stalled_seconds is not None:
+            log.error(
+                "partition %d of %s has stood at offset %d for %.0f s, and %d messages wait behind it; "
+                "the lines before this one may say what for",
+                tp.partition,
+                tp.topic,
+                at,
+                stalled_seconds,
+                end - at,
+            )
+
+    def verify_recovery_event_path(self, now: float, tp: TP) -> None:
+        """Say nothing: Faust's check counts from the start of its thread. Its recovery says how far it is."""
 
     def withhold(self, message: Any) -> None:
         """Let go of a message without committing it: whoever has its partition next handles it."""

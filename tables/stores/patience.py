@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_SECONDS: Final = 0.1
 LAST_RETRY_SECONDS: Final = 5.0
 SINK: Final = "table_store"
+metrics.start_at_zero(metrics.sink_retries, [SINK])
 
 T = TypeVar("T")
 

@@ -22,7 +22,8 @@ from streams import keys, metrics
 from streams.errors import Fatal, Outage
 from streams.kafka.admin import KAFKA, cluster_and_ends, is_embedded, open_producer
 from streams.kafka.outbound import Outbound, Record
-from streams.redis_link import REDIS, Script, address_of, connect, evaluate
+from streams.redis_link import REDIS, Script, address_of, connect, evaluate, tls_options
+from streams.secured import redis_files
 from streams.settings import Settings
 from tables.market.chunks import shifted
 from tables.stores.base import ChangelogEvent, Items, StoreApp, newer
@@ -64,7 +65,8 @@ class Store(base.Store):  # type: ignore[misc]
         super().__init__(url, app, table, **options)
         # Faust shows a store's URL: it is given one without the password.
         self._url: str = app.settings.table_store
-        self._client = connect(self._url)
+        self._files = redis_files(app.settings)
+        self._client = connect(self._url, self._files)
         self._cluster = ""
         self._offsets: dict[int, int] = {}
         self._restores: dict[int, _Restore] = {}
@@ -169,7 +171,8 @@ class Store(base.Store):  # type: ignore[misc]
 
     def reset_state(self) -> None:
         """Delete the table (``faust reset``)."""
-        with redis.Redis.from_url(self._url, socket_timeout=ANSWER_SECONDS) as client:
+        options = tls_options(self._url, self._files)
+        with redis.Redis.from_url(self._url, socket_timeout=ANSWER_SECONDS, **options) as client:
             for key in client.scan_iter(f"{keys.table_prefix(self.app.conf.id, self.table_name)}*", count=1000):
                 client.unlink(key)
 

@@ -9,16 +9,29 @@ from rocksdict import Rdict, WriteBatch
 
 from streams import metrics
 from streams.errors import Outage
+from streams.settings import Settings
 from tables.market.chunks import markets_of
 from tables.stores.base import ChangelogEvent, Items, StoreApp, newer
+
+OPEN_FILES: Final = 64
+"""Tables of a partition that are open at once."""
 
 # Faust's defaults are a 2 GiB block cache and three 64 MiB buffers for every partition of every table.
 OPTIONS: Final = {
     "block_cache_size": 8 * 1024**2,
     "write_buffer_size": 8 * 1024**2,
     "max_write_buffer_number": 2,
-    "max_open_files": 64,
+    "max_open_files": OPEN_FILES,
 }
+
+# Beside its tables: logs, locks, the list of files, and the directory.
+OTHER_FILES: Final = 8
+
+
+def files_of(settings: Settings) -> int:
+    """Return how many files the stores of all partitions may have open; 0 where tables are elsewhere."""
+    is_here = settings.table_store.startswith("rocksdb:")
+    return settings.topic_partitions * (OPEN_FILES + OTHER_FILES) if is_here else 0
 
 
 def is_of_disk(error: Exception) -> bool:

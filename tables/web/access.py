@@ -4,27 +4,33 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
+import math
+import time
 from typing import Any, Final
 
 from aiohttp import hdrs, web
-from multidict import CIMultiDictProxy
 from pydantic import SecretStr
 from yarl import URL
 
 from streams.errors import BadSetting
 from streams.settings import Settings
+from tables.web.attempts import Attempts
+from tables.web.sessions import SESSION_SECONDS, Sessions
 
 COOKIE: Final = "liqmon_session"
-SESSION_SECONDS: Final = 30 * 86_400
-"""How long a browser keeps its session: a page that is always open asks for the token once a month."""
 
 OPEN_PATHS: Final = frozenset({"/metrics", "/healthz", "/readyz", "/login"})
 OPEN_PREFIXES: Final = ("/static/",)
 MAX_FORM_BYTES: Final = 4096
 """Of a login, whose form holds nothing but a token."""
 
-# Each wrong guess costs this long. Trying all tokens of the least length would take longer than the universe exists.
+# Each wrong guess costs this long, beside what its address must wait (tables/web/attempts.py).
 WRONG_TOKEN_SECONDS: Final = 0.5
+
+FORM_SECONDS: Final = 10.0
+"""How long a login's form may take to arrive."""
+
+TOO_OFTEN: Final = "too many wrong tokens from this address; wait, then try again"
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -49,7 +55,8 @@ class Access:
                 "can be reached from other machines"
             )
         self._token = token.get_secret_value().encode() if token is not None else None
-        self._session = _session(self._token) if self._token is not None else ""
+        self._sessions = Sessions(self._token, time.time) if self._token is not None else None
+        self._attempts = Attempts(time.monotonic)
         public = URL(settings.web_public_url).host if settings.web_public_url else None
         self._hosts = LOCAL_NAMES | {name.lower() for name in (settings.web_host, public) if name}
 
@@ -67,7 +74,16 @@ class Access:
         """Whether a request may see what it asks for."""
         if request.path in OPEN_PATHS or request.path.startswith(OPEN_PREFIXES) or self._token is None:
             return True
-        return self._has_token(request.headers) or _same(request.cookies.get(COOKIE, ""), self._session)
+        return self._has_session(request) or self._has_token(request)
+
+    def seconds_to_wait(self, request: web.Request) -> float:
+        """Return how long the address of a request must wait before another token of it is looked at."""
+        return self._attempts.seconds_to_wait(request.remote)
+
+    async def refused(self, request: web.Request) -> None:
+        """Note a token that is wrong, and take as long as that costs."""
+        self._attempts.wrong(request.remote)
+        await asyncio.sleep(WRONG_TOKEN_SECONDS)
 
     def knows_host(self, request: web.Request) -> bool:
         """Whether the request names this machine.
@@ -79,50 +95,60 @@ class Access:
             return True
         return (_host(request) or "") in self._hosts
 
-    def _has_token(self, headers: CIMultiDictProxy[str]) -> bool:
-        scheme, _, given = headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        return scheme.lower() == "bearer" and self.is_token(given.strip())
+    def _has_session(self, request: web.Request) -> bool:
+        return self._sessions is not None and self._sessions.is_open(request.cookies.get(COOKIE, ""))
+
+    def _has_token(self, request: web.Request) -> bool:
+        given = bearer(request)
+        return given is not None and not self.seconds_to_wait(request) and self.is_token(given)
 
     def is_token(self, given: str) -> bool:
-        """Whether this is the token, in a time that does not tell how much of it is right."""
-        return self._token is not None and _same(given, self._token.decode())
+        """Whether this is the token, in a time that tells neither how much of it is right nor how long it is."""
+        return self._token is not None and hmac.compare_digest(
+            hashlib.sha256(given.encode(errors="surrogateescape")).digest(), hashlib.sha256(self._token).digest()
+        )
 
     async def login(self, request: web.Request) -> web.StreamResponse:
         """Take the token from the form and give a cookie for it. The cookie does not contain the token."""
-        if not self.has_token:
+        if self._sessions is None:
             raise web.HTTPSeeOther("/")
         if (request.content_length or 0) > MAX_FORM_BYTES:
             raise web.HTTPRequestEntityTooLarge(max_size=MAX_FORM_BYTES, actual_size=request.content_length or 0)
         if request.content_type != "application/x-www-form-urlencoded":
             raise web.HTTPUnsupportedMediaType
+        if wait := self.seconds_to_wait(request):
+            raise web.HTTPTooManyRequests(reason=TOO_OFTEN, headers={hdrs.RETRY_AFTER: str(math.ceil(wait))})
         try:
-            form: Any = await request.post()
+            async with asyncio.timeout(FORM_SECONDS):
+                form: Any = await request.post()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout from None
         except (ValueError, LookupError):
             raise web.HTTPBadRequest(text="the form cannot be read") from None
         given = form.get("token", "")
         if not isinstance(given, str) or not self.is_token(given.strip()):
-            await asyncio.sleep(WRONG_TOKEN_SECONDS)
+            await self.refused(request)
             raise web.HTTPSeeOther("/login?wrong=1")
         response = web.Response(status=303, headers={hdrs.LOCATION: "/"})
         is_https = request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
         response.set_cookie(
-            COOKIE, self._session, max_age=SESSION_SECONDS, httponly=True, samesite="Strict", secure=is_https
+            COOKIE, self._sessions.begin(), max_age=SESSION_SECONDS, httponly=True, samesite="Strict", secure=is_https
         )
         return response
 
-    async def logout(self, _: web.Request) -> web.StreamResponse:
-        """Delete the browser's cookie."""
+    async def logout(self, request: web.Request) -> web.StreamResponse:
+        """End the session on this worker, whoever has a copy of its cookie, and delete the browser's."""
+        if self._sessions is not None:
+            self._sessions.end(request.cookies.get(COOKIE, ""))
         response = web.Response(status=303, headers={hdrs.LOCATION: "/login"})
         response.del_cookie(COOKIE)
         return response
 
 
-def _session(token: bytes) -> str:
-    return hmac.new(token, b"liqmon web session", hashlib.sha256).hexdigest()
-
-
-def _same(given: str, wanted: str) -> bool:
-    return hmac.compare_digest(given.encode(errors="surrogateescape"), wanted.encode())
+def bearer(request: web.Request) -> str | None:
+    """Return the token that a request carries in its header, if any."""
+    scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else None
 
 
 def _host(request: web.Request) -> str | None:

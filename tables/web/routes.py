@@ -3,6 +3,9 @@
 import msgspec
 from aiohttp import web
 
+from streams.http.descriptors import MOST_CONNECTIONS
+from streams.http.server import add_headers
+from streams.http.shared import Shared
 from streams.redis_link import RedisLink
 from tables.serving import ServedMarkets
 from tables.web.access import Access
@@ -12,7 +15,7 @@ from tables.web.cluster.copies import Copies
 from tables.web.cluster.everywhere import Everywhere
 from tables.web.cluster.local import LocalRows
 from tables.web.cluster.replicas import Cluster
-from tables.web.guard import add_headers, guard
+from tables.web.guard import guard
 from tables.web.health import Health
 from tables.web.pages import PAGES, Pages
 from tables.web.stream.handler import Stream
@@ -20,8 +23,14 @@ from tables.web.stream.hub import Hub
 from tables.web.worker import Worker
 
 
-def add_routes(server: web.Application, worker: Worker, served: ServedMarkets, link: RedisLink | None) -> None:
-    """Add the view of a worker to its web server. ``served`` are its markets.
+def add_routes(
+    server: web.Application,
+    worker: Worker,
+    served: ServedMarkets,
+    link: RedisLink | None,
+    most_connections: int = MOST_CONNECTIONS,
+) -> None:
+    """Add the view of a worker to its web server, which holds ``most_connections``. ``served`` are its markets.
 
     ``link`` is the Redis with the live windows, which stand in for workers that do not answer.
 
@@ -34,6 +43,7 @@ def add_routes(server: web.Application, worker: Worker, served: ServedMarkets, l
     hub = Hub(worker, served, local, cluster, copies)
     everywhere = Everywhere(served, local, cluster, copies, worker.settings.topic_partitions)
     api = Api(worker, served, hub, cluster, everywhere)
+    stream = Stream(worker, served, hub, access.allows, most_connections)
     health, pages = Health(worker), Pages()
     openapi = msgspec.json.encode(document(worker.alerts.row_type, [*worker.rule_labels]))
 
@@ -41,14 +51,14 @@ def add_routes(server: web.Application, worker: Worker, served: ServedMarkets, l
         return web.Response(body=openapi, content_type="application/json")
 
     router = server.router
-    router.add_get("/metrics", health.metrics)
+    router.add_get("/metrics", Shared(health.metrics, by_query=False).__call__)
     router.add_get("/healthz", health.healthz)
-    router.add_get("/readyz", health.readyz)
-    router.add_get("/api/windows", api.windows)
-    router.add_get("/api/panes", api.panes)
-    router.add_get("/api/alerts", api.alerts)
-    router.add_get("/api/workers", api.workers)
-    router.add_get("/api/stream", Stream(worker, served, hub).handle, allow_head=False)
+    router.add_get("/readyz", Shared(health.readyz, by_query=False).__call__)
+    router.add_get("/api/windows", Shared(api.windows).__call__)
+    router.add_get("/api/panes", Shared(api.panes).__call__)
+    router.add_get("/api/alerts", Shared(api.alerts).__call__)
+    router.add_get("/api/workers", Shared(api.workers).__call__)
+    router.add_get("/api/stream", stream.handle, allow_head=False)
     router.add_get("/api/openapi.json", openapi_view)
     for path in PAGES:
         router.add_get(path, pages.page)

@@ -10,7 +10,7 @@ import socket
 import struct
 import subprocess
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -73,7 +73,8 @@ class RealKafka:
     Clients use :attr:`address`. With ``advertised_port`` the node sends them on to that port, where a test has its
     proxy; :attr:`direct_address` always leads past it. Topics are not created by themselves. Methods block; start
     it from the main thread, since the node dies with the thread that started it. ``overrides`` are further broker
-    settings.
+    settings. ``doors`` are further listeners, each with its security protocol; ``format_options`` go to the command
+    that makes an empty node.
     """
 
     def __init__(
@@ -83,13 +84,18 @@ class RealKafka:
         port: int | None = None,
         advertised_port: int | None = None,
         overrides: Mapping[str, str] | None = None,
+        doors: Mapping[str, str] | None = None,
+        format_options: Sequence[str] = (),
     ) -> None:
         self.directory = directory
         self.log = directory / "kafka.log"
         self._data = directory / "data"
         self._properties = directory / "server.properties"
         self._logging = directory / "log4j2.properties"
-        client, self._direct_port, self._controller_port = free_ports(3)
+        self._doors = dict(doors or {})
+        self._format_options = format_options
+        client, self._direct_port, self._controller_port, *others = free_ports(3 + len(self._doors))
+        self._door_ports = dict(zip(self._doors, others, strict=True))
         self.port = port or client
         self.advertised_port = advertised_port or self.port
         self._overrides = overrides or {}
@@ -115,6 +121,10 @@ class RealKafka:
     def direct_address(self) -> str:
         """The ``host:port`` that leads past any proxy."""
         return f"{HOST}:{self._direct_port}"
+
+    def door(self, name: str) -> str:
+        """Return the ``host:port`` of one of its further listeners."""
+        return f"{HOST}:{self._door_ports[name]}"
 
     @property
     def running(self) -> bool:
@@ -190,14 +200,17 @@ class RealKafka:
             os.kill(self._child.pid, number)
 
     def _settings(self) -> dict[str, str]:
+        doors = "".join(f",{name}://{self.door(name)}" for name in self._doors)
+        protocols = "".join(f",{name}:{protocol}" for name, protocol in self._doors.items())
         return {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@{HOST}:{self._controller_port}",
             "listeners": f"CLIENT://{HOST}:{self.port},DIRECT://{HOST}:{self._direct_port},"
-            f"CONTROLLER://{HOST}:{self._controller_port}",
-            "advertised.listeners": f"CLIENT://{HOST}:{self.advertised_port},DIRECT://{HOST}:{self._direct_port}",
-            "listener.security.protocol.map": "CLIENT:PLAINTEXT,DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            f"CONTROLLER://{HOST}:{self._controller_port}{doors}",
+            "advertised.listeners": f"CLIENT://{HOST}:{self.advertised_port},DIRECT://{HOST}:{self._direct_port}"
+            f"{doors}",
+            "listener.security.protocol.map": f"CLIENT:PLAINTEXT,DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}",
             "inter.broker.listener.name": "DIRECT",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(self._data),
@@ -232,7 +245,7 @@ class RealKafka:
     def _format(self) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # The option parser takes a leading dash for a flag.
-        arguments = ["format", f"--cluster-id={cluster}", "--config", str(self._properties)]
+        arguments = ["format", f"--cluster-id={cluster}", "--config", str(self._properties), *self._format_options]
         command = [*self._java(), "kafka.tools.StorageTool", *arguments]
         with self.log.open("ab") as log:
             subprocess.run(command, env=self._environment(), stdout=log, stderr=log, timeout=START_SECONDS, check=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from streams import cli
+from streams.data_directory import lock_directory
 from streams.errors import Fatal
 from streams.local.embedded.broker import EmbeddedBroker
 from streams.settings import Settings
@@ -43,6 +44,14 @@ def test_help_names_every_command_and_where_settings_are(capsys: pytest.CaptureF
     assert ".env.example" in text
 
 
+def test_without_a_command_it_helps(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever types the bare name wants to know what there is."""
+    assert exit_of() == 0
+    bare = capsys.readouterr().out
+    assert exit_of("--help") == 0
+    assert bare == capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """And every option of it says what it does."""
@@ -56,12 +65,11 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "required: COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
-        (["run", "--duration", "abc"], "argument --duration: must be a number above 0, not 'abc'"),
-        (["run", "--duration", "0"], "must be a number above 0"),
-        (["run", "--duration", "-1"], "must be a number above 0"),
-        (["run", "--duration", "inf"], "must be a number above 0"),
+        (["run", "--duration", "abc"], "argument --duration: must be seconds above 0, such as 60 or 10m, not 'abc'"),
+        (["run", "--duration", "0"], "must be seconds above 0"),
+        (["run", "--duration", "-1"], "must be seconds above 0"),
+        (["run", "--duration", "inf"], "must be seconds above 0"),
         (["run", "--rate", "nan"], "must be a number above 0"),
         (["run", "--feed", "binance"], "invalid choice: 'binance'"),
         (["run", "--seed", "x"], "argument --seed: invalid int value"),
@@ -78,6 +86,13 @@ def test_wrong_arguments_end_with_two(arguments: list[str], message: str, capsys
     text = capsys.readouterr().err
     assert message in text
     assert "_positive" not in text
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("60", 60), ("1.5", 1.5), ("10m", 600), ("1_000", 1000)])
+def test_a_duration_is_written_as_in_settings(monkeypatch: pytest.MonkeyPatch, text: str, seconds: float) -> None:
+    """Seconds, or with a unit."""
+    monkeypatch.setattr(cli, "_run", lambda options: options.duration != seconds)
+    assert exit_of("run", "--duration", text) == 0
 
 
 @pytest.mark.parametrize("command", ["worker", "produce", "simulate", "topic trades"])
@@ -97,6 +112,7 @@ def test_a_wrong_setting_is_one_line(
     [
         (["produce", "--file", "missing.csv"], {"FEED": "recording"}, "recording missing.csv cannot be read"),
         (["produce"], {"FEED": "recording"}, "FEED=recording needs a recording"),
+        (["produce"], {"FEED": "simulator"}, "FEED=simulator is the market that `liqmon run` starts"),
         (["topic", "trades"], {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "Kafka at 127.0.0.1:1 does not answer"),
         (["topic", "trades"], {"KAFKA_BOOTSTRAP_SERVERS": "broker:x"}, "KAFKA_BOOTSTRAP_SERVERS: must be brokers as"),
         (["worker"], {"KAFKA_BOOTSTRAP_SERVERS": " , "}, "KAFKA_BOOTSTRAP_SERVERS: must name at least one broker"),
@@ -142,6 +158,33 @@ def test_a_settings_file_that_is_no_text(
     text = capsys.readouterr().err
     assert "the file .env cannot be read" in text
     assert "caf" not in text
+
+
+@pytest.mark.parametrize("command", ["worker", "produce", "simulate", "topic trades"])
+def test_a_misspelt_line_of_dotenv_stops_every_command(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it does anything, in one line that names what is meant."""
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    (tmp_path / ".env").write_text("LIQUIDATION_TRESHOLD_USD=5\n")
+    assert exit_of(*command.split()) == 1
+    text = capsys.readouterr().err
+    assert text.startswith("liqmon: .env, line 1: LIQUIDATION_TRESHOLD_USD is no setting (is LIQUIDATION_THRESHOLD_USD")
+    assert text.count("\n") == 1
+
+
+def test_a_worker_names_all_that_others_have(
+    taken_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its port and its directory at once, before it joins the group."""
+    monkeypatch.setenv("WEB_PORT", str(taken_port))
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    with lock_directory(tmp_path, "worker"):
+        assert exit_of("worker") == 1
+    text = capsys.readouterr().err
+    assert f"WEB_PORT {taken_port} on 127.0.0.1 cannot be used" in text
+    assert f"; DATA_DIR {tmp_path} is in use by another worker (process {os.getpid()}): stop it, or set" in text
+    assert text.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """A start that cannot work ends before anything is started, with a line that says what to do."""
 
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from streams.errors import Fatal
-from streams.preflight import check_file, check_network, check_port, check_report
+from streams.preflight import all_of, check_file, check_network, check_port, check_report
 from streams.settings import Settings, load_settings
 from streams.venues.registry import make_venues
 
@@ -22,6 +23,16 @@ def test_taken_port_is_named_with_its_setting() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(Fatal, match=rf"WEB_PORT {port} on 127\.0\.0\.1 .*address already in use.*another WEB_PORT"):
             check_port("127.0.0.1", port, "WEB_PORT")
+
+
+def test_all_that_is_taken_is_said_at_once() -> None:
+    """Not one thing at each start."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = {"WEB_PORT": one.getsockname()[1], "PRODUCER_METRICS_PORT": other.getsockname()[1]}
+        checks = [partial(check_port, "127.0.0.1", port, name) for name, port in ports.items()]
+        with pytest.raises(Fatal, match=rf"^WEB_PORT .*; PRODUCER_METRICS_PORT {ports['PRODUCER_METRICS_PORT']} .*"):
+            all_of(*checks)
+    assert all_of(*checks) == list(ports.values())
 
 
 def test_port_zero_becomes_a_free_one() -> None:

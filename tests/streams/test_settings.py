@@ -1,6 +1,7 @@
 """Settings: checked at start, explained by the variable's name, and no secret in what is said."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
-from streams import settings as settings_module
 from streams.errors import BadSetting
 from streams.model.frames import MAX_FRAME_TRADES
 from streams.model.kinds import MAX_NAME
 from streams.settings import Settings, load_settings
+from streams.settings_texts import types_of
 
 SECRET = "s3cr3t-hook"
 
@@ -43,7 +44,7 @@ def test_bounds_are_those_of_trades_and_frames() -> None:
 def test_environment_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """``.env`` says what the environment does not."""
     file = tmp_path / ".env"
-    file.write_text("WINDOW_SECONDS=60\nALERT_COOLDOWN_SEC=30\n# POSTGRES_DB=none\nSOMETHING_ELSE=1\n")
+    file.write_text("WINDOW_SECONDS=60\nALERT_COOLDOWN_SEC=30\n# POSTGRES_DB=none\n\n")
     monkeypatch.setitem(Settings.model_config, "env_file", file)
     monkeypatch.setenv("WINDOW_SECONDS", "120")
     settings = load_settings()
@@ -62,6 +63,23 @@ def test_environment_and_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         ("REDIS_URL", "", None),
         ("DISCORD_WEBHOOK_URL", "", None),
         ("WEB_TOKEN", "", None),
+        ("FEED", "", None),
+        ("WINDOW_SECONDS", "10m", 600),
+        ("WINDOW_SECONDS", "1.5h", 5400),
+        ("ALERT_COOLDOWN_SEC", "5 min", 300),
+        ("ALERT_COOLDOWN_SEC", "300s", 300),
+        ("STATS_INTERVAL_SECONDS", "250ms", 0.25),
+        ("STATS_RETENTION_DAYS", "30d", 30),
+        ("FRAME_LINGER_MS", "1s", 1000),
+        ("WINDOWS", "1m,5m,900,1h", (60, 300, 900, 3600)),
+        ("LIQUIDATION_THRESHOLD_USD", "1_000_000", 1_000_000),
+        ("LIQUIDATION_THRESHOLD_USD", "1,000,000", 1_000_000),
+        ("LIQUIDATION_THRESHOLD_USD", "1,234.5", 1234.5),
+        ("LIQUIDATION_THRESHOLD_USD", "1M", 1_000_000),
+        ("LIQUIDATION_THRESHOLD_USD", "2.5M", 2_500_000),
+        ("LIQUIDATION_RULE_THRESHOLD_USD", "250k", 250_000),
+        ("PRODUCER_MAX_BUFFERED_TRADES", "500K", 500_000),
+        ("SPOT_SYMBOLS", "AAPLx/USD,1INCH/USD", ("AAPLx/USD", "1INCH/USD")),
     ],
 )
 def test_forms_of_values(monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: Any) -> None:
@@ -74,7 +92,12 @@ def test_forms_of_values(monkeypatch: pytest.MonkeyPatch, name: str, value: str,
     ("name", "value"),
     [
         ("WINDOW_SECONDS", "0"),
-        ("WINDOW_SECONDS", "5m"),
+        ("WINDOW_SECONDS", "5M"),
+        ("WINDOW_SECONDS", "1.5s"),
+        ("WINDOW_SECONDS", "1,5"),
+        ("LIQUIDATION_THRESHOLD_USD", "10m"),
+        ("LIQUIDATION_THRESHOLD_USD", "1,00,000"),
+        ("WINDOWS", "1,000"),
         ("WINDOW_SECONDS", "86401"),
         ("WINDOWS", ""),
         ("WINDOWS", "60,0"),
@@ -96,6 +119,8 @@ def test_forms_of_values(monkeypatch: pytest.MonkeyPatch, name: str, value: str,
         ("FEED", "binance"),
         ("SPOT_VENUE", "Kraken Spot"),
         ("SPOT_SYMBOLS", "BTCUSD"),
+        ("SPOT_SYMBOLS", "BTC"),
+        ("SPOT_SYMBOLS", "BTC/USD/T"),
         ("SPOT_SYMBOLS", "/USD"),
         ("FRAME_MAX_TRADES", "5001"),
         ("TOPIC_PARTITIONS", "0"),
@@ -112,6 +137,9 @@ def test_forms_of_values(monkeypatch: pytest.MonkeyPatch, name: str, value: str,
         ("WEB_TOKEN", "short"),
         ("CREATE_TOPICS", "perhaps"),
         ("LOG_LEVEL", "loud"),
+        ("KAFKA_SECURITY_PROTOCOL", "TLS"),
+        ("KAFKA_SASL_MECHANISM", "GSSAPI"),
+        ("POSTGRES_SSLMODE", "always"),
     ],
 )
 def test_a_wrong_value_stops_the_start_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -160,6 +188,7 @@ def test_secrets_are_known() -> None:
         "discord_webhook_url_2",
         "web_token",
         "redis_url",
+        "kafka_sasl_password",
     }
 
 
@@ -167,6 +196,9 @@ def test_secrets_are_known() -> None:
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Neither in the settings when they are printed nor in what is said of other values."""
     value = f"redis://:{SECRET}@localhost/0" if name == "redis_url" else SECRET * 2
+    if name == "kafka_sasl_password":
+        for other, needed in (("SECURITY_PROTOCOL", "SASL_SSL"), ("SASL_MECHANISM", "PLAIN"), ("SASL_USERNAME", "x")):
+            monkeypatch.setenv(f"KAFKA_{other}", needed)
     monkeypatch.setenv(name.upper(), value)
     settings = load_settings()
     assert getattr(settings, name).get_secret_value() == value
@@ -221,21 +253,81 @@ def test_the_second_webhook_goes_before_the_first(first: str, second: str, used:
     assert (webhook and webhook.get_secret_value()) == used
 
 
-@pytest.mark.parametrize("where", ["environment", ".env"])
-def test_a_removed_setting_is_named_once_and_does_nothing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture, where: str
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        (
+            "WINDOW_SECONDS",
+            "soon",
+            "must be a whole number of seconds from 1 to 86400, not 'soon'; for example 300 or 5m",
+        ),
+        (
+            "MAX_FUTURE_SECONDS",
+            "-1",
+            "must be a whole number of seconds of at least 0, not '-1'; for example 60 or 1m",
+        ),
+        ("STATS_INTERVAL_SECONDS", "0", "must be a number of seconds above 0, not '0'; for example 10 or 10s"),
+        (
+            "LIQUIDATION_THRESHOLD_USD",
+            "10m",
+            "must be a number of USD from 0.000001 to 1,000,000,000,000,000, not '10m'; for example 1_000_000",
+        ),
+        (
+            "PRICE_MOVE_PCT",
+            "five",
+            "must be a number of percent from 0.000000001 to 1000, not 'five'; for example 2.5",
+        ),
+        ("POSTGRES_PORT", "pg", "must be a port from 1 to 65535, not 'pg'; for example 5432"),
+        (
+            "WINDOWS",
+            "60,soon",
+            "must be whole numbers of seconds (comma separated), not 'soon'; for example 60,300,900,3600",
+        ),
+        ("FEED", "binance", "must be one of simulator, live, recording, not 'binance'"),
+        ("LOG_LEVEL", "loud", "must be one of debug, info, warning, error, not 'loud'; for example info"),
+        ("CREATE_TOPICS", "perhaps", "must be true or false, not 'perhaps'"),
+        ("WEB_TOKEN", "short", "must have at least 16 characters"),
+        (
+            "FRAME_LINGER_MS",
+            "9" * 99,
+            f"must be a whole number of milliseconds from 0 to 10000, not '{'9' * 59}…'; for example 5 or 5ms",
+        ),
+        ("SPOT_SYMBOLS", "btc/usd", "write BTC/USD, not 'btc/usd'"),
+        ("SPOT_SYMBOLS", "XBT/USD", "write BTC/USD, not 'XBT/USD'"),
+        ("SPOT_SYMBOLS", "xdg/usdt", "write DOGE/USDT, not 'xdg/usdt'"),
+        ("SPOT_SYMBOLS", "BTC-USD", "write BTC/USD, not 'BTC-USD'"),
+        ("SPOT_SYMBOLS", "ethusdt", "write ETH/USDT, not 'ethusdt'"),
+        ("SPOT_SYMBOLS", "PF_XBTUSD", "must be BASE/QUOTE pairs such as BTC/USD, not 'PF_XBTUSD'"),
+        ("FUTURES_SYMBOLS", "pf_xbtusd", "write PF_XBTUSD, not 'pf_xbtusd'"),
+        ("USD_QUOTES", "usd", "write USD, not 'usd'"),
+    ],
+)
+def test_what_a_setting_must_be_is_said_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
-    """A line of an old `.env`, even with a value that was refused once, stops nobody."""
-    settings_module._warn_removed.cache_clear()
-    if where == ".env":
-        file = tmp_path / ".env"
-        file.write_text("PANE_MS=500\nWINDOW_SECONDS=60\n")
-        monkeypatch.setitem(Settings.model_config, "env_file", file)
+    """What it must be, what it is, and an example."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSetting) as refused:
+        load_settings()
+    assert str(refused.value) == f"wrong setting: {name}: {said}"
+
+
+TAKES_ONLY_SOME = [
+    name for name, field in Settings.model_fields.items() if not {str, Path, tuple} & set(types_of(field.annotation))
+]
+
+
+@pytest.mark.parametrize("name", [*TAKES_ONLY_SOME, "windows", "severity_multiples", "spot_venue", "spot_symbols"])
+def test_no_setting_is_refused_in_a_librarys_words(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Whatever its type. Secrets take any text, if it is long enough."""
+    monkeypatch.setenv(name.upper(), "?")
+    try:
+        load_settings()
+    except BadSetting as error:
+        said = str(error)
     else:
-        monkeypatch.setenv("PANE_MS", "500")
-        monkeypatch.setenv("WINDOW_SECONDS", "60")
-    assert load_settings().window_seconds == 60
-    assert load_settings().window_seconds == 60
-    assert caplog.messages == [
-        "the setting PANE_MS was removed and does nothing: panes are one second wide; delete its line"
-    ]
+        assert SecretStr in set(types_of(Settings.model_fields[name].annotation))
+        return
+    # A login's parts are only used together.
+    assert ": must " in said or name == "kafka_sasl_password"
+    assert not re.search(r"parse|Input|should|\bvalid", said)

@@ -1,7 +1,6 @@
-"""Child processes that are always stopped again, and the lock that keeps two runs off one data directory."""
+"""Child processes that are always stopped again."""
 
 import contextlib
-import fcntl
 import os
 import queue
 import signal
@@ -10,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -51,8 +50,11 @@ class Child:
         guard = [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), str(int(death_signal)), user]
         with contextlib.ExitStack() as files:
             output: IO[bytes] | int = subprocess.DEVNULL
+            self._log_start = 0
             if log is not None:
                 output = files.enter_context(log.open("ab"))
+                # Its own words begin here: the file may hold those of earlier runs.
+                self._log_start = log.stat().st_size
             source: IO[bytes] = files.enter_context(tempfile.TemporaryFile())
             source.write(standard_input)
             source.seek(0)
@@ -122,12 +124,14 @@ class Child:
         return code
 
     def last_words(self) -> str:
-        """Return the last non-empty line of its log, or nothing."""
+        """Return the last non-empty line that it wrote to its log, or nothing."""
         if self.log is None:
             return ""
         try:
             with self.log.open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+                size = file.seek(0, os.SEEK_END)
+                start = self._log_start if size >= self._log_start else 0
+                file.seek(max(start, size - TAIL_BYTES))
                 text = file.read().decode(errors="replace")
         except OSError:
             return ""
@@ -143,30 +147,3 @@ class Child:
 
     def _where(self) -> str:
         return f" (log: {self.log})" if self.log is not None else ""
-
-
-@contextlib.contextmanager
-def lock_directory(directory: Path) -> Iterator[None]:
-    """Create ``directory`` and hold it for this process.
-
-    Raises :class:`Fatal` when it cannot be written or another run holds it.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        file = (directory / "lock").open("a+")
-    except OSError as error:
-        raise Fatal(f"DATA_DIR {directory} cannot be written: {error.strerror}") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            owner = file.read().strip()
-            raise Fatal(
-                f"DATA_DIR {directory} is in use by another run{f' (process {owner})' if owner else ''}: "
-                "stop it, or set another DATA_DIR"
-            ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield

@@ -37,11 +37,12 @@ def server_path() -> Path:
 
 
 class EmbeddedRedis:
-    """A Valkey server as a child process on loopback, ready when constructed."""
+    """A Valkey server as a child process on loopback, ready when constructed; with a ``password`` it asks for that."""
 
     host = HOST
 
-    def __init__(self, *, log: Path | None = None, max_memory_mb: int = 256) -> None:
+    def __init__(self, *, log: Path | None = None, max_memory_mb: int = 256, password: str = "") -> None:
+        self.password = password
         self._options = {
             "bind": HOST,
             "save": "",
@@ -65,18 +66,24 @@ class EmbeddedRedis:
 
     @property
     def url(self) -> str:
-        """Its URL, ``redis://host:port/0``."""
-        return f"redis://{HOST}:{self.port}/0"
+        """Its URL, ``redis://host:port/0``, with the password where there is one."""
+        return f"redis://{f':{self.password}@' if self.password else ''}{HOST}:{self.port}/0"
 
     def _spawn(self, log: Path | None) -> Child:
-        command = [str(server_path()), "--port", str(self.port)]
-        for name, value in self._options.items():
-            command += [f"--{name}", value]
-        return Child("the embedded Redis", command, log=log)
+        options = {"port": str(self.port), **self._options}
+        if self.password:
+            options["requirepass"] = self.password
+        # Not as arguments: everybody on the machine can read those.
+        lines = "".join(f'{name} "{value}"\n' for name, value in options.items())
+        return Child("the embedded Redis", [str(server_path()), "-"], log=log, standard_input=lines.encode())
 
     def _answers(self) -> bool:
         try:
             with socket.create_connection((HOST, self.port), timeout=1) as connection:
+                if self.password:
+                    connection.sendall(f"AUTH {self.password}\r\n".encode())
+                    if not connection.recv(16).startswith(b"+OK"):
+                        return False
                 connection.sendall(b"PING\r\n")
                 return connection.recv(16).startswith(b"+PONG")
         except OSError:

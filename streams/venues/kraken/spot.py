@@ -14,6 +14,7 @@ from streams.venues.base import Venue
 from streams.venues.parsed import Parsed
 from streams.venues.socket_feed import LOG_EVERY_SECONDS, SocketFeed
 from streams.venues.socket_timing import SocketTiming
+from streams.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -96,10 +97,10 @@ class SpotFeed(SocketFeed):
         if (now := time.monotonic()) >= self._quiet_gaps_until:
             self._quiet_gaps_until = now + LOG_EVERY_SECONDS
             log.warning(
-                "%s %s: %d trades were missed between two ids; see liqmon_gap_trades_total",
+                "%s %s: missed %s between two ids; see liqmon_gap_trades_total",
                 self.venue.name,
                 symbol,
-                missing,
+                counted(missing, "trade"),
             )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -57,7 +58,8 @@ class Api:
         rows, notes = await (self._everywhere.own_rows if is_local else self._everywhere.rows)(venue, symbol)
         if seconds is not None:
             rows = [row for row in rows if row.window_seconds == seconds]
-        return _json(sorted(rows, key=lambda row: (row.venue, row.symbol, row.window_seconds)), notes)
+        rows.sort(key=attrgetter("venue", "symbol", "window_seconds"))
+        return _answer(await list_of(rows), notes)
 
     async def panes(self, request: web.Request) -> web.StreamResponse:
         """Answer the panes of one market, from the worker that serves it.
@@ -163,7 +165,7 @@ class Api:
         )
         if as_csv:
             return csv_response("alerts", await csv_text(self._worker.alerts.row_type.__struct_fields__, rows))
-        return _json(rows)
+        return _answer(await list_of(rows))
 
     async def workers(self, request: web.Request) -> web.StreamResponse:
         """Answer all workers of the group and the producers that are configured."""
@@ -199,9 +201,22 @@ def _panes_of_peer(answer: Answer, symbol: str) -> web.Response:
     return _json(msgspec.structs.replace(msgspec.json.decode(answer.body, type=Panes), source="peer"))
 
 
-def _json(value: object, notes: Sequence[str] = ()) -> web.Response:
+async def list_of(rows: Sequence[object]) -> bytes:
+    """Return rows as a JSON list. The stream's messages have their turn between some rows and the next."""
+    pieces = []
+    for start in range(0, len(rows), _ROWS_BETWEEN_TURNS):
+        pieces.append(msgspec.json.encode(rows[start : start + _ROWS_BETWEEN_TURNS])[1:-1])
+        await asyncio.sleep(0)
+    return b"[" + b",".join(pieces) + b"]"
+
+
+def _json(value: object) -> web.Response:
+    return _answer(msgspec.json.encode(value))
+
+
+def _answer(body: bytes, notes: Sequence[str] = ()) -> web.Response:
     headers = {NOTES: "; ".join(notes).encode("ascii", "replace").decode()} if notes else None
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json", headers=headers)
+    return web.Response(body=body, content_type="application/json", headers=headers)
 
 
 def _file_name(symbol: str) -> str:

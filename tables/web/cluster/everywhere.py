@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from streams.errors import Outage
+from streams.words import counted
 from tables.serving import TAKING_OVER, ServedMarkets
 from tables.web.api.rows import WindowRow
 from tables.web.cluster.copies import Copies
@@ -107,6 +108,6 @@ def _what_of(partitions: set[int], ages: list[float], problem: str) -> str:
     which = f"partition{'s' if len(partitions) > 1 else ''} {', '.join(map(str, sorted(partitions)))}"
     if not ages:
         return f"the markets of {which} are missing" + (f" ({problem})" if problem else "")
-    return f"{len(ages)} markets of {which} are copies from Redis, up to {max(ages):.0f} s old" + (
-        f"; others are missing ({problem})" if problem else ""
-    )
+    copies = f"{counted(len(ages), 'market')} of {which} {'is a copy' if len(ages) == 1 else 'are copies'} from Redis"
+    others = f"; others are missing ({problem})" if problem else ""
+    return f"{copies}, up to {max(ages):.0f} s old{others}"

@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from streams.addresses import without_secrets
 from streams.model import frames
 from streams.model.connection import Connection
 from tables.market import formats
@@ -76,7 +77,7 @@ class WorkerRow(msgspec.Struct, frozen=True):
 
 
 class ProducerRow(msgspec.Struct, frozen=True):
-    """One producer, as its own status page tells; ``url`` is from PRODUCER_URLS."""
+    """One producer, as its own status page tells; ``url`` is from PRODUCER_URLS, without name and password."""
 
     url: str
     answering: bool
@@ -205,6 +206,7 @@ async def producer_rows(urls: tuple[str, ...]) -> list[ProducerRow]:
 
 
 async def _producer(url: str) -> ProducerRow:
+    shown = without_secrets(url)
     try:
         # Without the workers' token: a producer asks for none.
         async with (
@@ -220,5 +222,5 @@ async def _producer(url: str) -> ProducerRow:
         is_ready = msgspec.convert(details.pop("ready", False), type=bool)
     except Exception as error:  # noqa: BLE001 - whatever it is, the page shows the others
         HTTP.notice(error)
-        return ProducerRow(url, answering=False, ready=False, connections=[], details={})
-    return ProducerRow(url, answering=True, ready=is_ready, connections=connections, details=details)
+        return ProducerRow(shown, answering=False, ready=False, connections=[], details={})
+    return ProducerRow(shown, answering=True, ready=is_ready, connections=connections, details=details)

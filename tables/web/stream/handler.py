@@ -1,8 +1,9 @@
 """``/api/stream``: changes of the board as server-sent events."""
 
 import asyncio
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -10,6 +11,8 @@ from typing import Annotated, Final
 import msgspec
 from aiohttp import hdrs, web
 
+from streams.http.descriptors import MOST_CONNECTIONS
+from streams.http.server import add_headers
 from streams.model.figures import FIGURES
 from streams.settings import SEVERITIES
 from tables.market.panes import PANE_SECONDS
@@ -17,13 +20,16 @@ from tables.market.values import FIGURE_NAMES
 from tables.serving import ServedMarkets, ShownRule
 from tables.web.api.params import Query
 from tables.web.cluster.workers import versions
-from tables.web.guard import add_headers, problem
+from tables.web.guard import problem
 from tables.web.stream.board import event
 from tables.web.stream.hub import Hub
 from tables.web.worker import Worker
 
 MAX_WATCHERS: Final = 1000
-"""Pages that may be open, and as many other workers beside them: pages do not use up the workers' places."""
+"""Pages that may be open, and as many other workers beside them: pages do not use up the workers' places.
+
+Fewer where there are fewer connections: a third of them is left for requests.
+"""
 
 QUIET_SECONDS: Final = 4.0
 """An event is sent at least this often, so that a reader notices a connection that is dead."""
@@ -83,37 +89,53 @@ class Hello(msgspec.Struct):
 
 
 class Stream:
-    """The handler of the stream."""
+    """The handler of the stream.
 
-    def __init__(self, worker: Worker, served: ServedMarkets, hub: Hub) -> None:
+    ``may_look`` says of a request whether its session is still open. ``most_connections`` is what the server holds.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        served: ServedMarkets,
+        hub: Hub,
+        may_look: Callable[[web.Request], bool],
+        most_connections: int = MOST_CONNECTIONS,
+    ) -> None:
         self._worker = worker
         self._served = served
         self._hub = hub
+        self._may_look = may_look
+        self._most_connections = most_connections
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Send changes until the reader goes away; ``scope=local`` sends only what this worker serves."""
         query = Query(request, ("scope",))
         is_local = query.choice("scope", ("all", "local"), "all") == "local"
-        if (self._hub.followers if is_local else self._hub.pages) >= MAX_WATCHERS:
+        if (self._hub.followers if is_local else self._hub.pages) >= min(MAX_WATCHERS, self._most_connections // 3):
             return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, "too many streams are open")
         response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: "text/event-stream", "X-Accel-Buffering": "no"})
         await add_headers(request, response)
         self._hub.open(follower=is_local)
         try:
             await response.prepare(request)
-            await self._send(response, self._served.owner if is_local else None)
+            await self._send(request, response, self._served.owner if is_local else None)
         finally:
             self._hub.close(follower=is_local)
         return response
 
-    async def _send(self, response: web.StreamResponse, owner: str | None) -> None:
+    async def _send(self, request: web.Request, response: web.StreamResponse, owner: str | None) -> None:
         board = self._hub.board
         with suppress(ConnectionResetError, TimeoutError):
             await response.write(
                 b"retry: %d\n\n%b" % (RECONNECT_MS, event("hello", msgspec.json.encode(self._hello())))
             )
-            seen = -1
+            seen, judged = -1, -math.inf
             while not board.is_closed:
+                if (now := time.monotonic()) - judged >= QUIET_SECONDS:
+                    if not self._may_look(request):
+                        return
+                    judged = now
                 events, seen = board.since(seen, owner), board.revision
                 await _write(response, events or event("beat", b'{"at":%.3f}' % time.time()))
                 await board.wait(seen, QUIET_SECONDS)

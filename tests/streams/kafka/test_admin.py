@@ -20,6 +20,7 @@ from streams.errors import Fatal, Outage
 from streams.kafka import admin
 from streams.kafka.admin import until_served
 from streams.kafka.mends import mend_aiokafka
+from streams.kafka.security import connection
 from streams.settings import Settings, load_settings
 from streams.topics import TRADES
 from tests.faults.proxy import Proxy
@@ -42,7 +43,7 @@ async def settings(kafka: RealKafka, network: Proxy) -> Settings:
 async def with_client(settings: Settings, ask: Callable[[AIOKafkaConsumer], Awaitable[Any]]) -> Any:
     """Ask a client that belongs to a group and has no partition."""
     mend_aiokafka()
-    client = AIOKafkaConsumer(bootstrap_servers=admin.servers(settings), group_id=GROUP)
+    client = AIOKafkaConsumer(**connection(settings), group_id=GROUP)
     await client.start()
     try:
         return await ask(client)

@@ -14,11 +14,13 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError
 
 from streams.errors import Fatal
 from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
 from streams.local.embedded.postgres import EmbeddedPostgres
-from streams.local.embedded.process import Child, lock_directory
+from streams.local.embedded.process import Child
+from streams.local.embedded.valkey import EmbeddedRedis
 
 OWNER_OF_ALL = """
 import json, sys, time
@@ -73,6 +75,17 @@ async def test_broker_keeps_what_is_sent_in_partitions(fresh_broker: EmbeddedBro
 async def test_broker_listens_on_loopback_only(broker_address: str) -> None:
     """The embedded broker has no authentication, so nobody but this machine reaches it."""
     assert broker_address.startswith("127.0.0.1:")
+
+
+async def test_a_redis_with_a_password_lets_nobody_else_in() -> None:
+    """And nobody reads it among the arguments of processes."""
+    with EmbeddedRedis(password="pass-word_of-a-test") as server:
+        async with Redis.from_url(server.url) as redis:
+            assert await redis.ping()
+        async with Redis(host=server.host, port=server.port) as redis:
+            with pytest.raises(AuthenticationError):
+                await redis.get("x")
+        assert "pass-word" not in Path(f"/proc/{server.child.pid}/cmdline").read_text()
 
 
 async def test_redis_is_emptied_between_tests(redis_url: str) -> None:
@@ -175,30 +188,6 @@ def test_servers_end_with_a_killed_parent(tmp_path: Path) -> None:
         assert all(is_alive(pid) for pid in pids)
         owner.kill()
     wait_for(lambda: not any(is_alive(pid) for pid in pids))
-
-
-def test_two_runs_on_one_directory(tmp_path: Path) -> None:
-    """The second run is told that the first has the directory, and by which process."""
-    with lock_directory(tmp_path), pytest.raises(Fatal, match=f"in use by another run .process {os.getpid()}"):  # noqa: SIM117
-        with lock_directory(tmp_path):
-            pass
-
-
-def test_lock_is_free_after_the_run(tmp_path: Path) -> None:
-    """A run that ended holds nothing."""
-    for _ in range(2):
-        with lock_directory(tmp_path / "data"):
-            assert (tmp_path / "data").is_dir()
-
-
-def test_directory_that_cannot_be_made(tmp_path: Path) -> None:
-    """A data directory below a file is refused in one line that names the setting."""
-    (tmp_path / "file").write_text("")
-    with (
-        pytest.raises(Fatal, match=r"DATA_DIR .* cannot be written: Not a directory"),
-        lock_directory(tmp_path / "file" / "data"),
-    ):
-        pass
 
 
 def test_child_that_will_not_end_is_killed() -> None:

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaProducer
 from streams.local.embedded.broker import EmbeddedBroker
 from streams.local.following import AlertFollower
 from streams.model.alert import Alert
+from streams.settings import load_settings
 from streams.topics import ALERTS
 from tests.agents.factories import PANE, a_move, an_alert
 from tests.waiting import until
@@ -36,7 +37,7 @@ async def test_an_alert_is_shown_again_when_it_says_something_else(fresh_broker:
     async with AIOKafkaProducer(bootstrap_servers=fresh_broker.address) as producer:
         for alert in sent:
             await producer.send_and_wait(ALERTS, msgspec.json.encode(alert), partition=0)
-    async with AlertFollower(fresh_broker.address, shown.append, {}) as follower:
+    async with AlertFollower(load_settings(kafka_bootstrap_servers=fresh_broker.address), shown.append, {}) as follower:
         following = asyncio.create_task(follower.follow())
         await until(lambda: other in shown)
         following.cancel()

@@ -127,16 +127,49 @@ def test_totals_sum_over_labels() -> None:
     assert totals(page) == {"trades": 42, "frames": 0, "duplicates": 0, "late": 1, "markets": 7}
 
 
-def test_totals_of_nothing() -> None:
-    """A worker that does not answer leaves zeros, not an error."""
+def test_a_worker_that_counted_nothing_has_zeros() -> None:
+    """Its page has no series yet."""
     assert set(totals("").values()) == {0}
+
+
+def test_what_could_not_be_read_is_unknown_not_nothing() -> None:
+    """A worker that does not answer may have counted anything."""
+    assert set(totals(None).values()) == {None}
+
+
+def test_a_summary_says_which_figures_are_unknown() -> None:
+    """Beside those that are known: never 0 trades with 3 alerts."""
+    nothing = dict.fromkeys(("trades", "frames", "duplicates", "late", "markets", "windows"))
+    assert str(msgspec.structs.replace(SUMMARY, **nothing)) == (
+        "trades unknown, frames unknown, over 2.0 s, windows unknown\n"
+        "3 alerts (2 LOW, 1 MEDIUM), duplicates unknown, late trades unknown, 3 dead letters"
+    )
+    unread = msgspec.structs.replace(SUMMARY, alerts=None, dead_letters=None)
+    assert str(unread).splitlines()[1] == "alerts unknown, 1 duplicate, 2 late, dead letters unknown"
+
+
+def test_a_report_holds_null_for_what_is_unknown(tmp_path: Path) -> None:
+    """Alerts that could not be read are no empty list."""
+    summary = msgspec.structs.replace(SUMMARY, trades=None, alerts=None)
+    write_report(tmp_path / "report.json", summary, None)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["trades"], report["frames"], report["alerts"]) == (None, 5, None)
 
 
 def test_summary_is_read_at_a_glance() -> None:
     """The summary names trades, frames, windows, alerts and rates."""
     assert str(SUMMARY) == (
         "2,203 trades in 5 frames over 2.0 s (1,102 trades/s, 2 frames/s), 4 windows of 1 market\n"
-        "3 alerts (2 LOW, 1 MEDIUM), 1 duplicates, 2 late, 3 dead letters"
+        "3 alerts (2 LOW, 1 MEDIUM), 1 duplicate, 2 late, 3 dead letters"
+    )
+
+
+def test_a_summary_counts_one_as_one_and_says_long_times_plainly() -> None:
+    """No 1 frames, no 7,500.0 s."""
+    one = msgspec.structs.replace(SUMMARY, trades=1, frames=1, dead_letters=1, seconds=7500.0, alerts={"LOW": 1})
+    assert str(one) == (
+        "1 trade in 1 frame over 2 h 5 min (0 trades/s, 0 frames/s), 4 windows of 1 market\n"
+        "1 alert (1 LOW), 1 duplicate, 2 late, 1 dead letter"
     )
 
 

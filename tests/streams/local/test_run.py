@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from streams.data_directory import lock_directory
 from streams.settings import Settings
 from tests.oracle import Oracle, Terms
 from tests.real_data import spot_csv
@@ -171,15 +172,21 @@ def test_simulated_market_until_ctrl_c(start: Callable[..., Run], tmp_path: Path
         "pane", "venue", "symbol", "rule", "count", "delivery",
     }  # fmt: skip
     assert not list(run.data.glob("run-*")), "the worker's tables of this run are removed"
+    private = [run.data, run.data / "logs", run.data / "postgres"]
+    assert [path.stat().st_mode & 0o777 for path in private] == [0o700] * len(private)
 
 
 def test_recording_ends_by_itself(start: Callable[..., Run], tmp_path: Path) -> None:
     """A recording ends when it is processed, and every one of its alerts is in the report."""
-    file = tmp_path / "XBTUSD.csv"
+    file = tmp_path / "trades.csv"
     file.write_text("".join(f"{1_700_000_000 + i},40000.0,1.0\n" for i in range(100)) + "not,a,trade\n")
     report = tmp_path / "report.json"
-    run = start("--report", str(report), FEED="recording", FILE=str(file), FRAME_MAX_TRADES="7")
+    log = tmp_path / "data" / "logs" / "worker.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("what an earlier run logged\n")
+    run = start("--report", str(report), FEED="recording", FILE=str(file), SYMBOL="BTC/USD", FRAME_MAX_TRADES="7")
     assert run.end() == 0, run.output
+    assert re.match("what an earlier run logged\n.+", log.read_text(), re.DOTALL)
     written = json.loads(report.read_text())
     assert (written["trades"], written["duplicates"], written["late"], written["dead_letters"]) == (100, 0, 0, 1)
     assert written["frames"] == 15
@@ -257,6 +264,22 @@ def test_sigterm_during_the_start(start: Callable[..., Run]) -> None:
     [
         (["--feed", "recording"], {}, "FEED=recording needs a file"),
         ([], {"FEED": "recording", "FILE": "missing.csv"}, r"FILE missing\.csv cannot be read: no such file"),
+        (
+            [],
+            {"FEED": "recording", "FILE": "notes.csv", "SYMBOL": "BTC/USD"},
+            r"recording \S*notes\.csv has no known",
+        ),
+        (
+            [],
+            {"FEED": "recording", "FILE": "trades.csv"},
+            r"recording \S*: no market can be told",
+        ),
+        (
+            ["--feed", "recording"],
+            {"FILE": "trades.csv", "SYMBOL": "BTC/EUR"},
+            r"recording \S* is of BTC/EUR, which",
+        ),
+        ([], {"WEB_PORT": "6066", "PRODUCER_METRICS_PORT": "6066"}, "WEB_PORT and PRODUCER_METRICS_PORT are both 6066"),
         ([], {"WINDOW_SECONDS": "soon"}, "wrong setting: WINDOW_SECONDS"),
         (["--report", "missing/report.json"], {}, "--report missing/report.json cannot be written"),
         (
@@ -267,21 +290,32 @@ def test_sigterm_during_the_start(start: Callable[..., Run]) -> None:
     ],
 )
 def test_wrong_start_is_one_line(
-    start: Callable[..., Run], arguments: list[str], environment: dict[str, str], message: str
+    start: Callable[..., Run], arguments: list[str], environment: dict[str, str], message: str, tmp_path: Path
 ) -> None:
     """What cannot work ends with one clear line, exit code 1, and no process started."""
+    (tmp_path / "trades.csv").write_text("1700000000,40000.0,1.0\n")
+    (tmp_path / "notes.csv").write_text("these are no trades\n")
     run = start(*arguments, **environment)
     assert run.end(20) == 1
     assert len(run.lines) == 1, run.output
     assert re.match(f"liqmon: {message}", run.output)
+    assert not run.data.exists()
 
 
-def test_taken_port(start: Callable[..., Run]) -> None:
-    """A port that is taken is named with its setting."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        run = start(WEB_PORT=str(taken.getsockname()[1]))
+def test_all_that_is_taken_is_named_at_once(start: Callable[..., Run], tmp_path: Path) -> None:
+    """Both ports and the directory, each with its setting, in one line."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as web,
+        socket.create_server(("127.0.0.1", 0)) as producer,
+        lock_directory(tmp_path / "data"),
+    ):
+        run = start(WEB_PORT=str(web.getsockname()[1]), PRODUCER_METRICS_PORT=str(producer.getsockname()[1]))
         assert run.end(20) == 1
-    assert re.fullmatch(r"liqmon: WEB_PORT \d+ on 127\.0\.0\.1 cannot be used .*", run.output)
+    assert re.fullmatch(
+        rf"liqmon: DATA_DIR \S+ is in use by another run \(process {os.getpid()}\): .*; "
+        r"WEB_PORT \d+ on 127\.0\.0\.1 cannot be used .*; PRODUCER_METRICS_PORT \d+ on 127\.0\.0\.1 cannot be used .*",
+        run.output,
+    )
 
 
 def test_data_directory_that_cannot_be_written(start: Callable[..., Run], tmp_path: Path) -> None:
@@ -290,3 +324,16 @@ def test_data_directory_that_cannot_be_written(start: Callable[..., Run], tmp_pa
     run = start(DATA_DIR=str(tmp_path / "file" / "data"))
     assert run.end(20) == 1
     assert re.fullmatch(r"liqmon: DATA_DIR \S+ cannot be written: .*", run.output)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "needed"),
+    [("KAFKA_SECURITY_PROTOCOL", "SSL", "KAFKA_BOOTSTRAP_SERVERS"), ("POSTGRES_SSLMODE", "require", "POSTGRES_HOST")],
+)
+def test_tls_needs_servers_that_have_it(start: Callable[..., Run], name: str, value: str, needed: str) -> None:
+    """Those that the command starts itself have none, and nobody should believe that they do."""
+    run = start(**{name: value})
+    assert run.end() == 1
+    assert (
+        run.output == f"liqmon: {name}={value} needs {needed}: the servers that this command starts itself speak no TLS"
+    )

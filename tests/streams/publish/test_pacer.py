@@ -5,8 +5,14 @@ import asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from streams.publish.pacer import LagPacer
+from streams.settings import Settings, load_settings
 from tests.lost_writes import writes_that_fail
 from tests.waiting import until
+
+
+def at(address: str) -> Settings:
+    """Return the settings of a broker."""
+    return load_settings(kafka_bootstrap_servers=address)
 
 
 class Group:
@@ -36,7 +42,7 @@ class Group:
 
     def pacer(self, max_lag_bytes: int) -> LagPacer:
         """Return a pacer that watches this group."""
-        return LagPacer(self._address, self.name, topic=self.topic, max_lag_bytes=max_lag_bytes, poll_seconds=0.01)
+        return LagPacer(at(self._address), self.name, topic=self.topic, max_lag_bytes=max_lag_bytes, poll_seconds=0.01)
 
 
 async def test_it_holds_back_until_the_group_has_committed_enough(broker_address: str) -> None:
@@ -61,7 +67,7 @@ async def test_it_holds_back_until_the_group_has_committed_enough(broker_address
 
 async def test_a_partition_waits_for_itself_only(broker_address: str) -> None:
     """One market's slow worker does not stop the others; below the limit nobody is asked."""
-    pacer = LagPacer("127.0.0.1:1", "nobody", max_lag_bytes=500)
+    pacer = LagPacer(at("127.0.0.1:1"), "nobody", max_lag_bytes=500)
     pacer.published(1, 1, 499)
     pacer.published(2, 1, 500)
     async with asyncio.timeout(1):

@@ -316,7 +316,7 @@ class TestProducers:
         feed.give([trade(1)])
         await until(lambda: producer.buffered_trades)
         stop.set()
-        with pytest.raises(Exception, match="1 trades not published"):
+        with pytest.raises(Exception, match="1 trade not published"):
             await running
 
     @pytest.mark.usefixtures("patient")

@@ -40,6 +40,7 @@ async def test_metrics_are_those_of_the_program() -> None:
         await server.stop()
     assert status == 200
     assert "# HELP liqmon_buffered_trades " in body
+    assert "_created" not in body, "when a counter was made is not asked by anybody"
     assert asked
 
 

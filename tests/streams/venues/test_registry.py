@@ -41,6 +41,22 @@ def test_krakens_venues_are_always_there() -> None:
     assert [venue.display_name for venue in make_venues(load_settings())] == ["kraken spot", "kraken futures"]
 
 
+def test_without_a_feed_a_producer_watches_kraken() -> None:
+    """As the description of FEED says."""
+    for settings in (load_settings(), load_settings(feed="live")):
+        assert [feed.connection().venue for feed in make_feeds(settings)] == ["kraken_spot", "kraken_futures"]  # type: ignore[union-attr]
+
+
+def test_a_simulated_market_is_never_the_real_one() -> None:
+    """Whoever asks for it by name must say where it is; `liqmon run` does."""
+    with pytest.raises(BadSetting, match=r"FEED=simulator .* SPOT_WS_URL and FUTURES_WS_URL .* set FEED=live "):
+        make_feeds(load_settings(feed="simulator"))
+    with pytest.raises(BadSetting, match="and SPOT_WS_URL would be"):
+        make_feeds(load_settings(feed="simulator", futures_symbols=""))
+    urls = {"spot_ws_url": "ws://127.0.0.1:1/v2", "futures_ws_url": "ws://127.0.0.1:1/ws/v1"}
+    assert len(make_feeds(load_settings(feed="simulator", **urls))) == 2
+
+
 def test_a_module_that_the_settings_name_adds_its_venues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After Kraken's."""
     name = written(tmp_path, monkeypatch, MODULE.replace("{suffix}", "_2"))

@@ -5,6 +5,7 @@ import itertools
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -189,6 +190,43 @@ async def test_a_question_gives_up_where_it_is_asked(worker: MonitorApp, network
     assert answered
     with pytest.raises(TimeoutError):
         await asked
+
+
+async def test_a_worker_that_is_old_and_gets_partitions_is_not_called_hanging(
+    worker: MonitorApp, kafka: RealKafka, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Faust counts from the start of its thread, and did so after each rebalance, and after each quiet five minutes."""
+    consumer = worker.consumer
+    await handle(worker, kafka)
+    # As if the thread had been started an hour ago, and nothing had come since.
+    consumer._thread.time_started -= 3600
+    worker.monitor.stream_inbound_time[PLACE] = consumer._thread.time_started
+    with worker.sinks.letting_go():
+        consumer.stop_flow()
+        await append(kafka, PLACE)
+        await until(lambda: (consumer.log_end(PLACE) or 0) > (consumer.next_offset(PLACE) or 0))
+        await consumer.verify_all_partitions_active()
+    consumer.resume_flow()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_a_partition_that_stands_still_is_said_once(
+    worker: MonitorApp, kafka: RealKafka, to_postgres: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An alert that waits for Postgres, for example."""
+    consumer = worker.consumer
+    await handle(worker, kafka)
+    to_postgres.hold()
+    await publish(kafka, *(frame_of([worth(2_000_000, next(NUMBERS))]) for _ in range(2)))
+    await until(lambda: [message.topic for message in consumer.unacked] == [ALERTS])
+    await until(lambda: consumer.log_end(ALERTED) is not None)
+    now = time.monotonic()
+    for later in (0, 299, 301, 600):
+        consumer.verify_event_path(now + later, ALERTED)
+    await to_postgres.heal()
+    said = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert len(said) == 1
+    assert "partition 0 of alerts has stood at offset" in said[0]
 
 
 @pytest.mark.parametrize("when", ["at_work", "stopped", "rebalancing"])

@@ -1,5 +1,7 @@
 """Who is let in, and that a token is asked for where the network could come in."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,9 +10,10 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from streams.errors import BadSetting
+from streams.http.server import add_headers
 from streams.settings import load_settings
 from tables.web.access import Access
-from tables.web.guard import add_headers, guard
+from tables.web.guard import guard
 
 TOKEN = "correct horse battery"
 Client = TestClient[web.Request, web.Application]
@@ -107,8 +110,61 @@ async def test_logging_in_and_out(client: Client) -> None:
     assert cookie["samesite"] == "Strict"
     async with ClientSession(cookies={"liqmon_session": cookie.value}) as session:
         assert (await session.get(client.make_url("/api/windows"))).status == 200
-    out = await client.post("/logout", allow_redirects=False)
+    out = await client.post("/logout", cookies={"liqmon_session": cookie.value}, allow_redirects=False)
     assert out.cookies["liqmon_session"]["max-age"] == "0"
+    async with ClientSession(cookies={"liqmon_session": cookie.value}) as copy:
+        assert (await copy.get(client.make_url("/api/windows"))).status == 401
+
+
+async def test_who_guesses_has_to_wait(client: Client) -> None:
+    """By form or by header: after ten wrong tokens 429 says for how long, and not even the right one is looked at."""
+    session = (await client.post("/login", data={"token": TOKEN}, allow_redirects=False)).cookies["liqmon_session"]
+    client.session.cookie_jar.clear()
+    for number in range(10):
+        if number % 2:
+            answer = await client.post("/login", data={"token": f"wrong {number}"}, allow_redirects=False)
+            assert answer.headers["Location"] == "/login?wrong=1"
+        else:
+            wrong = {"Authorization": f"Bearer wrong {number}"}
+            assert (await client.get("/api/windows", headers=wrong)).status == 401
+    form = await client.post("/login", data={"token": TOKEN}, allow_redirects=False)
+    header = await client.get("/api/windows", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert (form.status, header.status) == (429, 429)
+    assert 0 < int(form.headers["Retry-After"]) <= 6
+    assert 0 < int(header.headers["Retry-After"]) <= 6
+    assert not form.cookies
+    kept = {"Cookie": f"liqmon_session={session.value}"}
+    assert (await client.get("/api/windows", headers=kept)).status == 200
+
+
+async def test_a_wrong_token_takes_its_time(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the header as in the form; one that is missing does not."""
+    monkeypatch.setattr("tables.web.access.WRONG_TOKEN_SECONDS", 0.2)
+    began = time.monotonic()
+    await client.get("/api/windows")
+    assert time.monotonic() - began < 0.2
+    for number, request in enumerate(
+        (
+            client.post("/login", data={"token": "wrong"}, allow_redirects=False),
+            client.get("/api/windows", headers={"Authorization": "Bearer wrong"}),
+        ),
+        1,
+    ):
+        await request
+        assert time.monotonic() - began > 0.2 * number
+
+
+async def test_a_form_that_does_not_come_is_given_up(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who announces a form and does not send it gets 408."""
+    monkeypatch.setattr("tables.web.access.FORM_SECONDS", 0.1)
+
+    async def never() -> AsyncIterator[bytes]:
+        yield b"token="
+        await asyncio.Event().wait()
+
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await client.post("/login", data=never(), headers=form, allow_redirects=False)
+    assert answer.status == 408
 
 
 @pytest.mark.parametrize("form", [{"token": "wrong"}, {"token": ""}, {}, {"token": "\x00"}])

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from tables.web.guard import SECURITY_HEADERS
+from streams.http.server import SECURITY_HEADERS
 from tests.faults.processes import Process
 from tests.kafka.server import HOST
 

@@ -157,7 +157,7 @@ async def test_a_snapshot_that_does_not_reach_back_is_a_gap_of_known_size(
         await until(lambda: len(reader.trades) == 51)
         assert reader.ids() == [1, *range(52, 102)]
     assert metric("liqmon_gap_trades_total") == gaps + 50
-    assert ["50 trades were missed" in record.getMessage() for record in caplog.records].count(True) == 1
+    assert ["missed 50 trades" in record.getMessage() for record in caplog.records].count(True) == 1
 
 
 async def test_a_hole_in_the_live_ids_is_counted(kraken: ScriptedKraken) -> None:

@@ -36,8 +36,28 @@ def test_a_pane_of_a_worker_of_the_first_release_is_read() -> None:
     assert read == msgspec.structs.replace(row, liquidation_volume_usd=None, price_change_pct=None)
 
 
-@pytest.mark.parametrize("symbol", ["=1+1", "@x", "+x", "-x"])
+@pytest.mark.parametrize(
+    "symbol",
+    [
+        *("=1+1", "@x", "+x", "-x"),
+        # Full-width, small and raised signs, and what is not seen before a sign.
+        *("\uff1d1+1", "\uff20x", "\uff0bx", "\uff0dx", "\ufe62x", "\ufe66x", "\u207ax"),
+        *(" =1", "\u200b=1", "\ufeff=1", "\u3000\uff1d1", "\x00=1"),
+    ],
+)
 async def test_a_symbol_is_no_formula(symbol: str) -> None:
     """A spreadsheet must not compute what a feed calls a market."""
     text = await csv_text(["symbol", "end"], [Spark("v", symbol, 5, 8, [])])
     assert text == f"symbol,end\r\n'{symbol},5\r\n"
+
+
+@pytest.mark.parametrize("symbol", ["\t1", "\r=1", "\n=1"])
+async def test_nor_is_one_that_begins_with_a_tab_or_a_line_end(symbol: str) -> None:
+    """Which some spreadsheets pass over."""
+    assert f"'{symbol}" in await csv_text(["symbol"], [Spark("v", symbol, 5, 8, [])])
+
+
+@pytest.mark.parametrize("symbol", ["BTC/USD", "PF_XBTUSD", "1INCH/USD", "a=b", "", "\u00e9t\u00e9"])
+async def test_a_symbol_that_is_none_stays_as_it_is(symbol: str) -> None:
+    """Programs read the file too."""
+    assert await csv_text(["symbol", "end"], [Spark("v", symbol, 5, 8, [])]) == f"symbol,end\r\n{symbol},5\r\n"

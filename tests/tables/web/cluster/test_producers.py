@@ -28,6 +28,23 @@ async def test_a_producers_own_facts_are_shown() -> None:
         await server.stop()
 
 
+async def test_its_name_and_password_are_used_and_not_shown() -> None:
+    """Whether it answers or not."""
+    asked: list[str] = []
+
+    async def protected(request: web.Request) -> web.StreamResponse:
+        asked.append(request.headers.get("Authorization", ""))
+        return web.Response(body=BODIES["fine"], content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get("/readyz", protected)
+    async with TestServer(app) as server:
+        place = f"127.0.0.1:{server.port}"
+        rows = await producer_rows((f"http://me:pass-word@{place}/", "http://me:pass-word@127.0.0.1:9"))
+    assert [(row.url, row.answering) for row in rows] == [(f"http://{place}", True), ("http://127.0.0.1:9", False)]
+    assert asked == ["Basic bWU6cGFzcy13b3Jk"]
+
+
 @pytest.fixture
 async def odd() -> AsyncIterator[BaseTestServer]:
     """Give a server with many odd answers, each at the path of its name."""

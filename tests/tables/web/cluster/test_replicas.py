@@ -1,6 +1,7 @@
 """Several workers: any of them answers for all, and one that is gone costs its rows, with a note."""
 
 import json
+import re
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,7 +90,7 @@ def test_any_replica_answers_for_all(view: View, redis_url: str) -> None:
         assert all(0 <= row["copy_age_seconds"] < 60 for row in copies)
         assert len(copies) == sum(source == "peer" for source in sources_before.values()) * 4
         assert f"{HOST}:{second.port} does not answer" in with_copies.headers["x-liqmon-notes"]
-        assert "are copies from Redis, up to" in with_copies.headers["x-liqmon-notes"]
+        assert re.search("(is a copy|are copies) from Redis, up to", with_copies.headers["x-liqmon-notes"])
         assert {row["symbol"] for row in streamed(first, len(wanted)) if row["copied"]} == {
             row["symbol"] for row in copies
         }
@@ -213,4 +214,5 @@ def test_panes_of_a_silent_owner_come_from_a_table_store_that_all_share(
             assert get(first, "/api/panes", **query, format="csv").status == 503
             assert get(first, "/api/panes", venue="nowhere", symbol=remote[1]).status == 503
             redis.Redis.from_url(redis_url).flushall()
-            assert get(first, "/api/panes", **query).status == 503
+            # The last answer took work, so it is kept for a moment.
+            eventually(lambda: get(first, "/api/panes", **query).status == 503, "the kept answer to be forgotten", 2)

@@ -141,7 +141,7 @@ async def hub(watched: Watched, served: ServedMarkets, monkeypatch: pytest.Monke
 async def server(watched: Watched, served: ServedMarkets, hub: Hub) -> AsyncIterator[BaseTestServer]:
     """Give a server of the stream."""
     app = web.Application()
-    app.router.add_get("/api/stream", Stream(watched, served, hub).handle, allow_head=False)
+    app.router.add_get("/api/stream", Stream(watched, served, hub, lambda _: True).handle, allow_head=False)
     async with TestServer(app) as server:
         yield server
 
@@ -328,3 +328,33 @@ async def test_there_is_a_limit_for_pages_and_one_for_workers(
         await until(lambda: hub.pages == 1)
         async with session.get(url) as third:
             assert third.status == 200
+
+
+async def test_a_stream_ends_with_its_session(
+    watched: Watched, served: ServedMarkets, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that was opened with a session gets nothing more once that has ended."""
+    monkeypatch.setattr(stream_module, "QUIET_SECONDS", 0.05)
+    is_open = True
+    app = web.Application()
+    app.router.add_get("/api/stream", Stream(watched, served, hub, lambda _: is_open).handle, allow_head=False)
+    async with (
+        TestServer(app) as server,
+        ClientSession() as session,
+        session.get(server.make_url("/api/stream")) as response,
+    ):
+        assert (await response.content.readline()).startswith(b"retry")
+        is_open = False
+        async with asyncio.timeout(10):
+            await response.content.read()
+
+
+async def test_few_connections_leave_room_for_requests(watched: Watched, served: ServedMarkets, hub: Hub) -> None:
+    """Pages take a third of them, other workers another."""
+    app = web.Application()
+    stream = Stream(watched, served, hub, lambda _: True, most_connections=6)
+    app.router.add_get("/api/stream", stream.handle, allow_head=False)
+    async with TestServer(app) as server, ClientSession() as session:
+        answers = [await session.get(server.make_url("/api/stream")) for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 503]
+        assert (await session.get(server.make_url("/api/stream?scope=local"))).status == 200

@@ -1,0 +1,1 @@
+"""Connections and answers of the program's web servers, over real sockets."""
