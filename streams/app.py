@@ -45,6 +45,7 @@ from streams.worker.command_line import keep_banner_on_terminals
 from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.options import faust_options
 from streams.worker.recovery import FlowControl, TableManager
+from streams.worker.refused import refusal_in
 from streams.worker.transport import Transport
 from streams.worker.watchdog import Watchdog
 from tables.keeper import Keeper
@@ -285,7 +286,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
         async for event in stream.events():
             partition = event.message.partition
             for item in unbundled(event.message.value):
-                message = SourceMessage(item.value, partition, item.offset, item.timestamp_ms / 1000)
+                message = SourceMessage(item.value, partition, item.offset, item.timestamp_ms / 1000, item.refused)
                 await app.guarded(app.market_monitor.handle, message)
             app.consumer.handled(event.message)
 
@@ -293,9 +294,10 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     async def recorder(stream: faust.Stream) -> None:
         async for event in stream.events():
             message = event.message
-            if not await app.guarded(
-                app.sinks.record, SourceMessage(message.value, message.partition, message.offset, message.timestamp)
-            ):
+            source = SourceMessage(
+                message.value, message.partition, message.offset, message.timestamp, refusal_in(message.headers)
+            )
+            if not await app.guarded(app.sinks.record, source):
                 app.consumer.withhold(message)
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]

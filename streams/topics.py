@@ -12,3 +12,6 @@ ALERTS: Final = "alerts"
 
 DEAD_LETTERS: Final = "dead-letters"
 """Refused records with their bytes (:class:`streams.model.deadletters.DeadLetter`), keyed by reason."""
+
+SOURCES: Final = frozenset({TRADES, ALERTS})
+"""The topics that a worker takes messages from. Others may write to them."""

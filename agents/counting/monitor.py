@@ -39,17 +39,23 @@ _JSON_START: Final = (b"{", b"[", b" ", b"\n", b"\t", b"\r", b'"')
 
 
 class SourceMessage(msgspec.Struct, frozen=True):
-    """A Kafka message with its coordinates; ``timestamp`` is unix seconds."""
+    """A Kafka message with its coordinates; ``timestamp`` is unix seconds.
+
+    ``refused`` says why the client did not hand it on whole; ``value`` then holds its first bytes.
+    """
 
     value: bytes | None
     partition: int
     offset: int
     timestamp: float
+    refused: str = ""
 
 
 def decode(message: SourceMessage, rows: RowReader) -> Trades:
     """Read a frame, or one trade as JSON, which ``rows`` gives to its venue. Raises :class:`BadRecord`."""
     value = message.value or b""
+    if message.refused:
+        raise BadRecord("too_large", message.refused)
     if not value:
         raise BadRecord("not_a_frame", "the message is empty")
     if value.startswith(_JSON_START):
