@@ -37,7 +37,7 @@ from streams.settings import Settings, settings
 from streams.settings_names import check_names
 from streams.topics import ALERTS, APP_ID, TRADES
 from streams.venues.json_rows import RowReader
-from streams.venues.registry import make_venues
+from streams.venues.registry import listed_markets, make_venues
 from streams.view import WorkerView
 from streams.worker.application import Application
 from streams.worker.bundles import unbundled
@@ -50,6 +50,7 @@ from streams.worker.transport import Transport
 from streams.worker.watchdog import Watchdog
 from tables.keeper import Keeper
 from tables.live import LiveWindows, live_link
+from tables.market.admission import Admission
 from tables.market.state import Market, Span
 from tables.serving import ServedMarkets
 from tables.stores.base import StateStore
@@ -78,6 +79,11 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             max_future_us=conf_.max_future_seconds * 1_000_000,
         )
         self.panes = self.Table("panes", key_type=bytes, value_type=bytes, partitions=conf_.topic_partitions)
+        venues = make_venues(conf_)
+        for venue in venues:
+            metrics.venue_label(venue.name)
+        listed = listed_markets(venues)
+        metrics.list_markets(listed)
         self.keeper = Keeper(
             store=lambda: cast("StateStore", self.panes.data),
             changelog=self.panes.changelog_topic_name,
@@ -86,10 +92,14 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             settle=self._settle,
             alert_record=alert_record,
             on_fatal=die,
+            admission=Admission(
+                listed,
+                most=conf_.max_markets_per_partition,
+                new_per_minute=conf_.new_markets_per_minute,
+                only_listed=conf_.only_listed_markets,
+            ),
+            on_idle=self.evaluator.drop,
         )
-        venues = make_venues(conf_)
-        for venue in venues:
-            metrics.venue_label(venue.name)
         venue_names = {venue.name: venue.display_name for venue in venues}
         self.market_monitor = Monitor(
             self.evaluator,

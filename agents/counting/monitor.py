@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from agents.counting.evaluation import Evaluator
+from agents.counting.not_kept import NotKept
 from agents.counting.runs import Trades, row_of
 from agents.counting.tally import Outcome, Refusal
 from streams import metrics
@@ -26,7 +27,7 @@ from streams.model.kinds import MarketKind
 from streams.settings import SEVERITIES
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.venues.json_rows import RowReader
-from tables.keeper import Keeper, TooManyMarkets
+from tables.keeper import Keeper
 from tables.market.state import Market
 
 log = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class Monitor:
         self._outbound = outbound
         self._home = home
         self._rows = rows
+        self._not_kept = NotKept()
 
     async def handle(self, message: SourceMessage) -> None:
         """Do everything a message asks for, up to handing alerts and dead letters to the broker's client."""
@@ -111,9 +113,12 @@ class Monitor:
             await self._forward(message, trades, home)
             return
         try:
-            market = await self._keeper.market(message.partition, trades.venue, trades.symbol, trades.market_kind)
-        except TooManyMarkets as error:
-            await self._refuse(message, "too_many_markets", str(error), message.value or b"")
+            market = await self._keeper.market(
+                message.partition, trades.venue, trades.symbol, trades.market_kind, at_seconds=message.timestamp
+            )
+        except BadRecord as error:
+            self._not_kept.add(error, time.monotonic())
+            await self._refuse(message, error.reason, error.detail, message.value or b"", trades)
             return
         if trades.market_kind is not market.kind and trades.market_kind != market.kind:
             await self._refuse(
@@ -143,7 +148,9 @@ class Monitor:
         venue = metrics.venue_label(trades.venue)
         metrics.frames.labels(venue).inc()
         metrics.frame_bytes.labels(venue).inc(len(message.value or b""))
-        metrics.last_trade_seconds.labels(venue, trades.symbol).set(trades.received_us / 1e6)
+        metrics.last_trade_seconds.labels(*metrics.market_labels(trades.venue, trades.symbol)).set(
+            trades.received_us / 1e6
+        )
 
     async def _emit(self, message: SourceMessage, trades: Trades, outcome: Outcome) -> None:
         for alert in outcome.alerts:

@@ -72,10 +72,19 @@ class Program:
 
     def restart(self) -> None:
         """Store everything, forget it, and load it again."""
-        self.record(self.evaluator.settle_all(0, iter(self.markets.values())))
-        self.durable |= taken_from(self.markets.values(), SPAN)
+        self._load_again(list(self.markets))
         self.evaluator = self._new_evaluator()
-        for venue, symbol in list(self.markets):
+
+    def evict(self, random: Random) -> None:
+        """Let some markets leave memory, as those do that are idle, and load them again."""
+        self._load_again([place for place in self.markets if random.random() < 0.5])
+
+    def _load_again(self, places: list[tuple[str, str]]) -> None:
+        markets = [self.markets[place] for place in places]
+        self.record(self.evaluator.settle_all(0, markets))
+        self.durable |= taken_from(markets, SPAN)
+        self.evaluator.drop(markets)
+        for venue, symbol in places:
             items = [(key, value) for key, value in self.durable.items() if key.startswith(prefix(venue, symbol))]
             loaded = market_from(items, venue, symbol, SPAN)
             assert loaded is not None
@@ -199,6 +208,25 @@ def test_counts_windows_and_rows_are_the_oracles(name: str, most: int) -> None:
     else:
         assert moves(rows) == moves(expected.alerts)
         assert_episodes_equal(program, rows, expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["several markets", "sparse", "hours of silence", "late but kept", "everything at once"]
+)
+def test_markets_that_left_memory_come_back_as_they_were(name: str) -> None:
+    """Whenever that is: windows and ids are the oracle's, rows those of a worker that kept them."""
+    expected = expected_of(name)
+    _, kept = run(expected.trades, 7)
+    program, random = Program(), Random(1)
+    for offset, batch in enumerate(batches(expected.trades, 7, seed=7)):
+        program.send(batch, offset)
+        if offset % 29 == 0:
+            program.evict(random)
+    rows = program.finish()
+    assert_windows_equal(program, expected)
+    assert rows == kept
+    if name in IN_ORDER:
+        assert rows == expected.alerts
 
 
 def moves(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
