@@ -31,6 +31,7 @@ from streams.kafka.broker_watch import BrokerWatch
 from streams.kafka.mends import mend_aiokafka
 from streams.kafka.outbound import Outbound, Record
 from streams.kafka.partitioning import partition_of
+from streams.kafka.stretches import read_stretch
 from streams.model.alert import Alert
 from streams.redis_start import check_redis
 from streams.settings import Settings, settings
@@ -52,7 +53,9 @@ from tables.keeper import Keeper
 from tables.live import LiveWindows, live_link
 from tables.market.admission import Admission
 from tables.market.state import Market, Span
+from tables.restating import Restating
 from tables.serving import ServedMarkets
+from tables.stale_writes import Stretch
 from tables.stores.base import StateStore
 from tables.stores.rocks import files_of, is_of_disk
 from tables.stores.wiped import carry_over
@@ -99,6 +102,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
                 only_listed=conf_.only_listed_markets,
             ),
             on_idle=self.evaluator.drop,
+            changelog_begin=self._changelog_begin,
         )
         venue_names = {venue.name: venue.display_name for venue in venues}
         self.market_monitor = Monitor(
@@ -129,7 +133,13 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         self.live_windows = LiveWindows(self.redis, self.served)
         self.sampler = Sampler(self.view, conf_)
         self.watchdog = Watchdog(conf_.commit_deadline_seconds, self.view.progress, self._waiting, die)
-        self.broker_watch = BrokerWatch(conf_, self.panes.changelog_topic_name, lambda: self.keeper.reached, die)
+        self.broker_watch = BrokerWatch(
+            conf_,
+            self.panes.changelog_topic_name,
+            lambda: self.keeper.reached,
+            die,
+            Restating(self.keeper, self._read_changelog).look,
+        )
 
     @cached_property
     def flow_control(self) -> FlowControl:
@@ -151,6 +161,13 @@ class MonitorApp(faust.App):  # type: ignore[misc]
 
     def _settle(self, partition: int, markets: Iterable[Market]) -> list[Alert]:
         return self.evaluator.settle_all(partition, iter(markets))
+
+    def _changelog_begin(self, partition: int) -> int | None:
+        begin: int | None = self.consumer.restored_to(TP(self.panes.changelog_topic_name, partition))
+        return begin
+
+    async def _read_changelog(self, partition: int, stretch: Stretch) -> dict[bytes, bytes]:
+        return await read_stretch(self.settings, self.panes.changelog_topic_name, partition, *stretch)
 
     def home(self, symbol: str) -> int:
         """Return the partition of a symbol."""

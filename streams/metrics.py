@@ -23,6 +23,12 @@ LATENCY_BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25
 trades = Counter("liqmon_trades", "Trades counted into windows.", ["venue"], registry=REGISTRY)
 frames = Counter("liqmon_frames", "Frames processed (worker) or published (producer).", ["venue"], registry=REGISTRY)
 frame_bytes = Counter("liqmon_frame_bytes", "Bytes of frames processed or published.", ["venue"], registry=REGISTRY)
+trades_apart = Counter(
+    "liqmon_trades_apart",
+    "Trades kept by id and in no window, by kind: blocks, assignments and others.",
+    ["kind"],
+    registry=REGISTRY,
+)
 duplicates = Counter("liqmon_duplicates", "Trades that had been counted before.", ["venue"], registry=REGISTRY)
 late = Counter("liqmon_late", "Trades older than the oldest pane kept, in no window.", ["venue"], registry=REGISTRY)
 forwarded = Counter(
@@ -35,6 +41,14 @@ dead_letters = Counter("liqmon_dead_letters", "Records refused, by reason.", ["r
 
 reconnects = Counter("liqmon_reconnects", "Connections to a feed opened again.", ["venue"], registry=REGISTRY)
 connected = Gauge("liqmon_feed_connected", "1 while the feed's socket is open.", ["venue"], registry=REGISTRY)
+feed_symbols = Gauge("liqmon_feed_symbols", "Symbols that the feed is to carry.", ["venue"], registry=REGISTRY)
+subscribed_symbols = Gauge(
+    "liqmon_feed_subscribed_symbols", "Symbols that the venue has acknowledged.", ["venue"], registry=REGISTRY
+)
+refused_symbols = Gauge(
+    "liqmon_feed_refused_symbols", "Symbols that the venue says it does not have.", ["venue"], registry=REGISTRY
+)
+feed_warnings = Counter("liqmon_feed_warnings", "Warnings in a venue's acknowledgements.", ["venue"], registry=REGISTRY)
 last_trade_seconds = Gauge(
     "liqmon_last_trade_timestamp_seconds",
     "When the last trade of a market was received, or since when a feed awaits the first.",
@@ -81,12 +95,30 @@ sink_retries = Counter(
     "liqmon_sink_retries", "Attempts repeated because a sink did not answer.", ["sink"], registry=REGISTRY
 )
 outbox_age_seconds = Gauge("liqmon_outbox_age_seconds", "Age of the oldest undelivered message.", registry=REGISTRY)
-deliveries = Counter("liqmon_deliveries", "Discord messages by outcome.", ["outcome"], registry=REGISTRY)
+deliveries = Counter(
+    "liqmon_deliveries", "Alerts sent to Discord, each time, by outcome.", ["outcome"], registry=REGISTRY
+)
+digests = Counter("liqmon_digests", "Messages that held several alerts, by outcome.", ["outcome"], registry=REGISTRY)
+
+pruned_rows = Counter(
+    "liqmon_pruned_rows", "Rows deleted because they were older than they are kept.", ["table"], registry=REGISTRY
+)
+prune_overdue_seconds = Gauge(
+    "liqmon_prune_overdue_seconds",
+    "How much older than it is kept the oldest row was after the last pruning.",
+    ["table"],
+    registry=REGISTRY,
+)
 
 markets = Gauge("liqmon_markets", "Markets whose panes this worker keeps.", registry=REGISTRY)
 table_keys = Gauge("liqmon_table_keys", "Keys in a table.", ["table"], registry=REGISTRY)
 restored_records = Counter(
     "liqmon_restored_records", "Changelog records read to restore tables, or to keep standbys.", registry=REGISTRY
+)
+restated_records = Counter(
+    "liqmon_restated_records",
+    "State written again behind what a worker had written that no longer had the partition.",
+    registry=REGISTRY,
 )
 table_bytes = Gauge("liqmon_table_bytes", "Bytes of state held in memory.", ["table"], registry=REGISTRY)
 consumer_lag = Gauge(
@@ -103,6 +135,14 @@ web_connections_closed = Counter(
 for _reason in ("head", "idle", "stalled", "room", "full"):
     web_connections_closed.labels(_reason)
 flush_seconds = Histogram("liqmon_flush_seconds", "Time to make state durable before a commit.", registry=REGISTRY)
+
+
+KINDS_APART: Final = ("block", "termination", "assignment", "unwind", "covered_liquidation", "other")
+
+
+def kind_label(kind: str) -> str:
+    """Return a kind of trade as a label value: one that is not known is ``other``."""
+    return kind if kind in KINDS_APART else "other"
 
 
 def start_at_zero(counter: Counter, *labels: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ from streams.secured import KafkaProtocol, Mechanism, SslMode, contradictions
 from streams.settings_markets import check_pair, check_product
 from streams.settings_texts import value_of
 from streams.settings_words import explain
+from streams.webhook import parse_base, parse_webhook
 
 SEVERITIES: Final = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
 
@@ -197,6 +198,10 @@ class Settings(WrittenSettings):
     postgres_ssl_keyfile: Path | None = Field(None, description="PEM file of its key, if the certificate's has none")
     stats_interval_seconds: float = Field(10, gt=0, description="how often window_stats is sampled")
     stats_retention_days: int = Field(30, ge=1, le=3650, description="how long samples in window_stats are kept")
+    # Longer than Kafka keeps the topic alerts by default: an alert that is read again would be a new one.
+    alert_retention_days: int | None = Field(
+        None, ge=30, le=36_500, description="how long alerts are kept after their last change; empty: for ever"
+    )
 
     # Discord
     discord_webhook_url: SecretStr | None = Field(None, description="Discord webhook")
@@ -270,6 +275,18 @@ class Settings(WrittenSettings):
         if value is not None and not _is_redis(value.get_secret_value()):
             raise ValueError("must be redis://host:port/db, or rediss:// with TLS")
         return value
+
+    @field_validator("discord_webhook_url", "discord_webhook_url_2")
+    @classmethod
+    def _webhooks(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_webhook(value.get_secret_value())
+        return value
+
+    @field_validator("discord_api_base")
+    @classmethod
+    def _api_base(cls, value: str) -> str:
+        return parse_base(value) if value else value
 
     @field_validator("spot_symbols")
     @classmethod

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -22,11 +22,12 @@ from streams.kafka.outbound import Outbound, Record
 from streams.model.alert import Alert
 from streams.model.kinds import MarketKind
 from tables.market.admission import Admission
-from tables.market.chunks import prefix
+from tables.market.chunks import market_of, prefix, split_key
 from tables.market.formats import NewerState
 from tables.market.idle import Idle
 from tables.market.state import Market, Span
-from tables.stores.base import StateStore
+from tables.stale_writes import StaleWrites, Stretch
+from tables.stores.base import Items, StateStore
 from tables.stores.items import market_from, taken_from
 from tables.stores.patience import until_answered
 
@@ -67,6 +68,7 @@ class Keeper:
         admission: Admission | None = None,
         on_idle: Callable[[Iterable[Market]], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
+        changelog_begin: Callable[[int], int | None] = lambda _: None,
     ) -> None:
         self._store = store
         self._changelog = changelog
@@ -78,6 +80,7 @@ class Keeper:
         self._admission = admission or Admission()
         self._idle = Idle(span.retention, clock)
         self._on_idle = on_idle
+        self._stale = StaleWrites(changelog, outbound, changelog_begin)
         self._partitions: dict[int, dict[tuple[str, str], Market]] = {}
         self._touched: dict[int, set[Market]] = {}
         self._loads: dict[int, asyncio.Task[None]] = {}
@@ -217,6 +220,7 @@ class Keeper:
                 load.cancel()
             self._unwritten.pop(partition, None)
             self._claims.pop(partition, None)
+            self._stale.forget(partition)
         self._admission.forget(partitions)
         self._let_go(dropped)
         return dropped
@@ -291,8 +295,11 @@ class Keeper:
         items = self._unwritten.get(partition)
         if items is None:
             return
+        # Before the store may claim what follows.
+        await self._write_over(partition, self._store().overtaken(partition).take())
         records = [Record(self._changelog, key, value, partition) for key, value in items.items()]
         delivered = await self._outbound.deliver(records)
+        self._stale.note(partition, delivered)
         claim = ChangelogClaim(max((where.offset for where in delivered), default=-1))
         self.reached[partition] = max(claim.reached, self.reached.get(partition, -1))
         if not self._is_ours(partition, items):
@@ -304,6 +311,40 @@ class Keeper:
                 return
             self._claims[partition] = claim
         self._unwritten.pop(partition, None)
+
+    def foreign_writes(self, reached: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, tuple[Stretch, ...]]:
+        """Return, by partition, what others wrote to the changelog, and nobody has :meth:`looked_at`.
+
+        ``ends`` is where its partitions ended at a moment after :attr:`reached` was what ``reached`` says.
+        """
+        quiet = [
+            partition
+            for partition in self._partitions
+            if not self._lock.locked() and self.reached.get(partition) == reached.get(partition)
+        ]
+        return self._stale.foreign(self._partitions, {partition: ends.get(partition, 0) for partition in quiet})
+
+    def looked_at(self, partition: int, stretch: Stretch) -> None:
+        """Forget a stretch that :meth:`foreign_writes` returned: what it holds is harmless now."""
+        self._stale.looked_at(partition, stretch)
+
+    async def restate_restored(self) -> None:
+        """Write this worker's values again behind the stale ones that restores found."""
+        for partition in list(self._partitions):
+            async with self._lock:
+                await self._write_over(partition, self._store().overtaken(partition).take())
+
+    async def restate(self, partition: int, stale: Items) -> None:
+        """Write this worker's values again behind stale ones of the same keys."""
+        async with self._lock:
+            await self._write_over(partition, stale)
+
+    async def _write_over(self, partition: int, stale: Items) -> None:
+        own: dict[bytes, bytes] = {}
+        for name in {market_of(key) for key in stale if split_key(key)[0]}:
+            own |= await self._answered(partial(_items, partition, prefix(*name)))
+        if own and partition in self._partitions:
+            await self._stale.restate(partition, stale, own)
 
     def _is_ours(self, partition: int, items: dict[bytes, bytes]) -> bool:
         return self._unwritten.get(partition) is items
@@ -346,6 +387,10 @@ class Keeper:
 
 async def _reach(partition: int, reached: int, store: StateStore) -> None:
     await store.reach(partition, reached)
+
+
+async def _items(partition: int, prefix: bytes, store: StateStore) -> dict[bytes, bytes]:
+    return dict(await store.load(partition, prefix))
 
 
 def _succeeded(load: asyncio.Task[None] | None) -> bool:

@@ -1,12 +1,14 @@
 """The simulator's server with a script of failures: a Kraken that does what a test says."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
@@ -24,6 +26,9 @@ class Faults:
     ``muted`` ones are acknowledged and never deliver (a snapshot neither). ``is_silent`` sends nothing at all on
     open sockets; ``refuse_connections`` answers 503. ``ack_delay_seconds`` delays every answer;
     ``fails_whole_request`` makes a futures request with one refused product fail as a whole, unnamed.
+    ``busy`` answers each subscription by this error, which names no symbol; ``busy_symbols`` are answered by an error
+    of their own, by name. ``requests_per_second`` answers "Exceeded msg rate" to more requests than that in a second.
+    ``alerts_products`` refuses a futures product by an alert that names it. ``warnings`` stand in acknowledgements.
     ``duplicates`` sends each trade message twice; ``reorders`` sends the rows of a message backwards.
     """
 
@@ -34,6 +39,11 @@ class Faults:
     refuse_connections: bool = False
     ack_delay_seconds: float = 0.0
     fails_whole_request: bool = False
+    busy: str = ""
+    busy_symbols: dict[str, str] = field(default_factory=dict)
+    requests_per_second: int = 0
+    alerts_products: bool = False
+    warnings: list[str] = field(default_factory=list)
     duplicates: bool = False
     reorders: bool = False
 
@@ -51,6 +61,7 @@ class ScriptedKraken(KrakenServer):
         self.system = "online"
         self.connections = 0
         self.requests: deque[dict[str, Any]] = deque(maxlen=10_000)
+        self._requested: deque[float] = deque(maxlen=10_000)
 
     @property
     def open_connections(self) -> int:
@@ -96,7 +107,20 @@ class ScriptedKraken(KrakenServer):
         self.requests.append(request)
         if self.faults.ack_delay_seconds:
             await asyncio.sleep(self.faults.ack_delay_seconds)
+        if error := self._too_busy(request):
+            session.post(_refusal(session, error))
+            return
         await super()._answer(session, request)
+
+    def _too_busy(self, request: dict[str, Any]) -> str:
+        """Return the error by which the whole request is refused, without a symbol."""
+        now = time.monotonic()
+        self._requested.append(now)
+        recent = sum(now - at < 1 for at in self._requested)
+        if self.faults.requests_per_second and recent > self.faults.requests_per_second:
+            return "Exceeded msg rate"
+        is_subscription = "subscribe" in (request.get("method"), request.get("event"))
+        return self.faults.busy if is_subscription and request.get("feed") != "heartbeat" else ""
 
     def _send_spot(self, trades: Sequence[Trade]) -> None:
         super()._send_spot(trades[::-1] if self.faults.reorders else trades)
@@ -113,6 +137,12 @@ class ScriptedKraken(KrakenServer):
             super()._deliver(session, text)
 
 
+def _refusal(session: Session, error: str) -> str:
+    if isinstance(session, SpotSession):
+        return messages.to_text({"error": error, "method": "subscribe", "success": False})
+    return messages.futures_event("error", message=error)
+
+
 class _ScriptedSpot(SpotSession):
     def __init__(self, server: ScriptedKraken, connection: ServerConnection) -> None:
         super().__init__(server, connection)
@@ -126,8 +156,19 @@ class _ScriptedSpot(SpotSession):
             await super()._transmit(message)
 
     def _subscribe(self, symbol: str, request: dict[str, Any], *, has_snapshot: bool) -> None:
-        if symbol not in self._script.faults.unanswered:
+        faults = self._script.faults
+        if error := faults.busy_symbols.get(symbol):
+            self.post(messages.spot_ack(symbol, request, error=error))
+        elif symbol not in faults.unanswered:
             super()._subscribe(symbol, request, has_snapshot=has_snapshot)
+
+    def post(self, message: str | bytes) -> None:
+        warnings = self._script.faults.warnings
+        if warnings and isinstance(message, str) and '"result"' in message:
+            answer = msgspec.json.decode(message)
+            answer["result"]["warnings"] = warnings
+            message = messages.to_text(answer)
+        super().post(message)
 
     def _post_snapshot(self, symbol: str) -> None:
         if symbol not in self._script.faults.muted:
@@ -145,6 +186,11 @@ class _ScriptedFutures(FuturesSession):
 
     def _subscribe(self, products: list[str]) -> None:
         faults = self._script.faults
+        if faults.alerts_products:
+            for product in [product for product in products if not self._script.knows(product, is_spot=False)]:
+                text = f"Couldn't subscribe to invalid product `{product}`"
+                self.post(messages.futures_event("alert", message=text))
+                products = [one for one in products if one != product]
         if faults.fails_whole_request and not all(self._script.knows(product, is_spot=False) for product in products):
             self._refuse()
         else:

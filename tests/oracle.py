@@ -42,7 +42,7 @@ Figures = dict[str, Any]
 class OracleTrade:
     """One trade as a person would write it down.
 
-    ``side`` is buy, sell or unknown. ``kind`` is fill, liquidation, block or termination. ``id`` is the venue's
+    ``side`` is buy, sell or unknown. ``kind`` is fill, liquidation or another word of the venue. ``id`` is the venue's
     integer or the text of a uuid. ``qty`` is in the product's own unit. ``labelled`` says whether the market's trades
     carry liquidation labels; None: as Kraken's symbols say.
     """
@@ -195,7 +195,7 @@ def _figures(rows: list[_Valued]) -> Figures:
 class Oracle:
     """What the program must have found after it was given these trades in this order.
 
-    ``counted``, ``duplicates`` and ``late`` count trades by venue; blocks and terminations are among ``counted``,
+    ``counted``, ``duplicates`` and ``late`` count trades by venue; blocks and all other kinds are among ``counted``,
     though they enter no figure.
     """
 

@@ -237,10 +237,10 @@ def _beside(trade: OracleTrade, random: Random, time_us: int, moved: float) -> O
 
 
 def with_kinds(trades: list[OracleTrade], seed: int, share: float = 0.1) -> list[OracleTrade]:
-    """Turn a share of a futures tape's fills into blocks and terminations, which enter no figure."""
+    """Turn a share of a futures tape's fills into blocks and all that is none, which enter no figure."""
     random = Random(seed)
     return [
-        replace(trade, kind=random.choice(("block", "termination")))
+        replace(trade, kind=random.choice(("block", "termination", "assignment", "unwind", "covered_liquidation")))
         if trade.kind == "fill" and random.random() < share
         else trade
         for trade in trades

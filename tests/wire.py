@@ -15,18 +15,20 @@ _json = msgspec.json.Encoder(decimal_format="number")
 
 
 def record(trade: OracleTrade) -> Trade:
-    """Return the trade as the program's feeds yield it."""
+    """Return the trade as the program's feeds yield it: one of a kind that it does not know is a block."""
+    is_known = trade.kind.upper() in Kind.__members__
     return Trade(
         venue=trade.venue,
         symbol=trade.symbol,
         trade_id=id_number(trade.id),
         side=Side[trade.side.upper()],
-        kind=Kind[trade.kind.upper()],
+        kind=Kind[trade.kind.upper()] if is_known else Kind.BLOCK,
         price=trade.price,
         quantity=trade.qty,
         time_us=trade.time_us,
         product=product_of(trade.symbol),
         is_snapshot=trade.is_snapshot,
+        word="" if is_known else trade.kind,
     )
 
 

@@ -45,6 +45,14 @@ def duration(seconds: int) -> str:
     return f"{seconds} s"
 
 
+def elapsed(seconds: float) -> str:
+    """Return how long something has taken, in its largest whole unit: ``40 s``, ``3 min``, ``2 h``, ``5 d``."""
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(max(0, seconds))} s"
+
+
 def cut(text: str, limit: int) -> str:
     """Return the text within a limit, an ellipsis in place of what is missing."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

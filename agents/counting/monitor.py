@@ -33,6 +33,7 @@ from tables.market.state import Market
 log = logging.getLogger(__name__)
 
 metrics.start_at_zero(metrics.dead_letters, deadletters.REASONS)
+metrics.start_at_zero(metrics.trades_apart, metrics.KINDS_APART)
 
 _encode_alert: Final = msgspec.json.Encoder().encode
 
@@ -67,6 +68,7 @@ def decode(message: SourceMessage, rows: RowReader) -> Trades:
             trade.product.kind,
             round(message.timestamp * 1e6),
             [row_of(trade, amounts_of(trade))],
+            [trade.word],
         )
     frame = decode_frame(value)
     return Trades(frame.venue, frame.symbol, frame.kind, frame.received_us, frame)
@@ -162,6 +164,8 @@ class Monitor:
             await self._refuse(
                 message, refusal.reason, refusal.detail, _refused_bytes(message, trades, refusal.at), trades, refusal
             )
+        for at in outcome.apart:
+            metrics.trades_apart.labels(metrics.kind_label(trades.kind_name(at))).inc()
         venue = metrics.venue_label(trades.venue)
         if outcome.counted:
             metrics.trades.labels(venue).inc(outcome.counted)

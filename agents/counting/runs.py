@@ -51,13 +51,20 @@ class Trades:
     """What a message held: trades of one market, and what kind of market that is."""
 
     def __init__(
-        self, venue: str, symbol: str, market_kind: MarketKind, received_us: int, content: Frame | list[Row]
+        self,
+        venue: str,
+        symbol: str,
+        market_kind: MarketKind,
+        received_us: int,
+        content: Frame | list[Row],
+        words: list[str] | None = None,
     ) -> None:
         self.venue = venue
         self.symbol = symbol
         self.market_kind = market_kind
         self.received_us = received_us
         self._content = content
+        self._words = content.words if isinstance(content, Frame) else words
 
     def __len__(self) -> int:
         return len(self._content)
@@ -66,6 +73,12 @@ class Trades:
     def is_end(self) -> bool:
         """Whether its market's recording has ended with this message."""
         return isinstance(self._content, Frame) and self._content.is_end
+
+    def kind_name(self, at: int) -> str:
+        """Return what kind of trade the one at this place is: the venue's word where the flags cannot hold it."""
+        kind = Kind((self.rows[at][-1] & KIND_MASK) >> KIND_SHIFT)
+        word = self._words[at] if self._words is not None and kind is Kind.BLOCK else ""
+        return word or kind.name.lower()
 
     @cached_property
     def rows(self) -> list[Row]:

@@ -31,7 +31,10 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct):
-    """What folding a frame, or a part of it, did. ``alerts`` are in the order to send."""
+    """What folding a frame, or a part of it, did. ``alerts`` are in the order to send.
+
+    ``apart`` are the places of counted trades that are in no window.
+    """
 
     counted: int = 0
     duplicates: int = 0
@@ -40,6 +43,7 @@ class Outcome(msgspec.Struct):
     alerts: list[Alert] = []
     raised: list[tuple[str, str]] = []
     refused: list[Refusal] = []
+    apart: list[int] = []
 
     def add(self, other: "Outcome") -> None:
         """Add the trades that another part of the frame counted, and those it refused."""
@@ -47,6 +51,7 @@ class Outcome(msgspec.Struct):
         self.duplicates += other.duplicates
         self.late += other.late
         self.refused += other.refused
+        self.apart += other.apart
 
 
 def moves_clock(trades: Trades, run: Run, latest_us: int) -> bool:
@@ -119,6 +124,8 @@ def count_rows(market: Market, rows: list[Row], run: Run, latest_us: int, outcom
             pane.add_trade(trade_id, time_us, price, notional, rest, whole, fraction, side, is_liquidation)
             notionals += notional
             liquidations += notional if is_liquidation and side else 0
+        else:
+            outcome.apart.append(at)
     if pane is None:
         return None
     # A copy of a trade whose id came as a block first is live in a pane that may hold no figures: it marks nothing.

@@ -48,10 +48,15 @@ worker.
 CHANGELOG_CONFIG: Final = {
     "cleanup.policy": "compact",
     "max.message.bytes": str(MAX_RECORD_BYTES + 64 * 1024),
-    # A worker that was frozen flushes old state behind its successor's. Compaction must not drop the newer value while
-    # a restore could still meet the two. 48 h is as long as the settings let panes be kept: a day's window and a day
-    # late.
-    "min.compaction.lag.ms": str(48 * 3600 * 1000),
+    # A worker that was frozen while its partition moved flushes old values behind its successor's. The successor, or
+    # who restores next, writes its own again within seconds (decision 0037). Compaction leaves both for an hour.
+    "min.compaction.lag.ms": str(3600 * 1000),
+    # A segment is compacted once it is closed: small ones, closed every ten minutes.
+    "segment.bytes": str(64 * 1024**2),
+    "segment.ms": str(600 * 1000),
+    # By default half of a log may wait to be compacted, and a restore reads what waits.
+    "min.cleanable.dirty.ratio": "0.1",
+    "compression.type": "zstd",
 }
 
 

@@ -59,11 +59,11 @@ def _frame(value: bytes) -> dict[str, Any]:
                 "quantity": (whole * UNITS_PER_BASE + fraction) / UNITS_PER_BASE,
                 "notional_micro_usd": notional,
                 "side": _name(Side, flags & SIDE_MASK),
-                "kind": _name(Kind, (flags & KIND_MASK) >> KIND_SHIFT),
+                "kind": word or _name(Kind, (flags & KIND_MASK) >> KIND_SHIFT),
                 "snapshot": bool(flags & SNAPSHOT),
             }
-            for trade_id, (time_us, price, notional, whole, fraction, flags) in zip(
-                frame.trade_ids(), frame.figures(), strict=True
+            for trade_id, word, (time_us, price, notional, whole, fraction, flags) in zip(
+                frame.trade_ids(), frame.words or [""] * len(frame), frame.figures(), strict=True
             )
         ],
     }

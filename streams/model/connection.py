@@ -16,3 +16,8 @@ class Connection(msgspec.Struct, frozen=True):
     reconnects: int
     symbols: Annotated[int, msgspec.Meta(description="symbols it is to carry")]
     unsettled: Annotated[int, msgspec.Meta(description="those of them that the venue has not acknowledged")]
+    # A producer of the release before does not say them.
+    refused: Annotated[list[str], msgspec.Meta(description="symbols that the venue does not have, the first 20")] = []
+    missing: Annotated[
+        int, msgspec.Meta(description="symbols neither subscribed nor refused for half a minute and longer")
+    ] = 0

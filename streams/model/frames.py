@@ -17,9 +17,10 @@ fractions  i8       base quantity, the fraction in 1e-14
 flags      u1       bits 0-1 taker side, bits 2-3 kind, bit 4 snapshot
 ========== ======== =================================================================================
 
-Two items may follow. The first is the market's kind, ``[name, has_liquidations, id_bytes]``, where the symbol does not
-imply it (:func:`streams.model.kinds.implied_kind`). The second is true in a frame without trades that ends a market's
-recording.
+Three items may follow. The first is the market's kind, ``[name, has_liquidations, id_bytes]``, where the symbol does
+not imply it (:func:`streams.model.kinds.implied_kind`). The second is true in a frame without trades that ends a
+market's recording. The third is a list of texts, one per trade: the venue's word for a kind that the flags cannot hold,
+such as "assignment". Such a trade is a block there, so whoever does not know the list keeps it out of windows too.
 
 What later releases add within version 1 a reader leaves alone: items behind these, and the bits 5 to 7 of a flag. A
 frame of another version is refused. See decision 0023.
@@ -30,14 +31,14 @@ A message that begins with ``{`` is no frame but one trade as JSON, see :mod:`st
 import struct
 from array import array
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from streams.errors import BadRecord
 from streams.model.amounts import UNITS_PER_BASE, amounts_of
 from streams.model.kinds import MAX_NAME, WIDE_ID_BYTES, MarketKind, implied_kind, kind_to_name
-from streams.model.trade import Trade, is_market_name
+from streams.model.trade import MAX_WORD, Trade, is_market_name
 
 VERSION: Final = 1
 # FRAME_MAX_TRADES allows no more. Column sums of as many trades stay within 63 bits (streams/model/amounts.py), and a
@@ -67,6 +68,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unkno
     flags: bytes
     named_kind: MarketKind | None = None
     is_end: bool = False
+    words: list[Annotated[str, msgspec.Meta(max_length=MAX_WORD)]] | None = None
 
     def __len__(self) -> int:
         return len(self.flags)
@@ -140,6 +142,8 @@ def encode_frame(venue: str, symbol: str, trades: Sequence[Trade], received_us: 
         _column("<q", [fraction for _, fraction in split]),
         bytes(flags_of(trade) for trade in trades),
     )
+    if any(trade.word for trade in trades):
+        return _encoder.encode((*items, told, False, [trade.word for trade in trades]))
     return _encoder.encode(items if told is None else (*items, told))
 
 
@@ -189,6 +193,8 @@ def decode_frame(data: bytes) -> Frame:
         raise BadRecord(
             "not_a_frame", f"columns of a frame must hold one item per trade, here with ids of {kind.id_bytes} bytes"
         )
+    if frame.words is not None and len(frame.words) != count:
+        raise BadRecord("not_a_frame", f"{len(frame.words)} words for kinds in a frame of {count} trades")
     if not (is_market_name(frame.venue) and is_market_name(frame.symbol)):
         raise BadRecord("not_a_frame", f"venue and symbol must be 1 to {MAX_NAME} printable characters other than '|'")
     return frame

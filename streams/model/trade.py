@@ -31,8 +31,15 @@ class Side(IntEnum):
     SELL = 2
 
 
+# No word of a venue comes near; a longer one is cut.
+MAX_WORD: Final = 32
+
+
 class Kind(IntEnum):
-    """What a trade is. Blocks and terminations are remembered by id but enter no window figure."""
+    """What a trade is. Blocks and terminations are remembered by id but enter no window figure.
+
+    A trade of any other kind is a block, and has the venue's word for it beside that.
+    """
 
     FILL = 0
     LIQUIDATION = 1
@@ -55,7 +62,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     ``trade_id`` is the venue's integer id, or its 128-bit value, as wide as ``product`` says. ``quantity`` is in
     the product's own unit: base currency, or contracts. ``time_us`` is the event time in microseconds UTC.
     ``is_snapshot`` marks history that a venue sends on subscribing: it fills windows and never raises an alert by
-    itself.
+    itself. ``word`` is the venue's word for a kind that is none of :class:`Kind`: the trade is then a block.
 
     A trade is checked where it is made, and nowhere after: raises :class:`BadRecord` for what no market does.
     """
@@ -70,6 +77,7 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     time_us: int
     product: Product
     is_snapshot: bool = False
+    word: str = ""
 
     def __post_init__(self) -> None:
         try:

@@ -121,8 +121,10 @@ class Producer:
         metrics.buffered_trades.set(self.buffered_trades)
         age = None if publisher.last_ack is None else time.monotonic() - publisher.last_ack
         connected = sum(feed.connected for feed in self._feeds)
+        connections = [found for feed in self._feeds if (found := feed.connection()) is not None]
+        missing = sum(connection.missing for connection in connections)
         return Facts(
-            ready=publisher.available and bool(connected or not self._reading),
+            ready=publisher.available and bool(connected or not self._reading) and not missing,
             details={
                 "broker_available": publisher.available,
                 "seconds_since_acknowledgement": age,
@@ -133,7 +135,8 @@ class Producer:
                 "published_trades": publisher.trades,
                 "published_frames": publisher.frames,
                 "dead_letters": publisher.letters,
-                "connections": [found for feed in self._feeds if (found := feed.connection()) is not None],
+                "missing_symbols": missing,
+                "connections": connections,
             },
         )
 

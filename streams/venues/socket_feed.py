@@ -22,6 +22,8 @@ from streams.venues.asking import message_of, product_of
 from streams.venues.base import Feed, Venue
 from streams.venues.parsed import Parsed
 from streams.venues.reconnect import Backoff, ConnectionLimiter
+from streams.venues.request_pace import RequestPace
+from streams.venues.socket_report import MISSING_SECONDS, SocketReport
 from streams.venues.socket_timing import SocketTiming
 from streams.venues.subscriptions import Phase, Subscriptions
 from streams.words import counted
@@ -36,6 +38,10 @@ MAX_MESSAGE_BYTES: Final = 16 * 2**20
 TICK_SECONDS: Final = 0.25
 # While the producer has no room, nobody reads the socket. That time is not counted as the venue's silence.
 SLOW_READER_SECONDS: Final = 0.5
+# A venue's word for the state in which everything trades.
+ONLINE: Final = "online"
+# A status page names no more of the symbols that were refused.
+MAX_NAMED: Final = 20
 # While the exchange is away, one line per minute is enough.
 LOG_EVERY_SECONDS: Final = 60.0
 
@@ -73,7 +79,10 @@ class SocketFeed(Feed):
             chunk=symbols_per_subscribe,
             ack_timeout_seconds=timing.ack_timeout_seconds,
             stale_seconds=timing.symbol_stale_seconds,
+            pace=RequestPace(least_seconds=timing.least_put_off_seconds, most_seconds=timing.most_put_off_seconds),
         )
+        self.report = SocketReport(venue.name, len(self.symbols))
+        self.report.show(self.subscriptions, is_connected=False)
         self._timing = timing
         self._limiter = ConnectionLimiter()
         self._backoff = Backoff(
@@ -81,7 +90,7 @@ class SocketFeed(Feed):
             least_seconds=timing.least_backoff_seconds,
             most_seconds=timing.most_backoff_seconds,
         )
-        self._system = "online"
+        self._system = ONLINE
         self._opened = 0
         self._changed_at: float | None = None
         self._heard_at: float | None = None
@@ -123,6 +132,7 @@ class SocketFeed(Feed):
         A lost or silent connection is opened again, and nothing is raised for it. To close the socket, close the
         generator or cancel the task that reads it.
         """
+        self.subscriptions.lost(time.monotonic())
         while self.symbols:
             if (pause := self._limiter.wait_seconds(time.monotonic())) > 0:
                 await asyncio.sleep(pause)
@@ -195,7 +205,7 @@ class SocketFeed(Feed):
             trades = self._take(parsed, heard, received_us)
             if trades or parsed.rejects:
                 yield Batch(trades, received_us, parsed.rejects)
-            if parsed.acks and self.subscriptions.has_suspects:
+            if parsed.acks and self.subscriptions.waits_for_turn:
                 await self._send_due(socket)
             resumed = time.monotonic()
             if resumed - heard > SLOW_READER_SECONDS:
@@ -210,15 +220,17 @@ class SocketFeed(Feed):
 
     def _take(self, parsed: Parsed, heard: float, received_us: int) -> list[Trade]:
         for ack in parsed.acks:
-            for symbol in self.subscriptions.answered(ack, heard):
-                log.warning(
-                    "%s refuses %s: %s; the other symbols go on", self.venue.name, symbol, ack.error or "no reason"
-                )
+            self.report.refused(self.subscriptions.answered(ack, heard), ack)
+            if not ack.accepted and not ack.is_definite:
+                self.report.put_off(ack, self.subscriptions.pace.pause_left(heard), heard)
+        if parsed.acks:
+            self.report.show(self.subscriptions, is_connected=True)
         if parsed.system and parsed.system != self._system:
             log.info("%s is %s, was %s", self.venue.name, parsed.system, self._system)
             self._system = parsed.system
-        if parsed.notice:
-            log.warning("%s says: %s", self.venue.name, parsed.notice[:200])
+            if parsed.system == ONLINE:
+                self.subscriptions.online()
+        self.report.said(parsed, heard)
         trades = self._absorb(parsed)
         seen = self.subscriptions.heard if parsed.is_snapshot else self.subscriptions.traded
         for symbol in {trade.symbol for trade in trades}:
@@ -228,13 +240,10 @@ class SocketFeed(Feed):
         return trades
 
     async def _send_due(self, socket: ClientConnection) -> None:
-        requests = self.subscriptions.due(time.monotonic(), is_online=self._system == "online")
-        if requests.unanswered:
-            log.warning("%s did not acknowledge %s; asking again", self.venue.name, _some(requests.unanswered))
-        if requests.newly_stale:
-            log.warning("%s is silent on %s; subscribing again", self.venue.name, _some(requests.newly_stale))
+        requests = self.subscriptions.due(time.monotonic(), is_online=self._system == ONLINE)
+        self.report.asked(requests)
+        self.report.show(self.subscriptions, is_connected=True)
         if requests.unsubscribe:
-            metrics.resubscriptions.labels(self.venue.name).inc(len(requests.unsubscribe))
             self._resubscribing(requests.unsubscribe)
             await self._send(socket, self._unsubscribe_request(requests.unsubscribe))
         for group in requests.subscribe:
@@ -263,16 +272,19 @@ class SocketFeed(Feed):
             self.reconnects += 1
             metrics.reconnects.labels(self.venue.name).inc()
         self._opened += 1
-        self._system = "online"
+        self._system = ONLINE
         if self._opened == 1 or self._backoff.failures <= 1:
             log.info("%s: connected, %s", self.venue.name, counted(len(self.symbols), "symbol"))
-        self.subscriptions.connected()
+        self.subscriptions.connected(time.monotonic())
         self._resubscribing(None)
 
     def _set_connected(self, *, connected: bool) -> None:
         self.connected = connected
         self._changed_at = time.time()
         metrics.connected.labels(self.venue.name).set(int(connected))
+        if not connected:
+            self.subscriptions.lost(time.monotonic())
+            self.report.show(self.subscriptions, is_connected=False)
 
     def _report_loss(self, error: Exception, pause: float) -> None:
         if self._backoff.failures > 1 and time.monotonic() < self._quiet_until:
@@ -298,6 +310,8 @@ class SocketFeed(Feed):
             reconnects=self.reconnects,
             symbols=len(self.symbols),
             unsettled=len(self.unsettled()),
+            refused=self.subscriptions.refused()[:MAX_NAMED],
+            missing=len(self.subscriptions.missing(time.monotonic(), MISSING_SECONDS)),
         )
 
     def unsettled(self) -> list[str]:
@@ -321,11 +335,6 @@ def _counted(venue: Venue, symbols: Sequence[str]) -> tuple[str, ...]:
         where = f" in {venue.symbols_setting}" if venue.symbols_setting else ""
         raise BadSetting(f"{venue.name} has nothing to watch{where} ({'; '.join(refusals)}): ask for other symbols")
     return tuple(counted)
-
-
-def _some(symbols: list[str]) -> str:
-    shown = ", ".join(symbols[:10])
-    return shown if len(symbols) <= 10 else f"{shown} and {len(symbols) - 10} more"
 
 
 def _is_loopback(url: str) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from streams.settings import Settings
+from streams.venues import request_pace
 from streams.venues.reconnect import FAST_TRIES, LEAST_SECONDS, MOST_SECONDS
 
 
@@ -23,6 +24,8 @@ class SocketTiming:
     fast_tries: int = FAST_TRIES
     least_backoff_seconds: float = LEAST_SECONDS
     most_backoff_seconds: float = MOST_SECONDS
+    least_put_off_seconds: float = request_pace.LEAST_SECONDS
+    most_put_off_seconds: float = request_pace.MOST_SECONDS
 
     @classmethod
     def of(cls, settings: Settings) -> "SocketTiming":

@@ -261,6 +261,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Count a message as wholly handled: the partition goes on behind it."""
         self._next[message.tp] = message.offset + 1
 
+    def restored_to(self, tp: TP) -> int | None:
+        """Return the offset behind what a recovery has read of a changelog; None while partitions move."""
+        return None if self.app.rebalancing else self._changelogs.next(tp)
+
     def next_offset(self, tp: TP) -> int | None:
         """Return the next offset of a partition to be handled; None until it is known where that is to begin."""
         return self._next.get(tp)

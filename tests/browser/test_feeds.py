@@ -39,7 +39,7 @@ def fed(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFact
             "FEED": "live",
             "SPOT_WS_URL": f"ws://{HOST}:{port}{SPOT_PATH}",
             "FUTURES_WS_URL": f"ws://{HOST}:{port}{FUTURES_PATH}",
-            "SPOT_SYMBOLS": "BTC/USD,ETH/USD",
+            "SPOT_SYMBOLS": "BTC/USD,ETH/USD,NOPE/USD",
             "FUTURES_SYMBOLS": "PF_XBTUSD",
         }
         producer = view.producer("producer", environment=environment).start()
@@ -55,10 +55,10 @@ def cells(page: Page, venue: str) -> list[str]:
 
 
 def test_each_socket_is_shown_with_its_state(fed: Fed, visit: Open) -> None:
-    """One row a venue: connected and since when, the age of its last message, reconnects; a lost one says so."""
+    """One row a venue: connected and since when, its last message, reconnects, refused symbols; a lost one says so."""
     page = visit(fed.worker.port, "/workers").page
     page.wait_for_function(STATES_ARE, arg="connected,connected")
-    for venue, symbols in (("kraken_spot", "2"), ("kraken_futures", "1")):
+    for venue, symbols in (("kraken_spot", "2 of 3\nrefused: NOPE/USD"), ("kraken_futures", "1")):
         name, state, since, last_message, reconnects, carried = cells(page, venue)
         assert name.startswith(venue.replace("_", " "))
         assert f"ws://{HOST}:" in name

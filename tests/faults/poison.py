@@ -123,7 +123,7 @@ def _wrong_rows() -> Iterator[Poison]:
     yield Poison("a time long before Bitcoin", spot(timestamp="1999-01-01T00:00:00Z"), "bad_time")
     yield Poison("a quote that is not USD", spot(symbol="BTC/EUR"), "unknown_quote")
     yield Poison("a futures side", msgspec.json.encode(FUTURES_ROW | {"side": "hold"}), "bad_side")
-    yield Poison("a futures kind", msgspec.json.encode(FUTURES_ROW | {"type": "gift"}), "wrong_type")
+    yield Poison("a futures kind", msgspec.json.encode(FUTURES_ROW | {"type": ""}), "missing_field")
     yield Poison("a futures price", msgspec.json.encode(FUTURES_ROW | {"price": -1}), "bad_price")
 
 

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 
+from streams.model.frames import encode_frame
 from streams.topics import TRADES
 from streams.worker.ending import MUST_NOT_GO_ON
 from tables.market.chunks import HEAD, head_key, market_of
@@ -25,6 +26,7 @@ from tests.faults.marks import fault_run
 from tests.faults.previous import ROOT, Items, checked_out, refolded, run_as
 from tests.faults.processes import Process, http_get
 from tests.faults.test_redis_tables import RedisStack
+from tests.formats import content
 from tests.oracle import OracleTrade
 
 log = logging.getLogger(__name__)
@@ -103,6 +105,22 @@ class Upgrade:
         if self.stack.table_store == "redis":
             return await self.stack.check_redis()
         return await check_claims(self.stack)
+
+
+async def test_the_version_before_counts_trades_of_other_kinds_as_blocks(tmp_path: Path) -> None:
+    """It makes the same state as of blocks without the venue's words."""
+    plain = [msgspec.structs.replace(trade, word="") for trade in content.OTHER_TRADES]
+    frames = (
+        content.added()["frame of trades of other kinds"],
+        encode_frame("kraken_futures", "PF_XBTUSD", plain, content.NOON * 10**6 + 9),
+    )
+    before = checked_out(tmp_path / "before")
+    found = [
+        await asyncio.to_thread(refolded, before, [Entry(0, 0, b"", value)], {}, {}, tmp_path / str(at))
+        for at, value in enumerate(frames)
+    ]
+    assert len(found[0]) == 2
+    assert found[0] == found[1]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=WORKERS)

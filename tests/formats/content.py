@@ -32,7 +32,9 @@ PACKED_OFFSET = 8
 """Bytes before a value in Redis: its source offset, big endian."""
 
 
-def _trade(number: int, second: float, side: Side, price: str, quantity: str, kind: Kind = Kind.FILL) -> Trade:
+def _trade(
+    number: int, second: float, side: Side, price: str, quantity: str, kind: Kind = Kind.FILL, word: str = ""
+) -> Trade:
     symbol = "BTC/USD" if number < 2**63 else "PF_XBTUSD"
     return Trade(
         venue="kraken_spot" if symbol == "BTC/USD" else "kraken_futures",
@@ -45,6 +47,7 @@ def _trade(number: int, second: float, side: Side, price: str, quantity: str, ki
         time_us=round((NOON + second) * 1_000_000),
         product=product_of(symbol),
         is_snapshot=second < 0,
+        word=word,
     )
 
 
@@ -60,6 +63,14 @@ FUTURES_TRADES = [
     _trade(2**128 - 1, 2.25, Side.BUY, "37000", "100", Kind.BLOCK),
     _trade(2**127, 3, Side.SELL, "37000.5", "0.001", Kind.TERMINATION),
 ]
+OTHER_TRADES = [
+    _trade(UID, 0, Side.BUY, "37010.5", "0.5"),
+    _trade(UID + 1, 1, Side.SELL, "36999", "2.5", Kind.BLOCK, "assignment"),
+    _trade(UID + 2, 2, Side.BUY, "37000", "100", Kind.BLOCK, "something new"),
+    _trade(UID + 3, 3, Side.SELL, "37000.5", "0.001", Kind.BLOCK),
+]
+"""Trades of kinds that the flags cannot hold, beside some that they can."""
+OTHER_WORDS = ["", "assignment", "something new", ""]
 SPOT_ROW = (
     b'{"symbol":"BTC/USD","side":"buy","price":60000.1,"qty":0.50000001,"ord_type":"limit","trade_id":77,'
     b'"timestamp":"2025-10-09T08:53:30.000001Z"}'
@@ -68,6 +79,7 @@ FUTURES_ROW = (
     b'{"feed":"trade","product_id":"PF_XBTUSD","uid":"05af78ac-a774-478c-a50c-8b9c234e071e","side":"sell",'
     b'"type":"liquidation","seq":1,"time":1760000010000,"qty":0.5,"price":60000.0}'
 )
+OTHER_ROW = FUTURES_ROW.replace(b"liquidation", b"assignment")
 """JSON rows as a publisher sends them: nothing here writes them."""
 
 SPOT_PANE = Pane(
@@ -168,6 +180,13 @@ def live_window() -> dict[str, str]:
     return {str(name): str(value) for name, value in zip(fields[::2], fields[1::2], strict=True)}
 
 
+def added() -> dict[str, bytes]:
+    """Return what this release writes beyond :func:`written`, within the same version, by name."""
+    return {
+        "frame of trades of other kinds": encode_frame("kraken_futures", "PF_XBTUSD", OTHER_TRADES, NOON * 10**6 + 9),
+    }
+
+
 def written() -> dict[str, bytes]:
     """Return what this release writes of the content, by name."""
     return {
@@ -197,5 +216,6 @@ def written() -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    json.dump({name: b64encode(value).decode() for name, value in written().items()}, sys.stdout, indent=1)
+    chosen = added() if "added" in sys.argv[1:] else written()
+    json.dump({name: b64encode(value).decode() for name, value in chosen.items()}, sys.stdout, indent=1)
     sys.stdout.write("\n")

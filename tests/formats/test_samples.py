@@ -21,7 +21,7 @@ from tables.web.cluster.copies import Copies
 from tests.faults.ledger import Entry
 from tests.faults.previous import ROOT, refolded
 from tests.formats import content
-from tests.formats.samples import VERSIONS, sample, samples
+from tests.formats.samples import ADDED, VERSIONS, sample, samples
 from tests.trades import row_reader
 from tests.worker import MemoryWorker
 
@@ -55,6 +55,22 @@ def test_the_same_messages_make_the_same_state(tmp_path: Path) -> None:
 def test_there_is_a_sample_of_all_that_is_written() -> None:
     """Who writes something new adds a sample of it."""
     assert WRITTEN.keys() <= samples(VERSIONS[-1]).keys()
+
+
+@pytest.mark.parametrize("name", sorted(content.added()))
+def test_what_was_added_stays_as_it_is(name: str) -> None:
+    """Within the version, so the same holds for it."""
+    assert content.added().keys() == samples(ADDED).keys()
+    assert content.added()[name] == sample(ADDED, name)
+
+
+def test_trades_of_other_kinds_are_read() -> None:
+    """As rows that say block, with their words beside them; one as JSON too."""
+    frame = decode_frame(sample(ADDED, "frame of trades of other kinds"))
+    assert frame.words == content.OTHER_WORDS
+    assert rows_of(frame) == [row_of(trade, amounts_of(trade)) for trade in content.OTHER_TRADES]
+    one = decode(SourceMessage(content.OTHER_ROW, 0, 0, content.NOON), row_reader())
+    assert (len(one), one.kind_name(0)) == (1, "assignment")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -131,5 +147,5 @@ class TestReadingAhead:
     def test_a_frame_with_columns_that_nobody_knows_yet(self, more: list[object]) -> None:
         """Also so many that the array's length takes more bytes."""
         value = sample(1, "frame of spot trades")
-        longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(value), None, False, *more])
+        longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(value), None, False, None, *more])
         assert decode_frame(longer) == decode_frame(value)

@@ -45,6 +45,7 @@ class Worker:
         self.ended: list[Fatal] = []
         self.idle: list[Market] = []
         self.offset = 0
+        self.begins: dict[int, int] = {}
         self.keeper = Keeper(
             store=lambda: self.state,
             changelog=CHANGELOG,
@@ -56,6 +57,7 @@ class Worker:
             admission=admission,
             on_idle=self.idle.extend,
             clock=clock,
+            changelog_begin=self.begins.get,
         )
 
     def _settle(self, _: int, markets: Iterable[Market]) -> list[Alert]:

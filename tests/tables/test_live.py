@@ -215,7 +215,7 @@ class TestWriting:
         monkeypatch.setattr(live, "DEADLINE_SECONDS", PATIENT_SECONDS)
         monkeypatch.setattr("streams.redis_link.FIRST_PROBE_SECONDS", 0.05)
         monkeypatch.setattr("streams.redis_link.LAST_PROBE_SECONDS", 0.05)
-        caplog.set_level(logging.INFO, "streams.redis_link")
+        caplog.set_level(logging.INFO, "streams.redis_news")
         async with Proxy(urlsplit(redis_url).port or 0) as network:
             link = live_link(load_settings(redis_url=f"redis://{network.address}/0"))
             writer = LiveWindows(link, ServedMarkets(worker))
@@ -224,11 +224,11 @@ class TestWriting:
             await until(lambda: window_of(server, "BTC/USD"))
             await network.refuse()
             worker.trade("BTC/USD", 1)
-            await until(lambda: said_by(caplog, "streams.redis_link"))
+            await until(lambda: said_by(caplog, "streams.redis_news"))
             await network.heal()
             await until(lambda: window_of(server, "BTC/USD")["offset"] == "2")
             await writer.stop()
-        away, back = said_by(caplog, "streams.redis_link")
+        away, back = said_by(caplog, "streams.redis_news")
         assert "going on without live windows" in away
         assert "answers again" in back
 

@@ -12,6 +12,7 @@ from streams.errors import BadRecord
 from streams.model.trade import Reject, Trade
 from streams.venues.base import Venue
 from streams.venues.json_text import BAD_JSON, mark_constants, unmark
+from streams.venues.kraken.answers import FuturesEvent, SpotAnswer, read_futures_event, read_spot_answer
 from streams.venues.kraken.refusals import reject_of
 from streams.venues.kraken.trade_rows import (
     futures_row_to_trade,
@@ -19,41 +20,25 @@ from streams.venues.kraken.trade_rows import (
     spot_row_to_trade,
     spot_rows_to_trades,
 )
-from streams.venues.parsed import Ack, Parsed
+from streams.venues.parsed import Parsed
 
 
-class _SpotEnvelope(msgspec.Struct):
+class _SpotEnvelope(SpotAnswer):
     channel: str = ""
     type: str = ""
     data: msgspec.Raw = msgspec.Raw()
-    method: str = ""
-    success: bool = False
-    error: str = ""
-    result: msgspec.Raw = msgspec.Raw()
-    symbol: str = ""
-
-
-class _SpotResult(msgspec.Struct):
-    channel: str = ""
-    symbol: str = ""
 
 
 class _SpotStatus(msgspec.Struct):
     system: str = ""
 
 
-class _FuturesEnvelope(msgspec.Struct):
-    event: str = ""
-    feed: str = ""
+class _FuturesEnvelope(FuturesEvent):
     product_id: str = ""
-    product_ids: list[str] = []
     trades: msgspec.Raw = msgspec.Raw()
-    message: str | None = None
 
 
 _spot_envelope = msgspec.json.Decoder(_SpotEnvelope)
-
-_spot_result = msgspec.json.Decoder(_SpotResult)
 
 _spot_statuses = msgspec.json.Decoder(list[_SpotStatus])
 
@@ -72,11 +57,9 @@ def parse_spot_message(data: bytes, venue: Venue) -> Parsed:
         return _spot_trades(data, envelope, venue)
     if envelope.channel == "status":
         return Parsed(system=_system_of(envelope.data))
-    if envelope.method == "subscribe":
-        return Parsed(acks=[_spot_ack(envelope)])
     if not (envelope.channel or envelope.method or envelope.error):
         return Parsed(rejects=[Reject("missing_field", "a message without channel or method", data, venue.name)])
-    return Parsed(notice=envelope.error)
+    return read_spot_answer(envelope)
 
 
 def parse_futures_message(data: bytes, venue: Venue) -> Parsed:
@@ -89,7 +72,7 @@ def parse_futures_message(data: bytes, venue: Venue) -> Parsed:
     except BAD_JSON as error:
         return _unreadable(data, venue, error, lambda text: parse_futures_message(text, venue))
     if envelope.event:
-        return _futures_event(envelope)
+        return read_futures_event(envelope)
     if envelope.feed == "trade":
         return _rows([data], venue, lambda row: futures_row_to_trade(row, venue))
     if envelope.feed == "trade_snapshot":
@@ -173,30 +156,3 @@ def _system_of(data: msgspec.Raw) -> str:
     except BAD_JSON:
         return ""
     return statuses[0].system if statuses else ""
-
-
-def _spot_ack(envelope: _SpotEnvelope) -> Ack:
-    try:
-        result = _spot_result.decode(envelope.result) if envelope.result else _SpotResult()
-    except BAD_JSON:
-        result = _SpotResult()
-    return _ack(result.symbol or envelope.symbol, envelope.error, accepted=envelope.success)
-
-
-def _ack(symbol: str, error: str, *, accepted: bool) -> Ack:
-    """Return an answer. A symbol that is subscribed already is wanted so, though Kraken calls it an error."""
-    return Ack(symbol, accepted or bool(symbol and "already subscribed" in error.lower()), error)
-
-
-def _futures_event(envelope: _FuturesEnvelope) -> Parsed:
-    message = envelope.message or ""
-    if envelope.event == "subscribed" and envelope.feed == "trade":
-        return Parsed(acks=[Ack(product, accepted=True) for product in envelope.product_ids])
-    if envelope.event == "subscribed_failed":
-        error = message or "subscription refused"
-        return Parsed(acks=[_ack(product, error, accepted=False) for product in envelope.product_ids or [""]])
-    if envelope.event == "error":
-        return Parsed(acks=[Ack("", accepted=False, error=message)])
-    if envelope.event == "alert":
-        return Parsed(notice=message)
-    return Parsed()

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from streams.errors import BadRecord
-from streams.model.trade import Kind, Side, Trade
+from streams.model.trade import MAX_WORD, Kind, Side, Trade
 from streams.venues.base import Venue
 from streams.venues.json_text import BAD_JSON, constant_of, mark_constants
 from streams.venues.kraken.refusals import FUTURES_CHECKS, SPOT_CHECKS, explain
@@ -139,8 +139,8 @@ def _futures_trade(row: _FuturesRow, venue: Venue, product_id: str, *, is_snapsh
     kind = _KINDS.get(row.type)
     if side is None:
         raise BadRecord("bad_side", f"side is {row.side[:32]!r}")
-    if kind is None:
-        raise BadRecord("wrong_type", f"type is {row.type[:32]!r}, none of {', '.join(_KINDS)}")
+    if not row.type:
+        raise BadRecord("missing_field", "type is empty")
     if not symbol:
         raise BadRecord("missing_field", "product_id is missing")
     if not row.uid:
@@ -149,7 +149,19 @@ def _futures_trade(row: _FuturesRow, venue: Venue, product_id: str, *, is_snapsh
     price = _number(row.price, "price", "bad_price")
     quantity = _number(row.qty, "qty", "bad_quantity")
     trade_id = uid_to_id(row.uid)
-    return Trade(venue.name, symbol, trade_id, side, kind, price, quantity, row.time * 1000, product, is_snapshot)
+    time_us = row.time * 1000
+    if kind is None:
+        # An assignment and the like are no execution on the book, and nor is what Kraken may add, as far as is known.
+        word = _word(row.type)
+        return Trade(
+            venue.name, symbol, trade_id, side, Kind.BLOCK, price, quantity, time_us, product, is_snapshot, word
+        )
+    return Trade(venue.name, symbol, trade_id, side, kind, price, quantity, time_us, product, is_snapshot)
+
+
+def _word(text: str) -> str:
+    """Return the venue's word for a kind, in characters that a log and a terminal can show."""
+    return (text if text.isprintable() else ascii(text)[1:-1])[:MAX_WORD]
 
 
 def _number(value: Any, name: str, reason: str) -> Decimal:

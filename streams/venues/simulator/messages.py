@@ -66,7 +66,7 @@ def futures_row(trade: Trade, seq: int) -> dict[str, Any]:
         "product_id": trade.symbol,
         "uid": str(uuid.UUID(int=trade.trade_id)),
         "side": _side(trade),
-        "type": _KINDS[trade.kind],
+        "type": trade.word or _KINDS[trade.kind],
         "seq": seq,
         "time": trade.time_us // 1000,
         "qty": _plain(trade.quantity),

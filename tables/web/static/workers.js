@@ -110,7 +110,12 @@ function connectionRow(one) {
     el("td", { class: "number" }, ago(one.since)),
     el("td", { class: "number" }, one.last_message === null ? NONE : `${ago(one.last_message)} ago`),
     el("td", { class: "number" }, count(one.reconnects)),
-    el("td", { class: "number" }, one.unsettled ? `${count(one.symbols - one.unsettled)} of ${count(one.symbols)}` : count(one.symbols)),
+    el(
+      "td",
+      { class: "number" },
+      one.unsettled ? `${count(one.symbols - one.unsettled)} of ${count(one.symbols)}` : count(one.symbols),
+      one.refused?.length > 0 && el("small", { class: "below" }, `refused: ${one.refused.join(", ")}`),
+    ),
   );
 }
 

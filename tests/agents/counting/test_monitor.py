@@ -266,7 +266,7 @@ POISON: list[tuple[bytes | None, str]] = [
     (json_row(timestamp="2200-01-01T00:00:00Z"), "bad_time"),
     (msgspec.json.encode(FUTURES_ROW | {"uid": ""}), "missing_field"),
     (msgspec.json.encode(FUTURES_ROW | {"product_id": "BTC/USD"}), "unknown_quote"),
-    (msgspec.json.encode(FUTURES_ROW | {"type": "gift"}), "wrong_type"),
+    (msgspec.json.encode(FUTURES_ROW | {"type": ""}), "missing_field"),
     (b"[" * 100_000, "wrong_type"),
 ]
 
@@ -517,6 +517,41 @@ async def test_blocks_and_snapshots(make: Callable[..., Trade]) -> None:
     assert worker.alerts() == []
     await worker.take(frame_of([make(4, 1)]), partition=partition)
     assert [alert.pane for alert in worker.alerts()] == [NOON + 1]
+
+
+WORDS = ("assignment", "unwind", "covered_liquidation", "something new")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_trades_of_other_kinds_are_kept_and_counted_apart(as_json: bool) -> None:
+    """By id, in no window, by their word in a metric, and none is a dead letter; a copy is counted once."""
+    worker = Worker()
+    partition = partition_of(PERPETUAL, PARTITIONS)
+    labels = ("assignment", "unwind", "covered_liquidation", "other", "block")
+    before = [value_of(metrics.trades_apart, label) for label in labels]
+    if as_json:
+        rows = [
+            FUTURES_ROW | {"type": word, "uid": f"{number:08x}-a774-478c-a50c-8b9c234e071e"}
+            for number, word in enumerate((*WORDS, "block"))
+        ]
+        values = [msgspec.json.encode(row) for row in rows]
+    else:
+        trades = [future(number, kind=Kind.BLOCK, word=word) for number, word in enumerate((*WORDS, ""))]
+        values = [frame_of(trades)]
+    await worker.take(*values, *values, partition=partition)
+    assert [value_of(metrics.trades_apart, label) for label in labels] == [count + 1 for count in before]
+    market = await worker.market(PERPETUAL, "kraken_futures")
+    pane = market.pane(NOON)
+    assert pane is not None
+    assert (len(pane.ids), pane.count) == (5, 0)
+    assert (market.volume, worker.letters(), worker.alerts()) == (0, [], [])
+
+
+async def test_a_word_beside_a_fill_changes_nothing() -> None:
+    """The flags decide, as they do for a worker that does not know words."""
+    worker = Worker()
+    await worker.take(frame_of([spot(1, word="assignment")]))
+    assert (await worker.market()).figures(NOON, 300).count == 1
 
 
 async def test_an_alert_that_no_row_can_hold_is_put_aside() -> None:

@@ -50,6 +50,12 @@ def test_a_frame_is_shown_as_its_trades() -> None:
     assert [row["id"] for row in describe(TRADES, frame_of([spot(3), spot(4)]))["trades"]] == [3, 4]
 
 
+def test_a_trade_of_another_kind_is_shown_by_the_venues_word() -> None:
+    """Beside those that the flags name."""
+    trades = [future(1, kind=Kind.BLOCK, word="unwind"), future(2, kind=Kind.BLOCK)]
+    assert [row["kind"] for row in describe(TRADES, frame_of(trades))["trades"]] == ["unwind", "block"]
+
+
 def test_json_is_shown_as_it_is() -> None:
     """A trade as another tool published it, and a dead letter."""
     assert describe(TRADES, b'{"symbol": "BTC/USD"}') == {"symbol": "BTC/USD"}

@@ -146,7 +146,7 @@ def test_a_frame_names_the_kind_that_its_symbol_does_not_say(symbol: str, produc
 def test_a_frame_with_further_items_is_a_frame() -> None:
     """A later release may have more to say."""
     items = msgspec.msgpack.decode(frame_of([spot(1)]))
-    frame = decode_frame(msgspec.msgpack.encode([*items, None, False, b"more"]))
+    frame = decode_frame(msgspec.msgpack.encode([*items, None, False, None, b"more"]))
     assert (frame.kind, frame.trade_ids()) == (SPOT_KIND, [1])
 
 
@@ -155,6 +155,25 @@ def test_a_frame_that_names_no_possible_kind_is_refused(kind: object) -> None:
     """Ids of another width cannot be counted."""
     items = msgspec.msgpack.decode(frame_of([spot(1)]))
     assert reason_for(msgspec.msgpack.encode([*items, kind])) == "not_a_frame"
+
+
+def test_words_for_other_kinds_travel_behind_what_an_older_worker_reads() -> None:
+    """One per trade; the flags say block, and the first fourteen items are those of a frame without words."""
+    words = ["", "assignment", "something new"]
+    trades = [future(number, kind=Kind.BLOCK if word else Kind.FILL, word=word) for number, word in enumerate(words, 1)]
+    plain = [msgspec.structs.replace(trade, word="") for trade in trades]
+    items = msgspec.msgpack.decode(frame_of(trades))
+    assert decode_frame(frame_of(trades)).words == words
+    assert items[:12] == msgspec.msgpack.decode(frame_of(plain))
+    assert items[12:14] == [None, False]
+    assert len(msgspec.msgpack.decode(frame_of(plain))) == 12
+
+
+@pytest.mark.parametrize("words", [[], ["a"], ["a", "b", "c"], ["a", 7], ["a", "b" * 33], "ab", [b"a", b"b"]], ids=repr)
+def test_words_that_fit_no_trades_are_refused(words: object) -> None:
+    """One text per trade, of at most 32 characters."""
+    items = msgspec.msgpack.decode(frame_of([spot(1), spot(2)]))
+    assert reason_for(msgspec.msgpack.encode([*items, None, False, words])) == "not_a_frame"
 
 
 def test_wide_ids_are_the_bytes_of_the_uid() -> None:
@@ -223,7 +242,8 @@ def test_ill_formed_frames_are_refused(changes: dict[str, object]) -> None:
 def test_columns_behind_the_flags_are_not_looked_at(trades: list[Trade]) -> None:
     """A later release's producer may add some, of any type, before every worker reads them."""
     value = frame_of(trades)
-    longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(value), None, False, "spot", b"\x00" * 7, {"kind": [1]}])
+    known = [*msgspec.msgpack.decode(value), None, False, None]
+    longer = msgspec.msgpack.encode([*known, "spot", b"\x00" * 7, {"kind": [1]}])
     assert decode_frame(longer) == decode_frame(value)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from streams.local.embedded.broker import EmbeddedBroker
+from streams.model.connection import Connection
 from streams.model.frames import Frame, decode_frame
 from streams.model.trade import Batch, Kind, Reject, Side, Trade
 from streams.settings import Settings, load_settings
@@ -45,6 +46,7 @@ class Feed(base.Feed):
     def __init__(self) -> None:
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue()
         self.connected = True
+        self.socket: Connection | None = None
         self.taken = 0
 
     def give(self, trades: list[Trade], rejects: list[Reject] | None = None, received_us: int = 0) -> None:
@@ -54,6 +56,10 @@ class Feed(base.Feed):
     def end(self) -> None:
         """End after what was given."""
         self._batches.put_nowait(None)
+
+    def connection(self) -> Connection | None:
+        """Return the socket that the test gave it."""
+        return self.socket
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
         """Yield what was given."""

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from streams.errors import Fatal
 from streams.kafka.partitioning import partition_of
 from streams.local.embedded.broker import EmbeddedBroker
 from streams.model import deadletters
+from streams.model.connection import Connection
 from streams.model.frames import decode_frame
 from streams.model.trade import Reject
 from streams.publish import publisher
@@ -173,6 +175,21 @@ class TestHealth:
         await until(lambda: producer.facts().details["broker_available"])
         assert not producer.facts().ready
         feed.connected = True
+        assert producer.facts().ready
+        stop.set()
+        await running
+
+    async def test_a_part_of_a_venue_that_is_away_is_not_ready(self, fresh_broker: EmbeddedBroker) -> None:
+        """Symbols that stay away count, though the socket is open and others arrive; refused ones do not."""
+        feeds = [Feed(), Feed()]
+        stop = asyncio.Event()
+        producer = Producer(settings_for(fresh_broker.address), feeds)
+        running = asyncio.create_task(producer.run(stop))
+        await until(lambda: producer.facts().ready)
+        feeds[1].socket = Connection("test", "ws://x", True, 1.0, 2.0, 0, 9, 3, refused=["A"], missing=2)
+        assert not producer.facts().ready
+        assert producer.facts().details["missing_symbols"] == 2
+        feeds[1].socket = replace(feeds[1].socket, missing=0)
         assert producer.facts().ready
         stop.set()
         await running

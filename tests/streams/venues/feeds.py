@@ -25,6 +25,8 @@ FAST = SocketTiming(
     ping_seconds=0.1,
     least_backoff_seconds=0.05,
     most_backoff_seconds=0.1,
+    least_put_off_seconds=0.05,
+    most_put_off_seconds=0.1,
 )
 # Where silence is what is tested, and a pause of the machine must not look like it.
 PATIENT = replace(FAST, heartbeat_timeout_seconds=2)
@@ -34,7 +36,12 @@ STEADY = replace(FAST, heartbeat_timeout_seconds=5)
 WATCHFUL = replace(STEADY, symbol_stale_seconds=0.4)
 # For tests in which nothing must time out.
 CALM = SocketTiming(
-    heartbeat_timeout_seconds=30, ack_timeout_seconds=30, least_backoff_seconds=0.05, most_backoff_seconds=0.1
+    heartbeat_timeout_seconds=30,
+    ack_timeout_seconds=30,
+    least_backoff_seconds=0.05,
+    most_backoff_seconds=0.1,
+    least_put_off_seconds=0.05,
+    most_put_off_seconds=0.1,
 )
 
 

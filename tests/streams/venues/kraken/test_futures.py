@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from streams.errors import BadSetting
 from streams.model.trade import Kind, Side
@@ -72,6 +73,57 @@ async def test_a_product_of_unknown_notional_is_not_subscribed(
         assert reader.feed.symbols == ("PF_XBTUSD",)
     (warning,) = [record.getMessage() for record in caplog.records if "PV_XRPXBT" in record.getMessage()]
     assert "PI_, FI_, PF_, FF_" in warning
+
+
+async def test_an_alert_that_names_a_product_refuses_only_that(
+    kraken: ScriptedKraken, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Kraken answers a typo: the others are subscribed, and refused ones are asked for again."""
+    kraken.faults.alerts_products = True
+    kraken.faults.refused |= {"PF_NOPEUSD", "PF_NADAUSD"}
+    products = ("PF_XBTUSD", "PF_NOPEUSD", "PI_XBTUSD", "PF_NADAUSD")
+    async with Reader(feed_of(kraken, products)) as reader:
+        await until(lambda: reader.feed.connection().refused == ["PF_NOPEUSD", "PF_NADAUSD"])
+        assert sorted(reader.feed.unsettled()) == ["PF_NADAUSD", "PF_NOPEUSD"]
+        kraken.faults.refused.discard("PF_NADAUSD")
+        kraken.drop_connections()
+        await until(lambda: reader.feed.reconnects == 1 and reader.feed.unsettled() == ["PF_NOPEUSD"])
+    assert sum("refuses PF_NOPEUSD" in line for line in caplog.messages) == 1
+
+
+async def test_errors_and_alerts_without_a_product_refuse_none(
+    kraken: ScriptedKraken, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a feed that the venue does not know, for example; each is said once."""
+    async with Reader(feed_of(kraken, ("PF_XBTUSD", "PI_XBTUSD"))) as reader:
+        await reader.settled()
+        for _ in range(3):
+            await kraken.send_raw_futures('{"event":"error","message":"Invalid feed"}')
+            await kraken.send_raw_futures('{"event":"alert","message":"Failed to subscribe to authenticated feed"}')
+            await kraken.send_raw_futures('{"event":"error","message":"Internal error"}')
+        await kraken.publish_futures([future(1)])
+        await until(lambda: reader.trades)
+        assert (reader.feed.unsettled(), reader.feed.connection().refused) == ([], [])
+    for text in ("Invalid feed", "Failed to subscribe to authenticated feed", "Internal error"):
+        assert sum(text in line for line in caplog.messages) == 1
+
+
+async def test_kinds_that_are_not_known_arrive_and_are_named_once(
+    kraken: ScriptedKraken, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Live and in snapshots, as blocks under the venue's word; an assignment is known."""
+    words = ["assignment", "something new", "something new"]
+    trades = [replace(future(number, kind=Kind.BLOCK), word=word) for number, word in enumerate(words, 1)]
+    await kraken.publish_futures(trades[:1])
+    async with Reader(feed_of(kraken)) as reader:
+        await reader.settled()
+        await kraken.publish_futures(trades[1:])
+        await until(lambda: len(reader.trades) == 3)
+        assert [trade.word for trade in reader.trades] == words
+        assert reader.rejects == []
+    said = [line for line in caplog.messages if "not known here" in line]
+    assert len(said) == 1
+    assert "'something new'" in said[0]
 
 
 def test_no_supported_product_at_all_stops_the_start() -> None:

@@ -102,7 +102,7 @@ def test_a_live_futures_trade_is_one_message() -> None:
         ),
         (
             '{"error":"Currency pair not supported X/USD","method":"subscribe","success":false,"symbol":"X/USD"}',
-            [Ack("X/USD", accepted=False, error="Currency pair not supported X/USD")],
+            [Ack("X/USD", accepted=False, error="Currency pair not supported X/USD", is_definite=True)],
         ),
     ],
 )
@@ -119,7 +119,26 @@ def test_spot_acknowledgements_name_their_symbol(text: str, acks: list[Ack]) -> 
             [Ack("PI_XBTUSD", accepted=True), Ack("PF_ETHUSD", accepted=True)],
         ),
         ('{"event":"subscribed","feed":"heartbeat"}', []),
-        ('{"event":"error","message":"Invalid product id"}', [Ack("", accepted=False, error="Invalid product id")]),
+        (
+            '{"event":"error","message":"Invalid product id"}',
+            [Ack("", accepted=False, error="Invalid product id", is_definite=True)],
+        ),
+        (
+            '{"event":"alert","message":"Couldn\'t subscribe to invalid product `PF_NOPEUSD`"}',
+            [
+                Ack(
+                    "PF_NOPEUSD",
+                    accepted=False,
+                    error="Couldn't subscribe to invalid product `PF_NOPEUSD`",
+                    is_definite=True,
+                )
+            ],
+        ),
+        ('{"event":"error","message":"Service unavailable"}', [Ack("", accepted=False, error="Service unavailable")]),
+        ('{"event":"error","message":"Invalid feed"}', []),
+        ('{"event":"alert","message":"Failed to subscribe to authenticated feed"}', []),
+        ('{"event":"alert","message":"maintenance at noon"}', []),
+        ('{"event":"subscribed_failed","feed":"heartbeat","message":"busy"}', []),
         (
             '{"event":"subscribed_failed","feed":"trade","product_ids":["PX"]}',
             [Ack("PX", accepted=False, error="subscription refused")],
@@ -129,6 +148,63 @@ def test_spot_acknowledgements_name_their_symbol(text: str, acks: list[Ack]) -> 
 def test_futures_acknowledgements_may_name_none(text: str, acks: list[Ack]) -> None:
     """The error event says what is wrong but not with which product."""
     assert parse_futures_message(text.encode(), KRAKEN_FUTURES).acks == acks
+
+
+@pytest.mark.parametrize(
+    ("text", "is_definite"),
+    [
+        ("Currency pair not supported X/USD", True),
+        ("Currency pair not in ISO 4217-A3 format XUSD", True),
+        ("Symbol not found", True),
+        ("Invalid product id", True),
+        ("Couldn't subscribe to invalid product `PF_XUSD`", True),
+        ("Exceeded msg rate", False),
+        ("Service unavailable", False),
+        ("Service:Unavailable", False),
+        ("Subscription snapshot must be a boolean", False),
+        ("Internal error", False),
+        ("", False),
+    ],
+)
+def test_only_a_definite_answer_is_a_refusal(text: str, is_definite: bool) -> None:
+    """Whatever else Kraken says may pass."""
+    message = msgspec.json.encode({"error": text, "method": "subscribe", "success": False, "symbol": "X/USD"})
+    assert parse_spot_message(message, KRAKEN_SPOT).acks == [
+        Ack("X/USD", accepted=False, error=text, is_definite=is_definite)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "acks"),
+    [
+        ('{"error":"Exceeded msg rate","success":false}', [Ack("", accepted=False, error="Exceeded msg rate")]),
+        (
+            '{"error":"Exceeded msg rate","method":"ping","success":false}',
+            [Ack("", accepted=False, error="Exceeded msg rate")],
+        ),
+        ('{"error":"Malformed request","method":"error","success":false}', []),
+    ],
+)
+def test_a_busy_venue_says_so_to_any_request(text: str, acks: list[Ack]) -> None:
+    """With or without the method, which is asked for again too."""
+    assert parse_spot_message(text.encode(), KRAKEN_SPOT).acks == acks
+
+
+@pytest.mark.parametrize(
+    ("warnings", "expected"),
+    [
+        ('["a","b"]', ["a", "b"]),
+        ('"a"', ["a"]),
+        ("null", []),
+        ('{"a":1}', ['{"a":1}']),
+        (str(["a"] * 99).replace("'", '"'), ["a"] * 10),
+    ],
+)
+def test_warnings_of_an_acknowledgement_are_told(warnings: str, expected: list[str]) -> None:
+    """In whatever form they come, the acknowledgement is one."""
+    text = f'{{"method":"subscribe","result":{{"symbol":"BTC/USD","warnings":{warnings}}},"success":true}}'
+    parsed = parse_spot_message(text.encode(), KRAKEN_SPOT)
+    assert (parsed.acks, parsed.warnings) == ([Ack("BTC/USD", accepted=True)], expected)
 
 
 def test_the_state_of_the_exchange_is_told() -> None:
@@ -153,10 +229,10 @@ def test_already_subscribed_is_an_acknowledgement(text: str) -> None:
     assert (ack.symbol, ack.accepted) == ("A", True)
 
 
-def test_an_answer_that_names_no_symbol_accepts_none() -> None:
-    """Whatever its text: the symbols that were asked for are asked for one by one."""
+def test_already_subscribed_names_no_symbol_where_the_venue_does_not() -> None:
+    """Then it can only mean a symbol that was asked for alone."""
     text = b'{"error":"Already subscribed","method":"subscribe","success":false}'
-    assert [ack.accepted for ack in parse_spot_message(text, KRAKEN_SPOT).acks] == [False]
+    assert [(ack.symbol, ack.accepted) for ack in parse_spot_message(text, KRAKEN_SPOT).acks] == [("", True)]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from streams.errors import BadSetting
 from streams.metrics import REGISTRY
 from streams.settings import Settings, load_settings
+from streams.venues import socket_feed
 from streams.venues.kraken.spot import SpotFeed
 from streams.venues.kraken.venue import KrakenSpot
 from streams.venues.socket_timing import SocketTiming
@@ -65,6 +66,91 @@ async def test_an_unknown_symbol_is_reported_by_name_and_the_others_go_on(
     warnings = [record.getMessage() for record in caplog.records if "NOPE/USD" in record.getMessage()]
     assert len(warnings) == 1
     assert "not supported" in warnings[0]
+
+
+@pytest.mark.parametrize("error", ["Exceeded msg rate", "Service unavailable", "something that Kraken never said"])
+async def test_a_busy_venue_refuses_nothing_and_is_asked_again(
+    kraken: ScriptedKraken, caplog: pytest.LogCaptureFixture, error: str
+) -> None:
+    """In the first second of a start: no symbol is refused, one line says so, and all are subscribed in the end."""
+    kraken.faults.busy = error
+    symbols = ("BTC/USD", "ETH/USD", "SOL/USD")
+    async with Reader(feed_of(kraken, symbols)) as reader:
+        await until(lambda: len(subscribed(kraken)) >= 6)
+        assert metric("liqmon_feed_refused_symbols") == metric("liqmon_feed_subscribed_symbols") == 0
+        assert metric("liqmon_feed_symbols") == 3
+        kraken.faults.busy = ""
+        await reader.settled()
+        await until(lambda: metric("liqmon_feed_subscribed_symbols") == 3)
+        await kraken.publish_spot([spot(1, symbol) for symbol in symbols])
+        await until(lambda: len(reader.trades) == 3)
+    assert metric("liqmon_feed_subscribed_symbols") == 0
+    assert not any("refuses" in line for line in caplog.messages)
+    assert sum(error in line for line in caplog.messages) == 1
+
+
+async def test_a_start_keeps_to_the_venues_rate(kraken: ScriptedKraken) -> None:
+    """Twice over, since two producers can share an address; many requests, and never one too many."""
+    kraken.faults.requests_per_second = 20
+    kraken.faults.refused.add("S7/USD")
+    async with Reader(feed_of(kraken, tuple(f"S{number}/USD" for number in range(30)))) as reader:
+        await until(lambda: reader.feed.unsettled() == ["S7/USD"])
+        kraken.drop_connections()
+        await until(lambda: reader.feed.reconnects == 1 and reader.feed.unsettled() == ["S7/USD"])
+        await until(lambda: subscribed(kraken)[-1] == ["S7/USD"])
+    assert len(subscribed(kraken)) == 2 * 15 + 1
+
+
+async def test_one_symbol_that_is_put_off_is_asked_again_beside_the_others(kraken: ScriptedKraken) -> None:
+    """By name and with an error that may pass."""
+    kraken.faults.busy_symbols["ETH/USD"] = "Service unavailable"
+    async with Reader(feed_of(kraken, ("BTC/USD", "ETH/USD"))) as reader:
+        await until(lambda: subscribed(kraken).count(["ETH/USD"]) >= 2)
+        assert reader.feed.unsettled() == ["ETH/USD"]
+        assert reader.feed.connection().refused == []
+        kraken.faults.busy_symbols.clear()
+        await reader.settled()
+
+
+async def test_a_refusal_is_shown_and_asked_again_when_the_exchange_is_back(kraken: ScriptedKraken) -> None:
+    """During an outage Kraken refuses symbols that it has."""
+    kraken.system = "maintenance"
+    kraken.faults.refused |= {"ETH/USD", "NOPE/USD"}
+    async with Reader(feed_of(kraken, ("BTC/USD", "ETH/USD", "NOPE/USD"))) as reader:
+        await until(lambda: metric("liqmon_feed_refused_symbols") == 2)
+        assert reader.feed.connection().refused == ["ETH/USD", "NOPE/USD"]
+        kraken.faults.refused.discard("ETH/USD")
+        await kraken.set_status("online")
+        await until(lambda: reader.feed.unsettled() == ["NOPE/USD"])
+        await until(lambda: metric("liqmon_feed_refused_symbols") == 1)
+        assert metric("liqmon_feed_subscribed_symbols") == 2
+
+
+async def test_symbols_that_stay_away_are_missing(kraken: ScriptedKraken, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put off, not acknowledged, or without a connection; refused ones are not."""
+    monkeypatch.setattr(socket_feed, "MISSING_SECONDS", 0.2)
+    kraken.faults.busy_symbols["ETH/USD"] = "Service unavailable"
+    kraken.faults.unanswered.add("SOL/USD")
+    kraken.faults.refused.add("NOPE/USD")
+    async with Reader(feed_of(kraken, ("BTC/USD", "ETH/USD", "SOL/USD", "NOPE/USD"), timing=STEADY)) as reader:
+        await until(lambda: reader.feed.connection().missing == 2)
+        kraken.faults.busy_symbols.clear()
+        kraken.faults.unanswered.clear()
+        await until(lambda: reader.feed.connection().missing == 0)
+        await kraken.stop()
+        await until(lambda: reader.feed.connection().missing == 3)
+
+
+async def test_warnings_of_acknowledgements_are_said_once_and_counted(
+    kraken: ScriptedKraken, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line a text; the metric counts each."""
+    before = metric("liqmon_feed_warnings_total")
+    kraken.faults.warnings = ["snapshot is deprecated"]
+    async with Reader(feed_of(kraken, ("BTC/USD", "ETH/USD"))) as reader:
+        await reader.settled()
+    assert metric("liqmon_feed_warnings_total") == before + 2
+    assert sum("snapshot is deprecated" in line for line in caplog.messages) == 1
 
 
 async def test_an_error_that_no_client_should_raise_is_a_lost_connection(kraken: ScriptedKraken) -> None:

@@ -78,6 +78,24 @@ def test_every_documented_type_has_its_kind(name: str, kind: Kind) -> None:
     assert futures_row_to_trade(FUTURES_ROW.replace("liquidation", name).encode(), KRAKEN_FUTURES).kind is kind
 
 
+@pytest.mark.parametrize(
+    ("written", "word"),
+    [
+        ("assignment", "assignment"),
+        ("unwind", "unwind"),
+        ("covered_liquidation", "covered_liquidation"),
+        ("Fill", "Fill"),
+        ("something new", "something new"),
+        ("x" * 99, "x" * 32),
+        (r"a\u0007\u202e", r"a\x07\u202e"),
+    ],
+)
+def test_a_type_of_another_kind_is_a_block_under_the_venues_word(written: str, word: str) -> None:
+    """It is kept, in no window; the word is one that a log and a frame can hold."""
+    trade = futures_row_to_trade(FUTURES_ROW.replace("liquidation", written).encode(), KRAKEN_FUTURES)
+    assert (trade.kind, trade.word) == (Kind.BLOCK, word)
+
+
 def test_the_takers_side_is_kept() -> None:
     """A liquidated long sells: the taker's side is not turned round."""
     assert futures_row_to_trade(FUTURES_ROW.encode(), KRAKEN_FUTURES).side is Side.SELL
@@ -141,7 +159,8 @@ def test_a_bad_spot_row_is_refused_with_its_reason(old: str, new: str, reason: s
         ("1612266317519", '"1612266317519"', "wrong_type"),
         ("1612266317519", "1612266317519.5", "wrong_type"),
         ('"sell"', '"long"', "bad_side"),
-        ('"liquidation"', '"magic"', "wrong_type"),
+        ('"liquidation"', '""', "missing_field"),
+        ('"liquidation"', "7", "wrong_type"),
         ('"type":"liquidation",', "", "missing_field"),
         ('"uid":"05af78ac-a774-478c-a50c-8b9c234e071e",', "", "missing_field"),
         ("05af78ac-a774-478c-a50c-8b9c234e071e", "", "missing_field"),
