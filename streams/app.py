@@ -5,8 +5,8 @@ Topics, the table and the agents are declared here and nowhere else; what they d
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar, cast
 
@@ -27,6 +27,7 @@ from streams.http.connections import Connections
 from streams.http.descriptors import most_connections
 from streams.http.server import Runner
 from streams.kafka import admin
+from streams.kafka.broker_clock import BrokerClock, ClockProbe
 from streams.kafka.broker_watch import BrokerWatch
 from streams.kafka.mends import mend_aiokafka
 from streams.kafka.outbound import Outbound, Record
@@ -41,10 +42,11 @@ from streams.venues.json_rows import RowReader
 from streams.venues.registry import listed_markets, make_venues
 from streams.view import WorkerView
 from streams.worker.application import Application
-from streams.worker.bundles import unbundled
+from streams.worker.bundles import Item, unbundled
 from streams.worker.command_line import keep_banner_on_terminals
 from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.options import faust_options
+from streams.worker.record_clock import RecordClock
 from streams.worker.recovery import FlowControl, TableManager
 from streams.worker.refused import refusal_in
 from streams.worker.transport import Transport
@@ -74,6 +76,8 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         super().__init__(APP_ID, TableManager=TableManager, **faust_options(conf_))
         self.ending = Ending()
         self.outbound = Outbound(self._send)
+        self.clock_probe = ClockProbe(BrokerClock(), self._send)
+        self.record_clock = RecordClock(self.clock_probe, limit_seconds=conf_.max_clock_skew_seconds)
         self.span = Span(window=conf_.window_seconds, retention=conf_.retention_seconds)
         self.evaluator = Evaluator(
             rule_book(conf_),
@@ -125,6 +129,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             rules=self.evaluator.rules,
             sinks=self.sinks,
             ending=self.ending,
+            record_clock=self.record_clock,
             home=self.home,
             venue_names=venue_names,
         )
@@ -177,9 +182,14 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         """Empty the queues of streams, whose partitions are about to be fetched again; changelogs keep theirs."""
         self.flow_control.drop(keep=self.tables.changelog_queue)
 
-    def releasing_alerts(self) -> AbstractContextManager[None]:
-        """Let go, inside the block, of alerts that wait for Postgres: their partitions move to another worker."""
-        return self.sinks.letting_go()
+    @contextmanager
+    def releasing(self) -> Iterator[None]:
+        """Let go, inside the block, of alerts that wait for Postgres, and of trades that wait for a right clock.
+
+        Their partitions move to another worker.
+        """
+        with self.sinks.letting_go(), self.record_clock.letting_go():
+            yield
 
     async def around_commit(self, commit: Callable[[], Awaitable[bool]]) -> bool:
         """Take steps 2 to 6 of "The order of a commit" in ``docs/architecture.md``: ``commit`` is step 5."""
@@ -212,6 +222,16 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             Outage("stopping; start again when the table store can be written, to go on from the last commit")
         )
 
+    async def count(self, partition: int, items: Iterable[Item]) -> bool:
+        """Handle the messages of a bundle; return false where that must not be acknowledged: the rest is let go."""
+        for item in items:
+            judged_by = await self.record_clock.time_of(item.timestamp_ms, is_brokers=item.is_brokers_time)
+            if judged_by is None:
+                return False
+            message = SourceMessage(item.value, partition, item.offset, judged_by, item.refused)
+            await self.guarded(self.market_monitor.handle, message)
+        return True
+
     async def guarded(self, handle: Callable[[SourceMessage], Awaitable[T]], message: SourceMessage) -> T:
         """Run a handler that must not raise: Faust acknowledges a message whose agent raised.
 
@@ -238,6 +258,8 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         except KafkaError as error:
             _end_for_broker(error)
             raise
+        # By the client that is started now; what needs the clock waits for the first answer.
+        self.record_clock.measure()
 
     def _crash(self, reason: BaseException) -> None:
         if isinstance(reason, Outage):
@@ -253,11 +275,12 @@ class MonitorApp(faust.App):  # type: ignore[misc]
                 hold_directory(self.settings.data_dir)
             await check_redis(self.settings, has_tables=True)
             changelogs = {self.panes.changelog_topic_name: admin.CHANGELOG_CONFIG}
-            await admin.until_served(self.settings, lambda: admin.ensure_topics(self.settings, changelogs))
+            is_stamped = await admin.until_served(self.settings, lambda: admin.ensure_topics(self.settings, changelogs))
             if self.settings.table_store.startswith("rocksdb:"):
                 await self._carry_over()
         except Fatal as error:
             die(error)
+        self.record_clock.know(is_stamped=is_stamped)
         await self.sinks.start()
         await self.sampler.start()
         await self.broker_watch.start()
@@ -291,6 +314,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         await self.live_windows.stop()
         self.keeper.close()
         self.sinks.close()
+        await self.record_clock.stop()
         await super().on_stop()
         await self.sinks.stop()
 
@@ -311,11 +335,10 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     @app.agent(trades_topic, name="agents.counting.monitor", concurrency=1)  # type: ignore[untyped-decorator]
     async def monitor(stream: faust.Stream) -> None:
         async for event in stream.events():
-            partition = event.message.partition
-            for item in unbundled(event.message.value):
-                message = SourceMessage(item.value, partition, item.offset, item.timestamp_ms / 1000, item.refused)
-                await app.guarded(app.market_monitor.handle, message)
-            app.consumer.handled(event.message)
+            if await app.count(event.message.partition, unbundled(event.message.value)):
+                app.consumer.handled(event.message)
+            else:
+                app.consumer.withhold(event.message)
 
     @app.agent(alerts_topic, name="agents.alerts.recorder", concurrency=1)  # type: ignore[untyped-decorator]
     async def recorder(stream: faust.Stream) -> None:

@@ -74,6 +74,12 @@ screen_seconds = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0),
     registry=REGISTRY,
 )
+clock_skew_seconds = Gauge(
+    "liqmon_clock_skew_seconds",
+    "By how much this machine's clock is ahead of the broker's, or of a venue's stamps; negative: behind.",
+    ["against"],
+    registry=REGISTRY,
+)
 redis_unavailable_seconds = Counter(
     "liqmon_redis_unavailable_seconds", "Time without the Redis of published ids and live windows.", registry=REGISTRY
 )

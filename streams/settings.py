@@ -63,7 +63,12 @@ class Settings(WrittenSettings):
     allowed_lateness_seconds: int = Field(
         600, ge=0, le=86_400, description="how much longer than the longest window panes are kept"
     )
-    max_future_seconds: int = Field(60, ge=0, description="a trade further ahead of its message is refused")
+    max_future_seconds: int = Field(
+        60, ge=0, description="a trade further ahead of the broker's clock when it came is refused"
+    )
+    max_clock_skew_seconds: float = Field(
+        15, ge=1, le=3600, description="a process whose clock is off by more than this is not ready"
+    )
     liquidation_threshold_usd: float = Field(
         1_000_000,
         ge=LEAST_THRESHOLD,

@@ -10,6 +10,9 @@ TRADES: Final = "trades"
 ALERTS: Final = "alerts"
 """Alert rows as JSON (:class:`streams.model.trade.Alert`), keyed by symbol."""
 
+CLOCK: Final = "clock"
+"""Empty records that nobody reads: the broker's acknowledgement says its time."""
+
 DEAD_LETTERS: Final = "dead-letters"
 """Refused records with their bytes (:class:`streams.model.deadletters.DeadLetter`), keyed by reason."""
 

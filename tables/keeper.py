@@ -121,6 +121,20 @@ class Keeper:
         self.touch(partition, market)
         return market
 
+    async def known(self, partition: int, venue: str, symbol: str) -> Market | None:
+        """Return a market as :meth:`market` does, None where there is nothing of it, or no room: it is not made."""
+        markets = self._partitions.setdefault(partition, {})
+        market = markets.get((venue, symbol))
+        if market is None:
+            if not self._admission.may_load(venue, symbol, len(markets)):
+                return None
+            found = await self._load(partition, venue, symbol)
+            if found is None:
+                return None
+            market = self._take_in(markets, found)
+        self.touch(partition, market)
+        return market
+
     def touch(self, partition: int, market: Market) -> None:
         """Put a changed market into the next flush, unless its partition has moved."""
         if self._partitions.get(partition, {}).get((market.venue, market.symbol)) is market:
@@ -194,11 +208,7 @@ class Keeper:
         known = await self._answered(lambda store: store.markets(partition))
         is_listed = self._admission.is_listed
         for venue, symbol in sorted(known, key=lambda place: (not is_listed(*place), place)):
-            if (
-                (venue, symbol) not in markets
-                and self._admission.is_wanted(venue, symbol)
-                and (is_listed(venue, symbol) or self._admission.has_room(len(markets)))
-            ):
+            if (venue, symbol) not in markets and self._admission.may_load(venue, symbol, len(markets)):
                 market = await self._load(partition, venue, symbol)
                 if market is not None:
                     self._take_in(markets, market)

@@ -63,6 +63,7 @@ class MemoryWorker(RulesView):
         self.is_ending = False
         self.is_unassigned = False
         self.store_answers = True
+        self.clock_is_right = True
         self.alerts: AlertSource = NoAlerts()
         made = [rule for kind in further if (rule := kind.of(self.settings)) is not None]
         super().__init__(

@@ -92,6 +92,18 @@ class Evaluator:
         market.took(offset, 0, 0)
         return outcome
 
+    def turn_back(self, market: Market, *, message_us: int, offset: int) -> bool:
+        """Forget what lies later than a trade of a message of this time may; return whether anything did.
+
+        The market's clock ran ahead, and its trades came too late ever since.
+        """
+        is_turned = market.turn_back((message_us + self.max_future_us) // PANE_US)
+        unsettled = self._unsettled.get(market, {})
+        for key in [key for key in unsettled if key[1] > market.watermark]:
+            del unsettled[key]
+        market.took(offset, 0, 0)
+        return is_turned
+
     def _rules_of(self, market: Market) -> _Rules:
         rules = self._rules.get(market)
         if rules is None:

@@ -7,6 +7,7 @@ It only wires: decode, fold and judge (:mod:`agents.counting.evaluation`), send.
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -113,7 +114,12 @@ class Monitor:
         home = self._home(trades.symbol)
         if home != message.partition:
             await self._forward(message, trades, home)
-            return
+        elif trades.is_reset:
+            await self._turn_back(message, trades)
+        else:
+            await self._count(message, trades)
+
+    async def _count(self, message: SourceMessage, trades: Trades) -> None:
         try:
             market = await self._keeper.market(
                 message.partition, trades.venue, trades.symbol, trades.market_kind, at_seconds=message.timestamp
@@ -152,6 +158,24 @@ class Monitor:
         metrics.frame_bytes.labels(venue).inc(len(message.value or b""))
         metrics.last_trade_seconds.labels(*metrics.market_labels(trades.venue, trades.symbol)).set(
             trades.received_us / 1e6
+        )
+
+    async def _turn_back(self, message: SourceMessage, trades: Trades) -> None:
+        """Bring a market back whose clock ran ahead, as an operator asked; nothing happens where it did not."""
+        market = await self._keeper.known(message.partition, trades.venue, trades.symbol)
+        before = -1 if market is None else market.watermark
+        if market is None or not self._evaluator.turn_back(
+            market, message_us=round(message.timestamp * 1e6), offset=message.offset
+        ):
+            log.warning("%s %s is asked to be turned back, and its clock is not ahead", trades.venue, trades.symbol)
+            return
+        await self._keeper.flush()
+        log.warning(
+            "%s %s is turned back from %s to %s, as was asked for; alerts that were raised in between keep their rows",
+            market.venue,
+            market.symbol,
+            _instant(before),
+            _instant(market.watermark) if market.watermark >= 0 else "its next trade",
         )
 
     async def _emit(self, message: SourceMessage, trades: Trades, outcome: Outcome) -> None:
@@ -209,6 +233,10 @@ class Monitor:
         record = Record(TRADES, trades.symbol.encode(), message.value or b"", home, message.timestamp)
         await self._outbound.post(record)
         metrics.forwarded.labels(metrics.venue_label(trades.venue)).inc()
+
+
+def _instant(pane: int) -> str:
+    return f"{datetime.fromtimestamp(pane, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _told_apart(kind: MarketKind, market: Market) -> str:

@@ -18,10 +18,11 @@ from aiokafka.errors import (
 
 from streams.backoff import Delays
 from streams.errors import Fatal, Outage
+from streams.kafka.record_times import CLOCK_CONFIG, STAMPED, stamp_by_broker
 from streams.kafka.refusal import refusal
 from streams.kafka.security import connection
 from streams.settings import Settings
-from streams.topics import ALERTS, DEAD_LETTERS, TRADES
+from streams.topics import ALERTS, CLOCK, DEAD_LETTERS, TRADES
 from streams.unexpected import Library
 from streams.words import counted
 
@@ -154,16 +155,18 @@ async def cluster_and_ends(settings: Settings, topic: str) -> tuple[str, dict[in
         return await cluster_id(settings), await end_offsets(settings, topic)
 
 
-async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str, str]] | None = None) -> None:
+async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str, str]] | None = None) -> bool | None:
     """Create the topics that are missing, and see that each has the partitions it must have.
+
+    Return whether the broker stamps the records of ``trades``, None where it does not say.
 
     With ``CREATE_TOPICS=false`` they are only asked for, which makes them appear on the embedded broker. Raises
     :class:`Fatal` if a topic is missing, or has another number of partitions than the settings say. Producers and
     workers would then not agree on where a market is.
     """
-    wanted: dict[str, Mapping[str, str]] = {TRADES: {}, ALERTS: {}, DEAD_LETTERS: {}, **(changelogs or {})}
+    wanted: dict[str, Mapping[str, str]] = {TRADES: STAMPED, ALERTS: {}, DEAD_LETTERS: {}, **(changelogs or {})}
     if settings.create_topics:
-        await _create(settings, wanted)
+        await _create(settings, {**wanted, CLOCK: CLOCK_CONFIG})
     producer = AIOKafkaProducer(**connection(settings))
     try:
         await producer.start()
@@ -181,6 +184,16 @@ async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str
         raise Fatal(f"the broker has no topic {name}; create it, or set CREATE_TOPICS=true") from None
     finally:
         await producer.stop()
+    return await _stamped(settings)
+
+
+async def _stamped(settings: Settings) -> bool | None:
+    client = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=ANSWER_MS)
+    try:
+        await client.start()
+        return await stamp_by_broker(settings, client)
+    finally:
+        await client.close()
 
 
 async def _topics(settings: Settings) -> set[str]:
@@ -200,9 +213,8 @@ async def _create(settings: Settings, wanted: Mapping[str, Mapping[str, str]]) -
         for name, config in wanted.items():
             if name in present:
                 continue
-            topic = NewTopic(
-                name, settings.topic_partitions, settings.topic_replication_factor, topic_configs=dict(config)
-            )
+            partitions = 1 if name == CLOCK else settings.topic_partitions
+            topic = NewTopic(name, partitions, settings.topic_replication_factor, topic_configs=dict(config))
             with suppress(TopicAlreadyExistsError):
                 await client.create_topics([topic])
     finally:

@@ -51,6 +51,7 @@ def _frame(value: bytes) -> dict[str, Any]:
         "venue": frame.venue,
         "symbol": frame.symbol,
         "received_us": frame.received_us,
+        **({"reset": True} if frame.is_reset else {}),
         "trades": [
             {
                 "id": f"{trade_id:032x}" if frame.wide_ids else trade_id,

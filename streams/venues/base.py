@@ -17,10 +17,12 @@ class Feed(ABC):
     """Trades as they arrive. A recording ends; a socket does not.
 
     ``connected`` says whether trades can arrive at present. ``progress`` is how far a recording has been read.
+    ``notes`` are what a person must know before it is played.
     """
 
     connected: bool = True
     progress: ReadProgress | None = None
+    notes: Sequence[str] = ()
 
     @abstractmethod
     def batches(self) -> AsyncGenerator[Batch, None]:

@@ -229,7 +229,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Finish and commit what was begun, so that the next owner meets none of it again.
 
         Faust does this too, but only after it has forgotten what was acknowledged since the last commit, and not in an
-        app that is stopping. An alert that waits for Postgres is let go. Otherwise the move would wait for Postgres,
+        app that is stopping. What waits for Postgres or for a right clock is let go. Otherwise the move would wait too,
         and nobody would serve the windows meanwhile.
         """
         self._caught_up.clear()
@@ -244,7 +244,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             self.app.flow_control.suspend()
             self.pause_partitions(assigned)
             self.app.flow_control.clear()
-            with self.app.releasing_alerts():
+            with self.app.releasing():
                 await self.wait_empty()
         await super().on_partitions_revoked(revoked)
 

@@ -40,12 +40,11 @@ class Admission:
         """Whether the settings name a market."""
         return (venue, symbol) in self._listed
 
-    def is_wanted(self, venue: str, symbol: str) -> bool:
-        """Whether a market may be kept at all."""
-        return not self._only_listed or self.is_listed(venue, symbol)
+    def may_load(self, venue: str, symbol: str, held: int) -> bool:
+        """Whether a partition that holds so many markets may hold this one too, of which something is stored."""
+        return self.is_listed(venue, symbol) or (not self._only_listed and self._has_room(held))
 
-    def has_room(self, held: int) -> bool:
-        """Whether a partition that holds so many markets may hold one that is not listed."""
+    def _has_room(self, held: int) -> bool:
         return held < self._most + len(self._listed)
 
     def check(self, partition: int, venue: str, symbol: str, held: int) -> None:
@@ -54,7 +53,7 @@ class Admission:
             return
         if self._only_listed:
             raise BadRecord("unlisted_market", f"{venue} {symbol} is none of the markets that the settings list")
-        if not self.has_room(held):
+        if not self._has_room(held):
             raise BadRecord(
                 "too_many_markets",
                 f"partition {partition} holds {held} markets already, and MAX_MARKETS_PER_PARTITION is {self._most}",

@@ -43,6 +43,7 @@ class Market:
 
     __slots__ = (
         "_dirty",
+        "_emptied",
         "_end_at",
         "_first_at",
         "_judged",
@@ -87,6 +88,8 @@ class Market:
         self.volume = 0
         self.liquidated = 0
         self._dirty: set[int] = set()
+        # Slots of the stored ring whose chunks were forgotten, and must be in the store too.
+        self._emptied: set[int] = set()
         # Chunks that changed since the web view looked.
         self.stale: set[int] = set()
         # Panes with figures, in order. From the first place to the end place they are in the running sums.
@@ -116,9 +119,13 @@ class Market:
                 if not is_live and self.has_figures(self.watermark):
                     # Its chunk does not say so where a release wrote it that marks no panes.
                     self.mark(self.watermark, is_live=False)
+        self._sum_anew()
+
+    def _sum_anew(self) -> None:
+        self.volume = self.liquidated = 0
         self._numbers = [
             number * CHUNK_PANES + n
-            for number, chunk in self.chunks.items()
+            for number, chunk in sorted(self.chunks.items())
             for n, pane in enumerate(chunk.panes)
             if pane is not None and pane.count
         ]
@@ -257,6 +264,40 @@ class Market:
         del self._numbers[:keep]
         self._first_at = max(0, self._first_at - keep)
         self._end_at = max(0, self._end_at - keep)
+
+    def turn_back(self, latest: int) -> bool:
+        """Forget the panes after ``latest``, and the alerts raised there; return false where the clock is not past it.
+
+        What is kept of the panes before stays. The clock then is at the newest of them, or where the next trade puts
+        it. Panes that had left what is kept when the clock ran ahead stay forgotten, also in the store.
+        """
+        if self.watermark <= latest:
+            return False
+        oldest = self.oldest
+        self.stale |= self.chunks.keys()
+        for at, chunk in list(self.chunks.items()):
+            first = at * CHUNK_PANES
+            chunk.panes = [pane if oldest <= first + n <= latest else None for n, pane in enumerate(chunk.panes)]
+            chunk.quiet &= sum(1 << n for n, pane in enumerate(chunk.panes) if pane is not None)
+            if chunk.panes.count(None) == CHUNK_PANES:
+                del self.chunks[at]
+        newest = max(self.chunks, default=None)
+        self.watermark = -1
+        if newest is not None:
+            held = [n for n, pane in enumerate(self.chunks[newest].panes) if pane is not None]
+            self.watermark = newest * CHUNK_PANES + held[-1]
+        for marks in self.marks.values():
+            marks[:] = [mark for mark in marks if mark.pane <= self.watermark]
+        self.flushed_watermark = self.watermark
+        self._dirty = set(self.chunks)
+        self._emptied = set(range(self.span.slots)) - {at % self.span.slots for at in self.chunks}
+        self._sum_anew()
+        return True
+
+    def take_emptied(self) -> list[Chunk]:
+        """Return a chunk without panes, and of no time that is kept, for each slot that must be empty in the store."""
+        emptied, self._emptied = self._emptied, set()
+        return [Chunk(self.offset, slot, [None] * CHUNK_PANES) for slot in sorted(emptied)]
 
     def sums(self, first: int, last: int) -> Iterator[tuple[int, int, int]]:
         """Yield (pane, volume, liquidated) of the rule window that ends with each non-empty pane ``first..last``."""

@@ -147,5 +147,5 @@ class TestReadingAhead:
     def test_a_frame_with_columns_that_nobody_knows_yet(self, more: list[object]) -> None:
         """Also so many that the array's length takes more bytes."""
         value = sample(1, "frame of spot trades")
-        longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(value), None, False, None, *more])
+        longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(value), None, False, None, False, *more])
         assert decode_frame(longer) == decode_frame(value)

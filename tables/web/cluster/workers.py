@@ -114,6 +114,7 @@ async def readiness(worker: Worker) -> dict[str, bool]:
         "tables_recovered": worker.has_recovered,
         "table_store_reachable": worker.store_answers,
         "table_store_writable": not worker.is_ending,
+        "clock_right": worker.clock_is_right,
         "postgres_reachable": await worker.postgres_answers(),
     }
 

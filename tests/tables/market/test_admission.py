@@ -14,8 +14,8 @@ def test_listed_markets_are_kept_whatever_else_comes() -> None:
     for _ in range(3):
         admission.check(0, *LISTED, held=99)
         admission.check_new(0, *LISTED, at_seconds=0)
-    assert admission.is_wanted(*LISTED)
-    assert not admission.is_wanted("other", "BTC/USD")
+    assert admission.may_load(*LISTED, held=99)
+    assert not admission.may_load("other", "BTC/USD", held=0)
 
 
 @pytest.mark.parametrize("back", [0.0, 3600.0])

@@ -110,3 +110,11 @@ def test_a_pane_of_ids_alone_is_neither_live_nor_marked() -> None:
     pane.ids += [1, 1]
     assert not market.is_live(FIRST)
     assert len(unpack(stored(market))) == 3
+
+
+def test_a_market_that_is_turned_back_keeps_the_marks_of_the_panes_that_it_keeps() -> None:
+    """The newest of them is live again if it was."""
+    market = a_market(True, False, True, False)
+    assert market.turn_back(FIRST + 2)
+    assert marks(market, 4) == [True, False, True, False]
+    assert market.quiet_panes(FIRST, FIRST + 3) == {FIRST + 1}
