@@ -25,6 +25,7 @@ from streams.data_directory import hold_directory
 from streams.errors import Fatal, MonitorError, Outage
 from streams.http.connections import Connections
 from streams.http.descriptors import most_connections
+from streams.http.prefix import prefix_of
 from streams.http.server import Runner
 from streams.kafka import admin
 from streams.kafka.broker_clock import BrokerClock, ClockProbe
@@ -358,7 +359,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     server = app.web.web_app
     connections = Connections(most_connections(files_of(app.settings)))
     add_routes(server, app.view, app.served, app.redis, connections.most)
-    app.web._runner = Runner(server, connections)
+    app.web._runner = Runner(server, connections, prefix_of(app.settings.web_public_url))
     return app
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from streams.addresses import check_public_url
 from streams.errors import BadSetting
 from streams.secret_files import WithFiles
 from streams.secured import KafkaProtocol, Mechanism, SslMode, contradictions
@@ -218,7 +219,11 @@ class Settings(WrittenSettings):
     # web
     web_host: str = Field("127.0.0.1", description="address the web view binds to")
     web_port: int = Field(6066, ge=0, le=65_535, description="port of the web view, /metrics, /healthz and /readyz")
-    web_public_url: str = Field("", description="address of the web view in messages; empty: built from host and port")
+    web_public_url: str = Field(
+        "",
+        description="address of the web view in messages, with the path below which a proxy serves it; empty: built "
+        "from host and port",
+    )
     web_advertised_host: str = Field(
         "", description="name or address under which other workers reach this one; empty: made from WEB_HOST"
     )
@@ -280,6 +285,11 @@ class Settings(WrittenSettings):
         if value is not None and not _is_redis(value.get_secret_value()):
             raise ValueError("must be redis://host:port/db, or rediss:// with TLS")
         return value
+
+    @field_validator("web_public_url")
+    @classmethod
+    def _web_public_url(cls, value: str) -> str:
+        return check_public_url(value)
 
     @field_validator("discord_webhook_url", "discord_webhook_url_2")
     @classmethod

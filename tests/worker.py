@@ -34,6 +34,7 @@ class NoAlerts:
         *,
         venue: str | None = None,  # noqa: ARG002 - the interface
         symbol: str | None = None,  # noqa: ARG002
+        market: str | None = None,  # noqa: ARG002
         rules: Sequence[str] = (),  # noqa: ARG002
         severities: Sequence[str] = (),  # noqa: ARG002
         since: int | None = None,  # noqa: ARG002
@@ -109,6 +110,10 @@ class MemoryWorker(RulesView):
     def standby_partitions(self) -> list[int]:
         """Return none."""
         return []
+
+    def standby_offsets(self, partition: int) -> tuple[int | None, int | None]:  # noqa: ARG002 - the interface
+        """Return that nothing is known."""
+        return None, None
 
     def assignment(self) -> Mapping[str, Sequence[int]]:
         """Return what this worker serves, and what ``peers`` do."""

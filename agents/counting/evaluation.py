@@ -290,5 +290,6 @@ class Evaluator:
             cooldown_seconds=self.cooldown,
             raised_offset=raised_offset,
             retracted=rule.takes_back(window),
+            covered_since=market.covered_since,
             **msgspec.structs.asdict(figures),
         )

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestHandler
 
 from streams.http.connections import Connections
+from streams.http.prefix import without_prefix
 
 log = logging.getLogger(__name__)
 
@@ -105,10 +106,10 @@ class Protocol(RequestHandler):
 class Server(web.Server):
     """Makes a :class:`Protocol` of each connection. What is worked at for a client ends when the client leaves."""
 
-    def __init__(self, made: web.Server, connections: Connections, options: dict[str, Any]) -> None:
+    def __init__(self, made: web.Server, connections: Connections, prefix: str, options: dict[str, Any]) -> None:
         super().__init__(
             made.request_handler,
-            request_factory=made.request_factory,
+            request_factory=without_prefix(prefix, made.request_factory),
             handler_cancellation=True,
             loop=made._loop,
             **options,
@@ -121,16 +122,20 @@ class Server(web.Server):
 
 
 class Runner(web.AppRunner):
-    """Runs an application on a :class:`Server`; Faust's web driver takes it in place of its own."""
+    """Runs an application on a :class:`Server`; Faust's web driver takes it in place of its own.
 
-    def __init__(self, app: web.Application, connections: Connections) -> None:
+    ``prefix`` is what paths may begin with, in front of the application's own (:mod:`streams.http.prefix`).
+    """
+
+    def __init__(self, app: web.Application, connections: Connections, prefix: str = "") -> None:
         super().__init__(app, access_log=None)
         self._limited = connections
+        self._prefix = prefix
 
     async def _make_server(self) -> Server:
         made = await super()._make_server()
         self._limited.start()
-        return Server(made, self._limited, made._kwargs)
+        return Server(made, self._limited, self._prefix, made._kwargs)
 
     async def cleanup(self) -> None:
         """Stop listening and close every connection."""

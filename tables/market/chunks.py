@@ -16,6 +16,7 @@ from msgspec import Raw
 
 from streams.errors import MonitorError
 from streams.model.kinds import MarketKind
+from tables.market.coverage import SINCE, SINCE_ITEMS, since_of
 from tables.market.episodes import Mark
 from tables.market.formats import (
     FORMAT,
@@ -44,7 +45,7 @@ It holds whether the newest pane has a live trade, and how far panes were judged
 head's offset, and rows of the message behind those.
 """
 
-_ADDITIONS: Final = {KIND: 3, CLOSING: 3}
+_ADDITIONS: Final = {KIND: 3, CLOSING: 3, SINCE: SINCE_ITEMS}
 """How many items each addition of this release has."""
 
 
@@ -65,8 +66,8 @@ class Head(msgspec.Struct):
     """What a market remembers besides panes: its clock (``watermark``, the greatest pane seen) and alerts by rule.
 
     ``chunks`` are the numbers of those written behind it: where one is older than the head, the flush was cut short.
-    Additions in ``tail`` are ``kind``, the market's :class:`MarketKind` where the symbol does not say it, and
-    :data:`CLOSING`.
+    Additions in ``tail`` are ``kind``, the market's :class:`MarketKind` where the symbol does not say it,
+    :data:`CLOSING`, and since when panes are all there (:mod:`tables.market.coverage`).
     """
 
     offset: int
@@ -197,6 +198,8 @@ def decode_head(key: bytes, value: bytes) -> Head:
             _kind_decoder.decode(additions[KIND])
         if CLOSING in lengths and lengths[CLOSING] <= _ADDITIONS[CLOSING]:
             _closing_decoder.decode(additions[CLOSING])
+        if lengths.get(SINCE, SINCE_ITEMS) <= SINCE_ITEMS:
+            since_of(additions)
     except UNREADABLE as error:
         newer = newer_format(key, value, _HEAD_FIELDS) or longer_rows(
             key, value, _mark_lengths, len(Mark.__struct_fields__), "marks"

@@ -11,6 +11,7 @@ import msgspec
 from streams.model.figures import change_pct
 from streams.model.kinds import MarketKind, implied_kind, kind_to_name
 from tables.market.chunks import CHUNK_PANES, CLOSING, Chunk, Head, closing, closing_of, named_kind, naming
+from tables.market.coverage import covered_since, covering
 from tables.market.crowding import Crowd
 from tables.market.episodes import Mark, forget
 from tables.market.formats import NO_TAIL, Tail
@@ -49,6 +50,7 @@ class Market:
         "_judged",
         "_numbers",
         "chunks",
+        "covered_since",
         "flushed_watermark",
         "is_midway",
         "judges_closed_panes",
@@ -75,6 +77,8 @@ class Market:
         self.watermark = -1
         self.flushed_watermark = -1
         self.offset = -1
+        # The first pane that is all there: where counting began. None if an earlier release began this state.
+        self.covered_since: int | None = None
         # A message was counted in part: some chunks contain trades that ``offset`` does not cover yet.
         self.is_midway = False
         # Whether a rule of this market waits for panes to be over: only then does its head keep :data:`CLOSING`.
@@ -102,6 +106,7 @@ class Market:
             self.watermark = self.flushed_watermark = head.watermark
             self.marks = head.marks
             self.kind = named_kind(head) or implied_kind(self.symbol)
+            self.covered_since = covered_since(head.tail.more, head.watermark, self.span.retention)
             self.tail = head.tail.without(CLOSING)
         self.chunks = {
             chunk.number: chunk
@@ -232,7 +237,7 @@ class Market:
     def _advance(self, number: int) -> None:
         self.watermark = number
         if self.flushed_watermark < 0:
-            self.flushed_watermark = number
+            self.flushed_watermark = self.covered_since = number
         self._enter_to(number)
         first = number - self.span.window + 1
         while self._first_at < self._end_at and self._numbers[self._first_at] < first:
@@ -390,7 +395,7 @@ class Market:
         changed = [self.chunks[at] for at in sorted(dirty) if at in self.chunks]
         for chunk in changed:
             chunk.offset = self.offset
-        added = self._closing()
+        added = self._closing() | covering(self.covered_since, self.span.retention)
         if (told := kind_to_name(self.symbol, self.kind)) is not None:
             added |= naming(told)
         numbers = [chunk.number for chunk in changed]

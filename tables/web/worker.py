@@ -62,13 +62,14 @@ class AlertSource(Protocol):
         *,
         venue: str | None,
         symbol: str | None,
+        market: str | None,
         rules: Sequence[str],
         severities: Sequence[str],
         since: int | None,
         until: int | None,
         limit: int,
     ) -> Sequence[AlertRecord]:
-        """Return alerts, newest first; what is None or empty takes all."""
+        """Return alerts, newest first; what is None or empty takes all. ``market`` is words of a venue or symbol."""
         ...
 
     async def latest(self, limit: int) -> Sequence[AlertRecord]:
@@ -124,6 +125,10 @@ class Worker(ServingWorker, Protocol):
 
     def standby_partitions(self) -> list[int]:
         """Return the partitions whose tables it keeps for a take-over, ascending."""
+        ...
+
+    def standby_offsets(self, partition: int) -> tuple[int | None, int | None]:
+        """Return the next changelog record that a standby applies, and where its changelog ends; None until known."""
         ...
 
     def next_offset(self, partition: int) -> int | None:

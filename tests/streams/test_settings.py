@@ -335,3 +335,19 @@ def test_no_setting_is_refused_in_a_librarys_words(monkeypatch: pytest.MonkeyPat
     # A login's parts are only used together.
     assert ": must " in said or name == "kafka_sasl_password"
     assert not re.search(r"parse|Input|should|\bvalid", said)
+
+
+@pytest.mark.parametrize("url", ["", "http://10.0.0.5:6066", "https://ops.example.com/liqmon/"])
+def test_the_public_address_may_have_a_path(url: str) -> None:
+    """A proxy may serve the view below it."""
+    assert load_settings(web_public_url=url).web_public_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ops.example.com/liqmon", "/liqmon", "ftp://x/", "https://u:p@x/", "https://x/?a=b", "https://x/#a", "https://["],
+)
+def test_a_public_address_that_cannot_work_is_refused(url: str) -> None:
+    """It would be sent in every message."""
+    with pytest.raises(BadSetting, match="WEB_PUBLIC_URL"):
+        load_settings(web_public_url=url)

@@ -264,3 +264,20 @@ def test_a_worker_that_starts_in_a_live_pane_judges_what_a_snapshot_adds_to_it()
     replica.start()
     replica.run()
     assert len(rows(replica)) == 1
+
+
+def test_an_alert_says_since_when_its_market_is_counted() -> None:
+    """Also from a worker that took the market over."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    tape.trade(1)
+    tape.wait(20).trade(600_000)
+    tape.wait(10).trade(600_000)
+    evaluator, market = a_price_mover()
+    first, *later = records(tape.trades)
+    fold(evaluator, market, [first], 0)
+    again = Market(market.venue, market.symbol, market.span)
+    again.restore(*market.take_dirty())
+    (alert,) = [alert for alert in fold(evaluator, again, later, 1).alerts if alert.rule == "volume"]
+    began = first.time_us // 1_000_000
+    assert (alert.covered_since, alert.counted_from) == (began, began)
+    assert alert.window_start < began < alert.pane
