@@ -155,7 +155,7 @@ class Sinks:
         :class:`Outage` after :meth:`close`.
         """
         try:
-            alert = completed(decode_alert(message.value or b""))
+            alert = _alert_in(message)
             recorder = await self._opened_recorder()
             outcome = await retry_outage(lambda: recorder.record(alert), sink=SINK, stop=self._let_go)
         except BadRecord as error:
@@ -205,6 +205,12 @@ class Sinks:
         except Outage:
             return False
         return True
+
+
+def _alert_in(message: SourceMessage) -> Alert:
+    if message.refused:
+        raise BadRecord("too_large", message.refused)
+    return completed(decode_alert(message.value or b""))
 
 
 def _log_alert(alert: Alert) -> None:

@@ -40,7 +40,7 @@ from streams.settings import Settings, settings
 from streams.settings_names import check_names
 from streams.topics import ALERTS, APP_ID, TRADES
 from streams.venues.json_rows import RowReader
-from streams.venues.registry import make_venues
+from streams.venues.registry import listed_markets, make_venues
 from streams.view import WorkerView
 from streams.worker.application import Application
 from streams.worker.bundles import Item, unbundled
@@ -49,10 +49,12 @@ from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.options import faust_options
 from streams.worker.record_clock import RecordClock
 from streams.worker.recovery import FlowControl, TableManager
+from streams.worker.refused import refusal_in
 from streams.worker.transport import Transport
 from streams.worker.watchdog import Watchdog
 from tables.keeper import Keeper
 from tables.live import LiveWindows, live_link
+from tables.market.admission import Admission
 from tables.market.state import Market, Span
 from tables.restating import Restating
 from tables.serving import ServedMarkets
@@ -85,6 +87,11 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             max_future_us=conf_.max_future_seconds * 1_000_000,
         )
         self.panes = self.Table("panes", key_type=bytes, value_type=bytes, partitions=conf_.topic_partitions)
+        venues = make_venues(conf_)
+        for venue in venues:
+            metrics.venue_label(venue.name)
+        listed = listed_markets(venues)
+        metrics.list_markets(listed)
         self.keeper = Keeper(
             store=lambda: cast("StateStore", self.panes.data),
             changelog=self.panes.changelog_topic_name,
@@ -93,11 +100,15 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             settle=self._settle,
             alert_record=alert_record,
             on_fatal=die,
+            admission=Admission(
+                listed,
+                most=conf_.max_markets_per_partition,
+                new_per_minute=conf_.new_markets_per_minute,
+                only_listed=conf_.only_listed_markets,
+            ),
+            on_idle=self.evaluator.drop,
             changelog_begin=self._changelog_begin,
         )
-        venues = make_venues(conf_)
-        for venue in venues:
-            metrics.venue_label(venue.name)
         venue_names = {venue.name: venue.display_name for venue in venues}
         self.market_monitor = Monitor(
             self.evaluator,
@@ -218,7 +229,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             judged_by = await self.record_clock.time_of(item.timestamp_ms, is_brokers=item.is_brokers_time)
             if judged_by is None:
                 return False
-            message = SourceMessage(item.value, partition, item.offset, judged_by)
+            message = SourceMessage(item.value, partition, item.offset, judged_by, item.refused)
             await self.guarded(self.market_monitor.handle, message)
         return True
 
@@ -334,9 +345,10 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     async def recorder(stream: faust.Stream) -> None:
         async for event in stream.events():
             message = event.message
-            if not await app.guarded(
-                app.sinks.record, SourceMessage(message.value, message.partition, message.offset, message.timestamp)
-            ):
+            source = SourceMessage(
+                message.value, message.partition, message.offset, message.timestamp, refusal_in(message.headers)
+            )
+            if not await app.guarded(app.sinks.record, source):
                 app.consumer.withhold(message)
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]

@@ -2,8 +2,8 @@
 
 A counter exists from the start at 0 for each label value that is known: see :func:`start_at_zero`.
 
-``venue`` and ``symbol`` label values are bounded by the configured markets; ``reason``, ``rule``, ``severity`` and
-``sink`` by fixed lists.
+``venue`` and ``symbol`` label values are bounded here, since anybody who may write to the topic names them (see
+:func:`venue_label` and :func:`market_labels`). ``reason``, ``rule``, ``severity`` and ``sink`` are of fixed lists.
 """
 
 import itertools
@@ -168,6 +168,7 @@ def start_venue(venue: str, *counters: Counter) -> None:
 
 # Each venue is a time series in every metric that is labelled with it. Nobody watches as many venues as this.
 MAX_VENUES: Final = 64
+OTHER: Final = "other"
 _venues: Final[set[str]] = set()
 
 
@@ -175,7 +176,29 @@ def venue_label(venue: str) -> str:
     """Return the venue as a label value; after the first 64 of them, ``other``: a feed may name anything."""
     if venue not in _venues:
         if len(_venues) >= MAX_VENUES:
-            return "other"
+            return OTHER
         _venues.add(venue)
         start_venue(venue, duplicates, late, forwarded)
     return venue
+
+
+# A dashboard shows the markets that the settings list, which have their labels in any case.
+MAX_MARKETS: Final = 256
+_markets: Final[set[tuple[str, str]]] = set()
+_listed: Final[set[tuple[str, str]]] = set()
+
+
+def list_markets(markets: Iterable[tuple[str, str]]) -> None:
+    """Keep labels for the (venue, symbol) that the settings list, whatever others come first."""
+    _listed.update(markets)
+
+
+def market_labels(venue: str, symbol: str) -> tuple[str, str]:
+    """Return venue and symbol as label values; ``other`` behind the first 256 markets that no setting lists."""
+    place = (venue_label(venue), symbol)
+    if (venue, symbol) in _listed or place in _markets:
+        return place
+    if len(_markets) >= MAX_MARKETS or place[0] == OTHER:
+        return OTHER, OTHER
+    _markets.add(place)
+    return place

@@ -165,6 +165,18 @@ class Settings(WrittenSettings):
     table_store: str = Field("rocksdb://", repr=False, description="rocksdb://, redis://host:port/db or memory://")
     data_dir: Path = Field(Path(".liqmon"), description="where this replica keeps its tables; one directory each")
 
+    # markets on the topic that SPOT_SYMBOLS, FUTURES_SYMBOLS and VENUES do not list; the defaults are of
+    # tables/market/admission.py
+    max_markets_per_partition: int = Field(
+        1000, ge=1, le=20_000, description="markets that are not listed which a worker keeps, of each partition"
+    )
+    new_markets_per_minute: int = Field(
+        300, ge=1, le=100_000, description="new ones of them that a worker takes in a minute, of each partition"
+    )
+    only_listed_markets: bool = Field(
+        default=False, description="keep listed markets alone; trades of others are dead letters"
+    )
+
     # Redis
     redis_url: SecretStr | None = Field(
         None, description="redis://host:port/db for published ids and live windows; empty: no Redis"

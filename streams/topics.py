@@ -15,3 +15,6 @@ CLOCK: Final = "clock"
 
 DEAD_LETTERS: Final = "dead-letters"
 """Refused records with their bytes (:class:`streams.model.deadletters.DeadLetter`), keyed by reason."""
+
+SOURCES: Final = frozenset({TRADES, ALERTS})
+"""The topics that a worker takes messages from. Others may write to them."""

@@ -21,9 +21,10 @@ from streams.errors import Fatal, Outage
 from streams.kafka.outbound import Outbound, Record
 from streams.model.alert import Alert
 from streams.model.kinds import MarketKind
+from tables.market.admission import Admission
 from tables.market.chunks import market_of, prefix, split_key
 from tables.market.formats import NewerState
-from tables.market.limits import MAX_MARKETS_PER_PARTITION
+from tables.market.idle import Idle
 from tables.market.state import Market, Span
 from tables.stale_writes import StaleWrites, Stretch
 from tables.stores.base import Items, StateStore
@@ -44,16 +45,15 @@ class ChangelogClaim(NamedTuple):
 ChangelogClaims = dict[int, ChangelogClaim]
 
 
-class TooManyMarkets(ValueError):
-    """A partition already holds as many markets as it may."""
-
-
 class Keeper:
     """The markets in memory, by partition.
 
     ``settle`` returns the rows of alerts that have grown since they were sent. ``alert_record`` turns one into a record
     for the broker. ``store_answers`` is false while the keeper waits for the table store. ``on_fatal`` ends the
     process: it is told of state that a newer release wrote, where that is found before a message asks for it.
+
+    A market that is not listed, and was not touched for as long as its panes are kept, leaves memory. ``on_idle`` is
+    told. What is stored of it stays, and its next message loads it as it was. ``clock`` gives seconds.
     """
 
     def __init__(
@@ -65,6 +65,9 @@ class Keeper:
         settle: Callable[[int, Iterable[Market]], list[Alert]],
         alert_record: Callable[[Alert], Record],
         on_fatal: Callable[[Fatal], object] = lambda _: None,
+        admission: Admission | None = None,
+        on_idle: Callable[[Iterable[Market]], object] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
         changelog_begin: Callable[[int], int | None] = lambda _: None,
     ) -> None:
         self._store = store
@@ -74,6 +77,9 @@ class Keeper:
         self._settle = settle
         self._alert_record = alert_record
         self._on_fatal = on_fatal
+        self._admission = admission or Admission()
+        self._idle = Idle(span.retention, clock)
+        self._on_idle = on_idle
         self._stale = StaleWrites(changelog, outbound, changelog_begin)
         self._partitions: dict[int, dict[tuple[str, str], Market]] = {}
         self._touched: dict[int, set[Market]] = {}
@@ -91,29 +97,37 @@ class Keeper:
         self._is_closing = False
         self.store_answers = True
 
-    async def market(self, partition: int, venue: str, symbol: str, kind: MarketKind | None = None) -> Market:
+    async def market(
+        self, partition: int, venue: str, symbol: str, kind: MarketKind | None = None, *, at_seconds: float = 0.0
+    ) -> Market:
         """Return a market, loaded from the store on first use.
 
-        Raises :class:`TooManyMarkets`, and :class:`NewerState` where a newer release wrote the market's state.
+        Raises :class:`BadRecord` for one that is not kept (:mod:`tables.market.admission`), and :class:`NewerState`
+        where a newer release wrote the market's state.
 
-        ``kind`` is that of a market of which nothing is stored yet; the symbol says it where it is None. The caller
-        is about to change the market: it will be part of the next flush.
+        ``kind`` is that of a market of which nothing is stored yet; the symbol says it where it is None. The message
+        that asks for it is of ``at_seconds``. The caller is about to change the market: it will be part of the next
+        flush.
         """
         markets = self._partitions.setdefault(partition, {})
         market = markets.get((venue, symbol))
         if market is None:
-            if len(markets) >= MAX_MARKETS_PER_PARTITION:
-                raise TooManyMarkets(f"partition {partition} holds {MAX_MARKETS_PER_PARTITION} markets already")
-            found = await self._load(partition, venue, symbol) or Market(venue, symbol, self._span, kind)
+            self._admission.check(partition, venue, symbol, len(markets))
+            found = await self._load(partition, venue, symbol)
+            if found is None:
+                self._admission.check_new(partition, venue, symbol, at_seconds)
+                found = Market(venue, symbol, self._span, kind)
             market = self._take_in(markets, found)
         self.touch(partition, market)
         return market
 
     async def known(self, partition: int, venue: str, symbol: str) -> Market | None:
-        """Return a market as :meth:`market` does, None where there is nothing of it: it is not made."""
+        """Return a market as :meth:`market` does, None where there is nothing of it, or no room: it is not made."""
         markets = self._partitions.setdefault(partition, {})
         market = markets.get((venue, symbol))
         if market is None:
+            if not self._admission.may_load(venue, symbol, len(markets)):
+                return None
             found = await self._load(partition, venue, symbol)
             if found is None:
                 return None
@@ -136,6 +150,7 @@ class Keeper:
     def _take_in(self, markets: dict[tuple[str, str], Market], loaded: Market) -> Market:
         """Put a market among those in memory. Return the one that is there already where another load was faster."""
         market = markets.setdefault((loaded.venue, loaded.symbol), loaded)
+        self._idle.used([market])
         if market is loaded and any(loaded.marks.values()):
             alerts = ((rule, mark.pane) for rule, marks in loaded.marks.items() for mark in marks)
             self._restored_alerts[loaded] = frozenset(alerts)
@@ -190,8 +205,10 @@ class Keeper:
 
     async def _load_markets(self, partition: int) -> None:
         markets = self._partitions.setdefault(partition, {})
-        for venue, symbol in sorted(await self._answered(lambda store: store.markets(partition))):
-            if (venue, symbol) not in markets and len(markets) < MAX_MARKETS_PER_PARTITION:
+        known = await self._answered(lambda store: store.markets(partition))
+        is_listed = self._admission.is_listed
+        for venue, symbol in sorted(known, key=lambda place: (not is_listed(*place), place)):
+            if (venue, symbol) not in markets and self._admission.may_load(venue, symbol, len(markets)):
                 market = await self._load(partition, venue, symbol)
                 if market is not None:
                     self._take_in(markets, market)
@@ -203,7 +220,7 @@ class Keeper:
             for market in list(markets.values()):
                 yield partition, market
 
-    def forget(self, partitions: Iterable[int]) -> list[Market]:
+    def forget(self, partitions: Collection[int]) -> list[Market]:
         """Drop markets of partitions that have moved; return them."""
         dropped: list[Market] = []
         for partition in partitions:
@@ -214,9 +231,33 @@ class Keeper:
             self._unwritten.pop(partition, None)
             self._claims.pop(partition, None)
             self._stale.forget(partition)
+        self._admission.forget(partitions)
+        self._let_go(dropped)
+        return dropped
+
+    def _let_go(self, dropped: Iterable[Market]) -> None:
         for market in dropped:
             self._restored_alerts.pop(market, None)
-        return dropped
+            self._idle.forget(market)
+
+    def _drop_idle(self) -> None:
+        """Let markets go that nobody has traded for long, and of which everything is stored."""
+        for partition, markets in self._partitions.items():
+            if partition in self._unwritten or not self._idle.is_due(partition):
+                continue
+            touched = self._touched.get(partition, ())
+            idle = [
+                market
+                for market in markets.values()
+                if market not in touched
+                and not self._admission.is_listed(market.venue, market.symbol)
+                and self._idle.is_idle(market)
+            ]
+            for market in idle:
+                del markets[market.venue, market.symbol]
+            if idle:
+                self._let_go(idle)
+                self._on_idle(idle)
 
     async def flush(self) -> ChangelogClaims:
         """Make everything done so far durable: steps 2 to 4 of a commit. Waits as long as the broker takes.
@@ -236,6 +277,7 @@ class Keeper:
             for market, watermark in self._reached.items():
                 market.flushed_watermark = watermark
             self._reached.clear()
+            self._drop_idle()
             if not is_idle:
                 metrics.flush_seconds.observe(time.perf_counter() - started)
             return dict(self._claims)
@@ -257,6 +299,7 @@ class Keeper:
             self._unsent += self._settle(partition, touched)
             self._unwritten.setdefault(partition, {}).update(taken_from(touched, self._span))
             self._reached.update((market, market.watermark) for market in touched)
+            self._idle.used(touched)
 
     async def _write(self, partition: int) -> None:
         items = self._unwritten.get(partition)

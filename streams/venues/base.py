@@ -79,6 +79,10 @@ class Venue(ABC):
         Raises :class:`streams.errors.BadSetting` where they ask for what it cannot give.
         """
 
+    def symbols(self) -> Sequence[str]:
+        """Return the symbols that the settings list: workers keep their markets, whatever else is on the topic."""
+        return ()
+
     def addresses(self) -> Sequence[str]:
         """Return the addresses of the sockets that its feed opens: ``liqmon run`` tries them before it starts."""
         return ()

@@ -4,7 +4,7 @@ Kraken's are always there. VENUES names the modules of others; each has a functi
 :class:`~streams.venues.base.Venue` objects.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,19 @@ def make_venues(settings: Settings) -> list[Venue]:
         if names.count(name) > 1:
             raise BadSetting(f"two venues are called {name!r}: give one of them another name")
     return venues
+
+
+def listed_markets(venues: Iterable[Venue]) -> frozenset[tuple[str, str]]:
+    """Return the (venue, symbol) of every market that the settings list. Raises :class:`BadSetting` like the venues."""
+    found: set[tuple[str, str]] = set()
+    for venue in venues:
+        try:
+            found.update((venue.name, symbol) for symbol in venue.symbols())
+        except BadSetting:
+            raise
+        except Exception as error:  # noqa: BLE001 - a venue can be anybody's code
+            raise BadSetting(f"symbols() of venue {venue.name!r} raised {in_a_line(error)}: mend that module") from None
+    return frozenset(found)
 
 
 def make_feeds(

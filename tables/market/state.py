@@ -12,8 +12,10 @@ from streams.model.figures import change_pct
 from streams.model.kinds import MarketKind, implied_kind, kind_to_name
 from tables.market.chunks import CHUNK_PANES, CLOSING, Chunk, Head, closing, closing_of, named_kind, naming
 from tables.market.coverage import covered_since, covering
+from tables.market.crowding import Crowd
 from tables.market.episodes import Mark, forget
 from tables.market.formats import NO_TAIL, Tail
+from tables.market.liveness import places
 from tables.market.panes import Pane
 from tables.market.windows import WindowFigures, figures
 
@@ -50,7 +52,6 @@ class Market:
         "chunks",
         "covered_since",
         "flushed_watermark",
-        "is_live",
         "is_midway",
         "judges_closed_panes",
         "kind",
@@ -80,8 +81,6 @@ class Market:
         self.covered_since: int | None = None
         # A message was counted in part: some chunks contain trades that ``offset`` does not cover yet.
         self.is_midway = False
-        # Whether the newest pane holds a trade that may raise an alert.
-        self.is_live = False
         # Whether a rule of this market waits for panes to be over: only then does its head keep :data:`CLOSING`.
         self.judges_closed_panes = False
         # What comes before this message and row was judged by such rules, and its alerts are on their topic.
@@ -120,8 +119,11 @@ class Market:
             self.offset = min([head.offset, *held])
             if (told := closing_of(head)) is not None:
                 self.judges_closed_panes = True
-                self.is_live, ahead, row = told
+                is_live, ahead, row = told
                 self._judged = (head.offset + ahead, row)
+                if not is_live and self.has_figures(self.watermark):
+                    # Its chunk does not say so where a release wrote it that marks no panes.
+                    self.mark(self.watermark, is_live=False)
         self._sum_anew()
 
     def _sum_anew(self) -> None:
@@ -150,6 +152,31 @@ class Market:
         pane = self.pane(number)
         return pane is not None and pane.count > 0
 
+    def is_live(self, number: int) -> bool:
+        """Whether a pane holds figures and a live trade, so that it may raise an alert."""
+        chunk = self.chunks.get(number // CHUNK_PANES)
+        if chunk is None or chunk.quiet >> number % CHUNK_PANES & 1:
+            return False
+        pane = chunk.panes[number % CHUNK_PANES]
+        return pane is not None and pane.count > 0
+
+    def mark(self, number: int, *, is_live: bool) -> None:
+        """Take note whether an open pane that holds figures has a live trade."""
+        chunk, bit = self.chunks[number // CHUNK_PANES], 1 << number % CHUNK_PANES
+        if not is_live:
+            chunk.quiet |= bit
+        elif chunk.quiet & bit:
+            chunk.quiet ^= bit
+
+    def quiet_panes(self, first: int, last: int) -> frozenset[int]:
+        """Return the panes that only snapshots have filled, of the chunks of panes ``first..last``."""
+        return frozenset(
+            at * CHUNK_PANES + place
+            for at in range(first // CHUNK_PANES, last // CHUNK_PANES + 1)
+            if (chunk := self.chunks.get(at)) is not None and chunk.quiet
+            for place in places(chunk.quiet)
+        )
+
     def open_pane(self, number: int) -> Pane | None:
         """Return the pane to count trades into, advancing the clock to it, or None where it is too old to be kept.
 
@@ -169,6 +196,10 @@ class Market:
         if pane is None:
             pane = chunk.panes[number % CHUNK_PANES] = Pane([])
         return pane
+
+    def crowd(self, number: int, pane: Pane) -> Crowd:
+        """Return what says whether there is room for ids in this pane, which is open, while nothing else changes."""
+        return Crowd(self.chunks[number // CHUNK_PANES].panes, pane)
 
     def counted(self, number: int, pane: Pane, notional: int, liquidated: int) -> None:
         """Bring running sums up to date after a pane gained ``notional`` and ``liquidated`` micro-USD."""
@@ -205,7 +236,6 @@ class Market:
 
     def _advance(self, number: int) -> None:
         self.watermark = number
-        self.is_live = False
         if self.flushed_watermark < 0:
             self.flushed_watermark = self.covered_since = number
         self._enter_to(number)
@@ -253,6 +283,7 @@ class Market:
         for at, chunk in list(self.chunks.items()):
             first = at * CHUNK_PANES
             chunk.panes = [pane if oldest <= first + n <= latest else None for n, pane in enumerate(chunk.panes)]
+            chunk.quiet &= sum(1 << n for n, pane in enumerate(chunk.panes) if pane is not None)
             if chunk.panes.count(None) == CHUNK_PANES:
                 del self.chunks[at]
         newest = max(self.chunks, default=None)
@@ -263,7 +294,6 @@ class Market:
         for marks in self.marks.values():
             marks[:] = [mark for mark in marks if mark.pane <= self.watermark]
         self.flushed_watermark = self.watermark
-        self.is_live = False
         self._dirty = set(self.chunks)
         self._emptied = set(range(self.span.slots)) - {at % self.span.slots for at in self.chunks}
         self._sum_anew()
@@ -349,7 +379,7 @@ class Market:
             return {}
         offset, row = self._judged
         # By its distance from the head's offset, which is shifted when the broker is replaced.
-        return closing(is_live=self.is_live, messages=offset - self.offset, row=row)
+        return closing(is_live=self.is_live(self.watermark), messages=offset - self.offset, row=row)
 
     def take_dirty(self) -> tuple[Head, list[Chunk]]:
         """Return what changed since the last call, stamped with the offset it contains.

@@ -14,7 +14,7 @@ from streams import keys
 from streams.model.figures import FIGURES
 from streams.model.kinds import MarketKind, implied_kind
 from streams.redis_link import RedisLink, Script
-from tables.market.limits import MAX_MARKETS_PER_PARTITION
+from tables.market.limits import MOST_MARKETS
 from tables.market.panes import PANE_SECONDS
 from tables.market.values import FIGURE_NAMES, figures_from
 from tables.serving import LatestAlert, ServedMarkets, Standing
@@ -97,7 +97,7 @@ class Copies:
         if self._link is None:
             return
         async with self._one_at_a_time:
-            found = _decoded(await self._link.call(LIST, [keys.windows_of(partition)], [MAX_MARKETS_PER_PARTITION - 1]))
+            found = _decoded(await self._link.call(LIST, [keys.windows_of(partition)], [MOST_MARKETS - 1]))
         for start in range(0, len(found), MARKETS_A_CALL):
             async with self._one_at_a_time:
                 answer = await self._link.call(READ, found[start : start + MARKETS_A_CALL], [])
