@@ -24,7 +24,7 @@ from tests.trades import row_reader
 FAR_FUTURE_SECONDS = 4e9
 ROWS = row_reader()
 # Where a row came from is not the oracle's business.
-NOT_THE_ORACLES = {"received_us", "partition", "offset", "raised_offset"}
+NOT_THE_ORACLES = {"received_us", "partition", "offset", "raised_offset", "covered_since"}
 
 
 def frames_of(trades: Sequence[Trade], size: int) -> list[bytes]:

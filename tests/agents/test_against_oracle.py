@@ -37,7 +37,7 @@ SEEDS = range(60)
 READERS = {SPOT_CSV: spot_csv, REST_JSON: rest_json, FUTURES_JSONL: futures_jsonl}
 
 # Where a row came from is not the oracle's business.
-UNJUDGED = {"received_us", "partition", "offset", "raised_offset"}
+UNJUDGED = {"received_us", "partition", "offset", "raised_offset", "covered_since"}
 
 
 def batches(trades: list[OracleTrade], most: int, seed: int) -> Iterator[list[OracleTrade]]:

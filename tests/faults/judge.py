@@ -33,7 +33,7 @@ IN_ORDER_OF_ARRIVAL = "price_move"
 SAMPLES = 10
 SERVED_SECONDS = 60
 # Where a row came from is not the oracle's business.
-UNJUDGED = frozenset({"received_us", "partition", "offset", "raised_offset"})
+UNJUDGED = frozenset({"received_us", "partition", "offset", "raised_offset", "covered_since"})
 ROWS = "SELECT * FROM liquidation_alerts WHERE venue = ANY($1) ORDER BY venue, symbol, timestamp, rule"
 OUTBOX = (
     "SELECT rule, venue, symbol, extract(epoch FROM timestamp)::bigint AS pane, state, ambiguous FROM alert_outbox"

@@ -15,12 +15,16 @@ SHOWN: Final = (
     "windows",
     "allowed_lateness_seconds",
     "max_future_seconds",
+    "max_clock_skew_seconds",
     "liquidation_threshold_usd",
     "liquidation_rule_threshold_usd",
     "price_move_pct",
     "severity_multiples",
     "alert_cooldown_sec",
     "topic_partitions",
+    "max_markets_per_partition",
+    "new_markets_per_minute",
+    "only_listed_markets",
     "commit_interval_seconds",
     "venues",
 )
@@ -59,6 +63,8 @@ def _names(told: Iterable[Mapping[str, str]]) -> list[str]:
 def _written(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(_written, value))
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float):
         return f"{value:.12g}"
     return "" if value is None else str(value)
