@@ -203,6 +203,11 @@ class Settings(WrittenSettings):
     web_token: SecretStr | None = Field(
         None, min_length=16, description="token that the web view asks for; needed if WEB_HOST is not loopback"
     )
+    web_peer_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="secret by which workers know each other; the same for all; empty: they agree on one over Kafka",
+    )
     producer_urls: Words = Field(
         (),
         repr=False,
@@ -288,6 +293,12 @@ class Settings(WrittenSettings):
     def _is_secured_as_it_says(self) -> "Settings":
         if found := contradictions(self):
             raise ValueError("; ".join(found))
+        return self
+
+    @model_validator(mode="after")
+    def _peers_have_a_secret_of_their_own(self) -> "Settings":
+        if self.web_peer_secret is not None and self.web_peer_secret == self.web_token:
+            raise ValueError("WEB_PEER_SECRET must be another than WEB_TOKEN, which people have")
         return self
 
     @property

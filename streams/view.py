@@ -93,6 +93,11 @@ class WorkerView(RulesView, GroupFacts):
         """Whether it ends, since it must not go on."""
         return self._ending.has_begun
 
+    def peer_secrets(self) -> list[str]:
+        """Return the secrets by which workers know each other, that to sign with first; none where there is none."""
+        secret = self.settings.web_peer_secret
+        return [secret.get_secret_value()] if secret is not None else self.agreed_secrets()
+
     @property
     def store_answers(self) -> bool:
         """Whether the table store answered the last time."""

@@ -113,6 +113,11 @@ class MemoryWorker(RulesView):
         """Return what this worker serves, and what ``peers`` do."""
         return {self.address: self.partitions(), **self.peers}
 
+    def peer_secrets(self) -> Sequence[str]:
+        """Return that of the settings."""
+        secret = self.settings.web_peer_secret
+        return [secret.get_secret_value()] if secret is not None else []
+
     def next_offset(self, partition: int) -> int | None:
         """Return the offset behind the last trade."""
         return max((market.offset + 1 for at, market in self.markets() if at == partition), default=None)

@@ -11,6 +11,7 @@ from streams.kafka import admin
 from streams.kafka.security import security, servers
 from streams.preflight import advertised_host, check_port
 from streams.settings import Settings
+from streams.worker.assignor import Assignor
 from streams.worker.command_line import PlainWorker
 
 STORES: Final = {
@@ -48,6 +49,7 @@ def faust_options(settings: Settings) -> dict[str, object]:
         # Faust reads the environment too, before these options, where WEB_HOST and others mean something else.
         "env_prefix": "FAUST",
         "Worker": PlainWorker,
+        "PartitionAssignor": Assignor,
         "broker": [URL(f"kafka://{server}") for server in servers(settings)],
         "broker_credentials": _credentials(settings),
         # Faust shows this URL; the store takes its password from the settings.

@@ -137,6 +137,10 @@ class Worker(ServingWorker, Protocol):
         """Return every worker's partitions of ``trades``, by its address, as the group last agreed."""
         ...
 
+    def peer_secrets(self) -> Sequence[str]:
+        """Return the secrets by which workers know each other, that to sign with first; none where there is none."""
+        ...
+
     def home(self, symbol: str) -> int:
         """Return the partition of a symbol."""
         ...
