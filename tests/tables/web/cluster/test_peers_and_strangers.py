@@ -19,6 +19,7 @@ from tests.worker import MemoryWorker
 
 TOKEN = "a token of the operator's"
 SECRET = "a secret that all workers have, and nobody else"
+API = "/api/windows"
 ODD = "ODD ?&=+%/Ä€ USD"
 Start = Callable[..., Any]
 
@@ -63,7 +64,8 @@ async def start() -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def start(answer: Any = None, **changes: Any) -> Member:
-            worker = MemoryWorker(**{"web_token": TOKEN, "topic_partitions": 2} | changes)
+            settings: dict[str, Any] = {"web_token": TOKEN, "topic_partitions": 2} | changes
+            worker = MemoryWorker(**settings)
             return await stack.enter_async_context(listening(worker, answer))
 
         yield start
