@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from streams.addresses import host_or_network
 from streams.errors import BadSetting
 from streams.secret_files import WithFiles
 from streams.secured import KafkaProtocol, Mechanism, SslMode, contradictions
@@ -208,6 +209,11 @@ class Settings(WrittenSettings):
         min_length=32,
         description="secret by which workers know each other; the same for all; empty: they agree on one over Kafka",
     )
+    web_peer_hosts: Words = Field(
+        (),
+        description="names, addresses and networks of workers that are asked; empty: private networks, and hosts from "
+        "which members of the group reach Kafka",
+    )
     producer_urls: Words = Field(
         (),
         repr=False,
@@ -273,6 +279,13 @@ class Settings(WrittenSettings):
     @classmethod
     def _futures_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(check_product(symbol) for symbol in value)
+
+    @field_validator("web_peer_hosts")
+    @classmethod
+    def _peer_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            host_or_network(host)
+        return value
 
     @field_validator("usd_quotes")
     @classmethod

@@ -195,7 +195,7 @@ def test_secrets_are_known() -> None:
 @pytest.mark.parametrize("name", SECRETS)
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Neither in the settings when they are printed nor in what is said of other values."""
-    value = f"redis://:{SECRET}@localhost/0" if name == "redis_url" else SECRET * 2
+    value = f"redis://:{SECRET}@localhost/0" if name == "redis_url" else SECRET * 3
     if name == "kafka_sasl_password":
         for other, needed in (("SECURITY_PROTOCOL", "SASL_SSL"), ("SASL_MECHANISM", "PLAIN"), ("SASL_USERNAME", "x")):
             monkeypatch.setenv(f"KAFKA_{other}", needed)

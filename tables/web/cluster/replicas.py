@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NoReturn
 
 import aiohttp
 import msgspec
@@ -13,6 +13,7 @@ from aiohttp import hdrs
 from yarl import URL
 
 from streams.unexpected import Library
+from tables.web.cluster.peer_hosts import Elsewhere, PeerHosts, Resolver, is_address
 from tables.web.proofs import Proofs
 from tables.web.worker import Worker
 
@@ -28,6 +29,7 @@ NOTES: Final = "X-Liqmon-Notes"
 """Header of answers that lack something: what, and why. The body of ``/api/windows`` is the plain list."""
 
 
+MOST_SAID: Final = 100
 REFUSED: Final = "its WEB_PEER_SECRET or its clock is another, or it is of an earlier release"
 NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
 
@@ -60,6 +62,11 @@ class Cluster:
     def __init__(self, worker: Worker, proofs: Proofs) -> None:
         self._worker = worker
         self._proofs = proofs
+        self._hosts = PeerHosts(
+            worker.settings.web_peer_hosts, lambda: URL(worker.address).host or "", worker.member_hosts
+        )
+        # Addresses of which it was said that they are not asked.
+        self._said: set[str] = set()
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -87,16 +94,32 @@ class Cluster:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask another worker, and prove that a worker asks. Raises what the client raises."""
         target = URL(f"{url}{path}").with_query(query)
+        if (host := target.host or "") and is_address(host) and not await self._hosts.allows(host, [host]):
+            self._refuse(url)
         headers = self._proofs.headers(hdrs.METH_GET, url, target.raw_path_qs)
-        async with self._opened().get(target, headers=headers, timeout=limits, allow_redirects=False) as response:
+        try:
+            asked = await self._opened().get(target, headers=headers, timeout=limits, allow_redirects=False)
+        except Elsewhere:
+            self._refuse(url)
+        async with asked as response:
             if response.status == HTTPStatus.UNAUTHORIZED:
                 raise PeerDown(f"{url} does not accept this worker: {REFUSED}")
             yield response
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+            connector = aiohttp.TCPConnector(resolver=Resolver(self._hosts))
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self._session
+
+    def _refuse(self, url: str) -> NoReturn:
+        problem = f"{url} is not asked: WEB_PEER_HOSTS does not name it"
+        if url not in self._said and len(self._said) < MOST_SAID:
+            self._said.add(url)
+            log.warning(
+                "a member of the group advertises %s (default: private networks, and hosts of the group)", problem
+            )
+        raise PeerDown(problem)
 
     async def get(self, url: str, path: str, query: Mapping[str, str]) -> Answer:
         """Ask another worker. Raises :class:`PeerDown` where it does not answer within a second."""

@@ -1,5 +1,6 @@
 """Members of a real group that are not as this program's: a stranger, and a worker of an earlier release."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from streams.kafka.members import member_hosts
 from streams.local.embedded.postgres import EmbeddedPostgres
+from streams.settings import load_settings
 from tests.conftest import new_database
 from tests.faults.previous import checked_out, run_as
 from tests.faults.processes import Process
@@ -75,6 +78,7 @@ def test_a_member_that_advertises_an_address_learns_no_token(
         return get(first, "/api/windows").status == 200 and bool(requests)
 
     eventually(is_asked, "the stranger to be asked", 40)
+    assert asyncio.run(member_hosts(load_settings(kafka_bootstrap_servers=view.broker.address))) == {HOST}
     asked = list(requests)
     proofs = [(target, dict(line.split(": ", 1) for line in sent.splitlines() if line)) for target, sent in asked]
     assert all(sent["Authorization"].startswith("Liqmon-Peer 1.") for _, sent in proofs)
