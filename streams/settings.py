@@ -214,6 +214,15 @@ class Settings(WrittenSettings):
         description="names, addresses and networks of workers that are asked; empty: private networks, and hosts from "
         "which members of the group reach Kafka",
     )
+    web_tls_certfile: Path | None = Field(
+        None, description="PEM file of the certificate that workers and producers show; with it they speak HTTPS only"
+    )
+    web_tls_keyfile: Path | None = Field(None, description="PEM file of its key, if the certificate's has none")
+    web_tls_cafile: Path | None = Field(
+        None,
+        description="PEM file of the CAs that other workers' and producers' certificates must be of; empty: the "
+        "system's",
+    )
     producer_urls: Words = Field(
         (),
         repr=False,
@@ -318,6 +327,11 @@ class Settings(WrittenSettings):
     def retention_seconds(self) -> int:
         """How far back panes are kept: the longest window and the lateness allowed on top."""
         return max(*self.windows, self.window_seconds) + self.allowed_lateness_seconds
+
+    @property
+    def web_scheme(self) -> Literal["http", "https"]:
+        """How addresses of workers and producers begin."""
+        return "http" if self.web_tls_certfile is None else "https"
 
     @property
     def webhook(self) -> SecretStr | None:

@@ -43,6 +43,7 @@ def faust_options(settings: Settings) -> dict[str, object]:
     """
     make_private(settings.data_dir)
     store = URL(settings.table_store)
+    host, port = advertised_host(settings), settings.web_port or check_port(settings.web_host, 0, "WEB_PORT")
     if store.scheme not in STORES:
         raise BadSetting(f"TABLE_STORE={store.scheme}:// is not available; use {'://, '.join(STORES)}://")
     return {
@@ -76,8 +77,10 @@ def faust_options(settings: Settings) -> dict[str, object]:
         "producer_max_request_size": admin.MAX_RECORD_BYTES,
         "web_enabled": True,
         "web_bind": settings.web_host,
-        "web_host": advertised_host(settings),
-        "web_port": settings.web_port or check_port(settings.web_host, 0, "WEB_PORT"),
+        "web_host": host,
+        "web_port": port,
+        # Faust's own says http.
+        "canonical_url": f"{settings.web_scheme}://{f'[{host}]' if ':' in host else host}:{port}",
         "web_tables_enabled": False,
         "web_debug_enabled": False,
         "web_router_enabled": False,

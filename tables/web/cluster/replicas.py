@@ -12,6 +12,8 @@ import msgspec
 from aiohttp import hdrs
 from yarl import URL
 
+from streams import tls
+from streams.secured import web_files
 from streams.unexpected import Library
 from tables.web.cluster.peer_hosts import Elsewhere, PeerHosts, Resolver, is_address
 from tables.web.proofs import Proofs
@@ -30,6 +32,8 @@ NOTES: Final = "X-Liqmon-Notes"
 
 
 MOST_SAID: Final = 100
+NOT_NAMED: Final = "WEB_PEER_HOSTS does not name it"
+NO_TLS: Final = "it has no TLS, and WEB_TLS_CERTFILE is set here"
 REFUSED: Final = "its WEB_PEER_SECRET or its clock is another, or it is of an earlier release"
 NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
 
@@ -61,6 +65,7 @@ class Cluster:
 
     def __init__(self, worker: Worker, proofs: Proofs) -> None:
         self._worker = worker
+        self._settings = worker.settings
         self._proofs = proofs
         self._hosts = PeerHosts(
             worker.settings.web_peer_hosts, lambda: URL(worker.address).host or "", worker.member_hosts
@@ -95,12 +100,20 @@ class Cluster:
         """Ask another worker, and prove that a worker asks. Raises what the client raises."""
         target = URL(f"{url}{path}").with_query(query)
         if (host := target.host or "") and is_address(host) and not await self._hosts.allows(host, [host]):
-            self._refuse(url)
+            self._refuse(url, NOT_NAMED)
+        if self._settings.web_scheme == "https" and target.scheme != "https":
+            self._refuse(url, NO_TLS)
         headers = self._proofs.headers(hdrs.METH_GET, url, target.raw_path_qs)
+        trusting = tls.context(web_files(self._settings)._replace(certificate=None, key=None))
         try:
-            asked = await self._opened().get(target, headers=headers, timeout=limits, allow_redirects=False)
+            asked = await self._opened().get(
+                target, headers=headers, timeout=limits, allow_redirects=False, ssl=trusting
+            )
         except Elsewhere:
-            self._refuse(url)
+            self._refuse(url, NOT_NAMED)
+        except aiohttp.ClientConnectorCertificateError as error:
+            fault = tls.certificate_fault(error.certificate_error, "WEB_TLS")
+            raise PeerDown(f"{url} does not answer: {fault}") from None
         async with asked as response:
             if response.status == HTTPStatus.UNAUTHORIZED:
                 raise PeerDown(f"{url} does not accept this worker: {REFUSED}")
@@ -112,13 +125,11 @@ class Cluster:
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self._session
 
-    def _refuse(self, url: str) -> NoReturn:
-        problem = f"{url} is not asked: WEB_PEER_HOSTS does not name it"
+    def _refuse(self, url: str, reason: str) -> NoReturn:
+        problem = f"{url} is not asked: {reason}"
         if url not in self._said and len(self._said) < MOST_SAID:
             self._said.add(url)
-            log.warning(
-                "a member of the group advertises %s (default: private networks, and hosts of the group)", problem
-            )
+            log.warning("a worker of the group at %s", problem)
         raise PeerDown(problem)
 
     async def get(self, url: str, path: str, query: Mapping[str, str]) -> Answer:
