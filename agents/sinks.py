@@ -20,11 +20,13 @@ from agents.delivery.message import web_address
 from agents.delivery.notifier import Notifier
 from agents.retry import retry_outage, stopped_within
 from agents.rules.book import completed
+from agents.stats.pruning import Pruner, kept
 from agents.stats.window_stats import WindowSample, WindowStats
 from streams import metrics
 from streams.errors import BadRecord, Fatal, Outage
 from streams.model.alert import Alert
 from streams.settings import Settings
+from streams.tasks import cancelled
 from streams.words import counted
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ class Sinks:
         self._pool: asyncpg.Pool | None = None
         self._recorder: Recorder | None = None
         self._stats: WindowStats | None = None
+        self._pruning: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -90,7 +93,8 @@ class Sinks:
         self._pool = await retry_outage(lambda: open_pool(self._settings), sink=SINK, stop=self._stop)
         pool = self._pool
         self._recorder = Recorder(pool, deliver=self._settings.webhook is not None, wake=self._wake)
-        self._stats = WindowStats(pool, keep_days=self._settings.stats_retention_days)
+        self._stats = WindowStats(pool)
+        self._pruning = asyncio.create_task(Pruner(pool, kept(self._settings)).run(self._stop))
         self._opened.set()
         webhook = self._settings.webhook
         if webhook is None:
@@ -130,6 +134,8 @@ class Sinks:
     async def stop(self) -> None:
         """Finish what is being sent and close."""
         self._stop.set()
+        if self._pruning is not None:
+            await cancelled(self._pruning)
         for task in list(self._tasks):
             try:
                 async with asyncio.timeout(10):
@@ -149,7 +155,7 @@ class Sinks:
         :class:`Outage` after :meth:`close`.
         """
         try:
-            alert = completed(decode_alert(message.value or b""))
+            alert = _alert_in(message)
             recorder = await self._opened_recorder()
             outcome = await retry_outage(lambda: recorder.record(alert), sink=SINK, stop=self._let_go)
         except BadRecord as error:
@@ -199,6 +205,12 @@ class Sinks:
         except Outage:
             return False
         return True
+
+
+def _alert_in(message: SourceMessage) -> Alert:
+    if message.refused:
+        raise BadRecord("too_large", message.refused)
+    return completed(decode_alert(message.value or b""))
 
 
 def _log_alert(alert: Alert) -> None:

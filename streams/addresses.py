@@ -31,3 +31,13 @@ def host_or_network(text: str) -> str | Network:
         if _NAME(text.lower()) is None or text.replace(".", "").isdecimal() or "/" in text:
             raise ValueError(f"must be names, addresses or networks (10.0.0.0/8), not {text!r}") from None
         return text.lower()
+
+
+def check_public_url(url: str) -> str:
+    """Return the address of the web view as people reach it. Raises :class:`ValueError` where none could work."""
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc):
+        raise ValueError("must be http:// or https:// with a host, such as https://monitor.example.com/liqmon")
+    if parts.query or parts.fragment:
+        raise ValueError("must end with a path, without ? and #")
+    return url

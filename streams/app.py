@@ -5,8 +5,8 @@ Topics, the table and the agents are declared here and nowhere else; what they d
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from typing import Any, TypeVar, cast
 
@@ -25,12 +25,15 @@ from streams.data_directory import hold_directory
 from streams.errors import Fatal, MonitorError, Outage
 from streams.http.connections import Connections
 from streams.http.descriptors import most_connections
+from streams.http.prefix import prefix_of
 from streams.http.server import Runner
 from streams.kafka import admin
+from streams.kafka.broker_clock import BrokerClock, ClockProbe
 from streams.kafka.broker_watch import BrokerWatch
 from streams.kafka.mends import mend_aiokafka
 from streams.kafka.outbound import Outbound, Record
 from streams.kafka.partitioning import partition_of
+from streams.kafka.stretches import read_stretch
 from streams.model.alert import Alert
 from streams.redis_start import check_redis
 from streams.settings import Settings, settings
@@ -38,20 +41,25 @@ from streams.settings_names import check_names
 from streams.tls import of_web_servers
 from streams.topics import ALERTS, APP_ID, TRADES
 from streams.venues.json_rows import RowReader
-from streams.venues.registry import make_venues
+from streams.venues.registry import listed_markets, make_venues
 from streams.view import WorkerView
 from streams.worker.application import Application
-from streams.worker.bundles import unbundled
+from streams.worker.bundles import Item, unbundled
 from streams.worker.command_line import keep_banner_on_terminals
 from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.options import faust_options
+from streams.worker.record_clock import RecordClock
 from streams.worker.recovery import FlowControl, TableManager
+from streams.worker.refused import refusal_in
 from streams.worker.transport import Transport
 from streams.worker.watchdog import Watchdog
 from tables.keeper import Keeper
 from tables.live import LiveWindows, live_link
+from tables.market.admission import Admission
 from tables.market.state import Market, Span
+from tables.restating import Restating
 from tables.serving import ServedMarkets
+from tables.stale_writes import Stretch
 from tables.stores.base import StateStore
 from tables.stores.rocks import files_of, is_of_disk
 from tables.stores.wiped import carry_over
@@ -70,6 +78,8 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         super().__init__(APP_ID, TableManager=TableManager, **faust_options(conf_))
         self.ending = Ending()
         self.outbound = Outbound(self._send)
+        self.clock_probe = ClockProbe(BrokerClock(), self._send)
+        self.record_clock = RecordClock(self.clock_probe, limit_seconds=conf_.max_clock_skew_seconds)
         self.span = Span(window=conf_.window_seconds, retention=conf_.retention_seconds)
         self.evaluator = Evaluator(
             rule_book(conf_),
@@ -78,6 +88,11 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             max_future_us=conf_.max_future_seconds * 1_000_000,
         )
         self.panes = self.Table("panes", key_type=bytes, value_type=bytes, partitions=conf_.topic_partitions)
+        venues = make_venues(conf_)
+        for venue in venues:
+            metrics.venue_label(venue.name)
+        listed = listed_markets(venues)
+        metrics.list_markets(listed)
         self.keeper = Keeper(
             store=lambda: cast("StateStore", self.panes.data),
             changelog=self.panes.changelog_topic_name,
@@ -86,10 +101,15 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             settle=self._settle,
             alert_record=alert_record,
             on_fatal=die,
+            admission=Admission(
+                listed,
+                most=conf_.max_markets_per_partition,
+                new_per_minute=conf_.new_markets_per_minute,
+                only_listed=conf_.only_listed_markets,
+            ),
+            on_idle=self.evaluator.drop,
+            changelog_begin=self._changelog_begin,
         )
-        venues = make_venues(conf_)
-        for venue in venues:
-            metrics.venue_label(venue.name)
         venue_names = {venue.name: venue.display_name for venue in venues}
         self.market_monitor = Monitor(
             self.evaluator,
@@ -111,6 +131,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             rules=self.evaluator.rules,
             sinks=self.sinks,
             ending=self.ending,
+            record_clock=self.record_clock,
             home=self.home,
             venue_names=venue_names,
         )
@@ -119,7 +140,13 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         self.live_windows = LiveWindows(self.redis, self.served)
         self.sampler = Sampler(self.view, conf_)
         self.watchdog = Watchdog(conf_.commit_deadline_seconds, self.view.progress, self._waiting, die)
-        self.broker_watch = BrokerWatch(conf_, self.panes.changelog_topic_name, lambda: self.keeper.reached, die)
+        self.broker_watch = BrokerWatch(
+            conf_,
+            self.panes.changelog_topic_name,
+            lambda: self.keeper.reached,
+            die,
+            Restating(self.keeper, self._read_changelog).look,
+        )
 
     @cached_property
     def flow_control(self) -> FlowControl:
@@ -142,6 +169,13 @@ class MonitorApp(faust.App):  # type: ignore[misc]
     def _settle(self, partition: int, markets: Iterable[Market]) -> list[Alert]:
         return self.evaluator.settle_all(partition, iter(markets))
 
+    def _changelog_begin(self, partition: int) -> int | None:
+        begin: int | None = self.consumer.restored_to(TP(self.panes.changelog_topic_name, partition))
+        return begin
+
+    async def _read_changelog(self, partition: int, stretch: Stretch) -> dict[bytes, bytes]:
+        return await read_stretch(self.settings, self.panes.changelog_topic_name, partition, *stretch)
+
     def home(self, symbol: str) -> int:
         """Return the partition of a symbol."""
         return partition_of(symbol, self.consumer.topic_partitions(TRADES) or self.settings.topic_partitions)
@@ -150,9 +184,14 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         """Empty the queues of streams, whose partitions are about to be fetched again; changelogs keep theirs."""
         self.flow_control.drop(keep=self.tables.changelog_queue)
 
-    def releasing_alerts(self) -> AbstractContextManager[None]:
-        """Let go, inside the block, of alerts that wait for Postgres: their partitions move to another worker."""
-        return self.sinks.letting_go()
+    @contextmanager
+    def releasing(self) -> Iterator[None]:
+        """Let go, inside the block, of alerts that wait for Postgres, and of trades that wait for a right clock.
+
+        Their partitions move to another worker.
+        """
+        with self.sinks.letting_go(), self.record_clock.letting_go():
+            yield
 
     async def around_commit(self, commit: Callable[[], Awaitable[bool]]) -> bool:
         """Take steps 2 to 6 of "The order of a commit" in ``docs/architecture.md``: ``commit`` is step 5."""
@@ -185,6 +224,16 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             Outage("stopping; start again when the table store can be written, to go on from the last commit")
         )
 
+    async def count(self, partition: int, items: Iterable[Item]) -> bool:
+        """Handle the messages of a bundle; return false where that must not be acknowledged: the rest is let go."""
+        for item in items:
+            judged_by = await self.record_clock.time_of(item.timestamp_ms, is_brokers=item.is_brokers_time)
+            if judged_by is None:
+                return False
+            message = SourceMessage(item.value, partition, item.offset, judged_by, item.refused)
+            await self.guarded(self.market_monitor.handle, message)
+        return True
+
     async def guarded(self, handle: Callable[[SourceMessage], Awaitable[T]], message: SourceMessage) -> T:
         """Run a handler that must not raise: Faust acknowledges a message whose agent raised.
 
@@ -211,6 +260,8 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         except KafkaError as error:
             _end_for_broker(error)
             raise
+        # By the client that is started now; what needs the clock waits for the first answer.
+        self.record_clock.measure()
 
     def _crash(self, reason: BaseException) -> None:
         if isinstance(reason, Outage):
@@ -226,11 +277,12 @@ class MonitorApp(faust.App):  # type: ignore[misc]
                 hold_directory(self.settings.data_dir)
             await check_redis(self.settings, has_tables=True)
             changelogs = {self.panes.changelog_topic_name: admin.CHANGELOG_CONFIG}
-            await admin.until_served(self.settings, lambda: admin.ensure_topics(self.settings, changelogs))
+            is_stamped = await admin.until_served(self.settings, lambda: admin.ensure_topics(self.settings, changelogs))
             if self.settings.table_store.startswith("rocksdb:"):
                 await self._carry_over()
         except Fatal as error:
             die(error)
+        self.record_clock.know(is_stamped=is_stamped)
         await self.sinks.start()
         await self.sampler.start()
         await self.broker_watch.start()
@@ -264,6 +316,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         await self.live_windows.stop()
         self.keeper.close()
         self.sinks.close()
+        await self.record_clock.stop()
         await super().on_stop()
         await self.sinks.stop()
 
@@ -284,19 +337,19 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     @app.agent(trades_topic, name="agents.counting.monitor", concurrency=1)  # type: ignore[untyped-decorator]
     async def monitor(stream: faust.Stream) -> None:
         async for event in stream.events():
-            partition = event.message.partition
-            for item in unbundled(event.message.value):
-                message = SourceMessage(item.value, partition, item.offset, item.timestamp_ms / 1000)
-                await app.guarded(app.market_monitor.handle, message)
-            app.consumer.handled(event.message)
+            if await app.count(event.message.partition, unbundled(event.message.value)):
+                app.consumer.handled(event.message)
+            else:
+                app.consumer.withhold(event.message)
 
     @app.agent(alerts_topic, name="agents.alerts.recorder", concurrency=1)  # type: ignore[untyped-decorator]
     async def recorder(stream: faust.Stream) -> None:
         async for event in stream.events():
             message = event.message
-            if not await app.guarded(
-                app.sinks.record, SourceMessage(message.value, message.partition, message.offset, message.timestamp)
-            ):
+            source = SourceMessage(
+                message.value, message.partition, message.offset, message.timestamp, refusal_in(message.headers)
+            )
+            if not await app.guarded(app.sinks.record, source):
                 app.consumer.withhold(message)
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
@@ -307,7 +360,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     server = app.web.web_app
     connections = Connections(most_connections(files_of(app.settings)))
     add_routes(server, app.view, app.served, app.redis, connections.most)
-    app.web._runner = Runner(server, connections, of_web_servers(app.settings))
+    app.web._runner = Runner(server, connections, prefix_of(app.settings.web_public_url), of_web_servers(app.settings))
     return app
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import uvloop
 
 from streams.data_directory import hold_directory
-from streams.errors import MonitorError
+from streams.errors import BadRecording, MonitorError
 from streams.logs import logging_config
 from streams.preflight import all_of, check_port
 from streams.settings import Settings, load_settings
@@ -100,12 +100,24 @@ def _parser() -> argparse.ArgumentParser:
     topic.add_argument("--limit", type=_natural, metavar="N", help="stop after N records; default: at the end")
     topic.add_argument("--follow", action="store_true", help="wait for more at the end")
     topic.set_defaults(call=_topic)
+
+    markets = commands.add_parser("markets", help="bring a market back whose clock ran ahead of the time")
+    actions = markets.add_subparsers(required=True, metavar="ACTION")
+    reset = actions.add_parser("reset", help="forget what a market holds of times that are still to come")
+    reset.add_argument("venue", help="the market's venue, such as kraken_spot")
+    reset.add_argument("symbol", help="the market's symbol, such as BTC/USD")
+    reset.set_defaults(call=_reset_market)
     return parser
 
 
 def _add_recording_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--file", type=Path, help="the recording: CSV, REST JSON, or JSON lines of socket frames")
-    parser.add_argument("--symbol", help="the recording's market, where its name does not tell, such as BTC/USD")
+    parser.add_argument(
+        "--file", type=Path, action="append", default=[], metavar="FILE",
+        help="a recording; several play together in the order of time. Read are CSV (Kraken's timestamp,price,volume, "
+        "or with a header that names time, price and qty, and perhaps side, trade_id, symbol), pages of Kraken's REST "
+        "Trades or futures history, and JSON lines of socket messages; each also as .gz or .zip",
+    )  # fmt: skip
+    parser.add_argument("--symbol", help="the recording's market, where it does not tell, such as BTC/USD")
     parser.add_argument("--speed", type=_positive, help="multiple of real speed; default: as fast as possible")
 
 
@@ -144,7 +156,7 @@ def _run(options: argparse.Namespace) -> int:
     return run(
         RunOptions(
             feed=options.feed,
-            file=options.file,
+            files=options.file,
             symbol=options.symbol,
             speed=options.speed,
             seed=options.seed,
@@ -177,20 +189,23 @@ async def _produce_until_stopped(settings: Settings, options: argparse.Namespace
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await check_redis(settings, has_tables=False)
-    feeds = make_feeds(settings, file=options.file, symbol=options.symbol, speed=options.speed, venue=options.venue)
+    feeds = make_feeds(settings, files=options.file, symbol=options.symbol, speed=options.speed, venue=options.venue)
     pace = LagPacer(settings, APP_ID) if options.pace else None
     # A recording is sent to be counted, also where an earlier run has sent the same (docs/decisions).
-    is_recording = settings.feed == "recording" or options.file is not None
+    is_recording = settings.feed == "recording" or bool(options.file)
     published = None if is_recording else published_ids(settings)
     says_ends = is_recording and rule_book(settings).waits_for_panes
     summary = await produce(settings, feeds, stop=stop, pace=pace, published_ids=published, says_ends=says_ends)
     logging.getLogger(__name__).info(
-        "published %s in %s, refused %d, in %s",
+        "published %s in %s, refused %d%s, in %s",
         counted(summary.trades, "trade"),
         counted(summary.frames, "frame"),
         summary.rejects,
+        f" ({summary.reasons})" if summary.rejects else "",
         time_span(summary.seconds),
     )
+    if is_recording and summary.rejects and not summary.trades and not stop.is_set():
+        raise BadRecording(f"no row of the recording could be used, of {summary.rejects:,} read ({summary.reasons})")
 
 
 def _worker(_: argparse.Namespace) -> int:
@@ -236,6 +251,18 @@ def _topic(options: argparse.Namespace) -> int:
     settings = check_names(load_settings())
     signal.signal(signal.SIGINT, signal.default_int_handler)
     asyncio.run(print_topic(settings, options.name, limit=options.limit, follow=options.follow))
+    return 0
+
+
+def _reset_market(options: argparse.Namespace) -> int:
+    from streams.kafka.market_reset import reset_market  # noqa: PLC0415
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    partition = asyncio.run(reset_market(check_names(load_settings()), options.venue, options.symbol))
+    sys.stdout.write(
+        f"the worker of partition {partition} was asked to turn {options.venue} {options.symbol} back; "
+        "its log says from when to when\n"
+    )
     return 0
 
 

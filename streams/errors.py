@@ -6,7 +6,8 @@
     ├── BadRecord         a record that cannot be used: to the dead letters, the next one is read
     ├── Outage            a dependency does not answer: retried with backoff, nothing is acknowledged meanwhile
     └── Fatal             the process should not go on: one line for the operator, exit code not 0
-        └── BadSetting    a setting is missing or wrong
+        ├── BadSetting    a setting is missing or wrong
+        └── BadRecording  a file is no recording that can be read
 """
 
 
@@ -36,3 +37,7 @@ class Fatal(MonitorError):
 
 class BadSetting(Fatal):
     """A setting is missing or wrong; the text names the variable and what it must be."""
+
+
+class BadRecording(Fatal):
+    """A recording cannot be read; the text says what was found in it, and what to do."""

@@ -7,6 +7,11 @@ PREFIX: Final = "liqmon"
 WINDOW_SECONDS: Final = 60
 """How long a market's live windows outlive their last writing: readers see soon that nobody serves a market."""
 
+PROBE: Final = f"{PREFIX}:probe"
+"""The key that tells whether Redis takes writes; lives :data:`PROBE_MS`."""
+
+PROBE_MS: Final = 1
+
 
 def published_ids(cluster: str, venue: str, symbol: str, chunk: int) -> str:
     """Return the key of a bitmap of published trade ids, a string (see :mod:`streams.publish.bitmaps`).

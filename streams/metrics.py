@@ -2,8 +2,8 @@
 
 A counter exists from the start at 0 for each label value that is known: see :func:`start_at_zero`.
 
-``venue`` and ``symbol`` label values are bounded by the configured markets; ``reason``, ``rule``, ``severity`` and
-``sink`` by fixed lists.
+``venue`` and ``symbol`` label values are bounded here, since anybody who may write to the topic names them (see
+:func:`venue_label` and :func:`market_labels`). ``reason``, ``rule``, ``severity`` and ``sink`` are of fixed lists.
 """
 
 import itertools
@@ -74,6 +74,12 @@ screen_seconds = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0),
     registry=REGISTRY,
 )
+clock_skew_seconds = Gauge(
+    "liqmon_clock_skew_seconds",
+    "By how much this machine's clock is ahead of the broker's, or of a venue's stamps; negative: behind.",
+    ["against"],
+    registry=REGISTRY,
+)
 redis_unavailable_seconds = Counter(
     "liqmon_redis_unavailable_seconds", "Time without the Redis of published ids and live windows.", registry=REGISTRY
 )
@@ -95,12 +101,30 @@ sink_retries = Counter(
     "liqmon_sink_retries", "Attempts repeated because a sink did not answer.", ["sink"], registry=REGISTRY
 )
 outbox_age_seconds = Gauge("liqmon_outbox_age_seconds", "Age of the oldest undelivered message.", registry=REGISTRY)
-deliveries = Counter("liqmon_deliveries", "Discord messages by outcome.", ["outcome"], registry=REGISTRY)
+deliveries = Counter(
+    "liqmon_deliveries", "Alerts sent to Discord, each time, by outcome.", ["outcome"], registry=REGISTRY
+)
+digests = Counter("liqmon_digests", "Messages that held several alerts, by outcome.", ["outcome"], registry=REGISTRY)
+
+pruned_rows = Counter(
+    "liqmon_pruned_rows", "Rows deleted because they were older than they are kept.", ["table"], registry=REGISTRY
+)
+prune_overdue_seconds = Gauge(
+    "liqmon_prune_overdue_seconds",
+    "How much older than it is kept the oldest row was after the last pruning.",
+    ["table"],
+    registry=REGISTRY,
+)
 
 markets = Gauge("liqmon_markets", "Markets whose panes this worker keeps.", registry=REGISTRY)
 table_keys = Gauge("liqmon_table_keys", "Keys in a table.", ["table"], registry=REGISTRY)
 restored_records = Counter(
     "liqmon_restored_records", "Changelog records read to restore tables, or to keep standbys.", registry=REGISTRY
+)
+restated_records = Counter(
+    "liqmon_restated_records",
+    "State written again behind what a worker had written that no longer had the partition.",
+    registry=REGISTRY,
 )
 table_bytes = Gauge("liqmon_table_bytes", "Bytes of state held in memory.", ["table"], registry=REGISTRY)
 consumer_lag = Gauge(
@@ -144,6 +168,7 @@ def start_venue(venue: str, *counters: Counter) -> None:
 
 # Each venue is a time series in every metric that is labelled with it. Nobody watches as many venues as this.
 MAX_VENUES: Final = 64
+OTHER: Final = "other"
 _venues: Final[set[str]] = set()
 
 
@@ -151,7 +176,29 @@ def venue_label(venue: str) -> str:
     """Return the venue as a label value; after the first 64 of them, ``other``: a feed may name anything."""
     if venue not in _venues:
         if len(_venues) >= MAX_VENUES:
-            return "other"
+            return OTHER
         _venues.add(venue)
         start_venue(venue, duplicates, late, forwarded)
     return venue
+
+
+# A dashboard shows the markets that the settings list, which have their labels in any case.
+MAX_MARKETS: Final = 256
+_markets: Final[set[tuple[str, str]]] = set()
+_listed: Final[set[tuple[str, str]]] = set()
+
+
+def list_markets(markets: Iterable[tuple[str, str]]) -> None:
+    """Keep labels for the (venue, symbol) that the settings list, whatever others come first."""
+    _listed.update(markets)
+
+
+def market_labels(venue: str, symbol: str) -> tuple[str, str]:
+    """Return venue and symbol as label values; ``other`` behind the first 256 markets that no setting lists."""
+    place = (venue_label(venue), symbol)
+    if (venue, symbol) in _listed or place in _markets:
+        return place
+    if len(_markets) >= MAX_MARKETS or place[0] == OTHER:
+        return OTHER, OTHER
+    _markets.add(place)
+    return place

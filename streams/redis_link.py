@@ -1,13 +1,12 @@
 """A Redis that only makes things cheaper: every call has a deadline, and one that fails is left alone and probed.
 
-Nobody waits for it longer than the deadline, and after the first failure nobody waits at all until it answers fast
-again.
+Nobody waits for it longer than the deadline, and after the first failure nobody waits at all until it takes writes
+within the deadline again.
 """
 
 import asyncio
 import contextlib
 import hashlib
-import logging
 import time
 from collections.abc import Sequence
 from typing import Any, Final
@@ -17,19 +16,20 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-from streams import metrics
+from streams import keys, metrics
 from streams.backoff import Delays, doubling
 from streams.errors import Outage
+from streams.redis_news import RedisNews, Slow
 from streams.secured import REDIS_TLS, Files
 from streams.unexpected import Library
-
-log = logging.getLogger(__name__)
 
 # Opening a connection in another data centre takes tenths of a second. Redis is an extra here, so nobody waits long.
 CONNECT_SECONDS: Final = 2.0
 # One slow answer is forgiven soon. A Redis that is away for long costs a connection every four seconds.
 FIRST_PROBE_SECONDS: Final = 0.5
 LAST_PROBE_SECONDS: Final = 4.0
+# Who fails again so soon is left alone for longer each time: a Redis at its limit would be asked in vain all the time.
+STEADY_SECONDS: Final = 10.0
 # How often the time without Redis is added to its metric: more often than Prometheus scrapes.
 COUNT_SECONDS: Final = 1.0
 # A loop that was busy for longer than the deadline finds timer and answer at once: the answer then has these turns.
@@ -96,12 +96,12 @@ class RedisLink:
     def __init__(self, url: str, files: Files | None = None, *, deadline_seconds: float, without: str) -> None:
         self._client = connect(url, files)
         self._deadline_seconds = deadline_seconds
-        self._without = without
+        self._news = RedisNews(REDIS, address_of(self._client), without=without, deadline_seconds=deadline_seconds)
         self._answering = asyncio.Event()
         self._probing: asyncio.Task[None] | None = None
-        self._away_since = 0.0
+        self._delays = Delays((0.0,))
+        self._answered_at = float("-inf")
         self._counted_until = 0.0
-        self._is_said = False
 
     @property
     def available(self) -> bool:
@@ -111,7 +111,7 @@ class RedisLink:
     async def open(self, wait_seconds: float = 1.0) -> None:
         """Connect in the background; return when it answers, or after ``wait_seconds``."""
         if self._probing is None:
-            self._leave_alone(0.0, *doubling(FIRST_PROBE_SECONDS, LAST_PROBE_SECONDS))
+            self._leave_alone(0.0)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._answering.wait(), wait_seconds)
 
@@ -135,9 +135,11 @@ class RedisLink:
             await asyncio.wait((task,), timeout=self._deadline_seconds)
             for _ in range(GRACE_TURNS):
                 if task.done():
-                    return task.result()
+                    result = task.result()
+                    self._news.used()
+                    return result
                 await asyncio.sleep(0)
-            error: Exception = TimeoutError()
+            error: Exception = Slow()
         except Exception as raised:  # noqa: BLE001 - whatever it is, Redis is not of use
             error = raised
         finally:
@@ -147,32 +149,41 @@ class RedisLink:
 
     def _fail(self, error: BaseException) -> None:
         if self.available:
-            self._say_away(error)
-            self._leave_alone(*doubling(FIRST_PROBE_SECONDS, LAST_PROBE_SECONDS))
+            self._news.failed(error)
+            self._leave_alone()
 
     def _leave_alone(self, *probes_after_seconds: float) -> None:
         self._answering.clear()
-        self._away_since = self._counted_until = time.monotonic()
-        self._probing = asyncio.create_task(self._probe(Delays(probes_after_seconds)))
+        self._counted_until = time.monotonic()
+        if self._counted_until - self._answered_at > STEADY_SECONDS:
+            self._delays = Delays((*probes_after_seconds, *doubling(FIRST_PROBE_SECONDS, LAST_PROBE_SECONDS)))
+        self._probing = asyncio.create_task(self._probe())
 
-    async def _probe(self, delays: Delays) -> None:
-        """Wait until Redis answers within the deadline."""
+    async def _probe(self) -> None:
+        """Wait until Redis takes a write within the deadline. One that is full or a replica answers all the same."""
         while True:
-            await self._sleep(delays.next_seconds())
+            await self._sleep(self._delays.next_seconds())
             try:
                 # What a connection that failed still has to say belongs to calls that are over.
                 await self._client.connection_pool.disconnect(inuse_connections=True)
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await self._client.ping()
-                async with asyncio.timeout(self._deadline_seconds):
-                    await self._client.ping()
+                await self._write()
             except Exception as error:  # noqa: BLE001 - whatever it is, Redis is not of use
-                self._say_away(error)
+                self._news.failed(error)
             else:
                 self._count()
-                self._say_back()
+                self._news.answered()
+                self._answered_at = time.monotonic()
                 self._answering.set()
                 return
+
+    async def _write(self) -> None:
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                await self._client.set(keys.PROBE, 1, px=keys.PROBE_MS)
+        except TimeoutError:
+            raise Slow from None
 
     async def _sleep(self, seconds: float) -> None:
         while seconds > 0:
@@ -185,17 +196,3 @@ class RedisLink:
             now = time.monotonic()
             metrics.redis_unavailable_seconds.inc(now - self._counted_until)
             self._counted_until = now
-
-    def _say_away(self, error: BaseException) -> None:
-        why = REDIS.notice(error)
-        if not self._is_said:
-            self._is_said = True
-            where = address_of(self._client)
-            log.warning(
-                "Redis at %s does not answer (%s): going on without %s until it does", where, why, self._without
-            )
-
-    def _say_back(self) -> None:
-        if self._is_said:
-            self._is_said = False
-            log.info("Redis answers again after %.1f s", time.monotonic() - self._away_since)

@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from streams.addresses import host_or_network
+from streams.addresses import check_public_url, host_or_network
 from streams.errors import BadSetting
 from streams.secret_files import WithFiles
 from streams.secured import KafkaProtocol, Mechanism, SslMode, contradictions
 from streams.settings_markets import check_pair, check_product
 from streams.settings_texts import value_of
 from streams.settings_words import explain
+from streams.webhook import parse_base, parse_webhook
 
 SEVERITIES: Final = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
 
@@ -63,7 +64,12 @@ class Settings(WrittenSettings):
     allowed_lateness_seconds: int = Field(
         600, ge=0, le=86_400, description="how much longer than the longest window panes are kept"
     )
-    max_future_seconds: int = Field(60, ge=0, description="a trade further ahead of its message is refused")
+    max_future_seconds: int = Field(
+        60, ge=0, description="a trade further ahead of the broker's clock when it came is refused"
+    )
+    max_clock_skew_seconds: float = Field(
+        15, ge=1, le=3600, description="a process whose clock is off by more than this is not ready"
+    )
     liquidation_threshold_usd: float = Field(
         1_000_000,
         ge=LEAST_THRESHOLD,
@@ -159,6 +165,18 @@ class Settings(WrittenSettings):
     table_store: str = Field("rocksdb://", repr=False, description="rocksdb://, redis://host:port/db or memory://")
     data_dir: Path = Field(Path(".liqmon"), description="where this replica keeps its tables; one directory each")
 
+    # markets on the topic that SPOT_SYMBOLS, FUTURES_SYMBOLS and VENUES do not list; the defaults are of
+    # tables/market/admission.py
+    max_markets_per_partition: int = Field(
+        1000, ge=1, le=20_000, description="markets that are not listed which a worker keeps, of each partition"
+    )
+    new_markets_per_minute: int = Field(
+        300, ge=1, le=100_000, description="new ones of them that a worker takes in a minute, of each partition"
+    )
+    only_listed_markets: bool = Field(
+        default=False, description="keep listed markets alone; trades of others are dead letters"
+    )
+
     # Redis
     redis_url: SecretStr | None = Field(
         None, description="redis://host:port/db for published ids and live windows; empty: no Redis"
@@ -186,6 +204,10 @@ class Settings(WrittenSettings):
     postgres_ssl_keyfile: Path | None = Field(None, description="PEM file of its key, if the certificate's has none")
     stats_interval_seconds: float = Field(10, gt=0, description="how often window_stats is sampled")
     stats_retention_days: int = Field(30, ge=1, le=3650, description="how long samples in window_stats are kept")
+    # Longer than Kafka keeps the topic alerts by default: an alert that is read again would be a new one.
+    alert_retention_days: int | None = Field(
+        None, ge=30, le=36_500, description="how long alerts are kept after their last change; empty: for ever"
+    )
 
     # Discord
     discord_webhook_url: SecretStr | None = Field(None, description="Discord webhook")
@@ -197,7 +219,11 @@ class Settings(WrittenSettings):
     # web
     web_host: str = Field("127.0.0.1", description="address the web view binds to")
     web_port: int = Field(6066, ge=0, le=65_535, description="port of the web view, /metrics, /healthz and /readyz")
-    web_public_url: str = Field("", description="address of the web view in messages; empty: built from host and port")
+    web_public_url: str = Field(
+        "",
+        description="address of the web view in messages, with the path below which a proxy serves it; empty: built "
+        "from host and port",
+    )
     web_advertised_host: str = Field(
         "", description="name or address under which other workers reach this one; empty: made from WEB_HOST"
     )
@@ -278,6 +304,23 @@ class Settings(WrittenSettings):
         if value is not None and not _is_redis(value.get_secret_value()):
             raise ValueError("must be redis://host:port/db, or rediss:// with TLS")
         return value
+
+    @field_validator("web_public_url")
+    @classmethod
+    def _web_public_url(cls, value: str) -> str:
+        return check_public_url(value)
+
+    @field_validator("discord_webhook_url", "discord_webhook_url_2")
+    @classmethod
+    def _webhooks(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_webhook(value.get_secret_value())
+        return value
+
+    @field_validator("discord_api_base")
+    @classmethod
+    def _api_base(cls, value: str) -> str:
+        return parse_base(value) if value else value
 
     @field_validator("spot_symbols")
     @classmethod

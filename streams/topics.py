@@ -10,5 +10,11 @@ TRADES: Final = "trades"
 ALERTS: Final = "alerts"
 """Alert rows as JSON (:class:`streams.model.trade.Alert`), keyed by symbol."""
 
+CLOCK: Final = "clock"
+"""Empty records that nobody reads: the broker's acknowledgement says its time."""
+
 DEAD_LETTERS: Final = "dead-letters"
 """Refused records with their bytes (:class:`streams.model.deadletters.DeadLetter`), keyed by reason."""
+
+SOURCES: Final = frozenset({TRADES, ALERTS})
+"""The topics that a worker takes messages from. Others may write to them."""

@@ -15,6 +15,7 @@ from streams.model.kinds import AnyMarket
 from streams.settings import Settings
 from streams.worker.ending import Ending
 from streams.worker.facts import GroupFacts
+from streams.worker.record_clock import RecordClock
 from tables.keeper import Keeper
 from tables.market.state import Market
 from tables.market.windows import WindowFigures
@@ -76,6 +77,7 @@ class WorkerView(RulesView, GroupFacts):
         rules: RuleBook,
         sinks: Sinks,
         ending: Ending,
+        record_clock: RecordClock,
         home: Callable[[str], int],
         venue_names: Mapping[str, str],
     ) -> None:
@@ -88,6 +90,7 @@ class WorkerView(RulesView, GroupFacts):
         self._keeper = keeper
         self._sinks = sinks
         self._ending = ending
+        self._record_clock = record_clock
 
     @property
     def is_ending(self) -> bool:
@@ -110,6 +113,11 @@ class WorkerView(RulesView, GroupFacts):
     def store_answers(self) -> bool:
         """Whether the table store answered the last time."""
         return self._keeper.store_answers
+
+    @property
+    def clock_is_right(self) -> bool:
+        """Whether it may judge what the future is: by the broker's time, or by a clock of its own that is right."""
+        return self._record_clock.is_right
 
     async def postgres_answers(self) -> bool:
         """Ask Postgres."""

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -21,11 +21,13 @@ from streams.errors import Fatal, Outage
 from streams.kafka.outbound import Outbound, Record
 from streams.model.alert import Alert
 from streams.model.kinds import MarketKind
-from tables.market.chunks import prefix
+from tables.market.admission import Admission
+from tables.market.chunks import market_of, prefix, split_key
 from tables.market.formats import NewerState
-from tables.market.limits import MAX_MARKETS_PER_PARTITION
+from tables.market.idle import Idle
 from tables.market.state import Market, Span
-from tables.stores.base import StateStore
+from tables.stale_writes import StaleWrites, Stretch
+from tables.stores.base import Items, StateStore
 from tables.stores.items import market_from, taken_from
 from tables.stores.patience import until_answered
 
@@ -43,16 +45,15 @@ class ChangelogClaim(NamedTuple):
 ChangelogClaims = dict[int, ChangelogClaim]
 
 
-class TooManyMarkets(ValueError):
-    """A partition already holds as many markets as it may."""
-
-
 class Keeper:
     """The markets in memory, by partition.
 
     ``settle`` returns the rows of alerts that have grown since they were sent. ``alert_record`` turns one into a record
     for the broker. ``store_answers`` is false while the keeper waits for the table store. ``on_fatal`` ends the
     process: it is told of state that a newer release wrote, where that is found before a message asks for it.
+
+    A market that is not listed, and was not touched for as long as its panes are kept, leaves memory. ``on_idle`` is
+    told. What is stored of it stays, and its next message loads it as it was. ``clock`` gives seconds.
     """
 
     def __init__(
@@ -64,6 +65,10 @@ class Keeper:
         settle: Callable[[int, Iterable[Market]], list[Alert]],
         alert_record: Callable[[Alert], Record],
         on_fatal: Callable[[Fatal], object] = lambda _: None,
+        admission: Admission | None = None,
+        on_idle: Callable[[Iterable[Market]], object] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+        changelog_begin: Callable[[int], int | None] = lambda _: None,
     ) -> None:
         self._store = store
         self._changelog = changelog
@@ -72,6 +77,10 @@ class Keeper:
         self._settle = settle
         self._alert_record = alert_record
         self._on_fatal = on_fatal
+        self._admission = admission or Admission()
+        self._idle = Idle(span.retention, clock)
+        self._on_idle = on_idle
+        self._stale = StaleWrites(changelog, outbound, changelog_begin)
         self._partitions: dict[int, dict[tuple[str, str], Market]] = {}
         self._touched: dict[int, set[Market]] = {}
         self._loads: dict[int, asyncio.Task[None]] = {}
@@ -88,20 +97,40 @@ class Keeper:
         self._is_closing = False
         self.store_answers = True
 
-    async def market(self, partition: int, venue: str, symbol: str, kind: MarketKind | None = None) -> Market:
+    async def market(
+        self, partition: int, venue: str, symbol: str, kind: MarketKind | None = None, *, at_seconds: float = 0.0
+    ) -> Market:
         """Return a market, loaded from the store on first use.
 
-        Raises :class:`TooManyMarkets`, and :class:`NewerState` where a newer release wrote the market's state.
+        Raises :class:`BadRecord` for one that is not kept (:mod:`tables.market.admission`), and :class:`NewerState`
+        where a newer release wrote the market's state.
 
-        ``kind`` is that of a market of which nothing is stored yet; the symbol says it where it is None. The caller
-        is about to change the market: it will be part of the next flush.
+        ``kind`` is that of a market of which nothing is stored yet; the symbol says it where it is None. The message
+        that asks for it is of ``at_seconds``. The caller is about to change the market: it will be part of the next
+        flush.
         """
         markets = self._partitions.setdefault(partition, {})
         market = markets.get((venue, symbol))
         if market is None:
-            if len(markets) >= MAX_MARKETS_PER_PARTITION:
-                raise TooManyMarkets(f"partition {partition} holds {MAX_MARKETS_PER_PARTITION} markets already")
-            found = await self._load(partition, venue, symbol) or Market(venue, symbol, self._span, kind)
+            self._admission.check(partition, venue, symbol, len(markets))
+            found = await self._load(partition, venue, symbol)
+            if found is None:
+                self._admission.check_new(partition, venue, symbol, at_seconds)
+                found = Market(venue, symbol, self._span, kind)
+            market = self._take_in(markets, found)
+        self.touch(partition, market)
+        return market
+
+    async def known(self, partition: int, venue: str, symbol: str) -> Market | None:
+        """Return a market as :meth:`market` does, None where there is nothing of it, or no room: it is not made."""
+        markets = self._partitions.setdefault(partition, {})
+        market = markets.get((venue, symbol))
+        if market is None:
+            if not self._admission.may_load(venue, symbol, len(markets)):
+                return None
+            found = await self._load(partition, venue, symbol)
+            if found is None:
+                return None
             market = self._take_in(markets, found)
         self.touch(partition, market)
         return market
@@ -121,6 +150,7 @@ class Keeper:
     def _take_in(self, markets: dict[tuple[str, str], Market], loaded: Market) -> Market:
         """Put a market among those in memory. Return the one that is there already where another load was faster."""
         market = markets.setdefault((loaded.venue, loaded.symbol), loaded)
+        self._idle.used([market])
         if market is loaded and any(loaded.marks.values()):
             alerts = ((rule, mark.pane) for rule, marks in loaded.marks.items() for mark in marks)
             self._restored_alerts[loaded] = frozenset(alerts)
@@ -175,8 +205,10 @@ class Keeper:
 
     async def _load_markets(self, partition: int) -> None:
         markets = self._partitions.setdefault(partition, {})
-        for venue, symbol in sorted(await self._answered(lambda store: store.markets(partition))):
-            if (venue, symbol) not in markets and len(markets) < MAX_MARKETS_PER_PARTITION:
+        known = await self._answered(lambda store: store.markets(partition))
+        is_listed = self._admission.is_listed
+        for venue, symbol in sorted(known, key=lambda place: (not is_listed(*place), place)):
+            if (venue, symbol) not in markets and self._admission.may_load(venue, symbol, len(markets)):
                 market = await self._load(partition, venue, symbol)
                 if market is not None:
                     self._take_in(markets, market)
@@ -188,7 +220,7 @@ class Keeper:
             for market in list(markets.values()):
                 yield partition, market
 
-    def forget(self, partitions: Iterable[int]) -> list[Market]:
+    def forget(self, partitions: Collection[int]) -> list[Market]:
         """Drop markets of partitions that have moved; return them."""
         dropped: list[Market] = []
         for partition in partitions:
@@ -198,9 +230,34 @@ class Keeper:
                 load.cancel()
             self._unwritten.pop(partition, None)
             self._claims.pop(partition, None)
+            self._stale.forget(partition)
+        self._admission.forget(partitions)
+        self._let_go(dropped)
+        return dropped
+
+    def _let_go(self, dropped: Iterable[Market]) -> None:
         for market in dropped:
             self._restored_alerts.pop(market, None)
-        return dropped
+            self._idle.forget(market)
+
+    def _drop_idle(self) -> None:
+        """Let markets go that nobody has traded for long, and of which everything is stored."""
+        for partition, markets in self._partitions.items():
+            if partition in self._unwritten or not self._idle.is_due(partition):
+                continue
+            touched = self._touched.get(partition, ())
+            idle = [
+                market
+                for market in markets.values()
+                if market not in touched
+                and not self._admission.is_listed(market.venue, market.symbol)
+                and self._idle.is_idle(market)
+            ]
+            for market in idle:
+                del markets[market.venue, market.symbol]
+            if idle:
+                self._let_go(idle)
+                self._on_idle(idle)
 
     async def flush(self) -> ChangelogClaims:
         """Make everything done so far durable: steps 2 to 4 of a commit. Waits as long as the broker takes.
@@ -220,6 +277,7 @@ class Keeper:
             for market, watermark in self._reached.items():
                 market.flushed_watermark = watermark
             self._reached.clear()
+            self._drop_idle()
             if not is_idle:
                 metrics.flush_seconds.observe(time.perf_counter() - started)
             return dict(self._claims)
@@ -241,13 +299,17 @@ class Keeper:
             self._unsent += self._settle(partition, touched)
             self._unwritten.setdefault(partition, {}).update(taken_from(touched, self._span))
             self._reached.update((market, market.watermark) for market in touched)
+            self._idle.used(touched)
 
     async def _write(self, partition: int) -> None:
         items = self._unwritten.get(partition)
         if items is None:
             return
+        # Before the store may claim what follows.
+        await self._write_over(partition, self._store().overtaken(partition).take())
         records = [Record(self._changelog, key, value, partition) for key, value in items.items()]
         delivered = await self._outbound.deliver(records)
+        self._stale.note(partition, delivered)
         claim = ChangelogClaim(max((where.offset for where in delivered), default=-1))
         self.reached[partition] = max(claim.reached, self.reached.get(partition, -1))
         if not self._is_ours(partition, items):
@@ -259,6 +321,40 @@ class Keeper:
                 return
             self._claims[partition] = claim
         self._unwritten.pop(partition, None)
+
+    def foreign_writes(self, reached: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, tuple[Stretch, ...]]:
+        """Return, by partition, what others wrote to the changelog, and nobody has :meth:`looked_at`.
+
+        ``ends`` is where its partitions ended at a moment after :attr:`reached` was what ``reached`` says.
+        """
+        quiet = [
+            partition
+            for partition in self._partitions
+            if not self._lock.locked() and self.reached.get(partition) == reached.get(partition)
+        ]
+        return self._stale.foreign(self._partitions, {partition: ends.get(partition, 0) for partition in quiet})
+
+    def looked_at(self, partition: int, stretch: Stretch) -> None:
+        """Forget a stretch that :meth:`foreign_writes` returned: what it holds is harmless now."""
+        self._stale.looked_at(partition, stretch)
+
+    async def restate_restored(self) -> None:
+        """Write this worker's values again behind the stale ones that restores found."""
+        for partition in list(self._partitions):
+            async with self._lock:
+                await self._write_over(partition, self._store().overtaken(partition).take())
+
+    async def restate(self, partition: int, stale: Items) -> None:
+        """Write this worker's values again behind stale ones of the same keys."""
+        async with self._lock:
+            await self._write_over(partition, stale)
+
+    async def _write_over(self, partition: int, stale: Items) -> None:
+        own: dict[bytes, bytes] = {}
+        for name in {market_of(key) for key in stale if split_key(key)[0]}:
+            own |= await self._answered(partial(_items, partition, prefix(*name)))
+        if own and partition in self._partitions:
+            await self._stale.restate(partition, stale, own)
 
     def _is_ours(self, partition: int, items: dict[bytes, bytes]) -> bool:
         return self._unwritten.get(partition) is items
@@ -301,6 +397,10 @@ class Keeper:
 
 async def _reach(partition: int, reached: int, store: StateStore) -> None:
     await store.reach(partition, reached)
+
+
+async def _items(partition: int, prefix: bytes, store: StateStore) -> dict[bytes, bytes]:
+    return dict(await store.load(partition, prefix))
 
 
 def _succeeded(load: asyncio.Task[None] | None) -> bool:

@@ -155,6 +155,9 @@ class LiveWindows:
         last_price = next((one.last_price for one in figures if one.count), None)
         if last_price is not None:
             fields += ("last_price", repr(last_price))
+        if market.covered_since is not None:
+            fields += ("covered_since", market.covered_since)
+        fields += ("rules", msgspec.json.encode(served.standing(market, figures)).decode())
         fields += _alert_fields(served.latest_alerts(market), main_rule(served.rules_of(market)))
         for seconds, one in zip(served.windows, figures, strict=True):
             for name, value in zip(FIGURE_NAMES, figure_values(one), strict=True):

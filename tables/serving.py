@@ -55,6 +55,17 @@ class ShownRule(msgspec.Struct, frozen=True):
     steps: Annotated[tuple[float, ...], msgspec.Meta(description="what each severity begins with, lowest first")]
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """The rules that judge a market, by its owner's settings, and what each measures of the window that they judge.
+
+    ``measured`` goes by the rule's name and is in whole units. It lacks a rule that cannot measure, or holds None.
+    """
+
+    rules: tuple[ShownRule, ...]
+    measured: Mapping[str, float | None]
+    window_seconds: int
+
+
 def main_rule(rules: Sequence[ShownRule]) -> ShownRule | None:
     """Return the one rule that readers of an earlier release are told of: the first in USD, else the first.
 
@@ -204,6 +215,11 @@ class ServedMarkets:
     def measured(self, market: AnyMarket, rule_window: WindowFigures) -> Mapping[str, float | None]:
         """Return what each rule that judges a market measures of its rule window, in whole units, by rule."""
         return self._worker.measured(market, rule_window)
+
+    def standing(self, market: AnyMarket, windows: Sequence[WindowFigures]) -> Standing:
+        """Return the rules of a market and what they measure; ``windows`` are the figures of all its windows."""
+        measured = self.measured(market, windows[self.windows.index(self.rule_window)])
+        return Standing(self.rules_of(market), measured, self.rule_window)
 
     def latest_alerts(self, market: Market) -> dict[str, LatestAlert]:
         """Return the latest alert of each rule that judges a market and has raised one, by the rule's name."""

@@ -30,13 +30,14 @@ Json = dict[str, Any]
 class Behaviour:
     """What happens to one request instead of the usual.
 
-    ``status`` answers so, without keeping the message; ``retry_after`` (seconds) goes with 429. ``keep`` stores the
-    message first, ``cut`` closes the connection without an answer, ``delay_seconds`` waits before anything else, and
-    so does ``until`` for an event.
+    ``status`` answers so, without keeping the message; ``retry_after`` (seconds) goes with 429. ``page`` answers with a
+    page instead of JSON, as proxies do. ``keep`` stores the message first, ``cut`` closes the connection without an
+    answer, ``delay_seconds`` waits before anything else, and so does ``until`` for an event.
     """
 
     status: int | None = None
     code: int = 0
+    page: bool = False
     retry_after: float | None = None
     keep: bool = False
     cut: bool = False
@@ -55,8 +56,18 @@ def accepted_then_dropped() -> Behaviour:
 
 
 def webhook_gone(status: int = 404) -> Behaviour:
-    """Answer as Discord does after the webhook was deleted."""
-    return Behaviour(status=status, code=10015)
+    """Answer as Discord does after the webhook was deleted (404), or where its token is wrong (401)."""
+    return Behaviour(status=status, code={404: 10015, 401: 50027}[status])
+
+
+def page_of_a_proxy(status: int) -> Behaviour:
+    """Answer as a proxy does that knows nothing of Discord: with a page, and to 429 without a time."""
+    return Behaviour(status=status, page=True)
+
+
+def shut(status: int, code: int) -> Behaviour:
+    """Answer as Discord does for a webhook that exists and cannot post: 400 for forums and archived threads, or 403."""
+    return Behaviour(status=status, code=code)
 
 
 @dataclass
@@ -78,9 +89,18 @@ class StoredMessage:
 
     @property
     def identity(self) -> str:
-        """The alert's identity, from the footer."""
-        text: str = self.embed["footer"]["text"]
-        return text
+        """The identity of the message's only alert."""
+        (identity,) = self.identities
+        return identity
+
+    @property
+    def identities(self) -> list[str]:
+        """Which alerts the message shows now, from the footers of its embeds."""
+        return [embed["footer"]["text"] for embed in self.body["embeds"]]
+
+    def embed_of(self, identity: str) -> Json:
+        """Return what the message says of one alert."""
+        return next(embed for embed in self.body["embeds"] if embed["footer"]["text"] == identity)
 
 
 @dataclass(frozen=True)
@@ -151,7 +171,7 @@ class DiscordServer:
 
     def of(self, identity: str) -> list[StoredMessage]:
         """Return the messages about one alert."""
-        return [message for message in self.messages if message.identity == identity]
+        return [message for message in self.messages if identity in message.identities]
 
     async def until(self, condition: Any, timeout_seconds: float = 10.0) -> None:
         """Wait until ``condition()`` holds, looking after every request."""
@@ -194,6 +214,9 @@ class DiscordServer:
 
     def _answer_status(self, behaviour: Behaviour) -> web.Response:
         assert behaviour.status is not None
+        if behaviour.page:
+            page = "<html><body><h1>nginx</h1></body></html>"
+            return web.Response(status=behaviour.status, text=page, content_type="text/html")
         if behaviour.status == 429:
             retry_after = behaviour.retry_after or 0.0
             headers = {"Retry-After": str(retry_after), "X-RateLimit-Scope": "shared"}
@@ -284,6 +307,9 @@ def faults_of(body: Json) -> list[str]:
             faults.append("Not a well formed URL.")
         if not 0 <= embed.get("color", 0) <= 0xFFFFFF:
             faults.append("color is out of range")
+    urls = [embed["url"] for embed in embeds if "url" in embed]
+    if len(urls) > len(set(urls)):
+        faults.append("embeds with the same url are shown as one")
     if total > 6000:
         faults.append("embeds hold more than 6000 characters")
     return faults

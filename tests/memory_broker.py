@@ -7,6 +7,7 @@ from typing import Any
 
 from streams.kafka.outbound import Delivered, Record
 from tables.market.chunks import markets_of
+from tables.stores.base import Overtaken
 
 Fault = Callable[[Record], BaseException | None]
 
@@ -82,6 +83,11 @@ class MemoryState:
         self._answers = asyncio.Event()
         self._answers.set()
         self.on_save: Callable[[], None] = lambda: None
+        self._overtaken: dict[int, Overtaken] = defaultdict(Overtaken)
+
+    def overtaken(self, partition: int) -> Overtaken:
+        """Return what a restore found; a test adds to it."""
+        return self._overtaken[partition]
 
     def hold(self) -> None:
         """Answer no load from now on."""

@@ -143,7 +143,9 @@ class _History:
         self.watermark = -1
         self.labelled = False
         self.counted: dict[int, _Valued] = {}
+        # Panes of which a live trade came when they held figures, or that it gave figures.
         self.live_panes: set[int] = set()
+        self.panes_with_figures: set[int] = set()
         # Every trade that was not too late, in the order given: whether it may raise an alert, and whether it is new.
         self.arrivals: list[tuple[_Valued, bool, bool]] = []
         self.rows: list[_Valued] = []
@@ -219,7 +221,9 @@ class Oracle:
         is_live = trade.kind in IN_WINDOWS and not trade.is_snapshot
         is_new = valued.number not in history.counted
         history.arrivals.append((valued, is_live, is_new))
-        if is_live:
+        if is_new and trade.kind in IN_WINDOWS:
+            history.panes_with_figures.add(valued.pane)
+        if is_live and valued.pane in history.panes_with_figures:
             # Also for a copy of a row that a snapshot brought first. Whether an alert is raised must not depend on
             # which of two producers was faster.
             history.live_panes.add(valued.pane)
@@ -368,18 +372,18 @@ class _InOrder:
         self.threshold = rule.integer()
         self.steps = [rule.integer(multiple) for multiple in terms.multiples]
         self.rows: list[_Valued] = []
+        self.live_panes: set[int] = set()
         self.clock = -1
         self.found: dict[int, Figures] = {}
         self.changed: set[int] = set()
 
     def alerts(self) -> list[Figures]:
-        is_live = False
         for valued, live, new in self.history.arrivals:
             if valued.pane > self.clock:
-                if is_live and self.rule.can_fall:
+                if self.rule.can_fall:
                     self._judge(self.clock)
                 self._show_what_leaves(valued.pane)
-                self.clock, is_live = valued.pane, False
+                self.clock = valued.pane
             if new and valued.trade.kind in IN_WINDOWS:
                 insort(self.rows, valued, key=lambda v: v.order)
                 self.changed |= {
@@ -387,21 +391,25 @@ class _InOrder:
                     for pane in self.found
                     if valued.pane <= pane < valued.pane + self.terms.window_seconds and self._is_whole(pane)
                 }
+            # A live copy of what came as a block first adds nothing: its pane may hold no figures.
+            if live and self._between(valued.pane, valued.pane):
+                self.live_panes.add(valued.pane)
             if valued.pane == self.clock:
-                # A live copy of what came as a block first adds nothing: its pane may hold no figures.
-                is_live = is_live or (live and bool(self._between(self.clock, self.clock)))
                 # What a snapshot adds to a pane with live trades counts too, whichever of them came first.
-                if (live or is_live) and not self.rule.can_fall:
+                if not self.rule.can_fall:
                     self._judge(self.clock)
             elif live:
-                for pane in self._panes_with(valued.pane):
-                    if self._is_whole(pane) and (pane < self.clock or not self.rule.can_fall):
-                        self._judge(pane)
-        if is_live and self.terms.has_ended and self.rule.can_fall:
+                self._judge_late(valued.pane)
+        if self.terms.has_ended and self.rule.can_fall:
             self._judge(self.clock)
         for pane in self.changed:
             self._show(self.found[pane])
         return [self.found[pane] for pane in sorted(self.found)]
+
+    def _judge_late(self, pane: int) -> None:
+        for number in self._panes_with(pane):
+            if self._is_whole(number) and (number < self.clock or not self.rule.can_fall):
+                self._judge(number)
 
     def _is_whole(self, pane: int) -> bool:
         return pane - self.terms.window_seconds > self.clock - self.terms.retention_seconds - 1
@@ -426,6 +434,9 @@ class _InOrder:
         alert["retracted"] = alert["measured"] < self.steps[0]
 
     def _judge(self, pane: int) -> None:
+        """Judge the window that ends with a pane. What a snapshot alone has filled is not judged."""
+        if pane not in self.live_panes:
+            return
         window = self._between(pane - self.terms.window_seconds + 1, pane)
         measured = self.rule.measure(window)
         reached = sum(measured >= step for step in self.steps)

@@ -207,6 +207,25 @@ def with_snapshots(trades: list[OracleTrade], seed: int, share: float = 0.03) ->
     return [replace(trade, is_snapshot=True) if random.random() < share else trade for trade in trades]
 
 
+def with_copies_and_snapshots(seed: int) -> list[OracleTrade]:
+    """Write two small markets whose trades come live, in snapshots, or as both in either order, some of them late."""
+    random = Random(f"copies {seed}")
+    arrivals: list[tuple[float, int, OracleTrade]] = []
+    for symbol in ("XRP/USD", "PF_XBTUSD"):
+        tape = Tape(seed, symbol, price="60000", tick="0.1", lot="0.0001")
+        kinds = ("fill", "fill", "block") if is_spot(symbol) else ("fill", "liquidation", "liquidation", "block")
+        for _ in range(30):
+            usd = random.choice((10, 200_000, 600_000, 1_200_000))
+            for _ in range(random.choice((1, 1, 3))):
+                tape.trade(usd, kind=random.choice(kinds), drift=random.gauss(0, 0.003))
+            tape.wait(random.choice((0, 0.4, 1, 40, 100, 200, 320)))
+        for trade in tape.trades:
+            for _ in range(random.choice((1, 1, 2, 3))):
+                copy = replace(trade, is_snapshot=random.random() < 0.5)
+                arrivals.append((trade.time_us + random.choice((0, 0, 3, 150, 400)) * MICRO, len(arrivals), copy))
+    return [trade for _, _, trade in sorted(arrivals, key=lambda arrival: arrival[:2])]
+
+
 def _beside(trade: OracleTrade, random: Random, time_us: int, moved: float) -> OracleTrade:
     """Return a small fill of an id of its own, at the price of ``trade`` moved by this part of it."""
     own: int | str = str(UUID(int=random.getrandbits(128), version=4))

@@ -208,7 +208,7 @@ async def test_a_simulated_cascade_alerts_with_its_side_and_notional_and_one_mes
 
 def messages_of(discord: DiscordServer, venue: str) -> list[Any]:
     """Return the messages about a venue's alerts."""
-    return [message for message in discord.messages if venue in message.identity]
+    return [message for message in discord.messages if any(venue in one for one in message.identities)]
 
 
 async def test_single_json_trades_of_other_tools_count_and_malformed_ones_are_put_aside(stack: Stack) -> None:

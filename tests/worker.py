@@ -34,6 +34,7 @@ class NoAlerts:
         *,
         venue: str | None = None,  # noqa: ARG002 - the interface
         symbol: str | None = None,  # noqa: ARG002
+        market: str | None = None,  # noqa: ARG002
         rules: Sequence[str] = (),  # noqa: ARG002
         severities: Sequence[str] = (),  # noqa: ARG002
         since: int | None = None,  # noqa: ARG002
@@ -63,6 +64,7 @@ class MemoryWorker(RulesView):
         self.is_ending = False
         self.is_unassigned = False
         self.store_answers = True
+        self.clock_is_right = True
         self.alerts: AlertSource = NoAlerts()
         made = [rule for kind in further if (rule := kind.of(self.settings)) is not None]
         super().__init__(
@@ -109,6 +111,10 @@ class MemoryWorker(RulesView):
     def standby_partitions(self) -> list[int]:
         """Return none."""
         return []
+
+    def standby_offsets(self, partition: int) -> tuple[int | None, int | None]:  # noqa: ARG002 - the interface
+        """Return that nothing is known."""
+        return None, None
 
     def assignment(self) -> Mapping[str, Sequence[int]]:
         """Return what this worker serves, and what ``peers`` do."""

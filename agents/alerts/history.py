@@ -95,6 +95,13 @@ WHERE (rule, venue, symbol, "timestamp") IN (
 )
 ORDER BY greatest(alert.updated_at, outbox.updated_at) DESC LIMIT $2
 """
+# ``static/search.js`` says the same. A symbol is found without its dividers too: btcusd.
+_HAS_WORDS: Final = """
+NOT EXISTS (
+    SELECT 1 FROM unnest(${}::text[]) AS word
+    WHERE strpos(replace(lower(concat_ws(' ', venue, symbol, translate(symbol, '/_-', ''))), 'xbt', 'btc'), word) = 0
+)
+"""
 _UNIX: Final = ("episode", "window_start", "window_end")
 
 
@@ -111,6 +118,7 @@ class AlertHistory:
         *,
         venue: str | None = None,
         symbol: str | None = None,
+        market: str | None = None,
         rules: Sequence[str] = (),
         severities: Sequence[str] = (),
         since: int | None = None,
@@ -119,6 +127,7 @@ class AlertHistory:
     ) -> list[AlertRow]:
         """Return alerts, newest first. A filter that is None or empty lets every alert pass.
 
+        ``market`` is words, each of which the venue or the symbol has as a part, in any case; XBT is BTC.
         ``since`` (inclusive) and ``until`` (exclusive) are unix seconds of panes. Raises :class:`Outage` when
         Postgres does not answer.
         """
@@ -126,6 +135,7 @@ class AlertHistory:
         for condition, value in (
             ("venue = ${}", venue),
             ("symbol = ${}", symbol),
+            (_HAS_WORDS, None if market is None else plain(market).split()),
             ("rule = ANY(${}::text[])", list(rules) or None),
             ("alert.alert_severity = ANY(${}::text[])", list(severities) or None),
             ('alert."timestamp" >= ${}', None if since is None else instant(since)),
@@ -160,6 +170,11 @@ class AlertHistory:
             if number % ROWS_BETWEEN_TURNS == 0:
                 await asyncio.sleep(0)
         return found
+
+
+def plain(text: str) -> str:
+    """Return text as it is searched for: in small letters, and with one name for Bitcoin."""
+    return text.lower().replace("xbt", "btc")
 
 
 def _row(row: Any) -> AlertRow:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from agents.alerts.columns import instant
 from agents.rules.book import describe, measured_of
 from streams.model.alert import Alert
 from streams.model.kinds import MAX_NAME
@@ -19,6 +20,8 @@ def sentence(alert: Alert) -> str:
         measured, _ = measured_of(alert)
     if threshold is not None and measured is not None:
         parts.append(f"{multiple(measured, threshold)}{TIMES_SIGN} the threshold")
+    if alert.counted_from is not None:
+        parts.append(f"of data since {instant(alert.counted_from):%H:%M:%S}")
     return ", ".join(parts) + (" (retracted)" if alert.retracted else "")
 
 
@@ -43,6 +46,14 @@ def duration(seconds: int) -> str:
         if seconds % size == 0:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def elapsed(seconds: float) -> str:
+    """Return how long something has taken, in its largest whole unit: ``40 s``, ``3 min``, ``2 h``, ``5 d``."""
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(max(0, seconds))} s"
 
 
 def cut(text: str, limit: int) -> str:

@@ -75,13 +75,9 @@ class Evaluator:
             if run.number < market.watermark:
                 touched = self._count_late(market, rules, trades, run, latest_us, outcome, position)
             else:
-                live = count_run(market, trades, run, latest_us, outcome)
-                touched = live is not None
-                if live and not market.is_live:
-                    # A copy of a trade whose id came as a block first is live in a pane that may hold no figures.
-                    market.is_live = market.has_figures(market.watermark)
+                touched = count_run(market, trades, run, latest_us, outcome) is not None
                 # What a snapshot adds to a pane with live trades counts too, in whatever frame it came.
-                if live or (touched and market.is_live):
+                if touched and market.is_live(market.watermark):
                     self._judge_newest(market, rules, outcome, position)
             if touched:
                 self._unsettle(market, rules, run.number)
@@ -95,6 +91,18 @@ class Evaluator:
         self._close_pane(market, self._rules_of(market), outcome, _Position(partition, offset))
         market.took(offset, 0, 0)
         return outcome
+
+    def turn_back(self, market: Market, *, message_us: int, offset: int) -> bool:
+        """Forget what lies later than a trade of a message of this time may; return whether anything did.
+
+        The market's clock ran ahead, and its trades came too late ever since.
+        """
+        is_turned = market.turn_back((message_us + self.max_future_us) // PANE_US)
+        unsettled = self._unsettled.get(market, {})
+        for key in [key for key in unsettled if key[1] > market.watermark]:
+            del unsettled[key]
+        market.took(offset, 0, 0)
+        return is_turned
 
     def _rules_of(self, market: Market) -> _Rules:
         rules = self._rules.get(market)
@@ -110,8 +118,7 @@ class Evaluator:
 
     def _close_pane(self, market: Market, rules: _Rules, outcome: Outcome, position: _Position) -> None:
         """Judge the newest pane by the rules that wait for its end, before the clock moves on."""
-        if market.is_live:
-            market.is_live = False
+        if market.is_live(market.watermark):
             self._window.at(market, market.watermark, market.volume, market.liquidated)
             for rule in rules.closed:
                 self._judge_window(market, rule, outcome, position)
@@ -190,12 +197,17 @@ class Evaluator:
                 self._judge_window(market, rule, outcome, position)
 
     def _late_windows(self, market: Market, number: int, newest: int) -> Iterator[JudgedWindow]:
-        """Yield each window, up to the one that ends with ``newest``, that holds pane ``number`` and is still whole."""
+        """Yield each window, up to the one that ends with ``newest``, that holds pane ``number`` and is still whole.
+
+        Those that end with a pane that only snapshots have filled are left out.
+        """
         kept_from = market.oldest + self.window - 1
         last = min(number + self.window - 1, newest)
+        quiet = market.quiet_panes(number, last)
         for pane, volume, liquidated in market.sums(max(number, kept_from), last):
-            self._window.at(market, pane, volume, liquidated)
-            yield self._window
+            if pane not in quiet:
+                self._window.at(market, pane, volume, liquidated)
+                yield self._window
 
     def _judge_window(self, market: Market, rule: Rule, outcome: Outcome, position: _Position) -> None:
         measured = rule.measure(self._window)
@@ -278,5 +290,6 @@ class Evaluator:
             cooldown_seconds=self.cooldown,
             raised_offset=raised_offset,
             retracted=rule.takes_back(window),
+            covered_since=market.covered_since,
             **msgspec.structs.asdict(figures),
         )

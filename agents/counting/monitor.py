@@ -7,11 +7,13 @@ It only wires: decode, fold and judge (:mod:`agents.counting.evaluation`), send.
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
 from agents.counting.evaluation import Evaluator
+from agents.counting.not_kept import NotKept
 from agents.counting.runs import Trades, row_of
 from agents.counting.tally import Outcome, Refusal
 from streams import metrics
@@ -26,7 +28,7 @@ from streams.model.kinds import MarketKind
 from streams.settings import SEVERITIES
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.venues.json_rows import RowReader
-from tables.keeper import Keeper, TooManyMarkets
+from tables.keeper import Keeper
 from tables.market.state import Market
 
 log = logging.getLogger(__name__)
@@ -40,17 +42,23 @@ _JSON_START: Final = (b"{", b"[", b" ", b"\n", b"\t", b"\r", b'"')
 
 
 class SourceMessage(msgspec.Struct, frozen=True):
-    """A Kafka message with its coordinates; ``timestamp`` is unix seconds."""
+    """A Kafka message with its coordinates; ``timestamp`` is unix seconds.
+
+    ``refused`` says why the client did not hand it on whole; ``value`` then holds its first bytes.
+    """
 
     value: bytes | None
     partition: int
     offset: int
     timestamp: float
+    refused: str = ""
 
 
 def decode(message: SourceMessage, rows: RowReader) -> Trades:
     """Read a frame, or one trade as JSON, which ``rows`` gives to its venue. Raises :class:`BadRecord`."""
     value = message.value or b""
+    if message.refused:
+        raise BadRecord("too_large", message.refused)
     if not value:
         raise BadRecord("not_a_frame", "the message is empty")
     if value.startswith(_JSON_START):
@@ -90,6 +98,7 @@ class Monitor:
         self._outbound = outbound
         self._home = home
         self._rows = rows
+        self._not_kept = NotKept()
 
     async def handle(self, message: SourceMessage) -> None:
         """Do everything a message asks for, up to handing alerts and dead letters to the broker's client."""
@@ -105,11 +114,19 @@ class Monitor:
         home = self._home(trades.symbol)
         if home != message.partition:
             await self._forward(message, trades, home)
-            return
+        elif trades.is_reset:
+            await self._turn_back(message, trades)
+        else:
+            await self._count(message, trades)
+
+    async def _count(self, message: SourceMessage, trades: Trades) -> None:
         try:
-            market = await self._keeper.market(message.partition, trades.venue, trades.symbol, trades.market_kind)
-        except TooManyMarkets as error:
-            await self._refuse(message, "too_many_markets", str(error), message.value or b"")
+            market = await self._keeper.market(
+                message.partition, trades.venue, trades.symbol, trades.market_kind, at_seconds=message.timestamp
+            )
+        except BadRecord as error:
+            self._not_kept.add(error, time.monotonic())
+            await self._refuse(message, error.reason, error.detail, message.value or b"", trades)
             return
         if trades.market_kind is not market.kind and trades.market_kind != market.kind:
             await self._refuse(
@@ -139,7 +156,27 @@ class Monitor:
         venue = metrics.venue_label(trades.venue)
         metrics.frames.labels(venue).inc()
         metrics.frame_bytes.labels(venue).inc(len(message.value or b""))
-        metrics.last_trade_seconds.labels(venue, trades.symbol).set(trades.received_us / 1e6)
+        metrics.last_trade_seconds.labels(*metrics.market_labels(trades.venue, trades.symbol)).set(
+            trades.received_us / 1e6
+        )
+
+    async def _turn_back(self, message: SourceMessage, trades: Trades) -> None:
+        """Bring a market back whose clock ran ahead, as an operator asked; nothing happens where it did not."""
+        market = await self._keeper.known(message.partition, trades.venue, trades.symbol)
+        before = -1 if market is None else market.watermark
+        if market is None or not self._evaluator.turn_back(
+            market, message_us=round(message.timestamp * 1e6), offset=message.offset
+        ):
+            log.warning("%s %s is asked to be turned back, and its clock is not ahead", trades.venue, trades.symbol)
+            return
+        await self._keeper.flush()
+        log.warning(
+            "%s %s is turned back from %s to %s, as was asked for; alerts that were raised in between keep their rows",
+            market.venue,
+            market.symbol,
+            _instant(before),
+            _instant(market.watermark) if market.watermark >= 0 else "its next trade",
+        )
 
     async def _emit(self, message: SourceMessage, trades: Trades, outcome: Outcome) -> None:
         for alert in outcome.alerts:
@@ -196,6 +233,10 @@ class Monitor:
         record = Record(TRADES, trades.symbol.encode(), message.value or b"", home, message.timestamp)
         await self._outbound.post(record)
         metrics.forwarded.labels(metrics.venue_label(trades.venue)).inc()
+
+
+def _instant(pane: int) -> str:
+    return f"{datetime.fromtimestamp(pane, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _told_apart(kind: MarketKind, market: Market) -> str:

@@ -74,6 +74,11 @@ class Trades:
         """Whether its market's recording has ended with this message."""
         return isinstance(self._content, Frame) and self._content.is_end
 
+    @property
+    def is_reset(self) -> bool:
+        """Whether its market is to be turned back to the time of this message."""
+        return isinstance(self._content, Frame) and self._content.is_reset
+
     def kind_name(self, at: int) -> str:
         """Return what kind of trade the one at this place is: the venue's word where the flags cannot hold it."""
         kind = Kind((self.rows[at][-1] & KIND_MASK) >> KIND_SHIFT)

@@ -9,8 +9,14 @@ from agents.counting.runs import Row, Run, Trades, refusal_of
 from streams.model.alert import Alert
 from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT
 from streams.model.trade import Kind
+from tables.market.chunks import CHUNK_PANES
+from tables.market.crowding import CROWDED, MAX_ID_BYTES
 from tables.market.identities import add_id, add_range
 from tables.market.state import Market
+
+TOO_MANY_IDS: Final = (
+    f"the ids of {CHUNK_PANES} s of its market take more than {MAX_ID_BYTES} bytes; ids that follow each other take few"
+)
 
 # An enum member costs three times a plain integer, once per trade.
 _LIQUIDATION: Final = int(Kind.LIQUIDATION)
@@ -66,9 +72,14 @@ def count_run(market: Market, trades: Trades, run: Run, latest_us: int, outcome:
     if pane is None:
         outcome.late += summary.count
         return None
-    if not pane.has_room(summary.notional, summary.whole) or not add_range(pane.ids, run.low_id, run.high_id):
+    if (
+        not pane.has_room(summary.notional, summary.whole)
+        or (len(pane.ids) >= CROWDED and not market.crowd(run.number, pane).has_room(pane.ids, run.low_id))
+        or not add_range(pane.ids, run.low_id, run.high_id)
+    ):
         return count_rows(market, trades.rows, run, latest_us, outcome)
     pane.add_figures(summary)
+    market.mark(run.number, is_live=True)
     market.counted(run.number, pane, summary.notional, 0)
     outcome.counted += summary.count
     return True
@@ -76,8 +87,8 @@ def count_run(market: Market, trades: Trades, run: Run, latest_us: int, outcome:
 
 def count_rows(market: Market, rows: list[Row], run: Run, latest_us: int, outcome: Outcome) -> bool | None:
     """Count a run row by row; see :func:`count_run`."""
-    pane = None
-    live = False
+    pane = crowd = None
+    live = had_figures = False
     notionals = liquidations = 0
     for at in range(run.start, run.end):
         row = rows[at]
@@ -88,12 +99,18 @@ def count_rows(market: Market, rows: list[Row], run: Run, latest_us: int, outcom
         trade_id, time_us, price, notional, rest, whole, fraction, flags = row
         if pane is None:
             pane = market.open_pane(run.number)
+            had_figures = pane is not None and pane.count > 0
         if pane is None:
             outcome.late += 1
             continue
         if not pane.has_room(notional, whole):
             outcome.refused.append(Refusal(at, "magnitude", "the pane's sums would pass 64 bits"))
             continue
+        if len(pane.ids) >= CROWDED:
+            crowd = crowd or market.crowd(run.number, pane)
+            if not crowd.has_room(pane.ids, trade_id):
+                outcome.refused.append(Refusal(at, "too_many_ids", TOO_MANY_IDS))
+                continue
         kind = (flags & KIND_MASK) >> KIND_SHIFT
         counts = kind <= _LIQUIDATION
         live = live or (counts and not flags & SNAPSHOT)
@@ -111,5 +128,8 @@ def count_rows(market: Market, rows: list[Row], run: Run, latest_us: int, outcom
             outcome.apart.append(at)
     if pane is None:
         return None
+    # A copy of a trade whose id came as a block first is live in a pane that may hold no figures: it marks nothing.
+    if pane.count and (live or not had_figures):
+        market.mark(run.number, is_live=live)
     market.counted(run.number, pane, notionals, liquidations)
     return live

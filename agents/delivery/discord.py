@@ -2,23 +2,23 @@
 
 import asyncio
 import json
-import math
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
 import aiohttp
 from pydantic import SecretStr
 
-from agents.delivery.base import Ambiguous, Channel, ChannelGone, MessageGone, MessageRefused, NotDelivered, Notice
+from agents.delivery.base import Ambiguous, Backlog, Channel, NotDelivered, Notice
+from agents.delivery.digest import MOST_EMBEDS, digest
 from agents.delivery.message import Message, message
+from agents.delivery.refusals import refusal, seconds
 from streams.errors import BadSetting, MonitorError
 from streams.unexpected import Library
+from streams.webhook import parse_base, parse_webhook
 
 HTTP: Final = Library("the Discord client", aiohttp.ClientError, OSError, TimeoutError, hide_text=True)
 
-API: Final = "/api/v10"
 # Discord requires this form. The program has no home page; the domain is one that can belong to nobody.
 USER_AGENT: Final = f"DiscordBot (https://liquidation-monitor.example, {version('liquidation-monitor')})"
 
@@ -26,21 +26,10 @@ USER_AGENT: Final = f"DiscordBot (https://liquidation-monitor.example, {version(
 REQUEST_TIMEOUT_SECONDS: Final = 10.0
 # Shorter than the whole request, so that a connection that never came is known for one: nothing was sent then.
 CONNECT_TIMEOUT_SECONDS: Final = 5.0
-# For a 429 that names no time. Discord's limit for a webhook is a few requests in 2 s.
-DEFAULT_RETRY_SECONDS: Final = 5.0
-# A longer time is taken for a mistake. Messages must not wait for days because of one answer.
-MAX_RETRY_SECONDS: Final = 3600.0
+# What a channel takes in practice, whatever its headers say of shorter times.
+POSTS_A_MINUTE: Final = 30
 # Discord's answers have a few kilobytes. A server that sends more is another.
 MAX_ANSWER_BYTES: Final = 1 << 16
-# Discord's code for a message that does not exist.
-UNKNOWN_MESSAGE: Final = 10008
-
-_WEBHOOK: Final = re.compile(
-    r"(?P<base>https?://(?P<host>[^/?#\s]+))/api(?:/v\d+)?/webhooks/(?P<id>\d+)/(?P<token>[\w-]+)/?(?:\?(?P<query>[^#\s]*))?"
-)
-# Discord's other names. Any other host of a webhook is a server that speaks its protocol.
-_ALIASES: Final = frozenset({"discordapp.com", "canary.discord.com", "ptb.discord.com"})
-_THREAD: Final = re.compile(r"(?:^|&)thread_id=(\d+)(?:&|$)")
 
 
 class Discord(Channel):
@@ -51,6 +40,8 @@ class Discord(Channel):
 
     name = "Discord"
     address = "webhook"
+    most_notices = MOST_EMBEDS
+    posts_a_minute = POSTS_A_MINUTE
     remedy = "Put a working address into DISCORD_WEBHOOK_URL_2 or DISCORD_WEBHOOK_URL and restart"
 
     def __init__(
@@ -75,20 +66,25 @@ class Discord(Channel):
         """Return how long the rate limit asks to wait before the next request."""
         return max(0.0, self._ready_at - asyncio.get_running_loop().time())
 
-    async def post(self, notice: Notice) -> str:
+    async def post(self, *notices: Notice, backlog: Backlog | None = None) -> str:
         """Post a message, and return its id."""
-        answer = await self._request("POST", self._url, {**self._query, "wait": "true"}, self._body(notice))
+        body = self._body(notices, backlog)
+        answer = await self._request("POST", self._url, {**self._query, "wait": "true"}, body)
         message_id = answer.get("id")
         if not isinstance(message_id, str) or not message_id:
             raise Ambiguous("Discord accepted the message and named no id")
         return message_id
 
-    async def edit(self, message_id: str, notice: Notice) -> None:
+    async def edit(self, message_id: str, *notices: Notice) -> None:
         """Replace a posted message."""
-        await self._request("PATCH", f"{self._url}/messages/{message_id}", self._query, self._body(notice))
+        answer = await self._request("PATCH", f"{self._url}/messages/{message_id}", self._query, self._body(notices))
+        if answer.get("id") != message_id:
+            raise Ambiguous("Discord accepted the edit and named another message, or none")
 
-    def _body(self, notice: Notice) -> Message:
-        return message(notice, web_url=self._web_url, venue_names=self._venue_names)
+    def _body(self, notices: Sequence[Notice], backlog: Backlog | None = None) -> Message:
+        if len(notices) == 1:
+            return message(notices[0], web_url=self._web_url, venue_names=self._venue_names)
+        return digest(notices, web_url=self._web_url, venue_names=self._venue_names, backlog=backlog)
 
     async def close(self) -> None:
         """Close the session; a later request opens another."""
@@ -119,29 +115,14 @@ class Discord(Channel):
         raise refusal
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> MonitorError:
-        status = response.status
-        if status >= 500:
-            return Ambiguous(f"Discord answered {status}")
-        answer = await _json(response)
-        code = answer.get("code")
-        text = f"Discord answered {status} (code {code}): {str(answer.get('message', ''))[:200]}"
-        if status == 429:
-            wait = _seconds(
-                answer.get("retry_after"), _seconds(response.headers.get("Retry-After"), DEFAULT_RETRY_SECONDS)
-            )
-            self._wait(wait)
-            return NotDelivered("Discord asks to slow down", wait)
-        if status == 404 and code == UNKNOWN_MESSAGE:
-            return MessageGone(text)
-        if status in {401, 404}:
-            return ChannelGone(text)
-        if status == 403:
-            return NotDelivered(text)
-        return MessageRefused(text)
+        error = refusal(response.status, await _json(response), response.headers, self._query.get("thread_id"))
+        if isinstance(error, NotDelivered):
+            self._wait(error.retry_after_seconds)
+        return error
 
     def _keep_pace(self, response: aiohttp.ClientResponse) -> None:
         if response.headers.get("X-RateLimit-Remaining") == "0":
-            self._wait(_seconds(response.headers.get("X-RateLimit-Reset-After"), 0.0))
+            self._wait(seconds(response.headers.get("X-RateLimit-Reset-After")) or 0.0)
 
     def _wait(self, seconds: float) -> None:
         self._ready_at = max(self._ready_at, asyncio.get_running_loop().time() + seconds)
@@ -150,22 +131,18 @@ class Discord(Channel):
 def webhook_url(webhook: SecretStr, api_base: str) -> tuple[str, dict[str, str]]:
     """Return the webhook's address in API v10, and the query it needs (a thread's id).
 
-    Its host is that of ``api_base``, or the webhook's own where ``api_base`` is empty. Discord shows addresses without
-    a version. They mean v6, where times are in milliseconds. Raises :class:`BadSetting`, without the value, for a text
-    that is no webhook's address.
+    Its host is that of ``api_base``, or the webhook's own where ``api_base`` is empty. Raises :class:`BadSetting`,
+    without the value, for a text that is no webhook's address.
     """
-    match = _WEBHOOK.fullmatch(webhook.get_secret_value().strip())
-    if match is None:
-        raise BadSetting(
-            "DISCORD_WEBHOOK_URL or DISCORD_WEBHOOK_URL_2 must be a webhook's address as Discord shows it, "
-            "https://discord.com/api/webhooks/<id>/<token>"
-        )
-    if api_base and re.fullmatch(r"https?://[^/?#\s]+/?", api_base) is None:
-        raise BadSetting("DISCORD_API_BASE must be http(s)://host[:port], such as https://discord.com")
-    thread = _THREAD.search(match["query"] or "")
-    base = api_base.rstrip("/") or ("https://discord.com" if match["host"] in _ALIASES else match["base"])
-    url = f"{base}{API}/webhooks/{match['id']}/{match['token']}"
-    return url, {"thread_id": thread[1]} if thread else {}
+    try:
+        parts = parse_webhook(webhook.get_secret_value())
+    except ValueError as error:
+        raise BadSetting(f"DISCORD_WEBHOOK_URL or DISCORD_WEBHOOK_URL_2 {error}") from None
+    try:
+        base = parse_base(api_base) if api_base else parts.base
+    except ValueError as error:
+        raise BadSetting(f"DISCORD_API_BASE {error}") from None
+    return f"{base}{parts.path}", {"thread_id": parts.thread_id} if parts.thread_id else {}
 
 
 async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:
@@ -180,11 +157,3 @@ async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:
     except ValueError:
         return {}
     return answer if isinstance(answer, dict) else {}
-
-
-def _seconds(value: Any, default: float) -> float:
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        return default
-    return min(max(seconds, 0.0), MAX_RETRY_SECONDS) if math.isfinite(seconds) else default

@@ -19,6 +19,7 @@ from streams.settings import Settings
 Message = dict[str, Any]
 
 COLOURS: Final = {"LOW": 0xF1C40F, "MEDIUM": 0xE67E22, "HIGH": 0xE74C3C, "CRITICAL": 0x8E44AD}
+GREY: Final = 0x95A5A6
 EMOJI: Final = {"LOW": "🟡", "MEDIUM": "🟠", "HIGH": "🔴", "CRITICAL": "🟣"}
 
 # Discord's limits, in characters. It allows 6000 over all embeds, which the cut names and figures never reach.
@@ -48,10 +49,8 @@ def message(notice: Notice, *, web_url: str, venue_names: Mapping[str, str] | No
     ``web_url`` is the address of the web view. ``venue_names`` are venues' names for people.
     """
     alert = notice.alert
-    market = escape(cut(alert.symbol, MAX_NAME))
     headline = escape(sentence(alert))
     link = market_link(web_url, alert)
-    venue = venue_name(alert.venue, venue_names or {})
     lines = [headline]
     if note := describe(alert).note:
         lines.append(note)
@@ -62,9 +61,9 @@ def message(notice: Notice, *, web_url: str, venue_names: Mapping[str, str] | No
     if notice.possible_duplicate:
         lines.append("*Possible duplicate: Discord did not confirm an earlier attempt.*")
     embed: Message = {
-        "title": cut(f"{EMOJI.get(alert.severity, '')} {alert.severity} · {market} · {venue}", MAX_TITLE),
+        "title": cut(title(alert, venue_names or {}), MAX_TITLE),
         "description": cut("\n".join(lines), MAX_DESCRIPTION),
-        "color": COLOURS.get(alert.severity, 0x95A5A6),
+        "color": COLOURS.get(alert.severity, GREY),
         "fields": [
             {"name": cut(name, MAX_FIELD_NAME), "value": cut(value, MAX_FIELD_VALUE), "inline": inline}
             for name, value, inline in _fields(alert, link)
@@ -72,14 +71,28 @@ def message(notice: Notice, *, web_url: str, venue_names: Mapping[str, str] | No
         "footer": {"text": cut(identity(alert), MAX_FOOTER)},
         "timestamp": instant(alert.pane).isoformat(),
     }
-    if link and _PUBLIC_HOST.fullmatch(urlsplit(link).hostname or ""):
-        embed["url"] = link
     flag = "possible duplicate · " if notice.possible_duplicate else ""
     return {
-        "content": cut(f"{flag}**{alert.severity}** {market}: {headline}", MAX_CONTENT),
-        "embeds": [embed],
+        "content": cut(f"{flag}**{alert.severity}** {_market(alert)}: {headline}", MAX_CONTENT),
+        "embeds": [link_title(embed, link)],
         "allowed_mentions": {"parse": []},
     }
+
+
+def title(alert: Alert, venue_names: Mapping[str, str]) -> str:
+    """Return an embed's title: how severe, which market, where."""
+    emoji, venue = EMOJI.get(alert.severity, ""), venue_name(alert.venue, venue_names)
+    return f"{emoji} {alert.severity} · {_market(alert)} · {venue}"
+
+
+def _market(alert: Alert) -> str:
+    return escape(cut(alert.symbol, MAX_NAME))
+
+
+def link_title(embed: Message, link: str) -> Message:
+    """Return the embed with its title as a link, where Discord takes the address for one."""
+    is_public = link and _PUBLIC_HOST.fullmatch(urlsplit(link).hostname or "")
+    return {**embed, "url": link} if is_public else embed
 
 
 def _fields(alert: Alert, link: str) -> list[tuple[str, str, bool]]:

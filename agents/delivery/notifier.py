@@ -12,8 +12,9 @@ from uuid import uuid4
 import asyncpg
 
 from agents.alerts.words import identity
-from agents.delivery.base import Ambiguous, Channel, ChannelGone, MessageGone, MessageRefused, NotDelivered
+from agents.delivery.base import Ambiguous, Channel, ChannelGone, ChannelShut, MessageGone, MessageRefused, NotDelivered
 from agents.delivery.outbox import Delivery, Outbox
+from agents.delivery.pace import Pace
 from agents.retry import JITTER, retry_outage, stopped_within
 from streams import metrics
 from streams.backoff import Delays, doubling
@@ -40,6 +41,7 @@ OUTCOMES: Final = ("sent", "edited", "not_delivered", "ambiguous", "unknown", "d
 """What becomes of a message, as ``liqmon_deliveries`` counts it."""
 
 metrics.start_at_zero(metrics.deliveries, OUTCOMES)
+metrics.start_at_zero(metrics.digests, ["sent", "edited"])
 
 
 class Notifier:
@@ -67,6 +69,10 @@ class Notifier:
         self._upkeep_seconds = upkeep_seconds
         self._orphaned_after_seconds = orphaned_after_seconds
         self._delays = Delays(doubling(first_delay_seconds, MAX_DELAY_SECONDS), jitter=JITTER)
+        self._said = ""
+        self._pace = Pace(channel.posts_a_minute)
+        # So many posts hold one alert each, since a message of several was refused.
+        self._singly = 0
         self._resume_at = 0.0
         self._upkeep_at = 0.0
         self.channel_gone: str | None = None
@@ -96,7 +102,7 @@ class Notifier:
             return
         self._wake.clear()
         asked_at = time.monotonic()
-        delivery = await retry_outage(self._outbox.claim, sink="postgres", stop=stop)
+        delivery = await retry_outage(self._claim, sink="postgres", stop=stop)
         if delivery is None:
             await self._idle(stop, self._poll_seconds)
         elif time.monotonic() - asked_at > CLAIM_FRESH_SECONDS:
@@ -104,52 +110,73 @@ class Notifier:
         else:
             await self._deliver(delivery, stop)
 
+    async def _claim(self) -> Delivery | None:
+        left = self._pace.left(time.monotonic())
+        if left is None or self._singly:
+            return await self._outbox.claim()
+        return await self._outbox.claim(singles=left, together=self._channel.most_notices)
+
     async def _deliver(self, delivery: Delivery, stop: asyncio.Event) -> None:
-        name = identity(delivery.notice.alert)
+        names, alerts = _named(delivery), len(delivery.parts)
         try:
             if delivery.message_id is None:
-                message_id = await self._channel.post(delivery.notice)
+                self._pace.posted(time.monotonic())
+                self._singly = max(0, self._singly - 1)
+                message_id = await self._channel.post(*delivery.notices, backlog=delivery.backlog)
                 outcome = "sent"
             else:
                 message_id = delivery.message_id
-                await self._channel.edit(message_id, delivery.notice)
+                await self._channel.edit(message_id, *delivery.notices)
                 outcome = "edited"
         except NotDelivered as error:
-            metrics.deliveries.labels("not_delivered").inc()
+            metrics.deliveries.labels("not_delivered").inc(alerts)
             self._back_off(error)
             await self._end(self._outbox.release, delivery, str(error), stop)
         except Ambiguous as error:
-            metrics.deliveries.labels("ambiguous").inc()
+            metrics.deliveries.labels("ambiguous").inc(alerts)
             self._back_off(error)
-            state = await self._end(self._outbox.unconfirmed, delivery, str(error), stop)
-            if state == "unknown":
-                metrics.deliveries.labels("unknown").inc()
-                log.warning("alert %s may or may not be on %s: %s", name, self._channel.name, error)
+            states = await self._end(self._outbox.unconfirmed, delivery, str(error), stop)
+            if unknown := states.count("unknown"):
+                metrics.deliveries.labels("unknown").inc(unknown)
+                log.warning("%s may or may not be on %s: %s", names, self._channel.name, error)
         except MessageGone:
             self._recover()
             await self._end(self._outbox.sent, delivery, str(delivery.message_id), stop)
-            log.info("alert %s: its message was deleted on %s, nothing to edit", name, self._channel.name)
+            log.info("%s: the message was deleted on %s, nothing to edit", names, self._channel.name)
         except MessageRefused as error:
             self._recover()
-            metrics.deliveries.labels("dead").inc()
-            text = "alert %s cannot be shown on %s, its row is in Postgres: %s"
-            log.error(text, name, self._channel.name, error)  # noqa: TRY400 - no bug
-            await self._end(self._outbox.give_up, delivery, str(error), stop)
+            await self._refused(delivery, error, stop)
         except ChannelGone as error:
             await self._disable(delivery, str(error), stop)
         else:
             self._recover()
-            metrics.deliveries.labels(outcome).inc()
-            state = await retry_outage(lambda: self._outbox.sent(delivery, message_id), sink="postgres", stop=stop)
-            if state is None:
-                metrics.deliveries.labels("claim_lost").inc()
-                log.warning("alert %s: another worker took it over while it was sent, it may be there twice", name)
+            metrics.deliveries.labels(outcome).inc(alerts)
+            if len(delivery.notices) > 1:
+                metrics.digests.labels(outcome).inc()
+            states = await self._end(self._outbox.sent, delivery, message_id, stop)
+            if lost := alerts - len(states):
+                metrics.deliveries.labels("claim_lost").inc(lost)
+                log.warning("%s: another worker took over while it was sent, it may be there twice", names)
             else:
-                log.info("alert %s %s on %s", name, outcome, self._channel.name)
+                log.info("%s %s on %s", names, outcome, self._channel.name)
+
+    async def _refused(self, delivery: Delivery, error: MessageRefused, stop: asyncio.Event) -> None:
+        """Give up what is refused. Of a digest nobody knows which alert it was: each is tried alone."""
+        alerts = len(delivery.parts)
+        if delivery.message_id is None and alerts > 1:
+            self._singly = alerts
+            metrics.deliveries.labels("not_delivered").inc(alerts)
+            log.warning("%s refuses a message of %d alerts, trying each alone: %s", self._channel.name, alerts, error)
+            await self._end(self._outbox.release, delivery, str(error), stop)
+            return
+        metrics.deliveries.labels("dead").inc(alerts)
+        text = "%s cannot be shown on %s, the rows are in Postgres: %s"
+        log.error(text, _named(delivery), self._channel.name, error)
+        await self._end(self._outbox.give_up, delivery, str(error), stop)
 
     async def _disable(self, delivery: Delivery, error: str, stop: asyncio.Event) -> None:
         self.channel_gone = error
-        metrics.deliveries.labels("dead").inc()
+        metrics.deliveries.labels("dead").inc(len(delivery.parts))
         log.error(
             "the %s %s is gone and is not tried again: %s; "
             "alerts go to Postgres and to this log (LOG_LEVEL=info) only. %s",
@@ -169,11 +196,11 @@ class Notifier:
 
     async def _end(
         self,
-        step: Callable[[Delivery, str], Awaitable[str | None]],
+        step: Callable[[Delivery, str], Awaitable[list[str]]],
         delivery: Delivery,
         text: str,
         stop: asyncio.Event,
-    ) -> str | None:
+    ) -> list[str]:
         return await retry_outage(lambda: step(delivery, text), sink="postgres", stop=stop)
 
     async def _upkeep(self) -> None:
@@ -187,9 +214,11 @@ class Notifier:
     def _back_off(self, error: Outage) -> None:
         metrics.sink_retries.labels(self._channel.label).inc()
         if isinstance(error, NotDelivered) and error.retry_after_seconds:
+            self._pace.limited(time.monotonic())
             return  # the channel waits for as long as the service asked
-        if not self._delays.taken:
+        if not self._delays.taken or (isinstance(error, ChannelShut) and str(error) != self._said):
             log.warning("%s does not take messages, trying again until it does: %s", self._channel.name, error)
+            self._said = str(error)
         self._resume_at = time.monotonic() + self._delays.next_seconds()
 
     def _recover(self) -> None:
@@ -204,3 +233,9 @@ class Notifier:
         finally:
             for wait in waits:
                 wait.cancel()
+
+
+def _named(delivery: Delivery) -> str:
+    """Return which alerts a message is about, for a line of the log."""
+    names = [identity(part.notice.alert) for part in delivery.parts]
+    return f"alert {names[0]}" if len(names) == 1 else f"{len(names)} alerts in one message ({'; '.join(names)})"

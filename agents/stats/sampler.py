@@ -73,6 +73,7 @@ class Sampler:
         self._worker = worker
         self._settings = settings
         self._windows = tuple(sorted({*settings.windows, settings.window_seconds}))
+        self._rested: dict[tuple[str, str], tuple[int, float]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -102,10 +103,24 @@ class Sampler:
         # One market at a time: a thousand markets with hours of panes must not hold up the stream.
         taken: list[WindowSample] = []
         now = time.time()
-        for market in markets:
+        for market in self._moving(markets, time.monotonic()):
             taken += samples([market], self._windows, now, interval)
             await asyncio.sleep(0)
         await self._worker.sample(taken)
+
+    def _moving(self, markets: Iterable[Market], now: float) -> list[Market]:
+        """Return the markets that heard of a trade within the longest window: what rests would be told for ever."""
+        known, self._rested = self._rested, {}
+        moving = []
+        for market in markets:
+            name = (market.venue, market.symbol)
+            offset, since = known.get(name, (None, now))
+            if offset != market.offset:
+                since = now
+            self._rested[name] = (market.offset, since)
+            if now - since <= self._windows[-1]:
+                moving.append(market)
+        return moving
 
     async def _measure(self) -> None:
         markets = [market for _, market in self._worker.markets()]

@@ -1,6 +1,5 @@
-"""Samples of the windows for dashboards: many rows in one statement, old ones pruned."""
+"""Samples of the windows for dashboards: many rows in one statement."""
 
-import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,9 +10,6 @@ from agents.alerts.columns import instant, usd
 from agents.alerts.postgres import answering
 from streams.model.figures import FIGURES, Figure
 from tables.market.windows import WindowFigures
-
-# Samples are kept for days: an hour more or less does not matter.
-PRUNE_EVERY_SECONDS: Final = 3600.0
 
 
 class WindowSample(msgspec.Struct, frozen=True):
@@ -68,12 +64,10 @@ def _cell(figure: Figure[Any], figures: WindowFigures) -> Any:
 
 
 class WindowStats:
-    """Writes samples and, once an hour, forgets those older than ``keep_days``."""
+    """Writes samples. :mod:`agents.stats.pruning` forgets them."""
 
-    def __init__(self, pool: asyncpg.Pool, *, keep_days: int) -> None:
+    def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._keep_days = keep_days
-        self._prune_at = 0.0
 
     async def write(self, samples: Sequence[WindowSample]) -> int:
         """Insert the samples in one statement and return how many were new.
@@ -85,14 +79,4 @@ class WindowStats:
         with answering("sampling windows"):
             columns = zip(*map(to_row, samples), strict=True)
             status = await self._pool.execute(INSERT, *columns)
-            if time.monotonic() >= self._prune_at:
-                await self.prune()
         return int(status.rpartition(" ")[2])
-
-    async def prune(self) -> None:
-        """Delete the samples that are too old. Raises :class:`Outage` when Postgres does not answer."""
-        with answering("pruning samples"):
-            await self._pool.execute(
-                "DELETE FROM window_stats WHERE sampled_at < now() - make_interval(days => $1)", self._keep_days
-            )
-        self._prune_at = time.monotonic() + PRUNE_EVERY_SECONDS

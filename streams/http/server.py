@@ -13,6 +13,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from streams.http.connections import Connections
 from streams.http.handshake import Handshake
+from streams.http.prefix import without_prefix
 
 log = logging.getLogger(__name__)
 
@@ -121,11 +122,11 @@ class Server(web.Server):
     """Makes a :class:`Protocol` of each connection. What is worked at for a client ends when the client leaves."""
 
     def __init__(
-        self, made: web.Server, connections: Connections, tls: MakeContext | None, options: dict[str, Any]
+        self, made: web.Server, connections: Connections, prefix: str, tls: MakeContext | None, options: dict[str, Any]
     ) -> None:
         super().__init__(
             made.request_handler,
-            request_factory=made.request_factory,
+            request_factory=without_prefix(prefix, made.request_factory),
             handler_cancellation=True,
             loop=made._loop,
             **options,
@@ -155,18 +156,22 @@ class Server(web.Server):
 class Runner(web.AppRunner):
     """Runs an application on a :class:`Server`; Faust's web driver takes it in place of its own.
 
-    With ``tls`` it speaks HTTPS; each connection is given the context that ``tls`` then returns.
+    ``prefix`` is what paths may begin with, in front of the application's own (:mod:`streams.http.prefix`). With
+    ``tls`` it speaks HTTPS; each connection is given the context that ``tls`` then returns.
     """
 
-    def __init__(self, app: web.Application, connections: Connections, tls: MakeContext | None = None) -> None:
+    def __init__(
+        self, app: web.Application, connections: Connections, prefix: str = "", tls: MakeContext | None = None
+    ) -> None:
         super().__init__(app, access_log=None)
         self._limited = connections
+        self._prefix = prefix
         self._tls = tls
 
     async def _make_server(self) -> Server:
         made = await super()._make_server()
         self._limited.start()
-        return Server(made, self._limited, self._tls, made._kwargs)
+        return Server(made, self._limited, self._prefix, self._tls, made._kwargs)
 
     async def cleanup(self) -> None:
         """Stop listening and close every connection."""

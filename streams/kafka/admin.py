@@ -18,10 +18,12 @@ from aiokafka.errors import (
 
 from streams.backoff import Delays
 from streams.errors import Fatal, Outage
+from streams.kafka.record_times import CLOCK_CONFIG, STAMPED, stamp_by_broker
 from streams.kafka.refusal import refusal
 from streams.kafka.security import connection
+from streams.kafka.topic_config import bring_up_to_date
 from streams.settings import Settings
-from streams.topics import ALERTS, DEAD_LETTERS, TRADES
+from streams.topics import ALERTS, CLOCK, DEAD_LETTERS, TRADES
 from streams.unexpected import Library
 from streams.words import counted
 
@@ -48,11 +50,18 @@ worker.
 CHANGELOG_CONFIG: Final = {
     "cleanup.policy": "compact",
     "max.message.bytes": str(MAX_RECORD_BYTES + 64 * 1024),
-    # A worker that was frozen flushes old state behind its successor's. Compaction must not drop the newer value while
-    # a restore could still meet the two. 48 h is as long as the settings let panes be kept: a day's window and a day
-    # late.
-    "min.compaction.lag.ms": str(48 * 3600 * 1000),
+    # A worker that was frozen while its partition moved flushes old values behind its successor's. The successor, or
+    # who restores next, writes its own again within seconds (decision 0037). Compaction leaves both for an hour.
+    "min.compaction.lag.ms": str(3600 * 1000),
+    # A segment is compacted once it is closed: small ones, closed every ten minutes.
+    "segment.bytes": str(64 * 1024**2),
+    "segment.ms": str(600 * 1000),
+    # By default half of a log may wait to be compacted, and a restore reads what waits.
+    "min.cleanable.dirty.ratio": "0.1",
+    "compression.type": "zstd",
 }
+FORMER_CHANGELOG_CONFIG: Final = {"min.compaction.lag.ms": str(48 * 3600 * 1000)}
+"""What releases before 0.2 set otherwise: a changelog that still has it gets the value above."""
 
 
 async def wait_for_broker(settings: Settings) -> None:
@@ -149,16 +158,18 @@ async def cluster_and_ends(settings: Settings, topic: str) -> tuple[str, dict[in
         return await cluster_id(settings), await end_offsets(settings, topic)
 
 
-async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str, str]] | None = None) -> None:
+async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str, str]] | None = None) -> bool | None:
     """Create the topics that are missing, and see that each has the partitions it must have.
+
+    Return whether the broker stamps the records of ``trades``, None where it does not say.
 
     With ``CREATE_TOPICS=false`` they are only asked for, which makes them appear on the embedded broker. Raises
     :class:`Fatal` if a topic is missing, or has another number of partitions than the settings say. Producers and
     workers would then not agree on where a market is.
     """
-    wanted: dict[str, Mapping[str, str]] = {TRADES: {}, ALERTS: {}, DEAD_LETTERS: {}, **(changelogs or {})}
+    wanted: dict[str, Mapping[str, str]] = {TRADES: STAMPED, ALERTS: {}, DEAD_LETTERS: {}, **(changelogs or {})}
     if settings.create_topics:
-        await _create(settings, wanted)
+        await _create(settings, {**wanted, CLOCK: CLOCK_CONFIG})
     producer = AIOKafkaProducer(**connection(settings))
     try:
         await producer.start()
@@ -176,6 +187,16 @@ async def ensure_topics(settings: Settings, changelogs: Mapping[str, Mapping[str
         raise Fatal(f"the broker has no topic {name}; create it, or set CREATE_TOPICS=true") from None
     finally:
         await producer.stop()
+    return await _stamped(settings)
+
+
+async def _stamped(settings: Settings) -> bool | None:
+    client = AIOKafkaAdminClient(**connection(settings), request_timeout_ms=ANSWER_MS)
+    try:
+        await client.start()
+        return await stamp_by_broker(settings, client)
+    finally:
+        await client.close()
 
 
 async def _topics(settings: Settings) -> set[str]:
@@ -194,10 +215,11 @@ async def _create(settings: Settings, wanted: Mapping[str, Mapping[str, str]]) -
         present = set(await client.list_topics())
         for name, config in wanted.items():
             if name in present:
+                if config.get("cleanup.policy") == "compact":
+                    await bring_up_to_date(client, name, config, FORMER_CHANGELOG_CONFIG)
                 continue
-            topic = NewTopic(
-                name, settings.topic_partitions, settings.topic_replication_factor, topic_configs=dict(config)
-            )
+            partitions = 1 if name == CLOCK else settings.topic_partitions
+            topic = NewTopic(name, partitions, settings.topic_replication_factor, topic_configs=dict(config))
             with suppress(TopicAlreadyExistsError):
                 await client.create_topics([topic])
     finally:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from streams.errors import Fatal, Outage
@@ -25,7 +25,8 @@ class BrokerWatch:
     """Looks every few seconds at the cluster's name and at the end of the changelog.
 
     ``reached`` returns, by partition, the highest offset of the changelog that the broker has acknowledged: one that
-    ends before has lost it, whatever its name. ``on_replaced`` is called once.
+    ends before has lost it, whatever its name. ``on_replaced`` is called once. ``on_look`` is given what ``reached``
+    returned, and where the changelog's partitions ended a moment later. It may raise :class:`Outage`.
     """
 
     def __init__(
@@ -34,11 +35,13 @@ class BrokerWatch:
         changelog: str,
         reached: Callable[[], Mapping[int, int]],
         on_replaced: Callable[[ReplacedBroker], object],
+        on_look: Callable[[Mapping[int, int], Mapping[int, int]], Awaitable[None]],
     ) -> None:
         self._settings = settings
         self._changelog = changelog
         self._reached = reached
         self._on_replaced = on_replaced
+        self._on_look = on_look
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -68,4 +71,13 @@ class BrokerWatch:
                         ReplacedBroker(f"the broker was replaced ({what}); start again to carry the state over to it")
                     )
                     return
+                await self._looked(reached, ends)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _looked(self, reached: Mapping[int, int], ends: Mapping[int, int]) -> None:
+        try:
+            await self._on_look(reached, ends)
+        except Outage:
+            pass  # looked at again, in a few seconds
+        except Exception as error:  # noqa: BLE001 - a watch that ended would be missed by nobody
+            say_once(log, "looking at the end of the changelog", error)

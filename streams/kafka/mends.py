@@ -1,4 +1,7 @@
-"""Repairs, for this process, two faults of the Kafka client aiokafka that a worker cannot live with."""
+"""Repairs, for this process, three faults of the Kafka client aiokafka that a worker cannot live with.
+
+What a batch may unpack to is in :mod:`streams.kafka.unpacking`.
+"""
 
 import functools
 from collections.abc import Awaitable, Callable
@@ -14,6 +17,8 @@ from aiokafka.errors import (
     for_code,
 )
 from aiokafka.protocol.commit import OffsetFetchResponse_v2, OffsetFetchResponse_v3
+
+from streams.kafka import unpacking
 
 T = TypeVar("T")
 
@@ -77,6 +82,7 @@ MENDED: Final = (
     (AIOKafkaConnection, "send", _with_lost_connections(AIOKafkaConnection.send)),
     (AIOKafkaConnection, "_send_sasl_token", _with_lost_connections(AIOKafkaConnection._send_sasl_token)),
     (GroupCoordinator, "_send_req", _with_errors_of_groups(GroupCoordinator._send_req)),
+    *unpacking.MENDED,
 )
 
 

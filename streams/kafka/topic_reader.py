@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from streams.errors import BadRecord, Fatal, Outage
 from streams.kafka.refusal import refusal
 from streams.kafka.security import connection
+from streams.kafka.unpacking import Refused
 from streams.model.amounts import UNITS_PER_BASE
 from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT, decode_frame
 from streams.model.trade import Kind, Side
@@ -34,12 +35,23 @@ def describe(topic: str, value: bytes) -> Any:
         return {"unreadable": str(error), "base64": base64.b64encode(value).decode()}
 
 
+def _described(topic: str, record: Any) -> Any:
+    if isinstance(record, Refused):
+        return {
+            "unreadable": record.detail,
+            "first_offset": record.first,
+            "base64": base64.b64encode(record.value or b"").decode(),
+        }
+    return describe(topic, record.value or b"")
+
+
 def _frame(value: bytes) -> dict[str, Any]:
     frame = decode_frame(value)
     return {
         "venue": frame.venue,
         "symbol": frame.symbol,
         "received_us": frame.received_us,
+        **({"reset": True} if frame.is_reset else {}),
         "trades": [
             {
                 "id": f"{trade_id:032x}" if frame.wide_ids else trade_id,
@@ -87,7 +99,7 @@ async def print_topic(settings: Settings, topic: str, *, limit: int | None, foll
                         "offset": record.offset,
                         "timestamp_ms": record.timestamp,
                         "key": (record.key or b"").decode(errors="replace"),
-                        "value": describe(topic, record.value or b""),
+                        "value": _described(topic, record),
                     }
                     sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
                     printed += 1

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from streams.errors import BadSetting, Fatal, MonitorError
 from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
 from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.local.embedded.valkey import HOST, EmbeddedRedis, free_port
-from streams.local.supervisor import Plan, Supervisor
+from streams.local.supervisor import Plan, Supervisor, say
 from streams.preflight import all_of, check_file, check_network, check_port, check_report
 from streams.secret_files import without_files
 from streams.secured import ENCRYPTING
@@ -46,13 +46,13 @@ LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 class RunOptions:
     """What the command line may say; everything else comes from the settings.
 
-    ``feed`` overrides FEED; ``file`` and ``symbol`` override the environment's FILE and SYMBOL.
-    ``speed`` is the multiple of real speed at which a
-    recording is replayed, None for as fast as possible. ``seed`` and ``rate`` (trades a second) are the simulator's.
+    ``feed`` overrides FEED; ``files`` and ``symbol`` override the environment's FILE and SYMBOL.
+    ``speed`` is the multiple of real speed at which
+    recordings are replayed, None for as fast as possible. ``seed`` and ``rate`` (trades a second) are the simulator's.
     """
 
     feed: str | None = None
-    file: Path | None = None
+    files: Sequence[Path] = ()
     symbol: str | None = None
     speed: float | None = None
     seed: int | None = None
@@ -154,20 +154,23 @@ def _check_secured(settings: Settings) -> None:
 
 @dataclass(frozen=True)
 class _Recording:
-    file: Path
+    files: list[Path]
     symbol: str | None
 
 
 def _resolve(options: RunOptions) -> tuple[Settings, _Recording | None]:
     """Return settings and recording. Nothing that is wrong with either is left for a process that starts later."""
-    file = options.file or (Path(os.environ["FILE"]) if os.environ.get("FILE") else None)
+    files = list(options.files) or ([Path(os.environ["FILE"])] if os.environ.get("FILE") else [])
     settings = check_names(load_settings())
-    feed = options.feed or settings.feed or ("simulator" if file is None else "recording")
+    feed = options.feed or settings.feed or ("recording" if files else "simulator")
     settings = load_settings(feed=feed)
     if feed != "recording":
         return settings, None
-    recording = _Recording(check_file(file), options.symbol or os.environ.get("SYMBOL") or None)
-    make_feeds(settings, file=recording.file, symbol=recording.symbol, speed=options.speed)
+    checked = [check_file(file) for file in files] or [check_file(None)]
+    recording = _Recording(checked, options.symbol or os.environ.get("SYMBOL") or None)
+    for played in make_feeds(settings, files=checked, symbol=recording.symbol, speed=options.speed):
+        for note in played.notes:
+            say(note)
     return settings, recording
 
 
@@ -219,7 +222,8 @@ def _simulator(options: RunOptions, environment: dict[str, str]) -> list[str]:
 def _producer(options: RunOptions, settings: Settings, recording: _Recording | None) -> list[str]:
     arguments = ["produce"]
     if recording is not None:
-        arguments += ["--file", str(recording.file)]
+        for file in recording.files:
+            arguments += ["--file", str(file)]
         arguments += ["--symbol", recording.symbol] if recording.symbol else []
         arguments += ["--speed", str(options.speed)] if options.speed is not None else []
         if "kafka_bootstrap_servers" not in settings.model_fields_set:

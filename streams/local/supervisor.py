@@ -127,8 +127,9 @@ class Supervisor:
                     await self._until(follower.has_read_all, CATCH_UP_SECONDS)
                 letters = await _asked(progress.dead_letters)
                 refused = None if letters is None else letters - letters_before
-                await self._conclude(metrics, refused, seconds, follower.identities)
+                summary = await self._conclude(metrics, refused, seconds, follower.identities)
                 await self._end("worker", WORKER_GRACE_SECONDS)
+                self._check_counted(summary)
             finally:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
@@ -189,7 +190,7 @@ class Supervisor:
 
     async def _conclude(
         self, metrics: str | None, letters: int | None, seconds: float, identities: list[AlertId]
-    ) -> None:
+    ) -> report.Summary:
         settings = self._plan.settings
         rows: list[dict[str, Any]] | None = None
         try:
@@ -212,11 +213,23 @@ class Supervisor:
             alerts=None if rows is None else report.count_severities(rows),
         )
         say(str(summary))
+        if self._plan.is_recording and letters:
+            # Its last line says what it published, what it refused, and why.
+            _, said, words = self._children["producer"].last_words().partition("published ")
+            say(f"the producer published {words}" if said else f"why rows were refused: {self._plan.logs}")
         if self._plan.report is not None:
             try:
                 report.write_report(self._plan.report, summary, rows)
             except OSError as error:
                 raise Fatal(f"--report {self._plan.report} cannot be written: {error.strerror}") from None
+        return summary
+
+    def _check_counted(self, summary: report.Summary) -> None:
+        """Raise :class:`Fatal` where a recording was played and the worker counted nothing of it."""
+        letters, is_played = summary.dead_letters, self._plan.is_recording and not self._told_to_stop.is_set()
+        if is_played and letters and summary.trades == 0 == summary.duplicates == summary.late:
+            rows = counted(letters, "record")
+            raise Fatal(f"nothing of the recording was counted: {rows} refused, for reasons in {self._plan.logs}")
 
     async def _note(self) -> None:
         trades = report.totals(await self._get(self._plan.settings.web_port, "/metrics"))["trades"]

@@ -17,10 +17,12 @@ fractions  i8       base quantity, the fraction in 1e-14
 flags      u1       bits 0-1 taker side, bits 2-3 kind, bit 4 snapshot
 ========== ======== =================================================================================
 
-Three items may follow. The first is the market's kind, ``[name, has_liquidations, id_bytes]``, where the symbol does
+Four items may follow. The first is the market's kind, ``[name, has_liquidations, id_bytes]``, where the symbol does
 not imply it (:func:`streams.model.kinds.implied_kind`). The second is true in a frame without trades that ends a
 market's recording. The third is a list of texts, one per trade: the venue's word for a kind that the flags cannot hold,
-such as "assignment". Such a trade is a block there, so whoever does not know the list keeps it out of windows too.
+such as "assignment". Such a trade is a block there, so whoever does not know the list keeps it out of windows too. The
+fourth is true in a frame without trades by which an operator turns back a market whose clock ran ahead. A release that
+does not know it refuses that frame, since it has no trades.
 
 What later releases add within version 1 a reader leaves alone: items behind these, and the bits 5 to 7 of a flag. A
 frame of another version is refused. See decision 0023.
@@ -69,6 +71,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unkno
     named_kind: MarketKind | None = None
     is_end: bool = False
     words: list[Annotated[str, msgspec.Meta(max_length=MAX_WORD)]] | None = None
+    is_reset: bool = False
 
     def __len__(self) -> int:
         return len(self.flags)
@@ -153,6 +156,12 @@ def encode_end(venue: str, symbol: str, kind: MarketKind, received_us: int) -> b
     return _encoder.encode((VERSION, venue, symbol, received_us, *columns, kind_to_name(symbol, kind), True))
 
 
+def encode_reset(venue: str, symbol: str, received_us: int) -> bytes:
+    """Return the frame that turns a market back whose clock ran ahead: what is later than its record is forgotten."""
+    columns = [b""] * 8
+    return _encoder.encode((VERSION, venue, symbol, received_us, *columns, None, False, None, True))
+
+
 def _column(item: str, values: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(values)}{item[1]}", *values)
 
@@ -176,7 +185,9 @@ def decode_frame(data: bytes) -> Frame:
     kind = frame.kind
     if frame.version != VERSION:
         raise BadRecord("not_a_frame", f"frame version {frame.version} is not known, only {VERSION} is")
-    if not (0 if frame.is_end else 1) <= count <= MAX_FRAME_TRADES:
+    if frame.is_reset and count:
+        raise BadRecord("not_a_frame", f"a frame that turns a market back holds no trades, not {count}")
+    if not (0 if frame.is_end or frame.is_reset else 1) <= count <= MAX_FRAME_TRADES:
         raise BadRecord("not_a_frame", f"a frame holds 1 to {MAX_FRAME_TRADES} trades, not {count}")
     if any(
         len(column) != width * count

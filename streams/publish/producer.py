@@ -12,19 +12,22 @@ from typing import Any, Final
 import msgspec
 
 from streams import metrics
-from streams.errors import BadRecord, Fatal
+from streams.errors import Fatal
+from streams.kafka.broker_clock import BrokerClock
 from streams.model import deadletters
-from streams.model.amounts import amounts_of
 from streams.model.deadletters import DeadLetter
-from streams.model.frames import encode_end, encode_frame
+from streams.model.frames import encode_end
 from streams.model.kinds import MarketKind
-from streams.model.trade import Batch, Reject, Trade
+from streams.model.tally import Tally
+from streams.model.trade import Batch, Reject
 from streams.progress import show_progress
+from streams.publish.clocks import Clocks
 from streams.publish.coalescer import Coalescer, Group
 from streams.publish.deduplicator import Deduplicator
 from streams.publish.pacer import Pacer
 from streams.publish.published_ids import PublishedIds
 from streams.publish.publisher import Outgoing, Publisher
+from streams.publish.screening import framed
 from streams.publish.status import Facts, StatusServer
 from streams.settings import Settings
 from streams.tls import of_web_servers
@@ -47,12 +50,16 @@ MAX_TIMESTAMP_AGE_US: Final = 3_600_000_000
 
 
 class ProducerSummary(msgspec.Struct, frozen=True):
-    """What a producer has published and the broker has acknowledged, and how long that took."""
+    """What a producer has published and the broker has acknowledged, and how long that took.
+
+    ``reasons`` says in words why rows were refused, and which was the first.
+    """
 
     trades: int
     frames: int
     rejects: int
     seconds: float
+    reasons: str
 
 
 class Producer:
@@ -69,12 +76,17 @@ class Producer:
     ) -> None:
         self._settings = settings
         self._feeds = feeds
-        self._publisher = Publisher(settings, pace=pace, published_ids=published_ids)
+        broker_clock = BrokerClock()
+        self._clocks = Clocks(settings, broker_clock)
+        self._publisher = Publisher(
+            settings, pace=pace, published_ids=published_ids, broker_clock=broker_clock, clocks=self._clocks
+        )
         self._deduplicator = Deduplicator(published_ids, self._frame, self._publisher.nudge)
         self._coalescer = Coalescer(settings.frame_max_trades, settings.frame_linger_ms * 1000)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._reasons_said: set[str] = set()
+        self._tally = Tally()
         self._reading = 0
         self._says_ends = says_ends
         # The markets read, each with its kind: only kept where their ends are to be said.
@@ -97,6 +109,7 @@ class Producer:
         stopping = asyncio.create_task(stop.wait())
         try:
             await self._deduplicator.open()
+            await self._publisher.know_clock()
             readers += [asyncio.create_task(self._read(feed)) for feed in self._feeds]
             failed = await self._until_read(readers, stopping)
             self._deduplicator.put(self._coalescer.flush())
@@ -114,7 +127,8 @@ class Producer:
             await self._publisher.close()
             await self._deduplicator.close()
         publisher = self._publisher
-        return ProducerSummary(publisher.trades, publisher.frames, publisher.letters, time.monotonic() - began)
+        seconds, reasons = time.monotonic() - began, self._tally.reasons()
+        return ProducerSummary(publisher.trades, publisher.frames, publisher.letters, seconds, reasons)
 
     def facts(self) -> Facts:
         """Return what is known of the producer's health."""
@@ -122,11 +136,14 @@ class Producer:
         metrics.buffered_trades.set(self.buffered_trades)
         age = None if publisher.last_ack is None else time.monotonic() - publisher.last_ack
         connected = sum(feed.connected for feed in self._feeds)
+        clocks = self._clocks.details()
         connections = [found for feed in self._feeds if (found := feed.connection()) is not None]
         missing = sum(connection.missing for connection in connections)
+        is_connected = bool(connected or not self._reading)
         return Facts(
-            ready=publisher.available and bool(connected or not self._reading) and not missing,
+            ready=publisher.available and is_connected and not missing and not clocks["clock"],
             details={
+                **clocks,
                 "broker_available": publisher.available,
                 "seconds_since_acknowledgement": age,
                 "buffered_trades": self.buffered_trades,
@@ -186,6 +203,9 @@ class Producer:
         try:
             async with aclosing(feed.batches()) as batches:
                 async for batch in batches:
+                    # The trades of a recording say when they were made, not what time it is.
+                    if feed.progress is None and batch.received_us:
+                        self._clocks.heard(batch.trades, batch.received_us)
                     await self._take(batch)
         finally:
             self._reading -= 1
@@ -234,42 +254,25 @@ class Producer:
 
     def _frame(self, groups: Sequence[Group]) -> None:
         for group in groups:
-            trades = group.trades
             if self._says_ends:
-                self._markets[group.venue, group.symbol] = trades[0].product.kind
-            try:
-                frame = encode_frame(group.venue, group.symbol, trades, group.received_us)
-            except BadRecord:
-                trades = self._only_good(group)
-                if not trades:
-                    continue
-                frame = encode_frame(group.venue, group.symbol, trades, group.received_us)
-            self._publisher.put(
-                Outgoing(TRADES, group.symbol, frame, _timestamp_ms(group.received_us), len(trades), group.venue)
-            )
+                self._markets[group.venue, group.symbol] = group.kind
+            frame, trades, refused = framed(group, group.received_us, self._clocks.latest_us())
+            self._refuse(refused, group.received_us)
+            if frame is not None:
+                stamp_ms = self._timestamp_ms(group.received_us)
+                self._publisher.put(Outgoing(TRADES, group.symbol, frame, stamp_ms, trades, group.venue))
 
     def _say_ends(self) -> None:
         """Publish, behind each market's last trades, that its recording is over."""
         now_us = _now_us()
         for (venue, symbol), kind in self._markets.items():
             frame = encode_end(venue, symbol, kind, now_us)
-            self._publisher.put(Outgoing(TRADES, symbol, frame, _timestamp_ms(now_us)))
-
-    def _only_good(self, group: Group) -> list[Trade]:
-        good, bad = [], []
-        for trade in group.trades:
-            try:
-                amounts_of(trade)
-            except BadRecord as error:
-                bad.append(Reject(error.reason, error.detail, _as_json(trade), trade.venue, trade.symbol))
-            else:
-                good.append(trade)
-        self._refuse(bad, group.received_us)
-        return good
+            self._publisher.put(Outgoing(TRADES, symbol, frame, self._timestamp_ms(now_us)))
 
     def _refuse(self, rejects: Sequence[Reject], received_us: int) -> None:
         for refused in rejects:
             reason = refused.reason
+            self._tally.refuse(refused)
             detail, payload = deadletters.fitted(refused.detail, refused.payload)
             if reason not in self._reasons_said:
                 self._reasons_said.add(reason)
@@ -282,22 +285,18 @@ class Producer:
                 )
             letter = DeadLetter(reason, detail, payload, ORIGIN, refused.venue, refused.symbol, refused_us=_now_us())
             value = deadletters.encode(letter)
-            timestamp_ms = _timestamp_ms(received_us)
+            timestamp_ms = self._timestamp_ms(received_us)
             self._publisher.put(Outgoing(DEAD_LETTERS, reason, value, timestamp_ms, reason=reason))
+
+    def _timestamp_ms(self, received_us: int) -> int:
+        """Return the record's time, by the clock that counts: a slow clock here must have nothing refused there."""
+        now_us = _now_us()
+        own_us = received_us if now_us - received_us < MAX_TIMESTAMP_AGE_US else now_us
+        return self._clocks.corrected_us(own_us) // 1000
 
 
 def _now_us() -> int:
     return time.time_ns() // 1000
-
-
-def _timestamp_ms(received_us: int) -> int:
-    now_us = _now_us()
-    return (received_us if now_us - received_us < MAX_TIMESTAMP_AGE_US else now_us) // 1000
-
-
-def _as_json(trade: Trade) -> bytes:
-    fields = msgspec.structs.asdict(trade) | {"trade_id": str(trade.trade_id), "product": trade.product.kind.name}
-    return msgspec.json.encode(fields)
 
 
 async def produce(
@@ -323,6 +322,8 @@ async def produce(
     tls = of_web_servers(settings)
     server = StatusServer(settings.web_host, settings.producer_metrics_port, producer.facts, tls)
     await server.start()
+    for note in [note for feed in feeds for note in feed.notes]:
+        log.warning("%s", note)
     followed = [feed.progress for feed in feeds if feed.progress is not None]
     shown = [asyncio.create_task(show_progress(progress, sys.stderr)) for progress in followed]
     try:

@@ -7,6 +7,7 @@ Redis, or with an empty or slow one, trades are published twice. Panes count eac
 import asyncio
 import contextlib
 import logging
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -107,7 +108,8 @@ class PublishedIds:
         self._is_known = asyncio.Event()
         self._link = link
         self._lifetime_ms = lifetime_seconds * 1000
-        self._unmarked: deque[bytes] = deque(maxlen=MAX_UNMARKED_FRAMES)
+        # Each with the latest time that a worker accepts.
+        self._unmarked: deque[tuple[bytes, int]] = deque(maxlen=MAX_UNMARKED_FRAMES)
         self._is_work = asyncio.Event()
 
     async def open(self) -> None:
@@ -156,10 +158,13 @@ class PublishedIds:
                 known.setdefault(id(question.group), set()).update(question.known(answer))
         return [left for group in groups if (left := _without(group, known.get(id(group)))).trades]
 
-    def acknowledged(self, frames: Iterable[bytes]) -> None:
-        """Queue frames that the broker has acknowledged; :meth:`run` marks their trades."""
+    def acknowledged(self, frame: bytes, latest_us: int) -> None:
+        """Queue a frame that the broker has acknowledged; :meth:`run` marks its trades up to ``latest_us``.
+
+        Workers refuse what is later. A mark says that they accept the trade, not only that the broker has it.
+        """
         if self.available:
-            self._unmarked.extend(frames)
+            self._unmarked.append((frame, latest_us))
             self._is_work.set()
 
     async def run(self) -> None:
@@ -180,9 +185,12 @@ class PublishedIds:
 
     async def _mark(self) -> None:
         while self._unmarked:
-            frames: list[Frame] = []
-            while self._unmarked and len(frames) < MAX_FRAMES_PER_CALL and sum(map(len, frames)) < MAX_TRADES_PER_CALL:
-                frames.append(decode_frame(self._unmarked.popleft()))
+            frames: list[tuple[Frame, int]] = []
+            trades = 0
+            while self._unmarked and len(frames) < MAX_FRAMES_PER_CALL and trades < MAX_TRADES_PER_CALL:
+                data, latest_us = self._unmarked.popleft()
+                frames.append((decode_frame(data), latest_us))
+                trades += len(frames[-1][0])
             marks = _marks(self._cluster, frames)
             if not marks:
                 continue
@@ -240,20 +248,24 @@ def _without(group: Group, places: set[int] | None) -> Group:
     return msgspec.structs.replace(group, trades=left)
 
 
-def _marks(cluster: str, frames: Iterable[Frame]) -> dict[str, tuple[Any, bytes]]:
-    """Return what to write: by key, the first byte and bits of a bitmap, or "" and ids for a set.
+def _marks(cluster: str, frames: Iterable[tuple[Frame, int]]) -> dict[str, tuple[Any, bytes]]:
+    """Return what to write for frames, each with the latest time that is marked.
+
+    By key, it is the first byte and bits of a bitmap, or "" and ids for a set.
 
     Trades of a snapshot are not marked, since they raise no alert by themselves. Another producer may have seen the
     same trades live. Those raise alerts, and must not be left out.
     """
     offsets: dict[str, list[int]] = {}
     uids: dict[str, bytearray] = {}
-    for frame in frames:
+    for frame, latest_us in frames:
         live = [place for place, flags in enumerate(frame.flags) if not flags & SNAPSHOT]
+        times_us = array("q", frame.times_us)
+        if max(times_us, default=0) > latest_us:
+            live = [place for place in live if times_us[place] <= latest_us]
         if frame.wide_ids:
             for place in live:
-                time_us = int.from_bytes(frame.times_us[place * 8 : place * 8 + 8], "little", signed=True)
-                key = keys.published_uids(cluster, frame.venue, frame.symbol, time_us // MINUTE_US)
+                key = keys.published_uids(cluster, frame.venue, frame.symbol, times_us[place] // MINUTE_US)
                 uids.setdefault(key, bytearray()).extend(frame.ids[place * WIDE_ID_BYTES : (place + 1) * WIDE_ID_BYTES])
         else:
             ids = frame.trade_ids()

@@ -7,6 +7,7 @@ its sequence numbers, and the broker refuses everything after it.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -14,15 +15,20 @@ from typing import Any, Final
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from streams import metrics
 from streams.backoff import Delays, doubling, scaled
 from streams.errors import Fatal
 from streams.kafka.admin import KAFKA, cluster_id
+from streams.kafka.broker_clock import BrokerClock, ClockProbe, steady_us, told_ms
 from streams.kafka.clients import connect, discard
+from streams.kafka.outbound import Record
 from streams.kafka.partitioning import partition_of
 from streams.kafka.refusal import refusal
 from streams.model import deadletters
+from streams.publish.clocks import Clocks
+from streams.publish.link import Link, outcome
 from streams.publish.pacer import Pacer
 from streams.publish.published_ids import PublishedIds
 from streams.settings import Settings
@@ -38,6 +44,10 @@ FIRST_RETRY_SECONDS: Final = 0.2
 LAST_RETRY_SECONDS: Final = 5.0
 # An acknowledgement takes milliseconds. After this the broker counts as away, which is logged once.
 SLOW_SECONDS: Final = 5.0
+# How long a producer waits for the broker's clock before it begins to read.
+KNOW_SECONDS: Final = 2.0
+# How soon trades that wait for a right clock are looked at again.
+LOOK_SECONDS: Final = 0.5
 
 
 class Outgoing(msgspec.Struct, frozen=True):
@@ -69,18 +79,8 @@ class _Lane:
         self.messages: deque[Outgoing] = deque()
         self.filled = asyncio.Event()
         self.sending_since: float | None = None
-
-
-class _Link:
-    """A connected client. ``lost`` completes when it is replaced. Batches still under way then have no outcome."""
-
-    def __init__(self, client: AIOKafkaProducer) -> None:
-        self.client = client
-        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    async def close(self) -> None:
-        await discard(self.client)
-        self.lost.set_result(None)
+        # The same by the clock that broker clocks are measured with, microseconds.
+        self.sent_us = 0
 
 
 class Publisher:
@@ -90,13 +90,24 @@ class Publisher:
     """
 
     def __init__(
-        self, settings: Settings, *, pace: Pacer | None = None, published_ids: PublishedIds | None = None
+        self,
+        settings: Settings,
+        *,
+        pace: Pacer | None = None,
+        published_ids: PublishedIds | None = None,
+        broker_clock: BrokerClock | None = None,
+        clocks: Clocks | None = None,
     ) -> None:
         self._settings = settings
+        self._broker_clock = broker_clock or BrokerClock()
+        self._clocks = clocks or Clocks(settings, self._broker_clock)
+        self._probe = ClockProbe(self._broker_clock, self._send)
         self._pace = pace
         self._published_ids = published_ids
         self._lanes: dict[tuple[str, int], _Lane] = {}
-        self._link: _Link | None = None
+        self._link: Link | None = None
+        # The client that the broker's clock is asked for by.
+        self._asked: AIOKafkaProducer | None = None
         self._was_connected = False
         self._connecting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,6 +128,16 @@ class Publisher:
         self.spawn(self._watch())
         if self._published_ids is not None:
             self.spawn(self._published_ids.run())
+
+    async def know_clock(self) -> None:
+        """Wait until the broker's clock is known; return within seconds where the broker is away."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._probe.is_answered.wait(), KNOW_SECONDS)
+
+    async def _send(self, record: Record) -> Any:
+        if self._asked is None:
+            raise ConnectionError("another client is being opened")
+        return await self._asked.send(record.topic, record.value, partition=record.partition)
 
     def put(self, message: Outgoing) -> None:
         """Take a message. It is sent as soon as those before it in its partition are acknowledged."""
@@ -172,19 +193,22 @@ class Publisher:
 
     async def _first_contact(self) -> None:
         await self._connected(None)
+        await self._probe.run()
 
     async def _run(self, lane: _Lane) -> None:
         while True:
             await lane.filled.wait()
             if self._pace is not None and lane.topic == TRADES:
                 await self._pace.wait(lane.partition)
+            while lane.topic == TRADES and self._clocks.broker_is_wrong:  # noqa: ASYNC110 - time itself is looked at
+                await asyncio.sleep(LOOK_SECONDS)
             await self._deliver(lane)
             if not lane.messages:
                 lane.filled.clear()
 
     async def _deliver(self, lane: _Lane) -> None:
         """Send the first messages of the lane until they are acknowledged."""
-        broken: _Link | None = None
+        broken: Link | None = None
         while True:
             link = await self._connected(broken)
             batch = link.client.create_batch()
@@ -195,9 +219,9 @@ class Publisher:
                     break
                 count += 1
             batch.close()
-            lane.sending_since = time.monotonic()
+            lane.sending_since, lane.sent_us = time.monotonic(), steady_us()
             try:
-                sent = await _outcome(link, batch, lane)
+                sent = await outcome(link, batch, lane.topic, lane.partition)
             except AssertionError as error:  # a vanished partition is an assertion in the client
                 self._away(type(error).__name__)
                 broken = link
@@ -214,12 +238,20 @@ class Publisher:
                 continue
             if self._pace is not None and lane.topic == TRADES:
                 self._pace.published(lane.partition, sent.offset + count, batch.size())
-            self._acknowledged(lane, count)
+            self._acknowledged(lane, count, told_ms(sent))
             return
 
-    def _acknowledged(self, lane: _Lane, count: int) -> None:
+    def _acknowledged(self, lane: _Lane, count: int, broker_ms: int | None) -> None:
+        """Take note that the broker has the first messages of a lane, ``broker_ms`` by its clock if it says so."""
+        if broker_ms is not None:
+            self._broker_clock.acknowledged(lane.sent_us, broker_ms)
         if self._published_ids is not None and lane.topic == TRADES:
-            self._published_ids.acknowledged([lane.messages[at].value for at in range(count)])
+            for at in range(count):
+                # What workers will judge by: only what they accept may be marked.
+                message = lane.messages[at]
+                record_ms = message.timestamp_ms if broker_ms is None else broker_ms
+                latest_us = self._clocks.latest_us(record_ms * 1000)
+                self._published_ids.acknowledged(message.value, latest_us)
         published: dict[str, list[int]] = {}  # metrics are costly per message, so they are added up first
         for _ in range(count):
             message = lane.messages.popleft()
@@ -263,21 +295,22 @@ class Publisher:
         while True:
             await asyncio.sleep(SLOW_SECONDS / 5)
             now = time.monotonic()
+            self._clocks.wrong()
             if any(lane.sending_since and now - lane.sending_since > SLOW_SECONDS for lane in self._lanes.values()):
                 self._away("no answer")
 
-    async def _connected(self, broken: _Link | None) -> _Link:
+    async def _connected(self, broken: Link | None) -> Link:
         """Return a link that is not the broken one. Waits until the broker is there."""
         async with self._connecting:
             if self._link is broken and broken is not None:
-                self._link = None
+                self._link = self._asked = None
                 await broken.close()
                 await asyncio.sleep(self._delays.next_seconds())
             while self._link is None:
                 try:
                     if self._published_ids is not None:
                         self._published_ids.know(await cluster_id(self._settings))
-                    self._link = _Link(await connect(self._settings))
+                    self._link = Link(await self._opened())
                     self._was_connected = True
                 except Fatal:
                     raise
@@ -291,21 +324,16 @@ class Publisher:
                 self._back()
             return self._link
 
-
-async def _outcome(link: _Link, batch: Any, lane: _Lane) -> Any:
-    """Return where the broker put a batch, None where the client was replaced meanwhile. Raises the client's errors.
-
-    A client that is replaced never completes what it had. It may not even have taken the batch, since it first asks the
-    broker for the topic.
-    """
-
-    async def acknowledged() -> Any:
-        # Shielded: the client does not expect that anybody cancels its futures.
-        return await asyncio.shield(await link.client.send_batch(batch, lane.topic, partition=lane.partition))
-
-    sending = asyncio.create_task(acknowledged())
-    try:
-        await asyncio.wait((sending, link.lost), return_when=asyncio.FIRST_COMPLETED)
-        return sending.result() if sending.done() else None
-    finally:
-        sending.cancel()
+    async def _opened(self) -> AIOKafkaProducer:
+        """Return a client that is connected, and by which the broker's clock was asked for."""
+        client = await connect(self._settings)
+        self._asked = client
+        try:
+            with contextlib.suppress(KafkaError, OSError):  # TimeoutError is one
+                async with asyncio.timeout(KNOW_SECONDS):
+                    await self._probe.measure()
+            self._probe.is_answered.set()
+        except BaseException:
+            await discard(client)
+            raise
+        return client

@@ -44,7 +44,7 @@ class StatusServer:
         for path, handler in (("/metrics", self._metrics), ("/healthz", self._healthz), ("/readyz", self._readyz)):
             app.router.add_get(path, Shared(handler, by_query=False).__call__)
         app.on_response_prepare.append(add_headers)
-        self._runner = Runner(app, Connections(most_connections()), self._tls)
+        self._runner = Runner(app, Connections(most_connections()), tls=self._tls)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self.port)
         try:

@@ -17,10 +17,12 @@ class Feed(ABC):
     """Trades as they arrive. A recording ends; a socket does not.
 
     ``connected`` says whether trades can arrive at present. ``progress`` is how far a recording has been read.
+    ``notes`` are what a person must know before it is played.
     """
 
     connected: bool = True
     progress: ReadProgress | None = None
+    notes: Sequence[str] = ()
 
     @abstractmethod
     def batches(self) -> AsyncGenerator[Batch, None]:
@@ -76,6 +78,10 @@ class Venue(ABC):
 
         Raises :class:`streams.errors.BadSetting` where they ask for what it cannot give.
         """
+
+    def symbols(self) -> Sequence[str]:
+        """Return the symbols that the settings list: workers keep their markets, whatever else is on the topic."""
+        return ()
 
     def addresses(self) -> Sequence[str]:
         """Return the addresses of the sockets that its feed opens: ``liqmon run`` tries them before it starts."""

@@ -4,6 +4,7 @@ Kraken's are always there. VENUES names the modules of others; each has a functi
 :class:`~streams.venues.base.Venue` objects.
 """
 
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -31,19 +32,36 @@ def make_venues(settings: Settings) -> list[Venue]:
     return venues
 
 
+def listed_markets(venues: Iterable[Venue]) -> frozenset[tuple[str, str]]:
+    """Return the (venue, symbol) of every market that the settings list. Raises :class:`BadSetting` like the venues."""
+    found: set[tuple[str, str]] = set()
+    for venue in venues:
+        try:
+            found.update((venue.name, symbol) for symbol in venue.symbols())
+        except BadSetting:
+            raise
+        except Exception as error:  # noqa: BLE001 - a venue can be anybody's code
+            raise BadSetting(f"symbols() of venue {venue.name!r} raised {in_a_line(error)}: mend that module") from None
+    return frozenset(found)
+
+
 def make_feeds(
     settings: Settings,
     *,
-    file: Path | None = None,
+    files: Sequence[Path] = (),
     symbol: str | None = None,
     speed: float | None = None,
     venue: str | None = None,
 ) -> list[Feed]:
-    """Return the feeds that the settings and the command line ask for. Raises :class:`Fatal` without any."""
-    if settings.feed == "recording" or file is not None:
-        if file is None:
+    """Return the feeds that the settings and the command line ask for. Raises :class:`Fatal` without any.
+
+    Of ``files``, recordings, each is opened and its first rows are read. Raises :class:`BadRecording` that says what
+    was found in one that cannot be played.
+    """
+    if settings.feed == "recording" or files:
+        if not files:
             raise Fatal("FEED=recording needs a recording: --file XBTUSD.csv")
-        return [RecordingFeed(file, make_venues(settings), symbol=symbol, venue=venue, speed=speed)]
+        return [RecordingFeed(files, make_venues(settings), symbol=symbol, venue=venue, speed=speed)]
     if settings.feed == "simulator":
         _check_simulator(settings)
     feeds = [feed for one in make_venues(settings) if (feed := one.feed()) is not None]

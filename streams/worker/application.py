@@ -35,8 +35,8 @@ class Application(Protocol):
         """Empty the queues of streams, whose partitions are about to be fetched again; changelogs keep theirs."""
         ...
 
-    def releasing_alerts(self) -> AbstractContextManager[None]:
-        """Let go, inside the block, of alerts that wait for Postgres: their partitions move to another worker."""
+    def releasing(self) -> AbstractContextManager[None]:
+        """Let go, inside the block, of what waits for Postgres or for a right clock: its partitions move away."""
         ...
 
     async def around_commit(self, commit: Callable[[], Awaitable[bool]]) -> bool:

@@ -39,6 +39,10 @@ class Continuity:
         self._next.update(offsets)
         return self._unknown & offsets.keys()
 
+    def next(self, tp: TP) -> int | None:
+        """Return the offset behind what was taken; None where nobody has said where to begin."""
+        return self._next.get(tp)
+
     def wanted(self, tp: TP) -> int | None:
         """Return the offset that must come next; None before :meth:`begin`, which then says to fetch it again."""
         wanted = self._next.get(tp)

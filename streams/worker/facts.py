@@ -44,6 +44,16 @@ class GroupFacts:
         """Return the partitions whose tables it keeps for a take-over, ascending."""
         return sorted({tp.partition for tp in self._app.assignor.assigned_standbys()})
 
+    def standby_offsets(self, partition: int) -> tuple[int | None, int | None]:
+        """Return the next changelog record that a standby applies, and where its changelog ends; None until known."""
+        seen = self._app.tables.recovery.standby_offsets
+        tp = next((tp for tp in self._app.assignor.assigned_standbys() if tp.partition == partition), None)
+        if tp is None:
+            return None, None
+        last: int | None = seen.get(tp)
+        end: int | None = self._app.consumer.log_end(tp)
+        return None if last is None else last + 1, end
+
     def assignment(self) -> dict[str, list[int]]:
         """Return every worker's partitions of ``trades``, by its address, as the group last agreed."""
         known = self._app.router.external_topics_metadata()

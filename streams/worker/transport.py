@@ -11,13 +11,14 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from streams.topics import ALERTS, TRADES
+from streams.kafka.unpacking import Refused
+from streams.topics import SOURCES, TRADES
 from streams.worker.application import Application
-from streams.worker.bundles import bundled, first_offset
+from streams.worker.bundles import bundled, first_of, first_offset
 from streams.worker.continuity import Continuity, Step
+from streams.worker.refused import WideSpans, end_if_refused, marked
 from streams.worker.stalls import Stalls
 
-SOURCES: Final = frozenset({TRADES, ALERTS})
 # How soon a consumer that has no partition yet looks again: short beside a commit interval, long beside a loop's turn.
 IDLE_SECONDS: Final = 0.01
 
@@ -90,6 +91,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._next: dict[TP, int] = {}
         self._caught_up: set[TP] = set()
         self._stalls = Stalls(STALLED_SECONDS)
+        self._wide = WideSpans()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -107,10 +109,16 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                 del records[tp]
                 await self._fetch_again(tp)
         for tp, found in records.items():
-            self._continuity(tp).fetched(tp, found[0].offset)
+            self._continuity(tp).fetched(tp, first_of(found[0]))
             if tp.topic == TRADES:
                 records[tp] = self._bundle(tp, found)
-            elif not self._is_source(tp):
+            elif self._is_source(tp):
+                records[tp] = marked(found)
+                self._firsts.setdefault(tp, {}).update(
+                    (record.offset, record.first) for record in found if isinstance(record, Refused)
+                )
+            else:
+                end_if_refused(found)
                 # Compaction leaves gaps everywhere; what is missing within a fetch is not in the log.
                 before = [found[0].offset, *(record.offset + 1 for record in found)]
                 self._firsts[tp] = {record.offset: first for record, first in zip(found, before, strict=False)}
@@ -154,16 +162,23 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     def _new_offset(self, tp: TP) -> int | None:
         """Return the offset to commit: a bundle that was acknowledged stands for every message it held."""
-        firsts = self._firsts.get(tp)
+        firsts, acked, index = self._firsts.get(tp), self._acked[tp], self._acked_index[tp]
         if firsts:
-            acked, index = self._acked[tp], self._acked_index[tp]
             committed = self._committed_offset[tp] or 0
             for last in list(acked):
-                held = [at for at in range(max(firsts.pop(last, last), committed), last) if at not in index]
+                first = max(firsts.pop(last, last), committed)
+                if self._wide.take(tp, first, last):
+                    acked.remove(last)
+                    index.discard(last)
+                    continue
+                held = [at for at in range(first, last) if at not in index]
                 index.update(held)
                 acked += held
         offset: int | None = super()._new_offset(tp)
-        return offset
+        beyond = self._wide.beyond(tp, offset, self._committed_offset[tp], index)
+        if beyond != offset:
+            acked[:] = [at for at in acked if at in index]
+        return beyond
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Let Faust commit past offsets that the log does not hold, which it takes those within a bundle for."""
@@ -214,12 +229,13 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Finish and commit what was begun, so that the next owner meets none of it again.
 
         Faust does this too, but only after it has forgotten what was acknowledged since the last commit, and not in an
-        app that is stopping. An alert that waits for Postgres is let go. Otherwise the move would wait for Postgres,
+        app that is stopping. What waits for Postgres or for a right clock is let go. Otherwise the move would wait too,
         and nobody would serve the windows meanwhile.
         """
         self._caught_up.clear()
         self._next.clear()
         self._stalls.forget()
+        self._wide.forget()
         # Until it is said where to begin: what a fetch brings that is under way belongs to neither assignment.
         self._sources.forget()
         self._changelogs.forget()
@@ -228,7 +244,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             self.app.flow_control.suspend()
             self.pause_partitions(assigned)
             self.app.flow_control.clear()
-            with self.app.releasing_alerts():
+            with self.app.releasing():
                 await self.wait_empty()
         await super().on_partitions_revoked(revoked)
 
@@ -244,6 +260,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def handled(self, message: Any) -> None:
         """Count a message as wholly handled: the partition goes on behind it."""
         self._next[message.tp] = message.offset + 1
+
+    def restored_to(self, tp: TP) -> int | None:
+        """Return the offset behind what a recovery has read of a changelog; None while partitions move."""
+        return None if self.app.rebalancing else self._changelogs.next(tp)
 
     def next_offset(self, tp: TP) -> int | None:
         """Return the next offset of a partition to be handled; None until it is known where that is to begin."""

@@ -16,6 +16,7 @@ from msgspec import Raw
 
 from streams.errors import MonitorError
 from streams.model.kinds import MarketKind
+from tables.market.coverage import SINCE, SINCE_ITEMS, since_of
 from tables.market.episodes import Mark
 from tables.market.formats import (
     FORMAT,
@@ -28,6 +29,7 @@ from tables.market.formats import (
     newer_format,
     tail_of,
 )
+from tables.market.liveness import QUIET, naming_quiet, quiet_of
 from tables.market.panes import Pane
 
 CHUNK_PANES: Final = 32
@@ -43,25 +45,29 @@ It holds whether the newest pane has a live trade, and how far panes were judged
 head's offset, and rows of the message behind those.
 """
 
-_ADDITIONS: Final = {KIND: 3, CLOSING: 3}
+_ADDITIONS: Final = {KIND: 3, CLOSING: 3, SINCE: SINCE_ITEMS}
 """How many items each addition of this release has."""
 
 
 class Chunk(msgspec.Struct):
-    """Panes ``number * CHUNK_PANES`` to ``(number + 1) * CHUNK_PANES - 1``; ``None`` where no trade fell."""
+    """Panes ``number * CHUNK_PANES`` to ``(number + 1) * CHUNK_PANES - 1``; ``None`` where no trade fell.
+
+    ``quiet`` has a bit for each that holds figures and no live trade (:mod:`tables.market.liveness`).
+    """
 
     offset: int
     number: int
     panes: list[Pane | None]
     tail: Tail = NO_TAIL
+    quiet: int = 0
 
 
 class Head(msgspec.Struct):
     """What a market remembers besides panes: its clock (``watermark``, the greatest pane seen) and alerts by rule.
 
     ``chunks`` are the numbers of those written behind it: where one is older than the head, the flush was cut short.
-    Additions in ``tail`` are ``kind``, the market's :class:`MarketKind` where the symbol does not say it, and
-    :data:`CLOSING`.
+    Additions in ``tail`` are ``kind``, the market's :class:`MarketKind` where the symbol does not say it,
+    :data:`CLOSING`, and since when panes are all there (:mod:`tables.market.coverage`).
     """
 
     offset: int
@@ -151,12 +157,15 @@ def markets_of(keys: Iterable[bytes]) -> set[tuple[str, str]]:
 def encode(value: Chunk | Head) -> bytes:
     """Return a value as stored and as sent to the changelog."""
     fields: list[object]
+    tail = value.tail
     if isinstance(value, Chunk):
         fields = [value.offset, value.number, value.panes]
+        if value.quiet:
+            tail = tail.adding(naming_quiet(value))
     else:
         fields = [value.offset, value.watermark, value.marks, value.chunks]
-    if value.tail is not NO_TAIL:
-        fields += value.tail.fields()
+    if tail is not NO_TAIL:
+        fields += tail.fields()
     return _encoder.encode(fields)
 
 
@@ -164,6 +173,7 @@ def decode_chunk(key: bytes, value: bytes) -> Chunk:
     """Read a chunk. Raises :class:`CorruptState`, and :class:`~tables.market.formats.NewerState`."""
     try:
         found = _chunk_decoder.decode(value)
+        quiet = quiet_of(found.more or {}, found.panes)
     except UNREADABLE as error:
         newer = newer_format(key, value, _CHUNK_FIELDS) or longer_rows(
             key, value, _pane_lengths, len(Pane.__struct_fields__), "panes"
@@ -174,8 +184,8 @@ def decode_chunk(key: bytes, value: bytes) -> Chunk:
     if len(found.panes) != CHUNK_PANES:
         raise CorruptState(f"the value of {key!r} is no chunk: it has {len(found.panes)} panes, not {CHUNK_PANES}")
     is_plain = found.more is None and not found.beyond
-    tail = NO_TAIL if is_plain else tail_of(value, _CHUNK_FIELDS, found.more)
-    return Chunk(found.offset, found.number, found.panes, tail)
+    tail = NO_TAIL if is_plain else tail_of(value, _CHUNK_FIELDS, found.more).without(QUIET)
+    return Chunk(found.offset, found.number, found.panes, tail, quiet)
 
 
 def decode_head(key: bytes, value: bytes) -> Head:
@@ -188,6 +198,8 @@ def decode_head(key: bytes, value: bytes) -> Head:
             _kind_decoder.decode(additions[KIND])
         if CLOSING in lengths and lengths[CLOSING] <= _ADDITIONS[CLOSING]:
             _closing_decoder.decode(additions[CLOSING])
+        if lengths.get(SINCE, SINCE_ITEMS) <= SINCE_ITEMS:
+            since_of(additions)
     except UNREADABLE as error:
         newer = newer_format(key, value, _HEAD_FIELDS) or longer_rows(
             key, value, _mark_lengths, len(Mark.__struct_fields__), "marks"

@@ -48,6 +48,17 @@ def add_id(ids: list[TradeId], trade_id: TradeId) -> bool:
     return add_range(ids, trade_id, trade_id)
 
 
+def grows(ids: list[TradeId], trade_id: TradeId) -> bool:
+    """Whether the list would be longer with this id: it is new, and no range that is held ends beside it."""
+    if isinstance(trade_id, bytes):
+        at = bisect_left(ids, trade_id)
+        return at == len(ids) or ids[at] != trade_id
+    at = bisect_right(ids, trade_id)
+    if at % 2 or (at and trade_id - ids[at - 1] <= 1):  # type: ignore[operator]
+        return False
+    return at == len(ids) or ids[at] - trade_id > 1  # type: ignore[operator]
+
+
 def count_ids(ids: list[Any]) -> int:
     """Return how many ids the list holds."""
     if ids and isinstance(ids[0], bytes):

@@ -2,5 +2,5 @@
 
 from typing import Final
 
-MAX_MARKETS_PER_PARTITION: Final = 20_000
-"""More markets than any exchange lists: a feed that invents symbols must not fill memory."""
+MOST_MARKETS: Final = 20_000
+"""Most markets of a partition that a reader takes from Redis: as many as the setting of workers may say."""

@@ -11,8 +11,11 @@ import msgspec
 from streams.model.figures import change_pct
 from streams.model.kinds import MarketKind, implied_kind, kind_to_name
 from tables.market.chunks import CHUNK_PANES, CLOSING, Chunk, Head, closing, closing_of, named_kind, naming
+from tables.market.coverage import covered_since, covering
+from tables.market.crowding import Crowd
 from tables.market.episodes import Mark, forget
 from tables.market.formats import NO_TAIL, Tail
+from tables.market.liveness import places
 from tables.market.panes import Pane
 from tables.market.windows import WindowFigures, figures
 
@@ -41,13 +44,14 @@ class Market:
 
     __slots__ = (
         "_dirty",
+        "_emptied",
         "_end_at",
         "_first_at",
         "_judged",
         "_numbers",
         "chunks",
+        "covered_since",
         "flushed_watermark",
-        "is_live",
         "is_midway",
         "judges_closed_panes",
         "kind",
@@ -73,10 +77,10 @@ class Market:
         self.watermark = -1
         self.flushed_watermark = -1
         self.offset = -1
+        # The first pane that is all there: where counting began. None if an earlier release began this state.
+        self.covered_since: int | None = None
         # A message was counted in part: some chunks contain trades that ``offset`` does not cover yet.
         self.is_midway = False
-        # Whether the newest pane holds a trade that may raise an alert.
-        self.is_live = False
         # Whether a rule of this market waits for panes to be over: only then does its head keep :data:`CLOSING`.
         self.judges_closed_panes = False
         # What comes before this message and row was judged by such rules, and its alerts are on their topic.
@@ -88,6 +92,8 @@ class Market:
         self.volume = 0
         self.liquidated = 0
         self._dirty: set[int] = set()
+        # Slots of the stored ring whose chunks were forgotten, and must be in the store too.
+        self._emptied: set[int] = set()
         # Chunks that changed since the web view looked.
         self.stale: set[int] = set()
         # Panes with figures, in order. From the first place to the end place they are in the running sums.
@@ -100,6 +106,7 @@ class Market:
             self.watermark = self.flushed_watermark = head.watermark
             self.marks = head.marks
             self.kind = named_kind(head) or implied_kind(self.symbol)
+            self.covered_since = covered_since(head.tail.more, head.watermark, self.span.retention)
             self.tail = head.tail.without(CLOSING)
         self.chunks = {
             chunk.number: chunk
@@ -112,11 +119,18 @@ class Market:
             self.offset = min([head.offset, *held])
             if (told := closing_of(head)) is not None:
                 self.judges_closed_panes = True
-                self.is_live, ahead, row = told
+                is_live, ahead, row = told
                 self._judged = (head.offset + ahead, row)
+                if not is_live and self.has_figures(self.watermark):
+                    # Its chunk does not say so where a release wrote it that marks no panes.
+                    self.mark(self.watermark, is_live=False)
+        self._sum_anew()
+
+    def _sum_anew(self) -> None:
+        self.volume = self.liquidated = 0
         self._numbers = [
             number * CHUNK_PANES + n
-            for number, chunk in self.chunks.items()
+            for number, chunk in sorted(self.chunks.items())
             for n, pane in enumerate(chunk.panes)
             if pane is not None and pane.count
         ]
@@ -138,6 +152,31 @@ class Market:
         pane = self.pane(number)
         return pane is not None and pane.count > 0
 
+    def is_live(self, number: int) -> bool:
+        """Whether a pane holds figures and a live trade, so that it may raise an alert."""
+        chunk = self.chunks.get(number // CHUNK_PANES)
+        if chunk is None or chunk.quiet >> number % CHUNK_PANES & 1:
+            return False
+        pane = chunk.panes[number % CHUNK_PANES]
+        return pane is not None and pane.count > 0
+
+    def mark(self, number: int, *, is_live: bool) -> None:
+        """Take note whether an open pane that holds figures has a live trade."""
+        chunk, bit = self.chunks[number // CHUNK_PANES], 1 << number % CHUNK_PANES
+        if not is_live:
+            chunk.quiet |= bit
+        elif chunk.quiet & bit:
+            chunk.quiet ^= bit
+
+    def quiet_panes(self, first: int, last: int) -> frozenset[int]:
+        """Return the panes that only snapshots have filled, of the chunks of panes ``first..last``."""
+        return frozenset(
+            at * CHUNK_PANES + place
+            for at in range(first // CHUNK_PANES, last // CHUNK_PANES + 1)
+            if (chunk := self.chunks.get(at)) is not None and chunk.quiet
+            for place in places(chunk.quiet)
+        )
+
     def open_pane(self, number: int) -> Pane | None:
         """Return the pane to count trades into, advancing the clock to it, or None where it is too old to be kept.
 
@@ -157,6 +196,10 @@ class Market:
         if pane is None:
             pane = chunk.panes[number % CHUNK_PANES] = Pane([])
         return pane
+
+    def crowd(self, number: int, pane: Pane) -> Crowd:
+        """Return what says whether there is room for ids in this pane, which is open, while nothing else changes."""
+        return Crowd(self.chunks[number // CHUNK_PANES].panes, pane)
 
     def counted(self, number: int, pane: Pane, notional: int, liquidated: int) -> None:
         """Bring running sums up to date after a pane gained ``notional`` and ``liquidated`` micro-USD."""
@@ -193,9 +236,8 @@ class Market:
 
     def _advance(self, number: int) -> None:
         self.watermark = number
-        self.is_live = False
         if self.flushed_watermark < 0:
-            self.flushed_watermark = number
+            self.flushed_watermark = self.covered_since = number
         self._enter_to(number)
         first = number - self.span.window + 1
         while self._first_at < self._end_at and self._numbers[self._first_at] < first:
@@ -227,6 +269,40 @@ class Market:
         del self._numbers[:keep]
         self._first_at = max(0, self._first_at - keep)
         self._end_at = max(0, self._end_at - keep)
+
+    def turn_back(self, latest: int) -> bool:
+        """Forget the panes after ``latest``, and the alerts raised there; return false where the clock is not past it.
+
+        What is kept of the panes before stays. The clock then is at the newest of them, or where the next trade puts
+        it. Panes that had left what is kept when the clock ran ahead stay forgotten, also in the store.
+        """
+        if self.watermark <= latest:
+            return False
+        oldest = self.oldest
+        self.stale |= self.chunks.keys()
+        for at, chunk in list(self.chunks.items()):
+            first = at * CHUNK_PANES
+            chunk.panes = [pane if oldest <= first + n <= latest else None for n, pane in enumerate(chunk.panes)]
+            chunk.quiet &= sum(1 << n for n, pane in enumerate(chunk.panes) if pane is not None)
+            if chunk.panes.count(None) == CHUNK_PANES:
+                del self.chunks[at]
+        newest = max(self.chunks, default=None)
+        self.watermark = -1
+        if newest is not None:
+            held = [n for n, pane in enumerate(self.chunks[newest].panes) if pane is not None]
+            self.watermark = newest * CHUNK_PANES + held[-1]
+        for marks in self.marks.values():
+            marks[:] = [mark for mark in marks if mark.pane <= self.watermark]
+        self.flushed_watermark = self.watermark
+        self._dirty = set(self.chunks)
+        self._emptied = set(range(self.span.slots)) - {at % self.span.slots for at in self.chunks}
+        self._sum_anew()
+        return True
+
+    def take_emptied(self) -> list[Chunk]:
+        """Return a chunk without panes, and of no time that is kept, for each slot that must be empty in the store."""
+        emptied, self._emptied = self._emptied, set()
+        return [Chunk(self.offset, slot, [None] * CHUNK_PANES) for slot in sorted(emptied)]
 
     def sums(self, first: int, last: int) -> Iterator[tuple[int, int, int]]:
         """Yield (pane, volume, liquidated) of the rule window that ends with each non-empty pane ``first..last``."""
@@ -303,7 +379,7 @@ class Market:
             return {}
         offset, row = self._judged
         # By its distance from the head's offset, which is shifted when the broker is replaced.
-        return closing(is_live=self.is_live, messages=offset - self.offset, row=row)
+        return closing(is_live=self.is_live(self.watermark), messages=offset - self.offset, row=row)
 
     def take_dirty(self) -> tuple[Head, list[Chunk]]:
         """Return what changed since the last call, stamped with the offset it contains.
@@ -319,7 +395,7 @@ class Market:
         changed = [self.chunks[at] for at in sorted(dirty) if at in self.chunks]
         for chunk in changed:
             chunk.offset = self.offset
-        added = self._closing()
+        added = self._closing() | covering(self.covered_since, self.span.retention)
         if (told := kind_to_name(self.symbol, self.kind)) is not None:
             added |= naming(told)
         numbers = [chunk.number for chunk in changed]

@@ -40,6 +40,10 @@ class StateStore(Protocol):
         """Return the (venue, symbol) of every market of a partition."""
         ...
 
+    def overtaken(self, partition: int) -> "Overtaken":
+        """Return what restores of a partition found behind newer values of the same keys."""
+        ...
+
 
 class StoreApp(Protocol):
     """What a store asks the application for."""
@@ -90,6 +94,45 @@ class ChangelogEvent(Protocol):
     def message(self) -> ChangelogMessage:
         """The record."""
         ...
+
+
+class Overtaken:
+    """Values that a restore found in the changelog behind newer ones of the same keys, by key.
+
+    A worker that was frozen while its partition moved wrote them when it woke. Compaction would keep them, the last of
+    their keys. So the owner of the partition writes its own again.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[bytes, bytes] = {}
+        self._first = -1
+
+    def replaces(self, record: ChangelogMessage, stored: bytes | None) -> bool:
+        """Return whether a record, which has a value, should replace what is stored; see :func:`newer`."""
+        incoming = record.value or b""
+        if newer(stored, incoming):
+            self._values.pop(record.key, None)
+            return True
+        if not self._values:
+            self._first = record.offset
+        self._values[record.key] = incoming
+        return False
+
+    def known_to(self, offset: int) -> int:
+        """Return how much of the changelog up to ``offset`` a store may claim: nothing that is yet to be written over.
+
+        A worker that ended before it did so meets that again in its next restore.
+        """
+        return min(offset, self._first - 1) if self._values else offset
+
+    def add(self, items: Items) -> None:
+        """Take note of values whose place cannot be told."""
+        self._values |= items
+
+    def take(self) -> dict[bytes, bytes]:
+        """Return what was found since the last call."""
+        taken, self._values = self._values, {}
+        return taken
 
 
 def newer(stored: bytes | None, incoming: bytes) -> bool:

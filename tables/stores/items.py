@@ -31,9 +31,15 @@ def market_from(items: Iterable[tuple[bytes, bytes]], venue: str, symbol: str, s
 
 
 def taken_from(markets: Iterable[Market], span: Span) -> dict[bytes, bytes]:
-    """Return what changed in markets since the last call, by key. Each market's head comes before its chunks."""
+    """Return what changed in markets since the last call, by key. Each market's head comes before its chunks.
+
+    What a market that was turned back has forgotten comes before its head. A flush that is cut short in between leaves
+    a clock that is ahead: the record is read again, and turns it back once more.
+    """
     items = {}
     for market in markets:
+        for chunk in market.take_emptied():
+            items[chunk_key(market.venue, market.symbol, chunk.number)] = encode(chunk)
         head, chunks = market.take_dirty()
         # The head first: a replay over chunks without what it says of their alerts could raise others.
         items[head_key(market.venue, market.symbol)] = encode(head)

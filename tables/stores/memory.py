@@ -7,7 +7,7 @@ from faust.types import TP
 
 from streams import metrics
 from tables.market.chunks import markets_of
-from tables.stores.base import ChangelogEvent, Items, newer
+from tables.stores.base import ChangelogEvent, Items, Overtaken
 
 
 class Store(memory.Store):  # type: ignore[misc]
@@ -16,6 +16,7 @@ class Store(memory.Store):  # type: ignore[misc]
     def __post_init__(self) -> None:
         super().__post_init__()
         self._partitions: dict[int, dict[bytes, bytes]] = {}
+        self._overtaken: dict[int, Overtaken] = {}
 
     async def load(self, partition: int, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """Return the items of a partition whose keys begin with ``prefix``."""
@@ -36,6 +37,10 @@ class Store(memory.Store):  # type: ignore[misc]
         """Return the (venue, symbol) of every market of a partition."""
         return markets_of(self._partitions.get(partition, {}))
 
+    def overtaken(self, partition: int) -> Overtaken:
+        """Return what restores of a partition found behind newer values of the same keys."""
+        return self._overtaken.setdefault(partition, Overtaken())
+
     def apply_changelog_batch(
         self,
         batch: Sequence[ChangelogEvent],
@@ -49,7 +54,7 @@ class Store(memory.Store):  # type: ignore[misc]
             if message.value is None:
                 continue
             items = self._partitions.setdefault(message.partition, {})
-            if newer(items.get(message.key), message.value):
+            if self.overtaken(message.partition).replaces(message, items.get(message.key)):
                 items[message.key] = message.value
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
@@ -57,3 +62,4 @@ class Store(memory.Store):  # type: ignore[misc]
         kept = {tp.partition for tp in active_tps | standby_tps}
         for partition in [p for p in self._partitions if p not in kept]:
             del self._partitions[partition]
+            self._overtaken.pop(partition, None)

@@ -26,7 +26,7 @@ from streams.redis_link import REDIS, Script, address_of, connect, evaluate, tls
 from streams.secured import redis_files
 from streams.settings import Settings
 from tables.market.chunks import shifted
-from tables.stores.base import ChangelogEvent, Items, StoreApp, newer
+from tables.stores.base import ChangelogEvent, Items, Overtaken, StoreApp
 from tables.stores.patience import until_answered
 from tables.stores.redis_scripts import LOAD, LOST, MARKETS, SAVE
 from tables.stores.redis_values import Argument, as_stored, items_from, parts_of, value_of
@@ -70,6 +70,7 @@ class Store(base.Store):  # type: ignore[misc]
         self._cluster = ""
         self._offsets: dict[int, int] = {}
         self._restores: dict[int, _Restore] = {}
+        self._overtaken: dict[int, Overtaken] = {}
         # Faust lets what follows a restore go on when the next rebalance begins another.
         self._restoring = asyncio.Lock()
 
@@ -99,6 +100,10 @@ class Store(base.Store):  # type: ignore[misc]
         names = await self._call(MARKETS, partition, [self._key(keys.table_markets, partition)])
         # The name without a bar is that of what belongs to no market.
         return [(venue, symbol) for venue, bar, symbol in (name.decode().partition("|") for name in names) if bar]
+
+    def overtaken(self, partition: int) -> Overtaken:
+        """Return what restores of a partition found behind newer values of the same keys."""
+        return self._overtaken.setdefault(partition, Overtaken())
 
     # What Faust uses
 
@@ -145,7 +150,9 @@ class Store(base.Store):  # type: ignore[misc]
             if restore is None:
                 continue
             restore.reached = message.offset
-            if message.value is not None and newer(restore.items.get(message.key), message.value):
+            if message.value is None:
+                continue
+            if self.overtaken(message.partition).replaces(message, restore.items.get(message.key)):
                 restore.items[message.key] = message.value
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:  # noqa: ARG002
@@ -164,6 +171,9 @@ class Store(base.Store):  # type: ignore[misc]
                     items, restore.items = restore.items, {}
                     write = functools.partial(self._save, partition, items, restore.reached, restore.token)
                     await until_answered(write, wanted=is_wanted)
+                    if not restore.token:
+                        # Redis kept the newer of two values, and did not say which.
+                        self.overtaken(partition).add(items)
         except (Outage, StoreLost) as error:
             # Faust takes no notice of errors here; the next access meets the same one and ends the process.
             if self._restores is restores:

@@ -11,7 +11,7 @@ from streams import metrics
 from streams.errors import Outage
 from streams.settings import Settings
 from tables.market.chunks import markets_of
-from tables.stores.base import ChangelogEvent, Items, StoreApp, newer
+from tables.stores.base import ChangelogEvent, Items, Overtaken, StoreApp
 
 OPEN_FILES: Final = 64
 """Tables of a partition that are open at once."""
@@ -54,6 +54,7 @@ class Store(rocksdb.Store):  # type: ignore[misc]
         **others: object,
     ) -> None:
         super().__init__(url, app, table, options={**OPTIONS, **(options or {}), "driver": "rocksdict"}, **others)
+        self._overtaken: dict[int, Overtaken] = {}
 
     def _open_for_partition(self, partition: int) -> Rdict:
         """Open a database. Raises :class:`Outage` for what the disk refuses: for Faust it is a crash like any other."""
@@ -97,6 +98,10 @@ class Store(rocksdb.Store):  # type: ignore[misc]
         """Return the (venue, symbol) of every market of a partition."""
         return markets_of(self._visible_keys(self._db_for_partition(partition)))
 
+    def overtaken(self, partition: int) -> Overtaken:
+        """Return what restores of a partition found behind newer values of the same keys."""
+        return self._overtaken.setdefault(partition, Overtaken())
+
     def apply_changelog_batch(
         self,
         batch: Sequence[ChangelogEvent],
@@ -125,7 +130,7 @@ class Store(rocksdb.Store):  # type: ignore[misc]
                 continue
             pending = writes[message.partition]
             stored = pending.get(message.key) or self._db_for_partition(message.partition).get(message.key)
-            if newer(stored, message.value):
+            if self.overtaken(message.partition).replaces(message, stored):
                 pending[message.key] = message.value
         for partition, items in writes.items():
             db_batch = WriteBatch(raw_mode=True)
@@ -133,4 +138,4 @@ class Store(rocksdb.Store):  # type: ignore[misc]
                 db_batch.put(key, value)
             self._db_for_partition(partition).write(db_batch)
         for tp, offset in last.items():
-            self.set_persisted_offset(tp, offset)
+            self.set_persisted_offset(tp, self.overtaken(tp.partition).known_to(offset))

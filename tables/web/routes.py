@@ -4,6 +4,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from streams.http.descriptors import MOST_CONNECTIONS
+from streams.http.prefix import prefix_of, relative_redirects
 from streams.http.server import add_headers
 from streams.http.shared import Shared
 from streams.redis_link import RedisLink
@@ -52,7 +53,7 @@ def add_routes(
     api = Api(worker, served, hub, cluster, everywhere)
     stream = Stream(worker, served, hub, access.allows, most_connections)
     health, pages = Health(worker), Pages()
-    openapi = msgspec.json.encode(document(worker.alerts.row_type, [*worker.rule_labels]))
+    openapi = msgspec.json.encode(document(worker.alerts.row_type, [*worker.rule_labels], served.windows))
 
     async def openapi_view(_: web.Request) -> web.StreamResponse:
         return web.Response(body=openapi, content_type="application/json")
@@ -79,4 +80,5 @@ def add_routes(
 
     server.middlewares.append(guard(access))
     server.on_response_prepare.append(add_headers)
+    server.on_response_prepare.append(relative_redirects(prefix_of(worker.settings.web_public_url)))
     server.on_shutdown.append(stop)

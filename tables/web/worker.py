@@ -62,13 +62,14 @@ class AlertSource(Protocol):
         *,
         venue: str | None,
         symbol: str | None,
+        market: str | None,
         rules: Sequence[str],
         severities: Sequence[str],
         since: int | None,
         until: int | None,
         limit: int,
     ) -> Sequence[AlertRecord]:
-        """Return alerts, newest first; what is None or empty takes all."""
+        """Return alerts, newest first; what is None or empty takes all. ``market`` is words of a venue or symbol."""
         ...
 
     async def latest(self, limit: int) -> Sequence[AlertRecord]:
@@ -113,12 +114,21 @@ class Worker(ServingWorker, Protocol):
         """Whether the table store answered the last time."""
         ...
 
+    @property
+    def clock_is_right(self) -> bool:
+        """Whether it may judge what the future is: by the broker's time, or by a clock of its own that is right."""
+        ...
+
     async def postgres_answers(self) -> bool:
         """Ask Postgres."""
         ...
 
     def standby_partitions(self) -> list[int]:
         """Return the partitions whose tables it keeps for a take-over, ascending."""
+        ...
+
+    def standby_offsets(self, partition: int) -> tuple[int | None, int | None]:
+        """Return the next changelog record that a standby applies, and where its changelog ends; None until known."""
         ...
 
     def next_offset(self, partition: int) -> int | None:

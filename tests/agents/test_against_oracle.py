@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from random import Random
@@ -16,19 +17,23 @@ from agents.rules.book import rule_book
 from streams.model.alert import Alert, AlertId, supersedes
 from streams.model.frames import decode_frame, encode_frame
 from streams.settings import load_settings
+from tables.market.chunks import prefix
 from tables.market.identities import TradeId
 from tables.market.state import Market, Span
+from tables.stores.items import market_from, taken_from
 from tests.oracle import Oracle, OracleTrade, Terms
 from tests.real_data import FUTURES_JSONL, REST_JSON, SPOT_CSV, futures_jsonl, real_file, rest_json, spot_csv
-from tests.recordings import IN_ORDER, SCENARIOS
+from tests.recordings import IN_ORDER, SCENARIOS, with_copies_and_snapshots
 from tests.wire import records
 
 PRICE_MOVE_PCT = Decimal("0.3")
 TERMS = Terms(price_move_pct=PRICE_MOVE_PCT, has_ended=True)
 SETTINGS = load_settings(price_move_pct=PRICE_MOVE_PCT)
+SPAN = Span(TERMS.window_seconds, TERMS.retention_seconds)
 WINDOWS = (1, 60, 300, 3600)
 FRAMINGS = (1, 7, 60, 500)
 SAMPLES = 15
+SEEDS = range(60)
 READERS = {SPOT_CSV: spot_csv, REST_JSON: rest_json, FUTURES_JSONL: futures_jsonl}
 
 # Where a row came from is not the oracle's business.
@@ -49,16 +54,41 @@ class Program:
     """The program's pure part: frames in, panes and rows out."""
 
     def __init__(self) -> None:
-        self.evaluator = Evaluator(
+        self.evaluator = self._new_evaluator()
+        self.durable: dict[bytes, bytes] = {}
+        self.markets: dict[tuple[str, str], Market] = {}
+        self.rows: dict[AlertId, Alert] = {}
+        self.first_sent: dict[AlertId, Alert] = {}
+        self.counted = self.duplicates = self.late = 0
+
+    @staticmethod
+    def _new_evaluator() -> Evaluator:
+        return Evaluator(
             rule_book(SETTINGS),
             window=TERMS.window_seconds,
             cooldown=TERMS.cooldown_seconds,
             max_future_us=60_000_000,
         )
-        self.markets: dict[tuple[str, str], Market] = {}
-        self.rows: dict[AlertId, Alert] = {}
-        self.first_sent: dict[AlertId, Alert] = {}
-        self.counted = self.duplicates = self.late = 0
+
+    def restart(self) -> None:
+        """Store everything, forget it, and load it again."""
+        self._load_again(list(self.markets))
+        self.evaluator = self._new_evaluator()
+
+    def evict(self, random: Random) -> None:
+        """Let some markets leave memory, as those do that are idle, and load them again."""
+        self._load_again([place for place in self.markets if random.random() < 0.5])
+
+    def _load_again(self, places: list[tuple[str, str]]) -> None:
+        markets = [self.markets[place] for place in places]
+        self.record(self.evaluator.settle_all(0, markets))
+        self.durable |= taken_from(markets, SPAN)
+        self.evaluator.drop(markets)
+        for venue, symbol in places:
+            items = [(key, value) for key, value in self.durable.items() if key.startswith(prefix(venue, symbol))]
+            loaded = market_from(items, venue, symbol, SPAN)
+            assert loaded is not None
+            self.markets[venue, symbol] = loaded
 
     def send(self, batch: list[OracleTrade], offset: int) -> None:
         by_market: dict[tuple[str, str], list[OracleTrade]] = defaultdict(list)
@@ -67,9 +97,7 @@ class Program:
         for (venue, symbol), trades in by_market.items():
             decoded = decode_frame(encode_frame(venue, symbol, records(trades), 0))
             frame = Trades(venue, symbol, decoded.kind, 0, decoded)
-            market = self.markets.setdefault(
-                (venue, symbol), Market(venue, symbol, Span(TERMS.window_seconds, TERMS.retention_seconds))
-            )
+            market = self.markets.setdefault((venue, symbol), Market(venue, symbol, SPAN))
             message_us = max(trade.time_us for trade in trades)
             done = 0
             while done < len(frame):
@@ -182,6 +210,25 @@ def test_counts_windows_and_rows_are_the_oracles(name: str, most: int) -> None:
         assert_episodes_equal(program, rows, expected)
 
 
+@pytest.mark.parametrize(
+    "name", ["several markets", "sparse", "hours of silence", "late but kept", "everything at once"]
+)
+def test_markets_that_left_memory_come_back_as_they_were(name: str) -> None:
+    """Whenever that is: windows and ids are the oracle's, rows those of a worker that kept them."""
+    expected = expected_of(name)
+    _, kept = run(expected.trades, 7)
+    program, random = Program(), Random(1)
+    for offset, batch in enumerate(batches(expected.trades, 7, seed=7)):
+        program.send(batch, offset)
+        if offset % 29 == 0:
+            program.evict(random)
+    rows = program.finish()
+    assert_windows_equal(program, expected)
+    assert rows == kept
+    if name in IN_ORDER:
+        assert rows == expected.alerts
+
+
 def moves(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of the rule that is judged in the order of arrival: they are the oracle's, whatever that order is."""
     return [row for row in rows if row["rule"] == "price_move"]
@@ -215,3 +262,17 @@ def test_real_recordings(file: str, times: int, most: int) -> None:
     program, rows = run(expected.trades, most)
     assert rows == expected.alerts
     assert_windows_equal(program, expected)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_copies_and_snapshots_in_any_order_and_frame_and_around_restarts(seed: int) -> None:
+    """Only panes with a live trade alert, whoever brought which copy first, and whenever a worker began anew."""
+    trades = with_copies_and_snapshots(seed)
+    expected = Oracle(trades, replace(TERMS, in_order_given=True)).alerts()
+    for most, restarts_every in ((1, None), (1, 1), (3, None), (3, 5), (40, 2)):
+        program = Program()
+        for offset, batch in enumerate(batches(trades, most, seed)):
+            program.send(batch, offset)
+            if restarts_every is not None and offset % restarts_every == 0:
+                program.restart()
+        assert program.finish() == expected, f"seed {seed}, frames of {most}, restarts every {restarts_every}"

@@ -200,7 +200,7 @@ async def test_an_outage_in_between_is_waited_out(
     assert not await sinks.reachable()
     with caplog.at_level(logging.WARNING):
         await sinks.sample([a_sample()])
-    assert "a sample of 1 windows was not written" in caplog.text
+    assert "a sample of 1 window was not written" in caplog.text
     later = msgspec.json.encode(an_alert(pane=PANE + 400))
     recording = asyncio.create_task(sinks.record(message(later)))
     await until(lambda: "postgres does not answer, trying again" in caplog.text)

@@ -124,7 +124,9 @@ def test_a_thousand_markets_scroll_and_sort_without_a_slow_frame(busy: Busy, vis
     browser's threads from running for as long as it was too long. Then all is measured again, and once must be clean.
     """
     page = visit(busy.worker.port, motion=True).page
-    page.wait_for_function(f"() => document.getElementById('tile-markets').textContent === '{MARKETS}'", timeout=20_000)
+    page.wait_for_function(
+        f"() => document.getElementById('tile-markets').textContent === '{MARKETS:,}'", timeout=20_000
+    )
     assert page.locator(".body .row").count() < 60, "only what fits on the screen is made"
     with trading(busy):
         for _ in range(ATTEMPTS):

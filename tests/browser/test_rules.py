@@ -1,25 +1,20 @@
 """Pages of a worker with two rules a market, in two units: the second is shown wherever the first is."""
 
-import asyncio
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from agents.alerts.history import AlertRow
 from agents.rules.book import known_rules
 from streams.model.trade import Side
 from tables.market.episodes import Mark
 from tables.market.values import FIGURE_NAMES
-from tables.serving import ServedMarkets
-from tables.web.routes import add_routes
 from tables.web.worker import AlertRecord
 from tests.browser.conftest import ARTIFACTS, DESKTOP, PHONE, Open
+from tests.browser.memory_view import serving
 from tests.made_up_rules import SellShare
 from tests.trades import NOON
 from tests.worker import MemoryWorker, NoAlerts
@@ -83,19 +78,8 @@ def port() -> Iterator[int]:
     worker.trade("ETH/USD", LAST - NOON, 10.0)
     worker.trade("XRP/USD", LAST - 10 - NOON, 100.0)
     worker.trade("XRP/USD", LAST - NOON, 101.0, side=Side.SELL).marks["price_move"] = [Mark(LAST, 2, LAST)]
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="worker")
-    thread.start()
-    app = web.Application()
-    add_routes(app, worker, ServedMarkets(worker), None)
-    server = TestServer(app, host="127.0.0.1")
-    asyncio.run_coroutine_threadsafe(server.start_server(), loop).result(10)
-    assert server.port is not None
-    yield server.port
-    asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with serving(worker) as (port,):
+        yield port
 
 
 def test_the_overview_shows_the_rule_that_is_furthest_along(port: int, visit: Open) -> None:
@@ -105,7 +89,7 @@ def test_the_overview_shows_the_rule_that_is_furthest_along(port: int, visit: Op
     cell.wait_for()
     assert cell.inner_text().split() == ["2.1\N{MULTIPLICATION SIGN}", "MEDIUM"]
     assert cell.get_attribute("title") == (
-        "price move: 4.32% of 2.00%\ntraded volume: $292 of $1.00M\nshare of sales: 0.0000% of 50.00%"
+        "price move: 4.32% of 2.00% in 5m\ntraded volume: $292 of $1.00M in 5m\nshare of sales: 0.0000% of 50.00% in 5m"
     )
     quiet = page.locator('.row[data-symbol="ETH/USD"] .reach')
     assert quiet.inner_text().split() == ["0.0%"]
@@ -119,7 +103,7 @@ def test_an_alert_that_was_taken_back_is_not_shown_as_open(port: int, visit: Ope
     cell = page.locator('.row[data-symbol="XRP/USD"] .reach')
     cell.wait_for()
     assert "MEDIUM" not in cell.inner_text()
-    assert "price move: 1.00% of 2.00%, alert retracted" in (cell.get_attribute("title") or "")
+    assert "price move: 1.00% of 2.00% in 5m, alert retracted" in (cell.get_attribute("title") or "")
     struck = "() => [...document.querySelectorAll('.badge.retracted')].map((one) => one.parentElement.innerText)"
     page.wait_for_function(f"({struck})().length === 1")
     assert "spread: 12 count" in page.evaluate(struck)[0]
@@ -127,14 +111,14 @@ def test_an_alert_that_was_taken_back_is_not_shown_as_open(port: int, visit: Ope
     page.locator("[data-rule=price_move] dd").wait_for()
     assert page.locator("#episode").inner_text() == ""
     shown = page.locator("[data-rule=price_move] dd").inner_text()
-    assert shown == "1.00% of 2.00% (50.0%); alert retracted"
+    assert shown == "1.00% of 2.00% in 5m (50.0%); alert retracted"
 
 
 def test_a_rule_that_measures_no_figure_has_its_number_and_no_chart(port: int, visit: Open) -> None:
     """The worker says what it measured; pages have no panes of that."""
     page = visit(port, "/market?venue=kraken_spot&symbol=XRP/USD").page
     page.locator("#rules [data-rule=price_move] canvas").wait_for()
-    assert page.locator("[data-rule=sell_share] dd").inner_text() == "50.24% of 50.00% (100.4%)"
+    assert page.locator("[data-rule=sell_share] dd").inner_text() == "50.24% of 50.00% in 5m (100.4%)"
     assert page.locator("#rules [data-rule=sell_share]").count() == 0
     page = visit(port).page
     cell = page.locator('.row[data-symbol="XRP/USD"] .reach')
@@ -194,9 +178,9 @@ def test_a_markets_page_shows_every_rule(port: int, visit: Open) -> None:
     page.locator("#rules [data-rule=price_move] canvas").wait_for()
     facts = {dt.inner_text(): dt.locator("+ dd").inner_text() for dt in page.locator("[data-rule] dt").all()}
     assert facts == {
-        "Threshold of traded volume": "$292 of $1.00M (0.0%)",
-        "Threshold of price move": "4.32% of 2.00% (216.0%)",
-        "Threshold of share of sales": "0.0000% of 50.00% (0.0%)",
+        "Threshold of traded volume": "$292 of $1.00M in 5m (0.0%)",
+        "Threshold of price move": "4.32% of 2.00% in 5m (216.0%)",
+        "Threshold of share of sales": "0.0000% of 50.00% in 5m (0.0%)",
     }
     titles = [[part.strip() for part in title.inner_text().split("\n")] for title in page.locator("#rules h3").all()]
     assert titles == [
@@ -207,7 +191,10 @@ def test_a_markets_page_shows_every_rule(port: int, visit: Open) -> None:
 
 
 def test_the_alerts_page_lists_the_rules_that_the_worker_says(port: int, visit: Open) -> None:
-    """Its filter has them all, and alerts are told in the worker's words, with or without a sentence of it."""
+    """Its filter has them all, and alerts are told in the worker's words, with or without a sentence of it.
+
+    Their windows are longer than the market is counted, and they say so.
+    """
     page = visit(port, "/alerts").page
     page.locator("#rule option").nth(3).wait_for(state="attached")
     labels = [kind.label for kind in known_rules().values()]
@@ -218,7 +205,11 @@ def test_the_alerts_page_lists_the_rules_that_the_worker_says(port: int, visit: 
         "spread: 12 count in 5 min, 1.2\N{MULTIPLICATION SIGN} the threshold (retracted)",
     }
     page.wait_for_function("(count) => document.querySelectorAll('.alert-row').length === count", arg=len(sentences))
-    assert {row.locator("td").nth(3).inner_text() for row in page.locator(".alert-row").all()} == sentences
+    since = f", of data since {time.strftime('%H:%M:%S', time.gmtime(LAST - 20))}"
+    page.locator(".alert-row", has_text=since).nth(len(sentences) - 1).wait_for()
+    assert {row.locator("td").nth(3).inner_text() for row in page.locator(".alert-row").all()} == {
+        f"{sentence}{since}" for sentence in sentences
+    }
     page.select_option("#rule", "price_move")
     page.wait_for_function("() => document.querySelectorAll('.alert-row').length === 1")
     assert page.url.endswith("/alerts?rule=price_move")

@@ -8,7 +8,9 @@ from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
+from aiokafka import AIOKafkaProducer
 
+from streams.kafka.unpacking import FIRST_BYTES, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES
 from streams.model.frames import Frame, decode_frame, encode_frame
 from streams.topics import ALERTS, TRADES
 from tests.oracle import OracleTrade
@@ -38,6 +40,8 @@ class Poison(NamedTuple):
     @property
     def refused(self) -> bytes:
         """The bytes that its dead letter keeps."""
+        if self.reason == "too_large":
+            return self.value[:FIRST_BYTES]
         return self.row if self.rows else self.value
 
 
@@ -61,8 +65,22 @@ def messages(seed: int, spot: str, now_us: int) -> Iterator[Poison]:
     yield from _wrong_rows()
     yield from _broken_frames(spot)
     yield from _bad_rows_in_frames(seed, spot, now_us)
+    yield Poison("more than any frame holds", b"{" * (MAX_MESSAGE_BYTES + 1), "too_large")
     yield Poison("no alert", b'{"rule": "volume"}', "wrong_type", ALERTS)
     yield Poison("no alert at all", b"\x00\xff", "not_json", ALERTS)
+
+
+async def explode(address: str, partition: int = 0) -> int:
+    """Send the topics of a worker a bomb in each way to pack one, and return how many."""
+    sent = 0
+    for codec in ("gzip", "snappy", "lz4", "zstd"):
+        async with AIOKafkaProducer(
+            bootstrap_servers=address, compression_type=codec, max_request_size=2 * MAX_BATCH_BYTES
+        ) as producer:
+            for topic in (TRADES, ALERTS):
+                await producer.send_and_wait(topic, bytes(MAX_BATCH_BYTES + 1), b"BTC/USD", partition)
+                sent += 1
+    return sent
 
 
 def endless(seed: int, spot: str) -> Iterator[Poison]:

@@ -13,8 +13,11 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from tables.market.chunks import HEAD, decode_head, encode
+from tables.market.coverage import SINCE
 from tests.faults.ledger import Entry
 from tests.faults.processes import KEPT_ENVIRONMENT, Process
 
@@ -94,6 +97,16 @@ def refolded(
     answer = json.loads(done.stdout)
     assert Path(answer["program"]).is_relative_to(version), answer["program"]
     return {(partition, b64decode(key)): b64decode(value) for partition, key, value in answer["items"]}
+
+
+def unadded(items: Items) -> Items:
+    """Return state without what this release adds to every head, and 0.1 drops: since when a market was counted."""
+    found = dict(items)
+    for key, value in items.items():
+        if key[1].endswith(f"|{HEAD}".encode()):
+            head = decode_head(key[1], value)
+            found[key] = encode(msgspec.structs.replace(head, tail=head.tail.without(SINCE)))
+    return found
 
 
 def _text(value: bytes) -> str:

@@ -18,7 +18,7 @@ from tests.faults import harm
 from tests.faults.exchange import Exchange
 from tests.faults.judge import judge, letters
 from tests.faults.marks import fault_run
-from tests.faults.poison import BAD_ROWS, messages
+from tests.faults.poison import BAD_ROWS, explode, messages
 from tests.faults.stack import Stack
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ pytestmark = fault_run(900)
 
 PER_SECOND = 300
 DRAINED_SECONDS = 60
+BOMB = "unpacks to more than"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -55,6 +56,7 @@ async def test_poison_goes_to_the_dead_letters_with_its_bytes_and_stops_nothing(
     async with Exchange(stack, per_second=PER_SECOND) as exchange:
         await exchange.heard_by(2)
         await exchange.until_sent(300)
+        bombs = await explode(stack.broker_address)
         for number, dose in enumerate(poison):
             # The good rows of a poisoned frame keep the order of their market, which the exchange does not trade.
             stack.sent += dose.good
@@ -70,6 +72,9 @@ async def test_poison_goes_to_the_dead_letters_with_its_bytes_and_stops_nothing(
         await stack.drained()
         verdict = await judge(stack, stack.sent, stack.script.venues)
     found = await letters(stack)
-    kept = Counter((letter.topic, letter.symbol, letter.reason, letter.payload) for letter in found)
+    exploded = {(letter.topic, letter.partition, letter.offset) for letter in found if BOMB in letter.detail}
+    assert len(exploded) == bombs
+    others = [letter for letter in found if BOMB not in letter.detail]
+    kept = Counter((letter.topic, letter.symbol, letter.reason, letter.payload) for letter in others)
     assert kept == Counter((dose.topic, dose.symbol, dose.reason, dose.refused) for dose in poison)
     log.info("%d malformed messages, %d letters; %s; %s", len(poison), len(found), kill, verdict)

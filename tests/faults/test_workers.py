@@ -16,7 +16,7 @@ from streams.topics import TRADES
 from tests.faults import harm
 from tests.faults.exchange import Exchange
 from tests.faults.feed import Feed, Script, messages_of
-from tests.faults.judge import CHANGELOG, TERMS, judge
+from tests.faults.judge import CHANGELOG, TERMS, judge, until_nothing_stale_is_last
 from tests.faults.marks import REAL_KAFKA, fault_run
 from tests.faults.processes import Process, http_get
 from tests.faults.stack import Stack
@@ -220,6 +220,7 @@ async def test_a_worker_frozen_for_70_seconds_adds_nothing_when_it_wakes(stack: 
             await stack.rejoined()
         back = await harm.served_again(stack, since=woken_at)
         await exchange.until_sent(300)
+        overtaken = await until_nothing_stale_is_last(stack)
         for worker in others:
             worker.kill()
         await stack.ledger.evict(*(worker.port for worker in others))
@@ -234,11 +235,13 @@ async def test_a_worker_frozen_for_70_seconds_adds_nothing_when_it_wakes(stack: 
         verdict = await judge(stack, stack.sent, stack.script.venues)
     moved = f"others served after {seconds:.1f} s" if others else "there were no others"
     log.info(
-        "%s was frozen with work of %d partitions not committed; %s, all is served %.1f s after it woke; %s",
+        "%s was frozen with work of %d partitions not committed; %s, all is served %.1f s after it woke; "
+        "old values of %d keys were written over; %s",
         victim.name,
         uncommitted,
         moved,
         back,
+        overtaken,
         verdict,
     )
     assert uncommitted

@@ -18,7 +18,9 @@ from streams.model.frames import encode_frame
 from streams.model.trade import Kind, Side, Trade
 from tables.live import LiveWindows
 from tables.market.chunks import CHUNK_PANES, Chunk, Head, chunk_key, encode, head_key
+from tables.market.coverage import covering
 from tables.market.episodes import Mark
+from tables.market.formats import Tail
 from tables.market.panes import Pane
 from tables.market.rolling import Rolling
 from tables.market.state import Market, Span
@@ -180,10 +182,15 @@ def live_window() -> dict[str, str]:
     return {str(name): str(value) for name, value in zip(fields[::2], fields[1::2], strict=True)}
 
 
+SINCE_HEAD = Head(41, NOON, {}, [NOON // CHUNK_PANES], Tail(covering(NOON - 100, 4200)))
+"""What a head adds: the first pane that was counted, and how many panes were kept."""
+
+
 def added() -> dict[str, bytes]:
     """Return what this release writes beyond :func:`written`, within the same version, by name."""
     return {
         "frame of trades of other kinds": encode_frame("kraken_futures", "PF_XBTUSD", OTHER_TRADES, NOON * 10**6 + 9),
+        "head of a market that says since when it counts": encode(SINCE_HEAD),
     }
 
 

@@ -16,10 +16,11 @@ from streams.model.amounts import amounts_of
 from streams.model.frames import decode_frame
 from streams.model.trade import Trade
 from tables.market.chunks import decode_chunk, decode_head
+from tables.market.coverage import covered_since
 from tables.serving import ServedMarkets
 from tables.web.cluster.copies import Copies
 from tests.faults.ledger import Entry
-from tests.faults.previous import ROOT, refolded
+from tests.faults.previous import ROOT, refolded, unadded
 from tests.formats import content
 from tests.formats.samples import ADDED, VERSIONS, sample, samples
 from tests.trades import row_reader
@@ -44,12 +45,12 @@ def test_objects_keep_the_fields_they_had(name: str) -> None:
 
 
 def test_the_same_messages_make_the_same_state(tmp_path: Path) -> None:
-    """In every bit, with alerts and without one, of markets of either kind."""
+    """In every bit, with alerts and without one, of markets of either kind; a head adds since when it counts."""
     messages = [b64decode(value) for value in json.loads(sample(1, "messages"))]
     entries = [Entry(0, offset, b"", value) for offset, value in enumerate(messages)]
     found = refolded(ROOT, entries, {}, {"LIQUIDATION_THRESHOLD_USD": "20000"}, tmp_path)
     expected = {key: b64decode(value) for key, value in json.loads(sample(1, "state of the messages")).items()}
-    assert {key.decode(): value for (_, key), value in found.items()} == expected
+    assert {key.decode(): value for (_, key), value in unadded(found).items()} == expected
 
 
 def test_there_is_a_sample_of_all_that_is_written() -> None:
@@ -62,6 +63,12 @@ def test_what_was_added_stays_as_it_is(name: str) -> None:
     """Within the version, so the same holds for it."""
     assert content.added().keys() == samples(ADDED).keys()
     assert content.added()[name] == sample(ADDED, name)
+
+
+def test_a_head_says_since_when_it_counts() -> None:
+    """Whoever restores it."""
+    head = decode_head(b"", sample(ADDED, "head of a market that says since when it counts"))
+    assert covered_since(head.tail.more, head.watermark, 4200) == content.NOON - 100
 
 
 def test_trades_of_other_kinds_are_read() -> None:
@@ -147,5 +154,5 @@ class TestReadingAhead:
     def test_a_frame_with_columns_that_nobody_knows_yet(self, more: list[object]) -> None:
         """Also so many that the array's length takes more bytes."""
         value = sample(1, "frame of spot trades")
-        longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(value), None, False, None, *more])
+        longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(value), None, False, None, False, *more])
         assert decode_frame(longer) == decode_frame(value)

@@ -200,7 +200,7 @@ async def listening(worker: MemoryWorker) -> AsyncIterator[MemoryWorker]:
     """Serve a worker's view as its settings say."""
     app = web.Application()
     add_routes(app, worker, ServedMarkets(worker), None)
-    runner = Runner(app, Connections(100), of_web_servers(worker.settings))
+    runner = Runner(app, Connections(100), tls=of_web_servers(worker.settings))
     await runner.setup()
     await web.TCPSite(runner, HOST, 0).start()
     worker.address = f"{worker.settings.web_scheme}://{HOST}:{runner.addresses[0][1]}"

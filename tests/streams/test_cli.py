@@ -229,3 +229,9 @@ def test_a_listing_that_nobody_reads_any_more_just_ends(fresh_broker: EmbeddedBr
         listing.stdout.close()
         assert listing.stderr.read() == b""
         assert listing.wait(30) == 0
+
+
+def test_a_market_that_cannot_be_is_not_reset(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, before any broker is asked."""
+    assert cli.main(["markets", "reset", "kraken_spot", "BTC|USD"]) == 1
+    assert capsys.readouterr().err == ("liqmon: venue and symbol must be 1 to 64 printable characters other than '|'\n")

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 from statistics import median
 from urllib.parse import urlsplit
@@ -16,7 +16,8 @@ import uvloop
 
 from streams import metrics
 from streams.errors import Outage
-from streams.redis_link import RedisLink, Script
+from streams.redis_link import REDIS, STEADY_SECONDS, RedisLink, Script
+from streams.redis_news import RedisNews
 from tests.faults.proxy import Proxy
 from tests.lost_writes import writes_that_fail
 from tests.said import said_by
@@ -24,6 +25,8 @@ from tests.streams.worker.stalls import Stalls
 from tests.waiting import until
 
 ECHO = Script("return ARGV[1]")
+WRITE = Script("return redis.call('SET', KEYS[1], ARGV[1])")
+BROKEN = Script("return redis.error_reply('ERR a script with a fault')")
 DEADLINE_SECONDS = 0.05
 # Where a test is not about the deadline, a busy machine must not look like a Redis that is away.
 PATIENT_SECONDS = 5.0
@@ -121,7 +124,7 @@ async def test_an_outage_is_said_once_at_each_end_and_counted(
     link: RedisLink, proxy: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Two lines, without the password, and the seconds in a metric."""
-    caplog.set_level(logging.INFO, "streams.redis_link")
+    caplog.set_level(logging.INFO, "streams.redis_news")
     before = metrics.redis_unavailable_seconds._value.get()
     await proxy.refuse()
     asked = time.monotonic()
@@ -134,7 +137,7 @@ async def test_an_outage_is_said_once_at_each_end_and_counted(
     await until(lambda: link.available)
     counted = metrics.redis_unavailable_seconds._value.get() - before
     assert healed - failed < counted < time.monotonic() - asked
-    away, back = said_by(caplog, "streams.redis_link")
+    away, back = said_by(caplog, "streams.redis_news")
     assert "does not answer" in away
     assert "going on without a test" in away
     assert "answers again after" in back
@@ -152,6 +155,90 @@ async def test_an_error_that_no_client_should_raise_is_an_outage_too(link: Redis
         # Probes meet it as well.
         await until(lambda: len(failed) > calls + 3)
     assert await answer(link, "after") == b"after"
+
+
+@pytest.fixture
+def server(redis_url: str) -> Iterator[redis.Redis]:
+    """Give the session's Redis to an operator, who leaves it as it was."""
+    with redis.Redis.from_url(redis_url) as server:
+        limits = {name: server.config_get(name)[name] for name in ("maxmemory", "maxmemory-policy")}
+        yield server
+        server.replicaof("NO", "ONE")
+        for name, value in limits.items():
+            server.config_set(name, value)
+
+
+def fill(server: redis.Redis) -> None:
+    """Let it have no room for another byte."""
+    server.config_set("maxmemory-policy", "noeviction")
+    server.config_set("maxmemory", 1)
+
+
+@pytest.mark.parametrize("fault", ["full", "read-only"])
+@pytest.mark.usefixtures("quick")
+async def test_a_redis_that_takes_no_writes_is_left_alone_and_said_once(
+    link: RedisLink, server: redis.Redis, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It answers a ping all the same: only a write tells. It is used again when it takes one."""
+    caplog.set_level(logging.INFO, "streams.redis_news")
+    assert await link.call(WRITE, ["liqmon:test"], ["before"]) == b"OK"
+    fill(server) if fault == "full" else server.replicaof("127.0.0.1", "1")
+    with pytest.raises(Outage):
+        await link.call(WRITE, ["liqmon:test"], ["during"])
+    before = metrics.redis_unavailable_seconds._value.get()
+    # Ten probes and more.
+    while metrics.redis_unavailable_seconds._value.get() - before < 0.5:
+        assert not link.available
+        await asyncio.sleep(0.01)
+    (away,) = said_by(caplog, "streams.redis_news")
+    assert "takes no writes (" in away
+    assert ("maxmemory" if fault == "full" else "read only") in away
+    server.replicaof("NO", "ONE")
+    server.config_set("maxmemory", 0)
+    await until(lambda: link.available)
+    assert await link.call(WRITE, ["liqmon:test"], ["after"]) == b"OK"
+    _, back = said_by(caplog, "streams.redis_news")
+    assert "takes writes again after" in back
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_slow_answer_is_not_called_an_outage(
+    hasty_link: RedisLink, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The probe tells which it was, and one line says so."""
+    caplog.set_level(logging.INFO, "streams.redis_news")
+    link = hasty_link
+    assert await answer(link, "before") == b"before"
+    caplog.clear()
+    link._news = RedisNews(REDIS, "there", without="a test", deadline_seconds=DEADLINE_SECONDS)
+    proxy.delay(DEADLINE_SECONDS * 2)
+    with pytest.raises(Outage):
+        await link.call(ECHO, [], ["during"])
+    await proxy.heal()
+    await until(lambda: link.available)
+    assert "does not answer" not in caplog.text
+    assert "slower than 50 ms" in said_by(caplog, "streams.redis_news")[0]
+
+
+async def test_a_redis_that_fails_again_at_once_is_left_alone_for_longer(
+    link: RedisLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the probe and not the work: asking it twice a second for ever would help nobody."""
+    monkeypatch.setattr("streams.redis_link.FIRST_PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("streams.redis_link.LAST_PROBE_SECONDS", 0.2)
+    link._answered_at = float("-inf")
+    waited = []
+    for _ in range(4):
+        with pytest.raises(Outage):
+            await link.call(BROKEN, [], [])
+        failed = time.monotonic()
+        await until(lambda: link.available)
+        waited.append(time.monotonic() - failed)
+    assert [at_least <= seconds for at_least, seconds in zip((0.05, 0.1, 0.2, 0.2), waited, strict=True)] == [True] * 4
+    link._answered_at -= STEADY_SECONDS
+    with pytest.raises(Outage):
+        await link.call(BROKEN, [], [])
+    assert link._delays.taken == 0
 
 
 @pytest.mark.usefixtures("quick")

@@ -19,6 +19,7 @@ from streams.settings import Settings, load_settings
 from streams.settings_texts import types_of
 
 SECRET = "s3cr3t-hook"
+WEBHOOK = "https://discord.com/api/webhooks/1/"
 
 
 def test_names_that_users_know_have_their_defaults() -> None:
@@ -196,6 +197,8 @@ def test_secrets_are_known() -> None:
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Neither in the settings when they are printed nor in what is said of other values."""
     value = f"redis://:{SECRET}@localhost/0" if name == "redis_url" else SECRET * 3
+    if "webhook" in name:
+        value = f"{WEBHOOK}{SECRET}"
     if name == "kafka_sasl_password":
         for other, needed in (("SECURITY_PROTOCOL", "SASL_SSL"), ("SASL_MECHANISM", "PLAIN"), ("SASL_USERNAME", "x")):
             monkeypatch.setenv(f"KAFKA_{other}", needed)
@@ -249,8 +252,9 @@ def test_panes_outlive_every_window(window: int, windows: list[int], late: int) 
 @pytest.mark.parametrize(("first", "second", "used"), [("a", "b", "b"), ("a", "", "a"), ("", "b", "b"), ("", "", None)])
 def test_the_second_webhook_goes_before_the_first(first: str, second: str, used: str | None) -> None:
     """As users of the original have it."""
-    webhook = load_settings(discord_webhook_url=first, discord_webhook_url_2=second).webhook
-    assert (webhook and webhook.get_secret_value()) == used
+    addresses = [token and f"{WEBHOOK}{token}" for token in (first, second)]
+    webhook = load_settings(discord_webhook_url=addresses[0], discord_webhook_url_2=addresses[1]).webhook
+    assert (webhook and webhook.get_secret_value()) == (used and f"{WEBHOOK}{used}")
 
 
 @pytest.mark.parametrize(
@@ -331,3 +335,19 @@ def test_no_setting_is_refused_in_a_librarys_words(monkeypatch: pytest.MonkeyPat
     # A login's parts are only used together.
     assert ": must " in said or name == "kafka_sasl_password"
     assert not re.search(r"parse|Input|should|\bvalid", said)
+
+
+@pytest.mark.parametrize("url", ["", "http://10.0.0.5:6066", "https://ops.example.com/liqmon/"])
+def test_the_public_address_may_have_a_path(url: str) -> None:
+    """A proxy may serve the view below it."""
+    assert load_settings(web_public_url=url).web_public_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ops.example.com/liqmon", "/liqmon", "ftp://x/", "https://u:p@x/", "https://x/?a=b", "https://x/#a", "https://["],
+)
+def test_a_public_address_that_cannot_work_is_refused(url: str) -> None:
+    """It would be sent in every message."""
+    with pytest.raises(BadSetting, match="WEB_PUBLIC_URL"):
+        load_settings(web_public_url=url)

@@ -1,18 +1,19 @@
 """The keeper: what was touched becomes durable, in the right order, whatever interrupts it."""
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
 import msgspec
 import pytest
 
-from streams.errors import Fatal
+from streams.errors import BadRecord, Fatal
 from streams.kafka.outbound import Outbound, Record
 from streams.model.alert import Alert
-from tables import keeper as keeper_module
-from tables.keeper import Keeper, TooManyMarkets
+from tables.keeper import Keeper
+from tables.market.admission import Admission
 from tables.market.chunks import HEAD, CorruptState, decode_chunk, decode_head, head_key, prefix
 from tables.market.episodes import Mark
 from tables.market.formats import NewerState
@@ -31,12 +32,20 @@ SECONDS = 10
 class Worker:
     """A keeper with what surrounds it. ``unsettled`` are rows waiting for a flush, by symbol."""
 
-    def __init__(self, broker: MemoryBroker | None = None, state: MemoryState | None = None) -> None:
+    def __init__(
+        self,
+        broker: MemoryBroker | None = None,
+        state: MemoryState | None = None,
+        admission: Admission | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.broker = broker or MemoryBroker()
         self.state = state or MemoryState()
         self.unsettled: dict[str, list[Alert]] = {}
         self.ended: list[Fatal] = []
+        self.idle: list[Market] = []
         self.offset = 0
+        self.begins: dict[int, int] = {}
         self.keeper = Keeper(
             store=lambda: self.state,
             changelog=CHANGELOG,
@@ -45,6 +54,10 @@ class Worker:
             settle=self._settle,
             alert_record=lambda alert: Record(ALERTS, alert.symbol.encode(), str(alert.pane).encode()),
             on_fatal=self.ended.append,
+            admission=admission,
+            on_idle=self.idle.extend,
+            clock=clock,
+            changelog_begin=self.begins.get,
         )
 
     def _settle(self, _: int, markets: Iterable[Market]) -> list[Alert]:
@@ -470,16 +483,106 @@ async def test_a_market_preloaded_while_it_trades_is_one_market(turns: int) -> N
     assert again.volumes() == {"A/USD": 2}
 
 
-async def test_a_partition_holds_a_bounded_number_of_markets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A feed that invents symbols is refused, those that are known go on."""
-    monkeypatch.setattr(keeper_module, "MAX_MARKETS_PER_PARTITION", 2)
-    worker = Worker()
+async def test_a_partition_holds_a_bounded_number_of_markets() -> None:
+    """A feed that invents symbols is refused; those that are known go on, and those that the settings list come in."""
+    worker = Worker(admission=Admission([("kraken_spot", "L/USD")], most=1))
     await worker.trade("A/USD", 0)
     await worker.trade("B/USD", 0)
-    with pytest.raises(TooManyMarkets, match="holds 2 markets"):
+    with pytest.raises(BadRecord, match="too_many_markets: partition 0 holds 2 markets already"):
         await worker.keeper.market(0, "kraken_spot", "C/USD")
     await worker.trade("A/USD", 1)
+    await worker.trade("L/USD", 1)
     await worker.trade("C/USD", 1, partition=1)
+
+
+async def test_new_markets_come_at_a_bounded_rate_and_stored_ones_at_any() -> None:
+    """By the time of their messages."""
+    worker = Worker(admission=Admission([("kraken_spot", "L/USD")], new_per_minute=2))
+    for symbol in ("A/USD", "B/USD", "L/USD"):
+        await worker.trade(symbol, 0)
+    with pytest.raises(BadRecord, match="new_markets: partition 0 has met 2 new markets within a minute"):
+        await worker.keeper.market(0, "kraken_spot", "C/USD", at_seconds=29)
+    await worker.keeper.market(0, "kraken_spot", "C/USD", at_seconds=31)
+    await worker.keeper.flush()
+    again = Worker(state=worker.state, admission=Admission(new_per_minute=1))
+    for symbol in ("A/USD", "B/USD", "C/USD", "D/USD"):
+        await again.trade(symbol, 1)
+    with pytest.raises(BadRecord, match="new_markets"):
+        await again.trade("E/USD", 1)
+
+
+async def test_preloading_begins_with_listed_markets_and_ends_with_the_budget() -> None:
+    """Whatever the symbols are called that others made up."""
+    worker = Worker()
+    for symbol in ("A/USD", "B/USD", "Z/USD"):
+        await worker.trade(symbol, 0)
+    await worker.keeper.flush()
+    listed = [("kraken_spot", "Z/USD")]
+    for admission, expected in (
+        (Admission(listed, most=1), {"A/USD", "Z/USD"}),
+        (Admission(listed, only_listed=True), {"Z/USD"}),
+    ):
+        again = Worker(state=worker.state, admission=admission)
+        await again.keeper.preload([0], SECONDS)
+        assert {market.symbol for _, market in again.keeper.markets()} == expected
+        assert again.keeper.has_all([0])
+
+
+class TestIdleMarkets:
+    """Nobody has traded them for as long as panes are kept."""
+
+    @pytest.fixture
+    def now(self) -> list[float]:
+        return [1000.0]
+
+    @pytest.fixture
+    def worker(self, now: list[float]) -> Worker:
+        return Worker(admission=Admission([("kraken_spot", "L/USD")]), clock=lambda: now[0])
+
+    def symbols(self, worker: Worker) -> set[str]:
+        return {market.symbol for _, market in worker.keeper.markets()}
+
+    async def test_they_leave_memory_unless_they_are_listed_and_come_back_as_they_were(
+        self, worker: Worker, now: list[float]
+    ) -> None:
+        for symbol in ("A/USD", "B/USD", "L/USD"):
+            await worker.trade(symbol, 0)
+        await worker.keeper.flush()
+        now[0] += SPAN.retention - 1
+        await worker.trade("B/USD", 5)
+        await worker.keeper.flush()
+        assert self.symbols(worker) == {"A/USD", "B/USD", "L/USD"}
+        now[0] += 30
+        await worker.keeper.flush()
+        assert self.symbols(worker) == {"B/USD", "L/USD"}
+        assert [market.symbol for market in worker.idle] == ["A/USD"]
+        market = await worker.trade("A/USD", 6)
+        assert (market.volume, market.watermark) == (2, NOON + 6)
+        await worker.keeper.flush()
+        assert worker.volumes() == {"A/USD": 2, "B/USD": 2, "L/USD": 1}
+
+    async def test_what_is_not_stored_yet_stays(self, worker: Worker, now: list[float]) -> None:
+        """Whatever keeps the broker from taking it."""
+        await worker.trade("A/USD", 0)
+        await worker.keeper.flush()
+        await worker.trade("A/USD", 1)
+        now[0] += 2 * SPAN.retention
+        worker.broker.hold()
+        flush = asyncio.create_task(worker.keeper.flush())
+        await until(lambda: worker.broker.waiting)
+        assert self.symbols(worker) == {"A/USD"}
+        worker.broker.release()
+        await flush
+        assert self.symbols(worker) == {"A/USD"}
+        assert worker.stored() == {"A/USD": 2}
+
+    async def test_they_make_room_for_others(self, now: list[float]) -> None:
+        worker = Worker(admission=Admission(most=1), clock=lambda: now[0])
+        await worker.trade("A/USD", 0)
+        await worker.keeper.flush()
+        now[0] += 2 * SPAN.retention
+        await worker.keeper.flush()
+        await worker.trade("B/USD", 0)
 
 
 async def test_stored_values_carry_the_offset_they_contain() -> None:

@@ -1,6 +1,7 @@
 """Live windows in Redis: the latest figures of every market, for any reader."""
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import AsyncIterator, Collection, Iterator
@@ -85,6 +86,12 @@ class TestContent:
         found = window_of(server, "BTC/USD")
         assert abs(time.time() - float(found.pop("updated_at"))) < 5
         fixed = {name: value for name, value in found.items() if "." not in name}
+        rules = json.loads(fixed.pop("rules"))
+        assert [(one["name"], one["threshold"], one["steps"][-1]) for one in rules["rules"]] == [
+            ("price_move", 2.0, 20.0),
+            ("volume", 1e6, 1e7),
+        ]
+        assert (rules["measured"], rules["window_seconds"]) == ({"price_move": 0.0, "volume": 105.5}, 300)
         assert fixed == {
             "venue": "kraken_spot",
             "symbol": "BTC/USD",
@@ -94,6 +101,7 @@ class TestContent:
             "watermark": str(NOON + 7),
             "received_at": f"{NOON + 7}.250",
             "last_price": "105.5",
+            "covered_since": str(NOON + 7),
         }
 
     async def test_each_rule_has_its_latest_alert(self, worker: MemoryWorker, server: redis.Redis) -> None:
@@ -215,7 +223,7 @@ class TestWriting:
         monkeypatch.setattr(live, "DEADLINE_SECONDS", PATIENT_SECONDS)
         monkeypatch.setattr("streams.redis_link.FIRST_PROBE_SECONDS", 0.05)
         monkeypatch.setattr("streams.redis_link.LAST_PROBE_SECONDS", 0.05)
-        caplog.set_level(logging.INFO, "streams.redis_link")
+        caplog.set_level(logging.INFO, "streams.redis_news")
         async with Proxy(urlsplit(redis_url).port or 0) as network:
             link = live_link(load_settings(redis_url=f"redis://{network.address}/0"))
             writer = LiveWindows(link, ServedMarkets(worker))
@@ -224,11 +232,11 @@ class TestWriting:
             await until(lambda: window_of(server, "BTC/USD"))
             await network.refuse()
             worker.trade("BTC/USD", 1)
-            await until(lambda: said_by(caplog, "streams.redis_link"))
+            await until(lambda: said_by(caplog, "streams.redis_news"))
             await network.heal()
             await until(lambda: window_of(server, "BTC/USD")["offset"] == "2")
             await writer.stop()
-        away, back = said_by(caplog, "streams.redis_link")
+        away, back = said_by(caplog, "streams.redis_news")
         assert "going on without live windows" in away
         assert "answers again" in back
 

@@ -152,14 +152,14 @@ def _futures_trade(row: _FuturesRow, venue: Venue, product_id: str, *, is_snapsh
     time_us = row.time * 1000
     if kind is None:
         # An assignment and the like are no execution on the book, and nor is what Kraken may add, as far as is known.
-        word = _word(row.type)
+        word = kind_word(row.type)
         return Trade(
             venue.name, symbol, trade_id, side, Kind.BLOCK, price, quantity, time_us, product, is_snapshot, word
         )
     return Trade(venue.name, symbol, trade_id, side, kind, price, quantity, time_us, product, is_snapshot)
 
 
-def _word(text: str) -> str:
+def kind_word(text: str) -> str:
     """Return the venue's word for a kind, in characters that a log and a terminal can show."""
     return (text if text.isprintable() else ascii(text)[1:-1])[:MAX_WORD]
 

@@ -44,6 +44,10 @@ class KrakenSpot(Venue):
             timing=SocketTiming.of(settings),
         )
 
+    def symbols(self) -> Sequence[str]:
+        """Return SPOT_SYMBOLS."""
+        return self._settings.spot_symbols
+
     def addresses(self) -> Sequence[str]:
         """Return the address of its socket where symbols are asked for."""
         return [self._settings.spot_ws_url] if self._settings.spot_symbols else []
@@ -85,6 +89,10 @@ class KrakenFutures(Venue):
             symbols_per_subscribe=settings.symbols_per_subscribe,
             timing=SocketTiming.of(settings),
         )
+
+    def symbols(self) -> Sequence[str]:
+        """Return FUTURES_SYMBOLS."""
+        return self._settings.futures_symbols
 
     def addresses(self) -> Sequence[str]:
         """Return the address of its socket where symbols are asked for."""

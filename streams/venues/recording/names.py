@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection
 from hashlib import blake2b
-from pathlib import Path
+from pathlib import PurePath
 from typing import Final
 
 from streams.model.kinds import FUTURES_PREFIXES, MAX_NAME
@@ -33,6 +33,24 @@ QUOTES: Final = (
 )
 # In a name of several words only a pair in one of these is believed: "polkadot" must not become POLKA/DOT.
 _COMMON_QUOTES: Final = ("USD", "USDT", "USDC", "EUR", "GBP")
+# Files are often called after where they come from: krakenUSD.csv holds no market KRAKEN/USD.
+_NO_BASES: Final = frozenset(
+    (
+        *(
+            "KRAKEN",
+            "BITSTAMP",
+            "COINBASE",
+            "BITFINEX",
+            "BINANCE",
+            "GEMINI",
+            "MTGOX",
+            "ITBIT",
+            "BTCE",
+            "BITMEX",
+        ),
+        *("TRADE", "TRADES", "SPOT", "FUTURES", "HISTORY"),
+    )
+)
 _RENAMED: Final = {"XBT": "BTC", "XDG": "DOGE"}
 _PRODUCT: Final = re.compile(
     rf"(?<![A-Za-z])(?:{'|'.join(FUTURES_PREFIXES)})[A-Z0-9]{{4,}}(?:_\d{{6}})?", re.IGNORECASE
@@ -57,17 +75,25 @@ def symbol_of_pair(pair: str, quotes: Collection[str] = QUOTES) -> str | None:
     return f"{_RENAMED.get(base, base)}/{_RENAMED.get(quote, quote)}"
 
 
-def symbol_of_file(path: Path) -> str | None:
+def symbol_of_name(text: str) -> str | None:
+    """Return the symbol of a name as people write it, None where it is no pair: ``XBT/USD``, ``BTC-USD``, ``xbtusd``.
+
+    A quote behind a slash need not be a known one.
+    """
+    return symbol_of_pair(text, (*QUOTES, text.partition("/")[2])) or symbol_of_pair(text.replace("-", "/"))
+
+
+def symbol_of_file(path: PurePath) -> str | None:
     """Guess the market from a file name: ``XBTUSD.csv`` and ``kraken_spot_btcusd_2019-07-01.csv`` → ``BTC/USD``."""
     if product := _PRODUCT.search(path.stem):
         return product[0].upper()
     words = re.split(r"[^A-Za-z0-9]+", path.stem)
-    if len(words) == 1:
-        return symbol_of_pair(words[0])
-    return next((symbol for word in words if (symbol := symbol_of_pair(word, _COMMON_QUOTES))), None)
+    quotes = QUOTES if len(words) == 1 else _COMMON_QUOTES
+    found = (symbol for word in words if (symbol := symbol_of_pair(word, quotes)))
+    return next((symbol for symbol in found if symbol.partition("/")[0] not in _NO_BASES), None)
 
 
-def venue_of_file(path: Path) -> str:
+def venue_of_file(path: PurePath) -> str:
     """Return the venue of a recording, made from its file's name.
 
     A file that is sent again meets the identities of its own trades, and never those of live ones.

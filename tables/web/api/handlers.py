@@ -15,11 +15,12 @@ from streams.settings import SEVERITIES
 from tables.market.state import Market
 from tables.serving import ServedMarkets
 from tables.web.api.exports import csv_response, csv_text
-from tables.web.api.params import MAX_UNIX_SECONDS, Query
+from tables.web.api.params import MAX_UNIX_SECONDS, BadQuery, Query
 from tables.web.api.rows import PaneRow, Panes, pane_rows
 from tables.web.cluster.everywhere import COPIES_SECONDS, Everywhere
 from tables.web.cluster.local import age_seconds
 from tables.web.cluster.replicas import NONSENSE, NOTES, Answer, Cluster, PeerDown
+from tables.web.cluster.settings import differences
 from tables.web.cluster.workers import WorkerRow, Workers, producer_rows, silent_worker, worker_row
 from tables.web.guard import problem
 from tables.web.stream.hub import Hub
@@ -57,6 +58,10 @@ class Api:
         is_local = query.choice("scope", SCOPES, "all") == "local"
         rows, notes = await (self._everywhere.own_rows if is_local else self._everywhere.rows)(venue, symbol)
         if seconds is not None:
+            # Other workers may have other windows, during a change of WINDOWS.
+            lengths = sorted({*self._served.windows, *(row.window_seconds for row in rows)})
+            if seconds not in lengths:
+                raise BadQuery(f"window_seconds: must be one of {', '.join(map(str, lengths))}")
             rows = [row for row in rows if row.window_seconds == seconds]
         rows.sort(key=attrgetter("venue", "symbol", "window_seconds"))
         return _answer(await list_of(rows), notes)
@@ -150,13 +155,14 @@ class Api:
 
     async def alerts(self, request: web.Request) -> web.StreamResponse:
         """Answer the history of alerts from Postgres, newest first."""
-        query = Query(request, ("venue", "symbol", "rule", "severity", "from", "to", "limit", "format"))
+        query = Query(request, ("venue", "symbol", "market", "rule", "severity", "from", "to", "limit", "format"))
         since, until = query.span()
         limit = query.integer("limit", low=1, high=MAX_ALERTS)
         as_csv = query.choice("format", FORMATS, "json") == "csv"
         rows = await self._worker.alerts.find(
             venue=query.name("venue"),
             symbol=query.name("symbol"),
+            market=query.name("market"),
             rules=query.choices("rule", self._worker.rule_labels),
             severities=query.choices("severity", SEVERITIES),
             since=since,
@@ -191,7 +197,8 @@ class Api:
             if url not in rows:
                 rows[url] = silent_worker(url, partitions, "does not answer")
         found: list[WorkerRow] = sorted(rows.values(), key=lambda row: row.url)
-        return _json(Workers(self._cluster.here, found, producers, notes))
+        told = {row.url: row.settings for row in found if row.settings}
+        return _json(Workers(self._cluster.here, found, producers, notes, differences(told)))
 
 
 def _panes_of_peer(answer: Answer, symbol: str) -> web.Response:

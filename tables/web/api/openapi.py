@@ -59,8 +59,11 @@ TO: Final = _integer("to", "last moment, unix seconds, exclusive", 0, MAX_UNIX_S
 FORMAT: Final = _choice("format", "csv is a download with the same columns", FORMATS)
 
 
-def document(alert_type: type[msgspec.Struct], rules: Sequence[str]) -> dict[str, Any]:
-    """Return the document. ``alert_type`` is the record of an alert, ``rules`` names all, in force or not."""
+def document(alert_type: type[msgspec.Struct], rules: Sequence[str], windows: Sequence[int]) -> dict[str, Any]:
+    """Return the document. ``alert_type`` is the record of an alert, ``rules`` names all, in force or not.
+
+    ``windows`` are the lengths of this worker's windows, in seconds.
+    """
     records = [WindowRow, Panes, Workers, MarketRow, Spark, Hello, Status, Problem, alert_type]
     _, components = msgspec.json.schema_components(records, ref_template=REF)
     return {
@@ -70,7 +73,8 @@ def document(alert_type: type[msgspec.Struct], rules: Sequence[str]) -> dict[str
             "/api/windows": _get(
                 "Every market and window",
                 [_name("venue", "only this venue"), _name("symbol", "only this symbol", example="BTC/USD"),
-                 _integer("window_seconds", "only windows of this length", 1, 86_400), SCOPE],
+                 _parameter("window_seconds", "only windows of this length, or of one that another worker has",
+                            {"type": "integer", "enum": list(windows)}), SCOPE],
                 {"type": "array", "items": _ref("WindowRow")},
                 f"What could not be had is missing from the list, and the header {NOTES} says what and why.",
                 headers={NOTES: {"description": "what is missing", "schema": {"type": "string"}}},
@@ -86,6 +90,7 @@ def document(alert_type: type[msgspec.Struct], rules: Sequence[str]) -> dict[str
             "/api/alerts": _get(
                 "Alerts, newest first",
                 [_name("venue", "only this venue"), _name("symbol", "only this symbol"),
+                 _name("market", "only markets whose venue or symbol has each of these words, in any case; XBT is BTC"),
                  _choices("rule", "only these rules", rules), _choices("severity", "only these severities", SEVERITIES),
                  FROM, TO, _integer("limit", f"at most so many, {DEFAULT_ALERTS} by default", 1, MAX_ALERTS), FORMAT],
                 {"type": "array", "items": _ref(alert_type.__name__)},

@@ -13,11 +13,17 @@ from tables.market.state import Market
 from tables.market.values import pane_reader
 from tables.serving import LatestAlert, UnixSeconds
 
+COVERED_SINCE: Final = msgspec.Meta(
+    description="unix seconds: the first pane that was counted of the market. A window that starts before it holds "
+    "less than its length; null where an earlier release began the market's state, and nobody knows"
+)
+
 
 class Judgement(msgspec.Struct, frozen=True):
     """A rule, and how far a market's rule window has come. In whole units: USD, per cent, or a number of things.
 
-    The worker that serves the market measures. Of a copy from Redis the worker that answers does.
+    The worker that serves the market says all of it, by its own settings, also in a copy from Redis. Only where an
+    earlier release wrote the copy, the worker that answers measures.
     """
 
     rule: str
@@ -33,6 +39,9 @@ class Judgement(msgspec.Struct, frozen=True):
             description="what each severity begins with, lowest first; empty in the stream's rows of an earlier release"
         ),
     ] = ()
+    window_seconds: Annotated[
+        int | None, msgspec.Meta(description="length of the window that is measured; null from an earlier release")
+    ] = None
 
 
 @with_figures(after="window_end", in_usd=True)
@@ -66,6 +75,7 @@ class WindowRow(msgspec.Struct, frozen=True):
             "in those of an earlier release"
         ),
     ] = []
+    covered_since: Annotated[int | None, COVERED_SINCE] = None
 
 
 @with_figures(
@@ -152,6 +162,7 @@ class MarketRow(msgspec.Struct, frozen=True):
     judgements: Annotated[
         list[Judgement], msgspec.Meta(description="each rule that judges the market; an earlier release sends none")
     ] = []
+    covered_since: Annotated[int | None, COVERED_SINCE] = None
 
 
 class Spark(msgspec.Struct, frozen=True):

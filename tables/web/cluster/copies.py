@@ -5,7 +5,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 import msgspec
@@ -14,10 +14,10 @@ from streams import keys
 from streams.model.figures import FIGURES
 from streams.model.kinds import MarketKind, implied_kind
 from streams.redis_link import RedisLink, Script
-from tables.market.limits import MAX_MARKETS_PER_PARTITION
+from tables.market.limits import MOST_MARKETS
 from tables.market.panes import PANE_SECONDS
 from tables.market.values import FIGURE_NAMES, figures_from
-from tables.serving import LatestAlert, ServedMarkets, ShownRule
+from tables.serving import LatestAlert, ServedMarkets, Standing
 from tables.web.api.rows import MarketRow, WindowRow
 from tables.web.cluster.judging import judged, judgements_of
 from tables.web.cluster.replicas import NONSENSE
@@ -46,6 +46,7 @@ class Copy(msgspec.Struct, frozen=True):
     """A market as its owner last wrote it to Redis. Times are unix seconds.
 
     ``windows`` are those of its owner by their length in seconds, shortest first, each as in a market's row.
+    ``standing`` is None where an earlier release wrote the copy: it does not say by which rules.
     """
 
     venue: str
@@ -59,6 +60,8 @@ class Copy(msgspec.Struct, frozen=True):
     alerts: dict[str, LatestAlert]
     windows: dict[int, list[float | None]]
     kind: MarketKind
+    standing: Standing | None
+    covered_since: int | None
 
     @property
     def age_seconds(self) -> float:
@@ -94,7 +97,7 @@ class Copies:
         if self._link is None:
             return
         async with self._one_at_a_time:
-            found = _decoded(await self._link.call(LIST, [keys.windows_of(partition)], [MAX_MARKETS_PER_PARTITION - 1]))
+            found = _decoded(await self._link.call(LIST, [keys.windows_of(partition)], [MOST_MARKETS - 1]))
         for start in range(0, len(found), MARKETS_A_CALL):
             async with self._one_at_a_time:
                 answer = await self._link.call(READ, found[start : start + MARKETS_A_CALL], [])
@@ -116,6 +119,8 @@ class Copies:
                 alerts=_latest_alerts(fields),
                 windows={seconds: _figures(fields, seconds) for seconds in _lengths(fields)},
                 kind=_kind(fields),
+                standing=msgspec.json.decode(fields["rules"], type=Standing) if "rules" in fields else None,
+                covered_since=int(fields["covered_since"]) if "covered_since" in fields else None,
             )
         except (KeyError, ValueError, msgspec.DecodeError) as error:
             if not self._is_refused_said:
@@ -127,8 +132,9 @@ class Copies:
         """Yield every window of a market."""
         end = copy.watermark + PANE_SECONDS
         received = copy.received_at
+        standing = self._standing(copy)
         for seconds, figures in copy.windows.items():
-            of_rules = seconds == self._served.rule_window
+            of_rules = seconds == standing.window_seconds
             yield WindowRow(
                 venue=copy.venue,
                 symbol=copy.symbol,
@@ -140,20 +146,24 @@ class Copies:
                 source="redis",
                 age_seconds=None if received is None else max(0.0, round(time.time() - received, 3)),
                 copy_age_seconds=copy.age_seconds,
-                judgements=judgements_of(*self._rules(copy)) if of_rules else [],
+                judgements=judgements_of(standing.rules, standing.measured, copy.alerts, seconds) if of_rules else [],
+                covered_since=copy.covered_since,
                 **dict(zip(FIGURE_NAMES, figures, strict=True)),
             )
 
-    def _rules(self, copy: Copy) -> tuple[tuple[ShownRule, ...], Mapping[str, float | None], Mapping[str, LatestAlert]]:
-        """Return the rules that judge a copy's market, what each measures of the copy, and their latest alerts."""
+    def _standing(self, copy: Copy) -> Standing:
+        """Return the rules of a copy's owner. Where it does not say them, return this worker's."""
+        if copy.standing is not None:
+            return copy.standing
         served = self._served
         rule_window = copy.windows.get(served.rule_window)
         measured = {} if rule_window is None else served.measured(copy, figures_from(rule_window))
-        return served.rules_of(copy), measured, copy.alerts
+        return Standing(served.rules_of(copy), measured, served.rule_window)
 
     def market_row(self, copy: Copy) -> MarketRow:
         """Return a market with all its windows."""
-        found = judged(*self._rules(copy))
+        standing = self._standing(copy)
+        found = judged(standing.rules, standing.measured, copy.alerts, standing.window_seconds)
         return MarketRow(
             venue=copy.venue,
             symbol=copy.symbol,
@@ -170,6 +180,7 @@ class Copies:
             copied=copy.updated_at,
             window_seconds=tuple(copy.windows),
             judgements=found.judgements,
+            covered_since=copy.covered_since,
         )
 
 

@@ -20,24 +20,38 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 def judgements_of(
-    rules: Sequence[ShownRule], measured: Mapping[str, float | None], alerts: Mapping[str, LatestAlert]
+    rules: Sequence[ShownRule],
+    measured: Mapping[str, float | None],
+    alerts: Mapping[str, LatestAlert],
+    window_seconds: int | None,
 ) -> list[Judgement]:
-    """Return how far a market has come with each of its rules.
+    """Return how far a market has come with each of its rules, which judge a window of so many seconds.
 
     ``measured`` and ``alerts`` go by the rule's name: what each measures of the rule window, and its latest alert.
     A rule that is in neither has no such window, or no alert.
     """
     return [
-        Judgement(rule.name, rule.unit, rule.threshold, measured.get(rule.name), alerts.get(rule.name), rule.steps)
+        Judgement(
+            rule.name,
+            rule.unit,
+            rule.threshold,
+            measured.get(rule.name),
+            alerts.get(rule.name),
+            rule.steps,
+            window_seconds,
+        )
         for rule in rules
     ]
 
 
 def judged(
-    rules: Sequence[ShownRule], measured: Mapping[str, float | None], alerts: Mapping[str, LatestAlert]
+    rules: Sequence[ShownRule],
+    measured: Mapping[str, float | None],
+    alerts: Mapping[str, LatestAlert],
+    window_seconds: int | None,
 ) -> Judged:
     """Put together what a market's row in the stream says of its rules; of the same as :func:`judgements_of`."""
-    judgements = judgements_of(rules, measured, alerts)
+    judgements = judgements_of(rules, measured, alerts, window_seconds)
     main = main_rule(rules)
     told = next((one for one, rule in zip(judgements, rules, strict=True) if rule is main), None)
     if told is None:

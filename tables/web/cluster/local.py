@@ -56,21 +56,21 @@ class LocalRows:
                 source="memory",
                 age_seconds=age_seconds(market),
                 judgements=self._judgements(market, figures) if of_rules else [],
+                covered_since=market.covered_since,
                 **dict(zip(FIGURE_NAMES, figure_values(figures), strict=True)),
             )
 
     def _judgements(self, market: Market, rule_window: WindowFigures) -> list[Judgement]:
         served = self._served
-        return judgements_of(
-            served.rules_of(market), served.measured(market, rule_window), served.latest_alerts(market)
-        )
+        measured = served.measured(market, rule_window)
+        return judgements_of(served.rules_of(market), measured, served.latest_alerts(market), served.rule_window)
 
     def market_row(self, partition: int, rolling: Rolling) -> MarketRow:
         """Return a market with all its windows."""
         market, served = rolling.market, self._served
         figures = rolling.figures()
-        measured = served.measured(market, figures[served.windows.index(served.rule_window)])
-        found = judged(served.rules_of(market), measured, served.latest_alerts(market))
+        standing = served.standing(market, figures)
+        found = judged(standing.rules, standing.measured, served.latest_alerts(market), standing.window_seconds)
         return MarketRow(
             venue=market.venue,
             symbol=market.symbol,
@@ -86,6 +86,7 @@ class LocalRows:
             windows=[figure_values(one) for one in figures],
             window_seconds=served.windows,
             judgements=found.judgements,
+            covered_since=market.covered_since,
         )
 
     def spark(self, rolling: Rolling) -> Spark:

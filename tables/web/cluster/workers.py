@@ -24,6 +24,7 @@ from tables.market.state import Market
 from tables.serving import ServedMarkets
 from tables.web.cluster.local import age_seconds
 from tables.web.cluster.replicas import HTTP, PEER_SECONDS
+from tables.web.cluster.settings import Difference, shown_settings
 from tables.web.worker import Worker
 
 MAX_STATUS_BYTES: Final = 256 * 1024
@@ -42,10 +43,17 @@ class PartitionRow(msgspec.Struct, frozen=True):
     partition: int
     role: Annotated[str, msgspec.Meta(description="active: served here; standby: a copy kept for a take-over")]
     markets: int
-    offset: Annotated[int | None, msgspec.Meta(description="next message to be counted")]
-    end_offset: Annotated[int | None, msgspec.Meta(description="where the partition ended when last heard of")]
+    offset: Annotated[
+        int | None, msgspec.Meta(description="next message to be counted; of a standby: next record of the changelog")
+    ]
+    end_offset: Annotated[
+        int | None, msgspec.Meta(description="where the partition, or the changelog, ended when last heard of")
+    ]
     committed_offset: int | None
-    lag: Annotated[int | None, msgspec.Meta(description="messages between what is committed and the end")]
+    lag: Annotated[
+        int | None,
+        msgspec.Meta(description="messages between what is committed and the end; of a standby: records to be applied"),
+    ]
     age_seconds: Annotated[float | None, msgspec.Meta(description="since its last trade was received")]
 
 
@@ -77,6 +85,10 @@ class WorkerRow(msgspec.Struct, frozen=True):
         dict[str, int],
         msgspec.Meta(description="the newest format that it reads of what is stored; none from before that"),
     ] = {}
+    settings: Annotated[
+        dict[str, str],
+        msgspec.Meta(description="the settings on which workers should agree; none from an earlier release"),
+    ] = {}
 
 
 class ProducerRow(msgspec.Struct, frozen=True):
@@ -96,6 +108,10 @@ class Workers(msgspec.Struct, frozen=True):
     rows: list[WorkerRow]
     producers: list[ProducerRow]
     notes: list[str]
+    differences: Annotated[
+        list[Difference],
+        msgspec.Meta(description="settings on which the workers that answer do not agree"),
+    ] = []
 
 
 @cache
@@ -117,6 +133,7 @@ async def readiness(worker: Worker) -> dict[str, bool]:
         "tables_recovered": worker.has_recovered,
         "table_store_reachable": worker.store_answers,
         "table_store_writable": not worker.is_ending,
+        "clock_right": worker.clock_is_right,
         "postgres_reachable": await worker.postgres_answers(),
     }
 
@@ -143,6 +160,7 @@ async def worker_row(worker: Worker, served: ServedMarkets, watchers: int) -> Wo
         feeds=_feeds([market for _, market in markets]),
         versions=versions(),
         formats=FORMATS,
+        settings=shown_settings(worker.settings),
     )
 
 
@@ -163,10 +181,14 @@ def _partitions(worker: Worker, markets: list[tuple[int, Market]]) -> list[Parti
                 age_seconds=min(ages, default=None),
             )
         )
-    rows += [
-        PartitionRow(partition, "standby", 0, None, None, None, None, None) for partition in worker.standby_partitions()
-    ]
+    rows += [_standby(worker, partition) for partition in worker.standby_partitions()]
     return rows
+
+
+def _standby(worker: Worker, partition: int) -> PartitionRow:
+    applied, end = worker.standby_offsets(partition)
+    lag = max(0, end - applied) if applied is not None and end is not None else None
+    return PartitionRow(partition, "standby", 0, applied, end, None, lag, None)
 
 
 def _feeds(markets: list[Market]) -> list[FeedRow]:

@@ -1,16 +1,18 @@
 // The history of alerts, each with its window as it was.
 
-import { byId, el, marketAddress, setText } from "./dom.js";
+import { at, marketAddress } from "./address.js";
+import { byId, el, setText } from "./dom.js";
 import { feed } from "./feed.js";
 import { NONE, capital, count, dateTime, inFull, inUnit, percent, shortUsd, venueName, windowName } from "./format.js";
-import { alertSentence, ruleOf, severityClass } from "./rules.js";
+import { alertSentence, ruleOf, severityClass, shortage } from "./rules.js";
+import { finds } from "./search.js";
 import { startPage } from "./shell.js";
 import { alertKey } from "./source.js";
 
 const PAGE = 100;
 // What one question may ask for.
 const MOST = 5000;
-const FIELDS = ["venue", "symbol", "rule", "severity", "from", "to"];
+const FIELDS = ["market", "rule", "severity", "from", "to"];
 const DELIVERY = {
   sent: "sent", pending: "waiting", sending: "being sent", unknown: "fate unknown", dead: "not delivered", disabled: "no webhook",
 };
@@ -31,7 +33,7 @@ function parameters() {
   const found = new URLSearchParams();
   for (const name of FIELDS) {
     const { value } = byId(name);
-    if (!value) continue;
+    if (!value.trim()) continue;
     found.set(name, name === "from" || name === "to" ? Math.floor(Date.parse(`${value}Z`) / 1000) : value.trim());
   }
   return found;
@@ -51,6 +53,8 @@ function fillForm() {
   const query = new URLSearchParams(location.search);
   fillRules();
   fillSeverities();
+  // Addresses of an earlier release name a symbol and a venue.
+  byId("market").value = ["symbol", "venue"].map((name) => query.get(name) ?? "").join(" ").trim();
   for (const name of FIELDS) {
     const value = query.get(name);
     if (value) byId(name).value = name === "from" || name === "to" ? new Date(Number(value) * 1000).toISOString().slice(0, 16) : value;
@@ -60,9 +64,9 @@ function fillForm() {
 async function load() {
   const asked = ++state.asked;
   const wanted = parameters();
-  history.replaceState(null, "", wanted.size ? `/alerts?${wanted}` : "/alerts");
-  byId("csv").href = `/api/alerts?${new URLSearchParams([...wanted, ["limit", MOST], ["format", "csv"]])}`;
-  const answer = await fetch(`/api/alerts?${new URLSearchParams([...wanted, ["limit", state.limit]])}`).catch(() => null);
+  history.replaceState(null, "", at(wanted.size ? `alerts?${wanted}` : "alerts"));
+  byId("csv").href = at(`api/alerts?${new URLSearchParams([...wanted, ["limit", MOST], ["format", "csv"]])}`);
+  const answer = await fetch(at(`api/alerts?${new URLSearchParams([...wanted, ["limit", state.limit]])}`)).catch(() => null);
   if (asked !== state.asked) return;
   const body = await answer?.json().catch(() => null);
   if (!answer?.ok) {
@@ -77,7 +81,7 @@ function matches(alert) {
   const wanted = parameters();
   const is = (name, value) => !wanted.get(name) || wanted.get(name) === value;
   const isInside = alert.pane >= Number(wanted.get("from") ?? 0) && alert.pane < Number(wanted.get("to") ?? Infinity);
-  return is("venue", alert.venue) && is("symbol", alert.symbol) && is("rule", alert.rule) && is("severity", alert.alert_severity) && isInside;
+  return finds(wanted.get("market") ?? "", alert) && is("rule", alert.rule) && is("severity", alert.alert_severity) && isInside;
 }
 
 function draw() {
@@ -123,7 +127,7 @@ function detail(alert) {
   const facts = [
     ["Rule", alert.note || ruleOf(alert.rule).label], ["Measured", ofRule(alert.measured)], ["Threshold", ofRule(alert.threshold)],
     ["Severity begins at", ofRule(alert.severity_step)], ["Cooldown in force", alert.cooldown_seconds === null ? NONE : windowName(alert.cooldown_seconds)],
-    ["Window", `${dateTime(alert.window_start)} to ${dateTime(alert.window_end)} (${windowName(alert.window_seconds)})`],
+    ["Window", `${dateTime(alert.window_start)} to ${dateTime(alert.window_end)} (${windowName(alert.window_seconds)}${shortage(alert)})`],
     ...(feed.hello?.figures ?? []).map((figure) => [capital(figure.label), inFull(figure, alert[figure.name]), figure.meaning]),
     ["Episode began", dateTime(alert.episode)], ["Recorded", alert.recorded_at.replace("T", " ").slice(0, 23)],
     ["Row's revision", String(alert.revision)], ["Delivery", `${delivery(alert)}${alert.delivery_attempts ? `, ${alert.delivery_attempts} attempts` : ""}`],
@@ -143,5 +147,7 @@ feed.addEventListener("alerts", ({ detail: { alerts } }) => {
   for (const alert of alerts) if (matches(alert)) state.alerts.set(alertKey(alert), alert);
   draw();
 });
-startPage({ "/": () => byId("symbol").focus() });
+// Since when their markets are counted comes with the rows.
+feed.addEventListener("status", () => state.alerts.size && draw());
+startPage({ "/": () => byId("market").focus() });
 load();

@@ -70,12 +70,13 @@ export class Charts {
     });
   }
 
-  /** Have a chart for each rule; `seconds` is the length of the rules' window. */
-  setRules(judgements, seconds) {
-    const before = this.judgements.map(({ rule, unit }) => `${rule} ${unit}`).join();
+  /** Have a chart for each rule, over the window that it judges. */
+  setRules(judgements) {
+    const shown = (rules) => rules.map(({ rule, unit, window_seconds }) => `${rule} ${unit} ${window_seconds}`).join();
+    const before = shown(this.judgements);
     this.judgements = judgements;
-    if (judgements.map(({ rule, unit }) => `${rule} ${unit}`).join() === before) return;
-    const title = ({ label }) => `${capital(label)} in ${windowName(seconds)} against the threshold `;
+    if (shown(judgements) === before) return;
+    const title = ({ label, window_seconds }) => `${capital(label)} in ${windowName(window_seconds)} against the threshold `;
     byId("rules").replaceChildren(
       ...judgements.map((one) => el("div", { class: "chart", "data-rule": one.rule }, el("h3", {}, title(one), el("span", { class: "readout" })), el("div"))),
     );

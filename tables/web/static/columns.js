@@ -1,8 +1,9 @@
 // The overview's columns: how each is named, sorted, and shown.
 
-import { el, marketAddress, setClass, setText, svg } from "./dom.js";
+import { marketAddress } from "./address.js";
+import { el, setClass, setText, svg } from "./dom.js";
 import { feed } from "./feed.js";
-import { NONE, age, count, decimals, direction, multiple, percent, price, share, shortUsd, venueName, windowName } from "./format.js";
+import { NONE, age, clock, count, decimals, direction, multiple, percent, price, share, shortUsd, venueName, windowName } from "./format.js";
 import { standing } from "./rules.js";
 import { copyAge } from "./shell.js";
 import { marketKey } from "./source.js";
@@ -29,6 +30,7 @@ export function view(row, window) {
     row,
     key: marketKey(row),
     window,
+    isWhole: feed.isWhole(row, window),
     ...values,
     last: values.last_price,
     distance: values.vwap === 0 ? 0 : (values.last_price / values.vwap - 1) * 100,
@@ -49,7 +51,7 @@ function market(cell, { row }) {
   if (link.getAttribute("href") !== address) link.href = address;
   setText(link, row.symbol);
   const copied = copyAge(row);
-  setText(venue, copied ? `${venueName(row.venue)} · copy, ${copied}` : venueName(row.venue));
+  setText(venue, copied ? `copy, ${copied} · ${venueName(row.venue)}` : venueName(row.venue));
   venue.title = copied ? `Its worker does not answer: a copy from Redis, ${copied} old` : "";
 }
 
@@ -117,15 +119,24 @@ function drawSpark(cell, item) {
   base.setAttribute("y2", y(values[0]));
 }
 
-function change(cell, { price_change_pct }) {
-  const shown = percent(price_change_pct);
+function change(cell, item) {
+  const shown = percent(item.price_change_pct);
   setText(cell, shown);
   setClass(cell, `number ${direction(shown)}`);
+  dim(cell, item);
 }
 
 function volume(cell, item, at, seconds) {
   setText(cell, shortUsd(item.volumes[at]));
-  setClass(cell, seconds === item.window ? "number volume-current" : "number");
+  setClass(cell, `number${seconds === item.window ? " volume-current" : ""}`);
+  dim(cell, item, feed.isWhole(item.row, seconds));
+}
+
+/** Show a figure as one of a window that is not whole yet. */
+function dim(cell, item, isWhole = item.isWhole) {
+  cell.classList.toggle("part", !isWhole);
+  const tip = isWhole ? "" : `not whole yet: counted since ${clock(item.row.covered_since)} UTC`;
+  if (cell.partTip !== tip) cell.title = cell.partTip = tip;
 }
 
 function makeVwap() {
@@ -138,6 +149,12 @@ function vwap(cell, item) {
   const shown = percent(item.distance);
   setText(distance, shown);
   setClass(distance, direction(shown));
+  dim(cell, item);
+}
+
+function volatility(cell, item) {
+  setText(cell, percent(item.realized_volatility * 100, 3).replace("+", ""));
+  dim(cell, item);
 }
 
 function makeBalance() {
@@ -149,6 +166,7 @@ function balance(cell, item) {
   const share = Math.round((item.balance + 1) * 50);
   bar.firstChild.style.width = `${share || 0}%`;
   setText(label, Number.isNaN(share) ? NONE : `${share}/${100 - share}`);
+  dim(cell, item);
 }
 
 function makeLiquidations() {
@@ -161,6 +179,7 @@ function liquidations(cell, item) {
   setText(longs, item.liquidation_long_usd ? `L ${shortUsd(item.liquidation_long_usd)}` : isNone ? NONE : "");
   setClass(longs, isNone ? "dim" : "down");
   setText(shorts, item.liquidation_short_usd ? `S ${shortUsd(item.liquidation_short_usd)}` : "");
+  dim(cell, item);
 }
 
 function makeReach() {
@@ -193,7 +212,7 @@ export function makeColumns(windows) {
       value: (item) => item.volumes[at], make: number, fill: (cell, item) => volume(cell, item, at, seconds),
     })),
     { id: "vwap", title: "VWAP", hint: "Volume-weighted average price, and the last price's distance from it", first: -1, value: (item) => item.distance, make: makeVwap, fill: vwap },
-    { id: "volatility", title: "Volat.", hint: "Realized volatility over the window, not annualised", first: -1, value: (item) => item.realized_volatility, make: number, fill: (cell, item) => setText(cell, percent(item.realized_volatility * 100, 3).replace("+", "")) },
+    { id: "volatility", title: "Volat.", hint: "Realized volatility over the window, not annualised", first: -1, value: (item) => item.realized_volatility, make: number, fill: volatility },
     { id: "balance", title: "Buy/sell", align: "center", hint: "Share of taker buys and sells in the volume, per cent", first: -1, value: (item) => item.balance, make: makeBalance, fill: balance },
     { id: "liquidated", title: "Liquidated", hint: "Longs (L) and shorts (S) liquidated, USD; of markets with liquidation labels", first: -1, value: (item) => item.liquidation_volume_usd, make: makeLiquidations, fill: liquidations },
     { id: "rate", title: "Trades/s", hint: `Trades a second over ${windowName(windows[0])}`, first: -1, value: (item) => item.rate, make: number, fill: (cell, item) => setText(cell, item.rate < 10 ? item.rate.toFixed(1) : count(item.rate)) },

@@ -41,10 +41,3 @@ export function setClass(node, name) {
 }
 
 export const byId = (id) => document.getElementById(id);
-
-/** Address of a market's page, at a moment (unix seconds) or live. */
-export function marketAddress(venue, symbol, at) {
-  const query = new URLSearchParams({ venue, symbol });
-  if (at) query.set("at", at);
-  return `/market?${query}`;
-}

@@ -1,5 +1,6 @@
 // What a page knows of the markets: filled by the stream, the same object for every part of the page.
 
+import { at } from "./address.js";
 import { nameVenues } from "./format.js";
 import { Source, alertKey, marketKey } from "./source.js";
 
@@ -24,7 +25,7 @@ class Feed extends EventTarget {
     let port = null;
     if ("SharedWorker" in window) {
       try {
-        port = new SharedWorker("/static/source-worker.js", { type: "module", name: "liqmon" }).port;
+        port = new SharedWorker(at("static/source-worker.js"), { type: "module", name: "liqmon" }).port;
       } catch {
         port = null;
       }
@@ -46,7 +47,7 @@ class Feed extends EventTarget {
   take(message) {
     const { type } = message;
     if (type === "login") {
-      location.assign("/login");
+      location.assign(at("login"));
       return;
     }
     if (message.offset !== undefined) this.offset = message.offset;
@@ -71,6 +72,16 @@ class Feed extends EventTarget {
   isServed(row) {
     const worker = this.status?.workers.find((one) => one.url === row.owner);
     return this.connection === "live" && !row.copied && (!this.status || Boolean(worker?.answering));
+  }
+
+  /** Whether a window holds all of its length: it does not begin before the first trade that was counted. */
+  isWhole(row, window) {
+    return row.covered_since == null || row.pane - window + 1 >= row.covered_since;
+  }
+
+  /** Whether a row of every market has come, of every worker. */
+  get hasAll() {
+    return this.connection === "live" && Boolean(this.status) && this.status.whole !== false;
   }
 
   /** A window's figures in the order of the columns; workers may differ in their windows. */

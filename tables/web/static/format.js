@@ -3,6 +3,8 @@
 const MAGNITUDES = [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]];
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const cents = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+const traded = new Intl.NumberFormat("en-US", { maximumFractionDigits: 10 });
+const computed = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 9, maximumFractionDigits: 20 });
 const byDigits = new Map();
 
 export const NONE = "–";
@@ -33,7 +35,15 @@ export function inUnit(unit, value) {
 /** The same at the axis of a chart, where ticks are round. */
 export const tickInUnit = (unit, tick) => (unit === "percent" ? `${tick}%` : unit === "usd" ? shortUsd(tick) : count(tick));
 
+/** A price as it was traded; one that was computed, such as an average, with as many digits as mean something. */
+function priceInFull(value) {
+  if (!value) return NONE;
+  const isTraded = String(value).length <= 12 && !String(value).includes("e");
+  return (isTraded ? traded : computed).format(value);
+}
+
 const FIGURES = {
+  price: priceInFull,
   usd: (value) => usd(value),
   count: (value) => count(value),
   percent: (value) => percent(value, 4),

@@ -1,5 +1,6 @@
 // One market: price with its average, volume by pane, each rule against its threshold, and the panes themselves.
 
+import { at as address, marketAddress } from "./address.js";
 import { Charts } from "./charts.js";
 import { digitsOf } from "./columns.js";
 import { byId, el, setClass, setText } from "./dom.js";
@@ -7,6 +8,7 @@ import { feed } from "./feed.js";
 import { NONE, capital, clock, count, dateTime, direction, host, inFull, percent, price, share, shortUsd, usd, venueName, windowName } from "./format.js";
 import { PaneTable } from "./panes.js";
 import { alertSentence, progress, severityClass, standing } from "./rules.js";
+import { finds } from "./search.js";
 import { columnsOf, isDrawn } from "./series.js";
 import { copyAge, rowAge, startPage } from "./shell.js";
 import { alertKey } from "./source.js";
@@ -34,10 +36,10 @@ let charts = null;
 let table = null;
 
 async function ask(path, parameters) {
-  const answer = await fetch(`${path}?${new URLSearchParams(parameters)}`);
-  if (answer.status === 401) location.assign("/login");
+  const answer = await fetch(address(`${path}?${new URLSearchParams(parameters)}`));
+  if (answer.status === 401) location.assign(address("login"));
   const body = await answer.json().catch(() => ({ error: answer.statusText }));
-  if (!answer.ok) throw new Error(body.error ?? answer.statusText);
+  if (!answer.ok) throw Object.assign(new Error(body.error ?? answer.statusText), { status: answer.status });
   return body;
 }
 
@@ -49,10 +51,10 @@ async function load({ all = false } = {}) {
   const isFull = all || !state.info || now - state.reloadedAt > RELOAD_MS;
   state.polledAt = now;
   try {
-    const reach = state.window + feed.hello.rule_window + 60;
+    const reach = state.window + ruleWindow() + 60;
     const newest = state.info?.newest_pane ?? feed.rows.get(key)?.pane ?? feed.now();
     const from = isFull ? Math.min(newest, state.at ?? newest) - reach : newest - OVERLAP_SECONDS;
-    const answer = await ask("/api/panes", { venue, symbol, from: Math.max(0, Math.floor(from)) });
+    const answer = await ask("api/panes", { venue, symbol, from: Math.max(0, Math.floor(from)) });
     if (isFull) {
       state.panes.clear();
       state.reloadedAt = now;
@@ -65,17 +67,19 @@ async function load({ all = false } = {}) {
     }
     state.info = answer;
     forget(answer.newest_pane);
+    showUnknown(null);
     say(answer.source === "store" ? `${host(answer.owner) || "The owner"} does not answer; panes as it last stored them` : "");
     draw();
   } catch (error) {
-    say(error.message);
+    if (error.status === 404 || error.status === 400) showUnknown(error.message);
+    else say(error.message);
   } finally {
     state.isBusy = false;
   }
 }
 
 function forget(newest) {
-  const reach = state.window + feed.hello.rule_window + 60;
+  const reach = state.window + ruleWindow() + 60;
   const oldest = Math.min(newest, state.at ?? newest) - reach;
   for (const pane of state.panes.keys()) if (pane < oldest) state.panes.delete(pane);
 }
@@ -83,7 +87,7 @@ function forget(newest) {
 async function loadAlerts() {
   try {
     const since = Math.max(0, Math.floor((state.at ?? feed.now()) - 86_400));
-    for (const alert of await ask("/api/alerts", { venue, symbol, from: since, limit: 200 })) state.alerts.set(alertKey(alert), alert);
+    for (const alert of await ask("api/alerts", { venue, symbol, from: since, limit: 200 })) state.alerts.set(alertKey(alert), alert);
   } catch (error) {
     setText(byId("alerts-note"), error.message);
   }
@@ -93,6 +97,24 @@ async function loadAlerts() {
 function say(text) {
   setText(byId("problem"), text);
   byId("problem").hidden = !text;
+}
+
+/** The length of the window that the market's owner judges. */
+const ruleWindow = () => (feed.rows.has(key) && standing(feed.rows.get(key)).judgements[0]?.window_seconds) || feed.hello.rule_window;
+
+/** Say that there is no such market, in place of everything that would be empty; with null show the market. */
+function showUnknown(reason) {
+  document.querySelector("main").classList.toggle("without", reason !== null);
+  const box = byId("unknown");
+  box.hidden = reason === null;
+  if (reason === null) return;
+  say(`${capital(reason)}: ${symbol || "no symbol"} of ${venueName(venue) || "no venue"}.`);
+  const alike = [...feed.rows.values()].filter((row) => row.symbol === symbol || (symbol && finds(symbol, row))).slice(0, 8);
+  box.replaceChildren(
+    el("p", {}, "It is shown here as soon as it trades. A market that has not traded since the state began is not known either."),
+    alike.length > 0 && el("p", {}, "Alike: ", ...alike.flatMap((row) => [el("a", { href: marketAddress(row.venue, row.symbol) }, `${row.symbol} (${venueName(row.venue)})`), " "])),
+    el("p", {}, el("a", { href: address("") }, "All markets")),
+  );
 }
 
 function range() {
@@ -113,15 +135,15 @@ function draw() {
   const digits = panes.length ? Math.max(...panes.slice(-50).map((pane) => digitsOf({ venue, symbol }, pane.last_price))) : 2;
   charts.digits = table.digits = digits;
   const judgements = row ? standing(row).judgements.filter(({ figure }) => isDrawn(figure)) : [];
-  charts.setRules(judgements, feed.hello.rule_window);
+  charts.setRules(judgements);
   charts.marks = [...state.alerts.values()].map((alert) => ({ time: alert.pane, severity: alert.alert_severity, retracted: alert.retracted }));
-  charts.draw(columnsOf(panes, { start, end, window: state.window, ruleWindow: feed.hello.rule_window, figures: judgements.map(({ figure }) => figure) }), [start, end]);
+  charts.draw(columnsOf(panes, { start, end, window: state.window, ruleWindow: ruleWindow(), figures: judgements.map(({ figure }) => figure) }), [start, end]);
   table.show(panes.filter((pane) => pane.pane >= start && pane.pane < end));
   const { info } = state;
   const isGone = Boolean(state.at && info && state.at < info.oldest_pane);
   byId("gone").hidden = !isGone;
   byId("live").hidden = !state.at;
-  byId("csv").href = `/api/panes?${new URLSearchParams({ venue, symbol, from: start, to: end, format: "csv" })}`;
+  byId("csv").href = address(`api/panes?${new URLSearchParams({ venue, symbol, from: start, to: end, format: "csv" })}`);
 }
 
 function drawFacts() {
@@ -146,7 +168,17 @@ function drawFacts() {
   };
   for (const [name, text] of Object.entries(facts)) setText(byId(`fact-${name}`), text);
   drawFurther(values);
+  drawCovered(row);
   document.querySelector("main").classList.toggle("old", !feed.isServed(row));
+}
+
+/** Which windows are not whole yet, and since when the market is counted. */
+function drawCovered(row) {
+  const parts = feed.hello.windows.filter((seconds) => !feed.isWhole(row, seconds));
+  feed.hello.windows.forEach((seconds, number) => byId("windows").children[number]?.classList.toggle("part", parts.includes(seconds)));
+  document.querySelector("main").classList.toggle("partly", parts.includes(state.window));
+  byId("covered").hidden = !parts.length;
+  if (parts.length) setText(byId("covered"), `Counted since ${dateTime(row.covered_since)} UTC: ${parts.map(windowName).join(", ")} ${parts.length === 1 ? "is" : "are"} not whole yet.`);
 }
 
 /** A fact for each figure that the page does not know of. */
@@ -209,8 +241,7 @@ function drawAlerts() {
 
 async function goTo(at) {
   state.at = at;
-  const address = new URLSearchParams({ venue, symbol, ...(at ? { at } : {}) });
-  history.replaceState(null, "", `/market?${address}`);
+  history.replaceState(null, "", marketAddress(venue, symbol, at));
   await load({ all: true });
   if (at) table.reveal(at);
 }
@@ -270,4 +301,4 @@ feed.addEventListener("alerts", ({ detail }) => {
 });
 setInterval(follow, 1000);
 const pick = (at) => () => feed.hello?.windows[at] && chooseWindow(feed.hello.windows[at]);
-startPage({ 1: pick(0), 2: pick(1), 3: pick(2), 4: pick(3), 5: pick(4), Escape: () => location.assign("/") });
+startPage({ 1: pick(0), 2: pick(1), 3: pick(2), 4: pick(3), 5: pick(4), Escape: () => location.assign(address("")) });

@@ -1,10 +1,12 @@
 // The overview: one row a market, live.
 
 import { makeColumns, view } from "./columns.js";
-import { byId, el, marketAddress, setClass, setText } from "./dom.js";
+import { marketAddress } from "./address.js";
+import { byId, el, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { age, shortUsd, venueName, windowName } from "./format.js";
+import { age, count, shortUsd, venueName, windowName } from "./format.js";
 import { alertSentence, severityClass, standing } from "./rules.js";
+import { finds } from "./search.js";
 import { startPage } from "./shell.js";
 import { VirtualRows } from "./virtual.js";
 
@@ -24,7 +26,7 @@ function prepare() {
   const stored = JSON.parse(localStorage.getItem("overview") ?? "{}");
   state.window = windows.includes(stored.window) ? stored.window : rule_window;
   columns = makeColumns(windows);
-  state.sort = columns.some((column) => column.id === stored.sort) ? stored.sort : `volume${windows.at(-1)}`;
+  state.sort = columns.some((column) => column.id === stored.sort) ? stored.sort : volumeColumn(state.window);
   state.direction = stored.direction === 1 ? 1 : -1;
   byId("grid").style.setProperty("--volumes", windows.length);
   makeHead();
@@ -58,8 +60,13 @@ function makeWindows(windows) {
   chooseWindow(state.window);
 }
 
+const volumeColumn = (seconds) => `volume${seconds}`;
+
 function chooseWindow(seconds) {
+  // Who sorts by the window that is shown goes on to.
+  if (state.sort === volumeColumn(state.window)) state.sort = volumeColumn(seconds);
   state.window = seconds;
+  showSort();
   for (const button of byId("windows").children) {
     button.setAttribute("aria-pressed", String(Number(button.dataset.seconds) === seconds));
   }
@@ -90,9 +97,7 @@ function store() {
 }
 
 function isWanted(row) {
-  const words = byId("filter").value.trim().toLowerCase().split(/\s+/);
-  const name = `${row.symbol} ${row.venue} ${venueName(row.venue)}`.toLowerCase();
-  return words.every((word) => name.includes(word)) && (!byId("only").checked || standing(row).level);
+  return finds(byId("filter").value, row, venueName(row.venue)) && (!byId("only").checked || standing(row).level);
 }
 
 function draw({ reorder = false } = {}) {
@@ -114,7 +119,7 @@ function draw({ reorder = false } = {}) {
   byId("grid").setAttribute("aria-rowcount", String(items.size + 1));
   const isEmpty = items.size === 0;
   byId("empty").hidden = !isEmpty;
-  if (isEmpty) setText(byId("empty"), feed.rows.size ? "No market matches the filter." : "Waiting for the first trades.");
+  if (isEmpty) setText(byId("empty"), feed.rows.size ? "No market matches the filter." : feed.hasAll ? "Waiting for the first trades." : "Markets are coming.");
   drawTiles(items);
 }
 
@@ -151,7 +156,14 @@ function drawTiles(items) {
   const all = [...items.values()];
   const sum = (name) => all.reduce((total, item) => total + (item[name] || 0), 0);
   const open = all.filter((item) => item.level);
-  setText(byId("tile-markets"), String(all.length));
+  setText(byId("tile-markets"), feed.hasAll ? count(all.length) : `${count(all.length)} so far`);
+  const isFiltered = all.length < feed.rows.size;
+  setText(byId("tile-scope"), isFiltered ? `${count(all.length)} of ${count(feed.rows.size)} markets` : feed.hasAll ? "all markets" : "markets so far");
+  const parts = all.filter((item) => !item.isWhole).length;
+  for (const name of ["volume", "longs", "shorts"]) {
+    byId(`tile-${name}`).classList.toggle("part", parts > 0);
+    byId(`tile-${name}`).title = parts ? `not whole yet in ${count(parts)} ${parts === 1 ? "market" : "markets"}` : "";
+  }
   setText(byId("tile-rate"), `${sum("rate").toFixed(1)} trades/s`);
   setText(byId("tile-volume"), `$${shortUsd(sum("total_volume_usd"))}`);
   for (const node of document.querySelectorAll("[data-window]")) setText(node, windowName(state.window));

@@ -1,7 +1,8 @@
 // The rules as the worker lists them: how far a market has come with each, and what an alert says.
 
 import { feed } from "./feed.js";
-import { inUnit } from "./format.js";
+import { clock, inUnit, windowName } from "./format.js";
+import { marketKey } from "./source.js";
 
 /** A rule by name. Of one that is not in force here only its label is known, or its name. */
 export function ruleOf(name) {
@@ -48,6 +49,8 @@ function judged(told) {
   return {
     ...told,
     label: rule.label,
+    // The owner's: it may have other settings than the worker that shows the page.
+    window_seconds: told.window_seconds ?? feed.hello.rule_window,
     figure: feed.hello.figures?.find(({ name }) => name === rule.figure),
     steps,
     reach: (told.measured ?? NaN) / told.threshold,
@@ -57,10 +60,21 @@ function judged(told) {
 }
 
 /** How far a rule has come, in words. */
-export const progress = (one) => `${inUnit(one.unit, one.measured)} of ${inUnit(one.unit, one.threshold)}`;
+export const progress = (one) =>
+  `${inUnit(one.unit, one.measured)} of ${inUnit(one.unit, one.threshold)} in ${windowName(one.window_seconds)}`;
 
 /** The class of an alert's severity, where it is shown. */
 export const severityClass = (alert) => `${alert.alert_severity}${alert.retracted ? " retracted" : ""}`;
 
 /** What an alert says, in one line: the worker's words. One of an earlier release sends none, and the rule's must do. */
-export const alertSentence = (alert) => alert.sentence ?? alert.what ?? ruleOf(alert.rule).label;
+export const alertSentence = (alert) => {
+  const told = alert.sentence ?? alert.what ?? ruleOf(alert.rule).label;
+  const lacking = shortage(alert);
+  return told.includes(lacking) ? told : told + lacking;
+};
+
+/** What an alert's window lacks, in words: it may reach back before the first trade of its market that was counted. */
+export function shortage(alert) {
+  const since = feed.rows.get(marketKey(alert))?.covered_since;
+  return since && alert.window_start < since && alert.pane >= since ? `, of data since ${clock(since)}` : "";
+}

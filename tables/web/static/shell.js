@@ -1,28 +1,24 @@
 // What every page has: navigation, connection, theme, keys, and new alerts announced.
 
-import { el, byId, marketAddress, setClass, setText } from "./dom.js";
+import { at, here, marketAddress } from "./address.js";
+import { el, byId, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { age } from "./format.js";
+import { age, count } from "./format.js";
+import { help } from "./help.js";
 import { alertSentence, severityClass } from "./rules.js";
 import { alertKey } from "./source.js";
 
-const PAGES = [["/", "Overview", "o"], ["/alerts", "Alerts", "a"], ["/workers", "Workers", "w"]];
+const PAGES = [["", "Overview", "o"], ["alerts", "Alerts", "a"], ["workers", "Workers", "w"]];
 // Long enough to read each of the most that are shown at once, and few enough to leave the page in sight on a phone.
 const TOAST_MS = 12_000;
 const MAX_TOASTS = 3;
+// A recording, or trades that waited for a worker, alert now about what was then.
+const OLD_SECONDS = 60;
 const TITLE = document.title;
 
-const KEYS = [
-  ["o a w", "overview, alerts, workers"],
-  ["/", "filter"],
-  ["1 2 3 4", "window"],
-  ["↑ ↓ Home End", "choose a market"],
-  ["Enter", "open it"],
-  ["t", "dark or light"],
-  ["?", "this help"],
-];
-
 let unseen = 0;
+// Counted once a second: there may be thousands of rows, and they change several times a second.
+let copies = 0;
 
 /** Build the header and start the stream. `keys` are more keys of the page: name to action. */
 export function startPage(keys = {}) {
@@ -32,7 +28,8 @@ export function startPage(keys = {}) {
     help(),
   );
   feed.addEventListener("change", showConnection);
-  setInterval(showConnection, 1000);
+  for (const name of ["snapshot", "status"]) feed.addEventListener(name, countCopies);
+  setInterval(countCopies, 1000);
   feed.addEventListener("alerts", ({ detail }) => announce(detail));
   feed.addEventListener("snapshot", showTools);
   feed.addEventListener("hello", showTools);
@@ -43,34 +40,19 @@ export function startPage(keys = {}) {
 }
 
 function header() {
-  const here = location.pathname;
   const links = PAGES.map(([path, name]) =>
-    el("a", { href: path, "aria-current": path === here ? "page" : undefined }, name),
+    el("a", { href: at(path), "aria-current": path === here() ? "page" : undefined }, name),
   );
   return el(
     "header",
     { class: "top" },
-    el("a", { class: "brand", href: "/" }, el("img", { src: "/static/icon.svg", alt: "", width: 22, height: 22 }), "Liquidation Monitor"),
+    el("a", { class: "brand", href: at("") }, el("img", { src: at("static/icon.svg"), alt: "", width: 22, height: 22 }), "Liquidation Monitor"),
     el("nav", { "aria-label": "Pages" }, ...links),
     el("span", { class: "spring" }),
     el("span", { id: "connection", class: "connection", role: "status" }),
     el("button", { id: "theme", type: "button", class: "plain", title: "Dark or light (t)", "aria-label": "Switch between dark and light", onclick: switchTheme }, "◐"),
-    el("button", { type: "button", class: "plain wide", title: "Keys (?)", "aria-label": "Keyboard help", onclick: () => byId("help").showModal() }, "?"),
-    el("form", { id: "logout", method: "post", action: "/logout", hidden: true }, el("button", { class: "plain", type: "submit" }, "Log out")),
-  );
-}
-
-function help() {
-  const rows = KEYS.flatMap(([key, what]) => [
-    el("dt", {}, ...key.split(" ").map((one) => el("kbd", {}, one))),
-    el("dd", {}, what),
-  ]);
-  return el(
-    "dialog",
-    { id: "help", "aria-label": "Keys" },
-    el("h2", {}, "Keys"),
-    el("dl", { class: "keys" }, ...rows),
-    el("form", { method: "dialog" }, el("button", {}, "Close")),
+    el("button", { type: "button", class: "plain", title: "Help (?)", "aria-label": "Help: words and keys", onclick: () => byId("help").showModal() }, "?"),
+    el("form", { id: "logout", method: "post", action: at("logout"), hidden: true }, el("button", { class: "plain", type: "submit" }, "Log out")),
   );
 }
 
@@ -78,14 +60,26 @@ function showTools() {
   byId("logout").hidden = !feed.hello?.has_token;
 }
 
+function countCopies() {
+  copies = 0;
+  for (const row of feed.rows.values()) copies += Boolean(row.copied);
+  showConnection();
+}
+
 function showConnection() {
   const node = byId("connection");
   const workers = feed.status?.workers ?? [];
   const answering = workers.filter((worker) => worker.answering).length;
   if (feed.connection === "live") {
-    const all = answering === workers.length;
-    setClass(node, all ? "connection live" : "connection part");
-    setText(node, workers.length > 1 ? `live · ${answering}/${workers.length} workers` : "live");
+    const isAll = answering === workers.length && feed.hasAll && !copies;
+    setClass(node, isAll ? "connection live" : "connection part");
+    const parts = [
+      "live",
+      workers.length > 1 && `${answering}/${workers.length} workers`,
+      copies && `${count(copies)} ${copies === 1 ? "copy" : "copies"}`,
+      !copies && !feed.hasAll && "markets are coming",
+    ];
+    setText(node, parts.filter(Boolean).join(" · "));
   } else {
     setClass(node, `connection ${feed.connection}`);
     setText(node, feed.connection === "lost" ? "connection lost" : "connecting");
@@ -106,7 +100,7 @@ function announce({ alerts, fresh }) {
     const toast = el(
       "a",
       { class: `toast ${severityClass(alert)}`, href: marketAddress(alert.venue, alert.symbol, alert.pane) },
-      el("b", {}, `${alert.alert_severity} ${alert.symbol}`),
+      el("b", {}, `${alert.alert_severity} ${alert.symbol}`, feed.now() - alert.pane > OLD_SECONDS && el("small", {}, ` ${age(feed.now() - alert.pane)} ago`)),
       el("span", {}, alertSentence(alert)),
     );
     box.append(toast);
@@ -132,7 +126,7 @@ function switchTheme() {
 
 function listen(keys) {
   const actions = {
-    ...Object.fromEntries(PAGES.map(([path, , key]) => [key, () => location.assign(path)])),
+    ...Object.fromEntries(PAGES.map(([path, , key]) => [key, () => location.assign(at(path))])),
     t: switchTheme,
     "?": () => byId("help").showModal(),
     ...keys,

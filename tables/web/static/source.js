@@ -1,5 +1,7 @@
 // The stream of changes: the latest of everything, and whether the connection lives. Runs in a page or in a worker.
 
+import { at } from "./address.js";
+
 // Three times as long as the worker is ever quiet.
 const SILENCE_MS = 12_000;
 // A worker that restarts takes some seconds.
@@ -8,8 +10,9 @@ const RETRY_MS = 2_000;
 const REFILL_MS = 15_000;
 // Far more than a page shows; older ones are asked for.
 const KEPT_ALERTS = 200;
-// Of the alerts that come first, only younger ones are announced: a page that opens is no news.
-const RECENT_SECONDS = 15;
+// Only younger alerts are announced. Older ones come when a page opens, when a worker or Postgres is back, and when
+// their message was delivered late: none of that is news.
+const RECENT_SECONDS = 30;
 
 export const marketKey = (row) => `${row.venue}|${row.symbol}`;
 export const alertKey = (alert) => `${alert.rule}|${alert.venue}|${alert.symbol}|${alert.pane}`;
@@ -31,7 +34,7 @@ export class Source {
   open() {
     if (this.events) return;
     this.heard = Date.now();
-    this.events = new EventSource("/api/stream");
+    this.events = new EventSource(at("api/stream"));
     for (const name of ["hello", "beat", "rows", "sparks", "alerts", "status"]) {
       this.events.addEventListener(name, (event) => this.take(name, JSON.parse(event.data)));
     }
@@ -61,7 +64,7 @@ export class Source {
 
   async retry() {
     this.close();
-    const answer = await fetch("/api/workers?scope=local").catch(() => null);
+    const answer = await fetch(at("api/workers?scope=local")).catch(() => null);
     if (answer?.status === 401) this.tell({ type: "login" });
     setTimeout(() => this.watch !== undefined && this.open(), RETRY_MS);
   }
@@ -129,9 +132,7 @@ export class Source {
       this.alerts.set(key, alert);
     }
     while (this.alerts.size > KEPT_ALERTS) this.alerts.delete(this.alerts.keys().next().value);
-    // The first ones are history, except what was recorded just now.
-    const since = this.hasAlerts ? 0 : Date.now() / 1000 + this.offset - RECENT_SECONDS;
-    this.hasAlerts = true;
+    const since = Date.now() / 1000 + this.offset - RECENT_SECONDS;
     const isRecent = (key) => Date.parse(this.alerts.get(key)?.recorded_at ?? 0) / 1000 >= since;
     this.tell({ type: "alerts", alerts, fresh: fresh.filter(isRecent) });
   }

@@ -1,5 +1,6 @@
 // The workers: what each serves, how far it is, what it runs on; and the producers' feeds.
 
+import { at } from "./address.js";
 import { byId, el, setText } from "./dom.js";
 import { feed } from "./feed.js";
 import { NONE, age, bytes, count, host, venueName } from "./format.js";
@@ -10,17 +11,29 @@ const POLL_MS = 2_000;
 
 async function load() {
   if (document.hidden) return;
-  const answer = await fetch("/api/workers").catch(() => null);
-  if (answer?.status === 401) location.assign("/login");
+  const answer = await fetch(at("api/workers")).catch(() => null);
+  if (answer?.status === 401) location.assign(at("login"));
   const body = await answer?.json().catch(() => null);
   if (!answer?.ok || !body) {
     setText(byId("note"), "The worker does not answer.");
     return;
   }
   setText(byId("note"), body.notes.join(" · "));
+  drawDifferences(body.differences ?? []);
   byId("workers").replaceChildren(...body.rows.map((row) => workerCard(row, row.url === body.here)));
   byId("producers").replaceChildren(...body.producers.map(producerCard));
   byId("no-producers").hidden = body.producers.length > 0;
+}
+
+/** Settings on which the workers do not agree, as while they are replaced one by one. */
+function drawDifferences(differences) {
+  const box = byId("differences");
+  box.hidden = !differences.length;
+  const value = ([url, text]) => `${host(url)}: ${text || "not set"}`;
+  box.replaceChildren(
+    el("strong", {}, "Workers have different settings. "), "Each market follows those of its owner, and so do its alerts.",
+    el("ul", {}, ...differences.map(({ setting, values }) => el("li", {}, el("code", {}, setting), " ", Object.entries(values).map(value).join(" · ")))),
+  );
 }
 
 function facts(pairs) {
@@ -30,7 +43,7 @@ function facts(pairs) {
 const stateOf = (isGood, text) => el("span", { class: `state ${isGood ? "good" : "bad"}` }, `● ${text}`);
 
 function workerCard(row, isHere) {
-  const lag = row.partitions.reduce((sum, one) => sum + (one.lag ?? 0), 0);
+  const lag = row.partitions.reduce((sum, one) => sum + (one.role === "active" ? one.lag ?? 0 : 0), 0);
   const word = row.answering ? (row.note || (row.ready ? "ready" : "not ready")) : "does not answer";
   return el(
     "article",
@@ -46,7 +59,7 @@ function workerCard(row, isHere) {
       el(
         "table",
         {},
-        el("thead", {}, el("tr", {}, ...["Partition", "Role", "Markets", "Offset", "End", "Committed", "Lag", "Last trade"].map((name, at) => el("th", { class: at > 1 ? "number" : "" }, name)))),
+        el("thead", {}, el("tr", {}, ...["Partition", "Role", "Lag", "Last trade", "Markets", "Offset", "End", "Committed"].map((name, at) => el("th", { class: at > 1 ? "number" : "" }, name)))),
         el("tbody", {}, ...row.partitions.map(partitionRow)),
       ),
     ),
@@ -57,12 +70,14 @@ function workerCard(row, isHere) {
 
 function partitionRow(one) {
   const number = (value) => (value === null ? NONE : count(value));
+  const isStandby = one.role === "standby";
   return el(
     "tr",
     {},
-    el("td", {}, String(one.partition)), el("td", {}, one.role), el("td", { class: "number" }, number(one.markets)), el("td", { class: "number" }, number(one.offset)),
-    el("td", { class: "number" }, number(one.end_offset)), el("td", { class: "number" }, number(one.committed_offset)), el("td", { class: "number" }, number(one.lag)),
-    el("td", { class: "number" }, one.age_seconds === null ? NONE : age(one.age_seconds)),
+    el("td", {}, String(one.partition)), el("td", { title: isStandby ? "a copy kept for a take-over; lag and offsets are records of the changelog" : "" }, one.role),
+    el("td", { class: "number" }, number(one.lag)), el("td", { class: "number" }, one.age_seconds === null ? NONE : age(one.age_seconds)),
+    el("td", { class: "number" }, isStandby ? NONE : number(one.markets)), el("td", { class: "number" }, number(one.offset)),
+    el("td", { class: "number" }, number(one.end_offset)), el("td", { class: "number" }, number(one.committed_offset)),
   );
 }
 

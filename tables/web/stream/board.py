@@ -159,14 +159,15 @@ class Board:
     def _compose(self, seen: int, owner: str | None) -> bytes:
         entries = [entry for entry in self._entries.values() if owner is None or entry.key.owner == owner]
         parts = []
-        if self._status_revision > seen:
-            parts.append(event("status", self._status))
         rows = [entry.row for entry in entries if entry.row_revision > seen]
         if rows:
             parts.append(event("rows", b"[%b]" % b",".join(rows)))
         sparks = [entry.spark for entry in entries if entry.spark_revision > seen]
         if sparks:
             parts.append(event("sparks", b"[%b]" % b",".join(sparks)))
+        # Behind the rows: it says whether all of them have come.
+        if self._status_revision > seen:
+            parts.append(event("status", self._status))
         alerts = [alert for revision, alert in self._alerts if revision > seen]
         if alerts and owner is None:
             parts.append(event("alerts", b"[%b]" % b",".join(alerts)))

@@ -69,6 +69,10 @@ class Status(msgspec.Struct):
     workers: list[PeerState]
     notes: list[str]
     poll_seconds: Annotated[float, msgspec.Meta(description="how often a market's page should ask for new panes")]
+    filled: Annotated[bool, msgspec.Meta(description="whether a row of each market of this worker was sent")]
+    whole: Annotated[
+        bool, msgspec.Meta(description="whether a row of each market of all workers was sent, and none is a copy")
+    ]
 
 
 def poll_seconds(pages: int) -> float:
@@ -167,7 +171,7 @@ class Hub:
             self._look_around()
         else:
             await self._look_away()
-        self.board.put_status(self._status())
+        self.board.put_status(self._status(is_filled=not filling))
         self.board.publish()
         cost = time.perf_counter() - began + self.watchers * SECONDS_PER_WATCHER
         share, fastest = (FILLING_SHARE, FILLING_SECONDS) if filling else (SHARE_OF_TIME, FASTEST_SECONDS)
@@ -214,7 +218,7 @@ class Hub:
                     self._sparks[rolling] = chunk
         return len(self._versions) < len(self._queue)
 
-    def _status(self) -> Status:
+    def _status(self, *, is_filled: bool) -> Status:
         here = self._cluster.here
         workers = [
             PeerState(url, not self._peers.is_silent(url), partitions)
@@ -230,7 +234,10 @@ class Hub:
             notes.append("Postgres does not answer: alerts are missing")
         if self._worker.is_rebalancing:
             notes.append("partitions are moving between workers")
-        return Status(here, not self._served.lacking, self._alerts.available, workers, notes, poll_seconds(self.pages))
+        ready = not self._served.lacking
+        filled = ready and is_filled
+        whole = filled and self._peers.are_filled and self._served_partitions().issuperset(self._all_partitions())
+        return Status(here, ready, self._alerts.available, workers, notes, poll_seconds(self.pages), filled, whole)
 
     async def _keep_at(self, pause: float, step: Callable[[], Awaitable[None]]) -> None:
         """Take a step every so many seconds. One that fails is logged, and taken again."""
@@ -245,7 +252,7 @@ class Hub:
     async def _take_copies(self) -> None:
         """Put the copies in Redis on the board, of partitions that nobody serves."""
         served = self._served_partitions()
-        for partition in range(self._worker.settings.topic_partitions):
+        for partition in self._all_partitions():
             if partition not in served and self._copies.available:
                 with suppress(Outage):
                     await self._take_copies_of(partition)
@@ -257,6 +264,9 @@ class Hub:
                 self.board.put_copy(self._copies.market_row(copy))
             await asyncio.sleep((time.perf_counter() - began) / COPIES_SHARE)
             began = time.perf_counter()
+
+    def _all_partitions(self) -> range:
+        return range(self._worker.settings.topic_partitions)
 
     def _served_partitions(self) -> set[int]:
         """Return the partitions whose worker answers and has them."""

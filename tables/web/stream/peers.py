@@ -29,18 +29,21 @@ ROWS_BETWEEN_TURNS: Final = 200
 
 class _Ready(msgspec.Struct):
     ready: bool
+    filled: bool = True
 
 
 class Peers:
     """Follows every other worker for as long as it is in the group.
 
     ``answering`` are those whose stream is open. ``serving`` are those of them that have what is assigned to them.
+    ``filled`` are those that have sent a row of each of their markets; one of an earlier release does not say so.
     ``unreadable`` are those whose rows do not say which windows they hold.
     """
 
     def __init__(self, cluster: Cluster, board: Board) -> None:
         self.answering: set[str] = set()
         self.serving: set[str] = set()
+        self.filled: set[str] = set()
         self.unreadable: set[str] = set()
         self._cluster = cluster
         self._board = board
@@ -66,12 +69,18 @@ class Peers:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.answering.clear()
         self.serving.clear()
+        self.filled.clear()
         self.unreadable.clear()
         self._hellos.clear()
 
     def is_alive(self, url: str) -> bool:
         """Whether a worker is this one, or one that answers."""
         return url == self._cluster.here or url in self.answering
+
+    @property
+    def are_filled(self) -> bool:
+        """Whether every worker that is followed has sent all its markets."""
+        return self.filled.issuperset(self._tasks)
 
     def is_silent(self, url: str) -> bool:
         """Whether a worker is followed and does not answer."""
@@ -80,6 +89,7 @@ class Peers:
     def _silent(self, url: str) -> None:
         self.answering.discard(url)
         self.serving.discard(url)
+        self.filled.discard(url)
         self.unreadable.discard(url)
         self._hellos.pop(url, None)
 
@@ -111,8 +121,9 @@ class Peers:
             for raw in msgspec.json.decode(data, type=list[msgspec.Raw]):
                 self._board.put_spark(msgspec.json.decode(raw, type=Key), bytes(raw))
         elif name == "status":
-            is_ready = msgspec.json.decode(data, type=_Ready).ready
-            (self.serving.add if is_ready else self.serving.discard)(url)
+            told = msgspec.json.decode(data, type=_Ready)
+            (self.serving.add if told.ready else self.serving.discard)(url)
+            (self.filled.add if told.filled else self.filled.discard)(url)
 
     def _take_row(self, url: str, raw: bytes) -> None:
         key = msgspec.json.decode(raw, type=PeerKey)

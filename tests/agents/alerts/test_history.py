@@ -69,3 +69,24 @@ async def test_postgres_that_was_not_reached_is_an_outage() -> None:
     """Before the first connection there is nothing to read from."""
     with pytest.raises(Outage):
         await AlertHistory(lambda: None).latest(1)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("btc", {"BTC/USD", "PF_XBTUSD"}),
+        ("XBT", {"BTC/USD", "PF_XBTUSD"}),
+        ("btc futures", {"PF_XBTUSD"}),
+        ("btcusd", {"BTC/USD", "PF_XBTUSD"}),
+        ("Btc/Usd", {"BTC/USD"}),
+        ("pf_", {"PF_XBTUSD"}),
+        ("usd", {"BTC/USD", "ETH/USD", "PF_XBTUSD"}),
+        ("%", set()),
+        ("doge", set()),
+    ],
+)
+async def test_markets_are_found_by_parts_of_their_names(pool: asyncpg.Pool, words: str, found: set[str]) -> None:
+    """Whatever the case, and by either name of Bitcoin."""
+    for venue, symbol in (("kraken_spot", "BTC/USD"), ("kraken_spot", "ETH/USD"), ("kraken_futures", "PF_XBTUSD")):
+        await Recorder(pool, deliver=False).record(an_alert(venue=venue, symbol=symbol))
+    assert {row.symbol for row in await AlertHistory(lambda: pool).find(market=words)} == found

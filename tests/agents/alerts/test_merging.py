@@ -181,7 +181,8 @@ async def test_migrating_fills_what_the_rows_of_both_rules_measured(pool_of_0_1:
     rows = await pool.fetch(ROWS)
     assert [{name: row[name] for name in before[0]} for row in rows] == before
     assert [dict(row) for row in await pool.fetch("SELECT * FROM alert_outbox ORDER BY rule")] == [
-        {**row, "retracted": False, "posted_retracted": False} for row in outbox
+        {**row, "retracted": False, "posted_retracted": False, "digest_id": None, "claimed_attempt": None}
+        for row in outbox
     ]
     assert [(row["threshold"], row["measured"]) for row in rows] == [
         (Decimal("1000000.000001"), Decimal("2023806.241207")),

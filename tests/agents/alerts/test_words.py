@@ -45,3 +45,14 @@ def test_an_identity_is_short() -> None:
 def test_a_window_is_said_in_its_largest_whole_unit(seconds: int, text: str) -> None:
     """Whatever WINDOW_SECONDS is."""
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("since", [None, PANE - 299, PANE - 5000, PANE + 1])
+def test_a_window_that_is_whole_says_nothing_of_it(since: int | None) -> None:
+    """Nor one of which nobody knows."""
+    assert "of data since" not in sentence(an_alert(covered_since=since))
+
+
+def test_a_window_that_is_longer_than_the_data_says_so() -> None:
+    """With the time of the first pane that was counted."""
+    assert sentence(an_alert(covered_since=PANE - 90)).endswith("the threshold, of data since 00:04:34")

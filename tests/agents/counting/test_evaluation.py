@@ -233,3 +233,51 @@ def test_what_a_head_says_of_closed_panes_outlives_a_flush_before_the_first_trad
     again = Market(market.venue, market.symbol, market.span)
     again.restore(head, chunks)
     assert closing_of(again.take_dirty()[0]) == closing_of(head) == (True, 1, 0)
+
+
+def test_a_copy_of_a_live_trade_lets_no_pane_alert_that_a_snapshot_alone_has_filled() -> None:
+    """It is judged once one of its own trades comes live, in whatever worker that is."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    tape.trade(10)
+    tape.wait(100).trade(1_200_000, snapshot=True)
+    live, shown = tape.trades
+    told_live = replace(shown, is_snapshot=False)
+    assert Oracle([live, shown, live], replace(TERMS, in_order_given=True)).alerts() == []
+    replica = Replica(frames_of(records([live, shown, live, told_live]), 1))
+    replica.run(until=3)
+    assert rows(replica) == []
+    replica.flush()
+    replica.committed = 3
+    replica.start()
+    replica.run()
+    assert [row["pane"] for row in rows(replica)] == [shown.time_us // 1_000_000]
+
+
+def test_a_worker_that_starts_in_a_live_pane_judges_what_a_snapshot_adds_to_it() -> None:
+    """Also where no rule waits for panes to be over."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    tape.trade(10)
+    tape.trade(1_200_000, snapshot=True)
+    replica = Replica(frames_of(records(tape.trades), 1)).run(until=1)
+    replica.flush()
+    replica.committed = 1
+    replica.start()
+    replica.run()
+    assert len(rows(replica)) == 1
+
+
+def test_an_alert_says_since_when_its_market_is_counted() -> None:
+    """Also from a worker that took the market over."""
+    tape = Tape(1, "XRP/USD", price="2.4", tick="0.00001")
+    tape.trade(1)
+    tape.wait(20).trade(600_000)
+    tape.wait(10).trade(600_000)
+    evaluator, market = a_price_mover()
+    first, *later = records(tape.trades)
+    fold(evaluator, market, [first], 0)
+    again = Market(market.venue, market.symbol, market.span)
+    again.restore(*market.take_dirty())
+    (alert,) = [alert for alert in fold(evaluator, again, later, 1).alerts if alert.rule == "volume"]
+    began = first.time_us // 1_000_000
+    assert (alert.covered_since, alert.counted_from) == (began, began)
+    assert alert.window_start < began < alert.pane

@@ -9,11 +9,13 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from prometheus_client import generate_latest
 
 from agents.alerts.recorder import decode_alert
 from agents.counting import monitor as monitor_module
 from agents.counting.evaluation import Evaluator
 from agents.counting.monitor import Monitor, SourceMessage, alert_record, decode
+from agents.counting.not_kept import NotKept
 from agents.rules.book import rule_book
 from streams import metrics
 from streams.errors import BadRecord
@@ -29,8 +31,8 @@ from streams.model.trade import Kind, Side, Trade
 from streams.settings import load_settings
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.venues.kraken.products import LINEAR_FUTURES
-from tables import keeper as keeper_module
 from tables.keeper import Keeper
+from tables.market.admission import Admission
 from tables.market.state import Market, Span
 from tests.agents.factories import an_alert
 from tests.memory_broker import MemoryBroker, MemoryState
@@ -53,7 +55,12 @@ class Worker:
     """A monitor over a broker and a store in memory; its messages come from one log a partition."""
 
     def __init__(
-        self, state: MemoryState | None = None, broker: MemoryBroker | None = None, *, slack: int = 3600
+        self,
+        state: MemoryState | None = None,
+        broker: MemoryBroker | None = None,
+        *,
+        slack: int = 3600,
+        admission: Admission | None = None,
     ) -> None:
         settings = load_settings()
         self.state = state or MemoryState()
@@ -63,7 +70,16 @@ class Worker:
         self.evaluator = Evaluator(
             rule_book(settings), window=span.window, cooldown=settings.alert_cooldown_sec, max_future_us=60_000_000
         )
-        self.keeper = Keeper(lambda: self.state, "changelog", span, outbound, self.evaluator.settle_all, alert_record)
+        self.keeper = Keeper(
+            lambda: self.state,
+            "changelog",
+            span,
+            outbound,
+            self.evaluator.settle_all,
+            alert_record,
+            admission=admission,
+            on_idle=self.evaluator.drop,
+        )
         self.monitor = Monitor(
             self.evaluator,
             self.keeper,
@@ -353,15 +369,64 @@ async def test_a_fault_of_the_program_is_a_letter_too(
     assert caplog.records[0].exc_info
 
 
-async def test_invented_markets_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is bounded; the markets that are known go on."""
-    monkeypatch.setattr(keeper_module, "MAX_MARKETS_PER_PARTITION", 1)
-    worker = Worker()
-    other = next(f"N{n}/USD" for n in range(99) if partition_of(f"N{n}/USD", PARTITIONS) == HOME)
-    value = frame_of([spot(1, symbol=other)])
-    await worker.take(frame_of([spot(1)]), value, frame_of([spot(2)]))
-    assert [(letter.reason, letter.payload) for letter in worker.letters()] == [("too_many_markets", value)]
+INVENTED = [f"N{n}/USD" for n in range(999) if partition_of(f"N{n}/USD", PARTITIONS) == HOME]
+
+
+async def test_invented_markets_are_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """Memory is bounded; the markets that are known go on. The log says it once, the letters say it all."""
+    worker = Worker(admission=Admission(most=1))
+    values = [frame_of([spot(1, symbol=symbol)]) for symbol in INVENTED[:20]]
+    await worker.take(frame_of([spot(1)]), *values, frame_of([spot(2)]))
+    found = [(letter.reason, letter.payload, letter.venue, letter.symbol) for letter in worker.letters()]
+    assert found == [
+        ("too_many_markets", value, "kraken_spot", symbol) for value, symbol in zip(values, INVENTED[:20], strict=True)
+    ]
     assert await worker.ids() == [1, 2]
+    [said] = [record.getMessage() for record in caplog.records if "not kept" in record.getMessage()]
+    assert said.startswith("1 message of markets that are not kept went to the dead letters (too_many_markets: 1)")
+
+
+async def test_only_listed_markets_are_counted_where_a_setting_asks_for_that() -> None:
+    """Those of others are put aside, with the market's name."""
+    worker = Worker(admission=Admission([("kraken_spot", BTC)], only_listed=True))
+    value = frame_of([spot(1, symbol=INVENTED[0])])
+    await worker.take(frame_of([spot(1)]), value)
+    assert [(letter.reason, letter.symbol) for letter in worker.letters()] == [("unlisted_market", INVENTED[0])]
+    assert await worker.ids() == [1, 1]
+
+
+def test_the_log_counts_what_it_has_not_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Of every reason, once a minute."""
+    not_kept = NotKept()
+    for second in range(100):
+        not_kept.add(BadRecord("new_markets" if second % 2 else "too_many_markets", "so"), float(second))
+    first, second_line = (record.getMessage() for record in caplog.records)
+    assert "1 message" in first
+    assert "60 messages" in second_line
+    assert "new_markets: 30" in second_line
+
+
+async def test_invented_names_make_few_series_of_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Markets and venues that the settings list have theirs, whoever came before."""
+    for name in ("_venues", "_markets", "_listed"):
+        monkeypatch.setattr(metrics, name, set())
+    metrics.venue_label("kraken_spot")
+    metrics.list_markets([("kraken_spot", "LATE/USD")])
+    worker = Worker()
+    before = series()
+    for n in range(2 * metrics.MAX_MARKETS):
+        symbol = INVENTED[n // 4]
+        await worker.take(frame_of([msgspec.structs.replace(spot(1, symbol=symbol), venue=f"venue{n % 80}")]))
+    assert metrics.market_labels("kraken_spot", "LATE/USD") == ("kraken_spot", "LATE/USD")
+    made = series() - before
+    assert 200 < sum("last_trade_timestamp" in line for line in made) <= metrics.MAX_MARKETS + 1
+    assert sum(line.startswith("liqmon_trades_total") for line in made) <= metrics.MAX_VENUES + 1
+
+
+def series() -> set[str]:
+    """Return the series of every metric, without their values."""
+    lines = generate_latest(metrics.REGISTRY).decode().splitlines()
+    return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
 
 
 @pytest.mark.parametrize("value", [frame_of([spot(1), spot(2)]), json_row()])

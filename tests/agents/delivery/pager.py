@@ -9,7 +9,16 @@ from collections import deque
 from typing import Self
 
 from agents.alerts.words import sentence
-from agents.delivery.base import Ambiguous, Channel, ChannelGone, MessageGone, MessageRefused, NotDelivered, Notice
+from agents.delivery.base import (
+    Ambiguous,
+    Backlog,
+    Channel,
+    ChannelGone,
+    MessageGone,
+    MessageRefused,
+    NotDelivered,
+    Notice,
+)
 
 REFUSALS = {"NO": MessageRefused, "UNKNOWN": MessageGone, "GONE": ChannelGone}
 
@@ -72,12 +81,14 @@ class Pager(Channel):
         """Return how long the pager is busy."""
         return max(0.0, self._ready_at - asyncio.get_running_loop().time())
 
-    async def post(self, notice: Notice) -> str:
+    async def post(self, *notices: Notice, backlog: Backlog | None = None) -> str:  # noqa: ARG002 - it holds one alert
         """Send a page."""
+        (notice,) = notices
         return await self._ask(f"PAGE {_words(notice)}")
 
-    async def edit(self, message_id: str, notice: Notice) -> None:
+    async def edit(self, message_id: str, *notices: Notice) -> None:
         """Amend a page."""
+        (notice,) = notices
         await self._ask(f"AMEND {message_id} {_words(notice)}")
 
     async def close(self) -> None:

@@ -11,9 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from agents.delivery import message as embeds
-from agents.delivery.base import Ambiguous, ChannelGone, MessageGone, MessageRefused, NotDelivered, Notice
+from agents.delivery.base import Ambiguous, ChannelGone, ChannelShut, MessageGone, MessageRefused, NotDelivered, Notice
 from agents.delivery.discord import Discord, webhook_url
 from streams.errors import BadSetting
+from streams.settings import load_settings
 from tests.agents.factories import an_alert
 from tests.discord_server import (
     TOKEN,
@@ -21,7 +22,9 @@ from tests.discord_server import (
     Behaviour,
     DiscordServer,
     accepted_then_dropped,
+    page_of_a_proxy,
     rate_limited,
+    shut,
     webhook_gone,
 )
 from tests.lost_writes import writes_that_fail
@@ -76,19 +79,38 @@ def test_a_thread_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["nonsense", f"https://a.example/{TOKEN}", f"https://discord.com/api/webhooks/{TOKEN}"]
+    "given",
+    [
+        "nonsense",
+        f"https://a.example/{TOKEN}",
+        f"https://discord.com/api/webhooks/{TOKEN}",
+        f"http://discord.com/api/webhooks/1/{TOKEN}",
+        f"HTTP://Discord.com.:80/api/webhooks/1/{TOKEN}",
+        f"http://discordapp.com/api/webhooks/1/{TOKEN}",
+        f"https://discord.com@evil.example/api/webhooks/1/{TOKEN}",
+        f"https://user:{TOKEN}@discord.com/api/webhooks/1/{TOKEN}",
+        f"https://discord.com\\@evil.example/api/webhooks/1/{TOKEN}",
+        f"https://evil.example\\.discord.com/api/webhooks/1/{TOKEN}",
+    ],
 )
 def test_a_wrong_address_stops_the_start_without_being_shown(given: str) -> None:
     """The error names the variable and the form, not the value."""
     with pytest.raises(BadSetting, match="DISCORD_WEBHOOK_URL") as raised:
-        Discord(SecretStr(given), api_base=BASE)
+        Discord(SecretStr(given), api_base="")
+    assert TOKEN not in str(raised.value)
+    with pytest.raises(BadSetting, match="DISCORD_WEBHOOK_URL_2: must") as raised:
+        load_settings(discord_webhook_url_2=given)
     assert TOKEN not in str(raised.value)
 
 
-def test_a_wrong_base_stops_the_start() -> None:
-    """DISCORD_API_BASE must be an address without a path."""
+@pytest.mark.parametrize(
+    "base",
+    ["discord.com/api", "http://discord.com", "https://user:pass@discord.com", "https://discord.com@evil.example"],
+)
+def test_a_wrong_base_stops_the_start(base: str) -> None:
+    """DISCORD_API_BASE must be an address without a path, and the token goes nowhere in clear."""
     with pytest.raises(BadSetting, match="DISCORD_API_BASE"):
-        Discord(SecretStr(f"https://discord.com/api/webhooks/1/{TOKEN}"), api_base="discord.com/api")
+        Discord(SecretStr(f"https://discord.com/api/webhooks/1/{TOKEN}"), api_base=base)
 
 
 async def test_a_post_waits_for_the_message_and_returns_its_id(client: Discord, discord: DiscordServer) -> None:
@@ -150,6 +172,16 @@ async def test_429_is_not_delivered_and_says_how_long_to_wait(client: Discord, d
     assert raised.value.retry_after_seconds == 1.5
     assert 1.0 < client.wait_seconds() <= 1.5
     assert discord.messages == []
+
+
+async def test_429_without_a_time_leaves_the_waiting_to_the_notifier(client: Discord, discord: DiscordServer) -> None:
+    """A proxy in front of Discord names none: the notifier's delays grow, where a fixed time would not."""
+    for behaviour in (page_of_a_proxy(429), rate_limited(0.0)):
+        discord.script.append(behaviour)
+        with pytest.raises(NotDelivered) as raised:
+            await client.post(NOTICE)
+        assert raised.value.retry_after_seconds == 0
+        assert client.wait_seconds() == 0
 
 
 async def test_a_refused_connection_is_certainly_not_delivered(client: Discord, discord: DiscordServer) -> None:
@@ -229,10 +261,72 @@ async def test_a_message_without_an_id_is_ambiguous(client: Discord, discord: Di
 
 @pytest.mark.parametrize("status", [401, 404])
 async def test_a_webhook_that_is_gone_is_dead(client: Discord, discord: DiscordServer, status: int) -> None:
-    """401 and 404 mean that the webhook will never work again."""
+    """Discord's codes for an unknown webhook and for an invalid token mean that it will never work again."""
     discord.script.append(webhook_gone(status))
     with pytest.raises(ChannelGone):
         await client.post(NOTICE)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        *(page_of_a_proxy(status) for status in (301, 400, 401, 403, 404, 405, 407, 408, 413)),
+        Behaviour(status=401),
+        Behaviour(status=404),
+        Behaviour(status=404, code=10004),
+        Behaviour(status=401, code=10015),
+    ],
+    ids=lambda behaviour: f"{behaviour.status} {'page' if behaviour.page else behaviour.code}",
+)
+async def test_what_only_looks_like_an_end_is_an_outage(
+    client: Discord, discord: DiscordServer, behaviour: Behaviour
+) -> None:
+    """A page of a proxy, or a code that is not Discord's for a webhook that is gone: the message waits."""
+    discord.script.append(behaviour)
+    with pytest.raises(NotDelivered) as raised:
+        await client.post(NOTICE)
+    assert not isinstance(raised.value, ChannelShut)
+    assert str(behaviour.status) in str(raised.value)
+    assert await client.post(NOTICE)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "remedy"),
+    [
+        (shut(403, 50013), "allow the webhook to post"),
+        (shut(400, 220001), "is a forum: add .thread_id="),
+        (shut(400, 50083), "the thread 42 that the address in DISCORD_WEBHOOK_URL_2 .* archived or locked"),
+        (shut(403, 160005), "archived or locked"),
+        (shut(404, 10003), "the thread 42 .* was deleted"),
+    ],
+)
+async def test_a_webhook_that_has_to_be_mended_says_what_to_change(
+    discord: DiscordServer, behaviour: Behaviour, remedy: str
+) -> None:
+    """It exists and takes no message: nothing is given up."""
+    discord.script.append(behaviour)
+    client = Discord(SecretStr(f"{discord.webhook.get_secret_value()}?thread_id=42"), api_base=discord.base)
+    try:
+        with pytest.raises(ChannelShut, match=remedy) as raised:
+            await client.post(NOTICE)
+    finally:
+        await client.close()
+    assert TOKEN not in str(raised.value)
+
+
+async def test_a_deleted_channel_is_told_from_a_deleted_thread(client: Discord, discord: DiscordServer) -> None:
+    """An address without a thread names none."""
+    discord.script.append(shut(404, 10003))
+    with pytest.raises(ChannelShut, match="channel was deleted"):
+        await client.post(NOTICE)
+
+
+async def test_an_edit_that_a_proxy_answers_is_repeated(client: Discord, discord: DiscordServer) -> None:
+    """200 with a page, such as that of a login, is no word of Discord."""
+    message_id = await client.post(NOTICE)
+    discord.script.append(page_of_a_proxy(200))
+    with pytest.raises(Ambiguous):
+        await client.edit(message_id, NOTICE)
 
 
 async def test_a_message_that_discord_refuses_is_told(client: Discord, discord: DiscordServer) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from agents.alerts.recorder import Recorder
 from agents.alerts.words import identity
-from agents.delivery import outbox as outbox_module
+from agents.delivery import claims
 from agents.delivery.outbox import Outbox
 from streams import metrics
 from tests.agents.delivery.conftest import Running, eventually, rows, states, until
@@ -18,7 +18,9 @@ from tests.discord_server import (
     Behaviour,
     DiscordServer,
     accepted_then_dropped,
+    page_of_a_proxy,
     rate_limited,
+    shut,
     webhook_gone,
 )
 
@@ -26,10 +28,10 @@ from tests.discord_server import (
 @pytest.fixture(autouse=True)
 def _prompt_resends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Resend after an ambiguous outcome at once instead of after a second and more."""
-    for name in ("_UNCONFIRMED", "_ORPHANS"):
-        statement = getattr(outbox_module, name)
+    for name in ("UNCONFIRMED", "ORPHANS"):
+        statement = getattr(claims, name)
         assert "interval '1 second'" in statement
-        monkeypatch.setattr(outbox_module, name, statement.replace("interval '1 second'", "interval '1 millisecond'"))
+        monkeypatch.setattr(claims, name, statement.replace("interval '1 second'", "interval '1 millisecond'"))
 
 
 def delivered(outcome: str) -> float:
@@ -251,20 +253,20 @@ async def test_posts_never_exceed_alerts_and_ambiguous_outcomes(
 
     async with running(), running():
         await eventually(settled)
-    ambiguous = sum(row["ambiguous"] for row in await rows(pool))
-    assert ambiguous == 9
-    assert len(discord.messages) <= 20 + ambiguous
+    assert sum(row["ambiguous"] for row in await rows(pool)) >= 9
     for row in await rows(pool):
-        shown = [message for message in discord.messages if message.identity.endswith(f"{row['timestamp']:%s}")]
+        name = identity(an_alert(pane=int(row["timestamp"].timestamp())))
+        shown = discord.of(name)
         assert shown or row["state"] == "unknown"
-        assert all("Possible duplicate" in message.embed["description"] for message in shown[1:])
+        assert len(shown) <= (row["state"] == "sent") + row["ambiguous"]
+        assert all("ossible duplicate" in message.embed_of(name)["description"] for message in shown[1:])
 
 
 async def test_duplicates_of_one_alert_are_bounded(
     pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Discord that keeps every message and never answers gets a limited number of them."""
-    monkeypatch.setattr(outbox_module, "_UNCONFIRMED", outbox_module._UNCONFIRMED.replace(">= 20", ">= 3"))
+    monkeypatch.setattr(claims, "UNCONFIRMED", claims.UNCONFIRMED.replace(">= 20", ">= 3"))
     discord.always = accepted_then_dropped()
     await recorder.record(an_alert(severity="CRITICAL"))
     async with running():
@@ -314,6 +316,73 @@ async def test_a_dead_webhook_is_disabled_and_said_so_once(
     assert all(TOKEN not in row["last_error"] and str(status) in row["last_error"] for row in await rows(pool))
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "said"),
+    [
+        (page_of_a_proxy(404), "not Discord's"),
+        (page_of_a_proxy(401), "not Discord's"),
+        (page_of_a_proxy(429), "does not say for how long"),
+        (page_of_a_proxy(301), "redirect"),
+        (shut(400, 220001), "add ?thread_id="),
+        (shut(400, 50083), "archived or locked"),
+        (shut(404, 10003), "channel was deleted"),
+        (shut(403, 50013), "allow the webhook to post"),
+    ],
+)
+async def test_a_webhook_that_can_be_mended_holds_its_messages(
+    pool: asyncpg.Pool,
+    recorder: Recorder,
+    discord: DiscordServer,
+    running: Running,
+    caplog: pytest.LogCaptureFixture,
+    behaviour: Behaviour,
+    said: str,
+) -> None:
+    """They are neither dead nor in doubt, and are sent once when it takes them; one line says what to change."""
+    discord.always = behaviour
+    for number in range(2):
+        await recorder.record(an_alert(pane=PANE + number, severity="LOW"))
+    async with running() as notifier:
+        await discord.until(lambda: len(discord.requests) >= 4)
+        assert notifier.channel_gone is None
+        discord.always = None
+        await until(pool, "sent", "sent")
+    assert [len(message.versions) for message in discord.messages] == [1, 1]
+    assert [(row["ambiguous"], row["possible_duplicate"]) for row in await rows(pool)] == [(0, False)] * 2
+    (line,) = [line for line in caplog.messages if "does not take messages" in line]
+    assert said in line
+
+
+async def test_what_is_to_be_mended_is_said_also_in_the_middle_of_an_outage(
+    pool: asyncpg.Pool,
+    recorder: Recorder,
+    discord: DiscordServer,
+    running: Running,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Discord was away first: nobody would look for an archived thread."""
+    discord.script.extend([page_of_a_proxy(404), *[shut(400, 50083)] * 2])
+    await recorder.record(an_alert())
+    async with running():
+        await until(pool, "sent")
+    lines = [line for line in caplog.messages if "does not take messages" in line]
+    assert ["archived" in line for line in lines] == [False, True]
+
+
+async def test_the_waiting_grows_where_429_names_no_time(
+    pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running
+) -> None:
+    """Delays double, whoever answers."""
+    discord.script.extend([page_of_a_proxy(429)] * 4)
+    await recorder.record(an_alert())
+    async with running(first_delay_seconds=0.05):
+        await until(pool, "sent")
+    times = [request.at_seconds for request in discord.requests]
+    # Half to all of 50, 100, 200 and 400 ms.
+    assert times[4] - times[3] >= 0.2
+    assert len(times) == 5
+
+
 async def test_a_message_that_discord_refuses_stops_no_other(
     pool: asyncpg.Pool, recorder: Recorder, discord: DiscordServer, running: Running
 ) -> None:
@@ -355,12 +424,12 @@ async def test_a_worker_that_wakes_after_its_claim_was_taken_changes_nothing(
     await asyncio.sleep(0.01)
     taken = await other.claim()
     assert taken is not None
-    assert taken.notice.possible_duplicate
-    assert await frozen.release(lost, "late") is None
-    assert await frozen.unconfirmed(lost, "late") is None
-    assert await frozen.give_up(lost, "late") is None
-    assert await frozen.sent(lost, "1") is None
-    assert await other.sent(taken, "2") == "sent"
+    assert taken.notices[0].possible_duplicate
+    assert await frozen.release(lost, "late") == []
+    assert await frozen.unconfirmed(lost, "late") == []
+    assert await frozen.give_up(lost, "late") == []
+    assert await frozen.sent(lost, "1") == []
+    assert await other.sent(taken, "2") == ["sent"]
     (row,) = await rows(pool)
     assert row["message_id"] == "2"
 
@@ -372,7 +441,7 @@ async def test_a_late_answer_settles_what_was_unknown(pool: asyncpg.Pool, record
     delivery = await slow.claim()
     assert delivery is not None
     assert await other.take_orphans(0.0) == ["unknown"]
-    assert await slow.sent(delivery, "1") == "sent"
+    assert await slow.sent(delivery, "1") == ["sent"]
 
 
 async def test_the_outbox_age_is_told(pool: asyncpg.Pool, recorder: Recorder) -> None:

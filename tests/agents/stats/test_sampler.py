@@ -97,6 +97,25 @@ async def test_every_window_of_every_market_is_sampled(started: Callable[..., An
     }
 
 
+async def test_a_market_that_rests_is_not_sampled_for_ever(started: Callable[..., Any]) -> None:
+    """For as long as the longest window its samples show how it empties; then they would stay the same."""
+    worker = Worker()
+    worker.kept.append(a_market("ETH/USD"))
+    sampler = await started(worker, windows=(60, 900), window_seconds=120)
+    await sampler.stop()
+    resting, moving = worker.kept
+    names = [market.symbol for market in sampler._moving(worker.kept, 0.0)]
+    assert names == [BTC, "ETH/USD"]
+    moving.offset += 1
+    assert sampler._moving(worker.kept, 900.0) == [resting, moving]
+    assert sampler._moving(worker.kept, 901.0) == [moving]
+    assert sampler._moving(worker.kept, 5000.0) == []
+    resting.offset += 1
+    assert sampler._moving(worker.kept, 5001.0) == [resting]
+    sampler._moving([], 5002.0)
+    assert sampler._rested == {}
+
+
 def lag() -> dict[str, float]:
     """Return the lag by partition as it is exported."""
     return {

@@ -29,8 +29,8 @@ def a_sample(
 
 @pytest.fixture
 def stats(pool: asyncpg.Pool) -> WindowStats:
-    """Give a writer that keeps thirty days."""
-    return WindowStats(pool, keep_days=30)
+    """Give a writer."""
+    return WindowStats(pool)
 
 
 async def test_many_samples_are_written_at_once(pool: asyncpg.Pool, stats: WindowStats) -> None:
@@ -62,14 +62,6 @@ async def test_an_empty_window_has_no_prices(pool: asyncpg.Pool, stats: WindowSt
 async def test_nothing_to_write_is_nothing(stats: WindowStats) -> None:
     """An empty list asks Postgres nothing."""
     assert await stats.write([]) == 0
-
-
-async def test_old_samples_are_pruned(pool: asyncpg.Pool, stats: WindowStats) -> None:
-    """What is older than is kept goes, the rest stays."""
-    await stats.write([a_sample()])
-    await stats.write([a_sample(sampled_at=NOW - 31 * 86_400), a_sample(sampled_at=NOW - 29 * 86_400)])
-    await stats.prune()
-    assert await pool.fetchval("SELECT count(*) FROM window_stats") == 2
 
 
 async def test_failures_are_typed(pool: asyncpg.Pool, stats: WindowStats) -> None:

@@ -24,7 +24,7 @@ async def serving(
     for path, handler in handlers.items():
         app.router.add_get(path, handler)
         app.router.add_post(path, handler)
-    runner = Runner(app, connections, tls)
+    runner = Runner(app, connections, tls=tls)
     await runner.setup()
     try:
         await web.TCPSite(runner, HOST, 0).start()

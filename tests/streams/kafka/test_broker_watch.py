@@ -1,5 +1,6 @@
 """The watch for a broker that was replaced: nothing ends it but what it looks for."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
@@ -23,6 +24,15 @@ class Worker:
         self.reached: Mapping[int, int] | None = {}
         self.told: list[ReplacedBroker] = []
         self.asked = 0
+        self.looks: list[tuple[Mapping[int, int], Mapping[int, int]]] = []
+        self.error: Exception | None = None
+
+    async def look(self, reached: Mapping[int, int], ends: Mapping[int, int]) -> None:
+        """Take note of what the watch saw; fail where the test says so."""
+        await asyncio.sleep(0)
+        self.looks.append((reached, ends))
+        if self.error is not None:
+            raise self.error
 
     def known(self) -> Mapping[int, int]:
         """Return how far the changelog goes; fail where the test says so."""
@@ -48,7 +58,7 @@ async def settings(broker_address: str) -> Settings:
 async def watch(settings: Settings, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BrokerWatch]:
     """Give a watch that looks often."""
     monkeypatch.setattr(replaced, "LOOK_SECONDS", 0.01)
-    watch = BrokerWatch(settings, CHANGELOG, worker.known, worker.told.append)
+    watch = BrokerWatch(settings, CHANGELOG, worker.known, worker.told.append, worker.look)
     await watch.start()
     yield watch
     await watch.stop()
@@ -90,3 +100,16 @@ async def test_a_broker_whose_client_fails_in_an_unexpected_way_does_not_answer(
         pytest.raises(Outage, match="the broker does not answer"),
     ):
         await known_ends(settings, CHANGELOG)
+
+
+@pytest.mark.usefixtures("watch")
+@pytest.mark.parametrize("error", [Outage("the broker does not answer"), RuntimeError("a bug")])
+async def test_whoever_looks_at_the_ends_too_may_fail(worker: Worker, error: Exception) -> None:
+    """The watch goes on, and asks again."""
+    worker.error = error
+    await until(lambda: len(worker.looks) > 3)
+    reached, ends = worker.looks[0]
+    assert reached == {}
+    assert ends[0] >= 1
+    worker.reached = {0: 10**9}
+    await until(lambda: worker.told)

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import Outage
+from streams.kafka.mends import mend_aiokafka
 from streams.kafka.topic_reader import describe, print_topic
+from streams.kafka.unpacking import MAX_BATCH_BYTES
 from streams.local.embedded.broker import EmbeddedBroker
 from streams.model.deadletters import DeadLetter, encode
 from streams.model.frames import decode_frame
@@ -128,3 +130,20 @@ async def test_without_a_broker_it_says_so() -> None:
     """With the address that was tried."""
     with pytest.raises(Outage, match=r"Kafka at 127\.0\.0\.1:1 does not answer"):
         await print_topic(settings_for("127.0.0.1:1"), TRADES, limit=None, follow=False)
+
+
+async def test_a_bomb_is_shown_by_what_is_wrong_with_it(
+    fresh_broker: EmbeddedBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what is behind it as ever."""
+    mend_aiokafka()
+    async with AIOKafkaProducer(
+        bootstrap_servers=fresh_broker.address, compression_type="zstd", max_request_size=2**28
+    ) as producer:
+        await producer.send_and_wait(TRADES, bytes(MAX_BATCH_BYTES + 1), partition=0)
+        await producer.send_and_wait(TRADES, b'{"a": 1}', partition=0)
+    await print_topic(settings_for(fresh_broker.address), TRADES, limit=2, follow=False)
+    bomb, behind = map(json.loads, capsys.readouterr().out.splitlines())
+    assert bomb["value"]["first_offset"] == bomb["offset"] == 0
+    assert f"unpacks to more than {MAX_BATCH_BYTES}" in bomb["value"]["unreadable"]
+    assert behind["value"] == {"a": 1}

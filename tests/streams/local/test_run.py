@@ -1,6 +1,7 @@
 """``liqmon run`` as people meet it: real processes, real signals, one line when something is wrong."""
 
 import contextlib
+import gzip
 import json
 import os
 import re
@@ -194,6 +195,38 @@ def test_recording_ends_by_itself(start: Callable[..., Run], tmp_path: Path) -> 
     rows = [(row["pane"], row["alert_severity"], row["count"]) for row in written["alerts"]]
     assert rows == [(1_700_000_024, "LOW", 25), (1_700_000_049, "MEDIUM", 50)]
     assert {row["delivery"] for row in written["alerts"]} == {"disabled"}
+    words = "refused 1 (bad_time 1; the first: recording:trades, line 101: 'not' is no time in seconds: 'not,a,trade')"
+    assert words in run.output
+
+
+def test_a_recording_without_a_row_that_can_be_used_ends_in_failure(start: Callable[..., Run], tmp_path: Path) -> None:
+    """Beside another whose trades are played; the line says why, with the first bad line."""
+    good, bad = tmp_path / "XBTUSD.csv.gz", tmp_path / "session.jsonl"
+    good.write_bytes(gzip.compress(b"1700000000,40000.0,30\n"))
+    bad.write_text('{"channel":"heartbeat"}\n' * 3000 + '{"channel":"trade","data":[{"symbol":"ETH/USD"}]}\n')
+    run = start("--file", str(bad), "--file", str(good))
+    assert run.end() == 1, run.output
+    words = r"session\.jsonl has no row that can be used, of 1 read \(missing_field 1; the first: .*, line 3001: .*ETH"
+    assert re.search(rf"liqmon: the producer ended with code 1: .*{words}", run.lines[-1])
+    assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"BZh91AY&SY", r"XBTUSD\.csv is bzip2: give what is in it, as text, \.gz or \.zip"),
+        (b"1,2,3\n", r"XBTUSD\.csv has no row that can be used, of 1 read \(bad_time 1; .* line 1: .*'1,2,3'\)"),
+        (b"4000000000,2,3\n", r"XBTUSD\.csv is of the future: its first trades are of the year 2096"),
+    ],
+)
+def test_a_recording_that_cannot_be_played_starts_nothing(
+    start: Callable[..., Run], tmp_path: Path, content: bytes, words: str
+) -> None:
+    """One line says what was found."""
+    (tmp_path / "XBTUSD.csv").write_bytes(content)
+    run = start(FEED="recording", FILE=str(tmp_path / "XBTUSD.csv"))
+    assert run.end(20) == 1
+    assert re.fullmatch(f"liqmon: recording {words}", "".join(run.lines).strip())
 
 
 def test_the_end_of_a_recording_closes_its_last_pane(start: Callable[..., Run], tmp_path: Path) -> None:

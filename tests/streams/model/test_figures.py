@@ -145,7 +145,7 @@ def test_amounts_are_the_doubles_nearest_to_them() -> None:
 
 def test_the_schema_says_what_the_table_says() -> None:
     """Of windows and of alerts."""
-    schemas = document(AlertRow, ())["components"]["schemas"]
+    schemas = document(AlertRow, (), ())["components"]["schemas"]
     for figure in FIGURES:
         for row in ("WindowRow", "AlertRow"):
             assert schemas[row]["properties"][figure.name]["description"] == figure.description

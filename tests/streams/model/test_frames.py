@@ -146,7 +146,7 @@ def test_a_frame_names_the_kind_that_its_symbol_does_not_say(symbol: str, produc
 def test_a_frame_with_further_items_is_a_frame() -> None:
     """A later release may have more to say."""
     items = msgspec.msgpack.decode(frame_of([spot(1)]))
-    frame = decode_frame(msgspec.msgpack.encode([*items, None, False, None, b"more"]))
+    frame = decode_frame(msgspec.msgpack.encode([*items, None, False, None, False, b"more"]))
     assert (frame.kind, frame.trade_ids()) == (SPOT_KIND, [1])
 
 
@@ -242,7 +242,7 @@ def test_ill_formed_frames_are_refused(changes: dict[str, object]) -> None:
 def test_columns_behind_the_flags_are_not_looked_at(trades: list[Trade]) -> None:
     """A later release's producer may add some, of any type, before every worker reads them."""
     value = frame_of(trades)
-    known = [*msgspec.msgpack.decode(value), None, False, None]
+    known = [*msgspec.msgpack.decode(value), None, False, None, False]
     longer = msgspec.msgpack.encode([*known, "spot", b"\x00" * 7, {"kind": [1]}])
     assert decode_frame(longer) == decode_frame(value)
 

@@ -93,7 +93,7 @@ class TestPublication:
         path = tmp_path / "XBTUSD.csv"
         path.write_text("".join(f"{1_700_000_000 + at // 9},100.5,0.25\n" for at in range(20_000)))
         summary = await produce(
-            settings_for(fresh_broker.address), [RecordingFeed(path, [KRAKEN_SPOT])], stop=asyncio.Event()
+            settings_for(fresh_broker.address), [RecordingFeed([path], [KRAKEN_SPOT])], stop=asyncio.Event()
         )
         assert summary.trades == 20_000
         ids = [one for frame in await frames(fresh_broker.address, summary.frames) for one in frame.trade_ids()]
@@ -110,6 +110,7 @@ class TestRefused:
         feed.end()
         summary = await produce(settings_for(fresh_broker.address), [feed], stop=asyncio.Event())
         assert (summary.trades, summary.rejects) == (1, 1)
+        assert summary.reasons == "bad_price 1; the first: test, price is NaN: '1,NaN,1'"
         (message,) = await consume(fresh_broker.address, DEAD_LETTERS, 1)
         letter = deadletters.decode(message.value or b"")
         assert message.key == b"bad_price"
@@ -137,6 +138,23 @@ class TestRefused:
         letter = deadletters.decode(message.value or b"")
         assert letter.reason == reason
         assert b'"trade_id":"2"' in letter.payload
+
+    async def test_a_trade_of_the_future_is_refused_before_it_is_published(self, fresh_broker: EmbeddedBroker) -> None:
+        """Workers would refuse it. What is within the limit is published."""
+        now_us = time.time_ns() // 1000
+        trades = [
+            trade(1, time_us=now_us),
+            trade(2, time_us=now_us + 65_000_000),
+            trade(3, time_us=now_us + 50_000_000),
+        ]
+        summary = await produce(settings_for(fresh_broker.address), [feed_of(trades)], stop=asyncio.Event())
+        assert (summary.trades, summary.rejects) == (2, 1)
+        (frame,) = await frames(fresh_broker.address, 1)
+        assert frame.trade_ids() == [1, 3]
+        (message,) = await consume(fresh_broker.address, DEAD_LETTERS, 1)
+        letter = deadletters.decode(message.value or b"")
+        assert letter.reason == "future"
+        assert "further ahead of the broker's clock than allowed" in letter.detail
 
     async def test_a_huge_record_is_cut_and_that_is_said(self, fresh_broker: EmbeddedBroker) -> None:
         """A dead letter fits into a message, or it would stop the producer for ever."""
@@ -178,6 +196,35 @@ class TestHealth:
         assert producer.facts().ready
         stop.set()
         await running
+
+    async def test_a_clock_behind_the_venues_stamps_refuses_nothing_and_is_unready(
+        self, fresh_broker: EmbeddedBroker
+    ) -> None:
+        """The embedded broker tells no time. The trades look like ones of the future, which the clock is wrong about.
+
+        Their records get the corrected time, so that no worker refuses them either.
+        """
+        feed, stop = Feed(), asyncio.Event()
+        producer = Producer(settings_for(fresh_broker.address), [feed])
+        running = asyncio.create_task(producer.run(stop))
+        await until(lambda: producer.facts().ready)
+        now_us = time.time_ns() // 1000
+        for number in range(5):
+            feed.give([trade(number, time_us=now_us + 10_000_000)], received_us=now_us)
+        await until(lambda: producer.facts().details["published_trades"] == 5)
+        assert producer.facts().ready
+        for number in range(5, 30):
+            feed.give([trade(number, time_us=now_us + 120_000_000)], received_us=now_us)
+        await until(lambda: producer.facts().details["clock"])
+        assert not producer.facts().ready
+        assert "120.0 s behind the venue's" in producer.facts().details["clock"]
+        published = producer.facts().details["published_trades"]
+        feed.give([trade(31, time_us=now_us + 120_000_000)], received_us=now_us)
+        await until(lambda: producer.facts().details["published_trades"] == published + 1)
+        stop.set()
+        summary = await running
+        last = (await consume(fresh_broker.address, TRADES, summary.frames))[-1]
+        assert last.timestamp >= (now_us + 100_000_000) // 1000
 
     async def test_a_part_of_a_venue_that_is_away_is_not_ready(self, fresh_broker: EmbeddedBroker) -> None:
         """Symbols that stay away count, though the socket is open and others arrive; refused ones do not."""

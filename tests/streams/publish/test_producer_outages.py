@@ -74,7 +74,8 @@ class TestBackPressure:
         pace = Held()
         producer = Producer(settings_for(fresh_broker.address), [feed_of([trade(1)])], pace=pace)
         running = asyncio.create_task(producer.run(asyncio.Event()))
-        await until(lambda: producer.facts().details["broker_available"])
+        # It reads once it has asked for the broker's clock.
+        await until(lambda: producer.facts().details["broker_available"] and producer.buffered_trades)
         assert producer.buffered_trades == 1
         pace.open.set()
         await running

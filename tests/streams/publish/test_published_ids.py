@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,9 +53,10 @@ class Peer:
         self._marking.cancel()
         await self.ids.close()
 
-    async def publish(self, *trades: Trade) -> None:
+    async def publish(self, *trades: Trade, latest_us: int | None = None) -> None:
         """Have trades of one market acknowledged and marked."""
-        self.ids.acknowledged([encode_frame(trades[0].venue, trades[0].symbol, trades, NOON_US)])
+        frame = encode_frame(trades[0].venue, trades[0].symbol, trades, NOON_US)
+        self.ids.acknowledged(frame, max(trade.time_us for trade in trades) if latest_us is None else latest_us)
         await until(lambda: not self.ids._unmarked)
         await self.ids.unpublished([group_of(*trades)])
 
@@ -148,6 +149,15 @@ class TestMarks:
         await first.publish(trade(1, is_snapshot=True), trade(2), trade(3, is_snapshot=True))
         assert await second.left(group_of(trade(1), trade(2), trade(3))) == [[1, 3]]
         assert await second.left(group_of(trade(2, is_snapshot=True), trade(3, is_snapshot=True))) == [[3]]
+
+    @pytest.mark.parametrize("make", [trade, uid])
+    async def test_what_workers_refuse_is_not_marked(
+        self, first: Peer, second: Peer, make: Callable[[int], Trade]
+    ) -> None:
+        """A trade later than they accept, by the time that the broker gave its record: another one must publish it."""
+        trades = [make(1), make(2), make(3)]
+        await first.publish(*trades, latest_us=trades[1].time_us)
+        assert await second.left(group_of(*trades)) == [[trades[2].trade_id]]
 
     async def test_one_brokers_marks_are_nothing_to_another(self, first: Peer, redis_url: str) -> None:
         """A new broker has none of the trades that an earlier one acknowledged."""

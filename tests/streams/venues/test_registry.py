@@ -6,7 +6,7 @@ import pytest
 
 from streams.errors import BadSetting, Fatal
 from streams.settings import load_settings
-from streams.venues.registry import make_feeds, make_venues
+from streams.venues.registry import listed_markets, make_feeds, make_venues
 
 MODULE = """
 from streams.venues.base import Venue
@@ -119,3 +119,14 @@ def test_a_relative_module_is_a_wrong_setting() -> None:
     """Python says TypeError of it."""
     with pytest.raises(BadSetting, match=r"'\.\.x', whose import raised"):
         make_venues(load_settings(venues="..x"))
+
+
+def test_listed_markets_are_those_of_every_venue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A venue that lists none adds none; one whose code fails is named."""
+    name = written(tmp_path, monkeypatch, MODULE.format(suffix="_2"))
+    settings = load_settings(spot_symbols="BTC/USD", futures_symbols="PI_XBTUSD", venues=name)
+    venues = make_venues(settings)
+    assert listed_markets(venues) == {("kraken_spot", "BTC/USD"), ("kraken_futures", "PI_XBTUSD")}
+    monkeypatch.setattr(venues[2], "symbols", lambda: 1 // 0, raising=False)
+    with pytest.raises(BadSetting, match=r"symbols\(\) of venue 'kraken_spot_2' raised ZeroDivisionError.*mend"):
+        listed_markets(venues)

@@ -23,11 +23,13 @@ from streams.app import MonitorApp, create_app
 from streams.errors import Fatal
 from streams.kafka.admin import MAX_RECORD_BYTES
 from streams.kafka.outbound import Record
+from streams.kafka.unpacking import MAX_BATCH_BYTES
 from streams.metrics import REGISTRY
 from streams.settings import Settings, load_settings
 from streams.topics import ALERTS, APP_ID, DEAD_LETTERS, TRADES
 from streams.worker.continuity import Step
 from streams.worker.ending import MUST_NOT_GO_ON
+from streams.worker.refused import WIDE
 from tables.market.chunks import Head, encode, head_key
 from tests.faults.processes import Processes
 from tests.faults.proxy import HOST, Direction, Proxy
@@ -40,6 +42,8 @@ PLACE = TP(TRADES, 0)
 ALERTED = TP(ALERTS, 0)
 CHANGELOG = TP(f"{APP_ID}-panes-changelog", 0)
 CLOSINGS = 3
+# So many offsets in one batch are not listed one by one.
+MANY = WIDE + 10
 ROOT = Path(__file__).parents[3]
 VENUE = "kraken_spot"
 # Trades that no test before has published.
@@ -91,6 +95,11 @@ def counted() -> float:
 def met_again() -> float:
     """Return how many trades this process has met after it had counted them."""
     return REGISTRY.get_sample_value("liqmon_duplicates_total", {"venue": VENUE}) or 0
+
+
+def refused_as_too_large() -> float:
+    """Return how many dead letters of that reason this process has sent."""
+    return REGISTRY.get_sample_value("liqmon_dead_letters_total", {"reason": "too_large"}) or 0
 
 
 async def publish(kafka: RealKafka, *frames: bytes) -> None:
@@ -300,6 +309,32 @@ async def test_what_is_fetched_of_a_partition_that_was_closed_meanwhile_is_fetch
         await read(consumer, other, await append(kafka, other))
         consumer.resume_partitions({closed})
         await read(consumer, closed, missing)
+
+
+@pytest.mark.parametrize("place", [PLACE, ALERTED], ids=["trades", "alerts"])
+async def test_a_bomb_is_a_dead_letter_and_everything_behind_it_is_handled_and_committed(
+    worker: MonitorApp, kafka: RealKafka, place: TP
+) -> None:
+    """Of every codec, as one record or as a great many; none of it is read again."""
+    before, letters = (await committed(kafka)).get(place, 0), refused_as_too_large()
+    for codec in ("gzip", "snappy", "lz4", "zstd"):
+        async with AIOKafkaProducer(
+            bootstrap_servers=kafka.direct_address, compression_type=codec, max_request_size=2**28
+        ) as producer:
+            await producer.send_and_wait(place.topic, bytes(MAX_BATCH_BYTES + 1), BTC.encode(), place.partition)
+    async with AIOKafkaProducer(
+        bootstrap_servers=kafka.direct_address, compression_type="zstd", max_batch_size=2**28
+    ) as producer:
+        crowd = producer.create_batch()
+        for _ in range(MANY):
+            crowd.append(key=None, value=b"", timestamp=None)
+        await (await producer.send_batch(crowd, place.topic, partition=place.partition))
+    await until(lambda: refused_as_too_large() == letters + 5)
+    await handle(worker, kafka, 3)
+    await worker.consumer.commit()
+    behind = 3 if place == PLACE else 0
+    assert (await committed(kafka))[place] == before + 4 + MANY + behind
+    assert refused_as_too_large() == letters + 5
 
 
 async def test_a_recovery_that_is_overtaken_does_not_call_the_tables_ready(worker: MonitorApp, network: Proxy) -> None:

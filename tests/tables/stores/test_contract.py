@@ -147,6 +147,8 @@ class TestRestore:
         owner = await new_owner(kind)
         await owner.take_over(0, batch=batch)
         assert await owner.heads("BTC/USD") == item("BTC/USD", 9, watermark=2)
+        assert owner.store.overtaken(0).take() == item("BTC/USD", -1), "compaction would keep it"
+        assert owner.store.overtaken(0).take() == {}
 
     async def test_a_restore_does_not_undo_what_is_stored(
         self, kind: str, owner: Owner, new_owner: OwnerFactory, changelog: Changelog
@@ -157,6 +159,7 @@ class TestRestore:
         await owner.store.stop()
         heir = await new_owner(kind, 0, 1)
         assert await heir.heads("BTC/USD") == item("BTC/USD", 9)
+        assert heir.store.overtaken(0).take() == item("BTC/USD", 8)
 
     async def test_a_record_without_a_value_changes_nothing(
         self, kind: str, new_owner: OwnerFactory, changelog: Changelog

@@ -111,7 +111,7 @@ async def test_a_recording_goes_on_after_what_a_venue_stumbles_over(tmp_path: Pa
     path.write_bytes(b"\n".join([LINES[0].encode(), *bad, *(line.encode() for line in LINES[1:])]))
     venue = Broken(LookupError)
     venue.name = "x"
-    batches = [batch async for batch in RecordingFeed(path, [venue]).batches()]
+    batches = [batch async for batch in RecordingFeed([path], [venue]).batches()]
     assert [trade.trade_id for batch in batches for trade in batch.trades] == IDS
     rejects = [reject for batch in batches for reject in batch.rejects]
     assert [(reject.reason, reject.payload) for reject in rejects] == list(
@@ -124,7 +124,7 @@ async def test_a_symbol_of_a_recording_is_counted_by_the_venue_that_can(tmp_path
     """Another that stumbles over it is passed by."""
     path = tmp_path / "table.csv"
     path.write_text("time_ms,side,price,qty\n1760000000123,buy,60000.5,2\n")
-    feed = RecordingFeed(path, [Broken(ValueError, (PAIR,)), Acme(load_settings())], symbol=PAIR)
+    feed = RecordingFeed([path], [Broken(ValueError, (PAIR,)), Acme(load_settings())], symbol=PAIR)
     assert [trade.symbol for batch in [batch async for batch in feed.batches()] for trade in batch.trades] == [PAIR]
 
 

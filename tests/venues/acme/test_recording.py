@@ -28,7 +28,7 @@ FORMS: dict[str, Form] = {
 
 async def replayed(path: Path, **given: Any) -> list[Trade]:
     """Return the trades of a recording that is read as a producer with Acme among its venues reads it."""
-    (feed,) = make_feeds(load_settings(venues="tests.venues.acme.venue"), file=path, **given)
+    (feed,) = make_feeds(load_settings(venues="tests.venues.acme.venue"), files=[path], **given)
     batches = [batch async for batch in feed.batches()]
     assert [reject for batch in batches for reject in batch.rejects] == []
     return [trade for batch in batches for trade in batch.trades]

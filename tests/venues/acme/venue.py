@@ -117,6 +117,10 @@ class Acme(Venue):
             timing=SocketTiming.of(self._settings),
         )
 
+    def symbols(self) -> Sequence[str]:
+        own = read_settings(AcmeSettings)
+        return own.acme_symbols.split(",") if own.acme_symbols else ()
+
     def addresses(self) -> Sequence[str]:
         own = read_settings(AcmeSettings)
         return [own.acme_url] if own.acme_symbols else []

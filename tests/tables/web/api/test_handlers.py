@@ -7,6 +7,7 @@ import socket
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urljoin
 from uuid import UUID
 
 import pytest
@@ -50,6 +51,28 @@ def test_windows_can_be_filtered(worker: Process) -> None:
     rows = ask(worker.port, "/api/windows", {"symbol": "BTC/USD", "window_seconds": 300}).json
     assert [(row["symbol"], row["window_seconds"]) for row in rows] == [("BTC/USD", 300)]
     assert ask(worker.port, "/api/windows", {"venue": "elsewhere"}).json == []
+
+
+def test_a_window_that_nobody_has_is_refused_with_those_that_there_are(worker: Process) -> None:
+    """An empty list would look as if nothing had traded."""
+    answer = ask(worker.port, "/api/windows", {"window_seconds": 7})
+    assert (answer.status, answer.json) == (400, {"error": "window_seconds: must be one of 60, 300, 900, 3600"})
+
+
+def test_rows_say_since_when_their_market_was_counted(worker: Process, recording: list[OracleTrade]) -> None:
+    """A window that starts before that is not whole."""
+    first: dict[str, int] = {}
+    for trade in recording:
+        first.setdefault(trade.symbol, trade.time_us // 1_000_000)
+    rows = ask(worker.port, "/api/windows").json
+    assert {row["symbol"]: row["covered_since"] for row in rows} == first
+
+
+def test_alerts_are_found_by_parts_of_a_markets_name(worker: Process, oracle: Oracle) -> None:
+    """`market` is what a person types; `symbol` is the symbol itself."""
+    wanted = [alert for alert in oracle.alerts() if "XBT" in alert["symbol"] or "BTC" in alert["symbol"]]
+    assert len(ask(worker.port, "/api/alerts", {"market": "btc"}).json) == len(wanted) > 0
+    assert ask(worker.port, "/api/alerts", {"symbol": "btc"}).json == []
 
 
 def test_panes_are_the_oracles(worker: Process, oracle: Oracle) -> None:
@@ -229,6 +252,8 @@ def test_answers_are_what_the_document_says(worker: Process, path: str, query: d
     [
         ("/api/windows?window=300", 400),
         ("/api/windows?window_seconds=x", 400),
+        ("/api/windows?window_seconds=7", 400),
+        ("/api/windows?window_seconds=7&scope=local", 400),
         ("/api/windows?window_seconds=300&window_seconds=60", 400),
         ("/api/windows?scope=world", 400),
         ("/api/windows?symbol=", 400),
@@ -335,17 +360,14 @@ def test_pages_refer_to_nothing_outside(worker: Process) -> None:
         answer = ask(worker.port, path)
         assert answer.status == 200, path
         text = answer.body.decode()
-        folder = path.rsplit("/", 1)[0]
-        for mark in ('src="', 'href="/static', 'from "'):
+        for mark in ('src="', 'href="', 'from "'):
             for part in text.split(mark)[1:]:
                 target = part.split('"')[0]
                 assert "//" not in target, (path, target)
-                if mark == 'href="/static':
-                    pending.append(f"/static{target}")
-                elif target.startswith("./"):
-                    pending.append(f"{folder}/{target[2:]}")
-                elif target.startswith("/static"):
-                    pending.append(target)
+                assert not target.startswith("/"), "a proxy may serve it below another path"
+                address = urljoin(path, target)
+                if address.startswith("/static/"):
+                    pending.append(address)
     assert len(seen) > 15
 
 

@@ -16,7 +16,11 @@ from tests.view import HOST
 RULES = ("volume", "liquidation")
 
 # A stream does not end by itself; its parameters are read by the same code as the others'.
-PATHS = {path: item["get"] for path, item in document(AlertRow, RULES)["paths"].items() if path != "/api/stream"}
+PATHS = {
+    path: item["get"]
+    for path, item in document(AlertRow, RULES, (60, 300, 900, 3600))["paths"].items()
+    if path != "/api/stream"
+}
 CASES = [(path, GenerationMode.POSITIVE) for path in PATHS]
 CASES += [(path, GenerationMode.NEGATIVE) for path, item in PATHS.items() if item["parameters"]]
 

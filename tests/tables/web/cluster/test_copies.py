@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -28,6 +29,8 @@ from tests.made_up_rules import SellShare
 from tests.tables.test_live import PATIENT_SECONDS
 from tests.trades import NOON
 from tests.worker import HERE, WINDOWS, MemoryWorker
+
+OTHER_SETTINGS: dict[str, Any] = {"windows": (60, 120), "window_seconds": 120, "liquidation_threshold_usd": 5}
 
 
 @pytest.fixture
@@ -93,11 +96,11 @@ async def test_a_copy_is_what_its_worker_answered(copies: Copies, worker: Memory
     assert await read(copies, 0) == {}
 
 
-async def test_an_owners_windows_are_its_own(copies: Copies, worker: MemoryWorker, link: RedisLink) -> None:
-    """A worker with other windows shows those that the owner has, under their own lengths, and judges by none else."""
+async def test_an_owners_windows_and_rules_are_its_own(copies: Copies, worker: MemoryWorker, link: RedisLink) -> None:
+    """A worker with other settings shows what the owner has: windows, steps, and what each rule measured of which."""
     market = worker.trade("BTC/USD")
     await written(copies, worker)
-    others = Copies(link, ServedMarkets(MemoryWorker(windows=(60, 120), window_seconds=120, price_move_pct=2)))
+    others = Copies(link, ServedMarkets(MemoryWorker(**OTHER_SETTINGS)))
     copy = (await read(others))["BTC/USD"]
     rows = {row.window_seconds: row for row in others.window_rows(copy)}
     assert {seconds: row.window_start for seconds, row in rows.items()} == {60: NOON - 59, 300: NOON - 299}
@@ -105,8 +108,41 @@ async def test_an_owners_windows_are_its_own(copies: Copies, worker: MemoryWorke
     assert dict(zip(whole.window_seconds, whole.windows, strict=True)) == {
         seconds: figure_values(market.figures(market.watermark, seconds)) for seconds in WINDOWS
     }
-    assert whole.amount_usd is None
-    assert [one.measured for one in whole.judgements] == [None, None]
+    ((partition, rolling),) = ServedMarkets(worker).rollings()
+    owners = LocalRows(ServedMarkets(worker)).market_row(partition, rolling)
+    assert whole.judgements == owners.judgements
+    assert [(one.rule, one.threshold, one.window_seconds) for one in whole.judgements] == [
+        ("price_move", 2.0, 300),
+        ("volume", 1e6, 300),
+    ]
+    assert [seconds for seconds, row in rows.items() if row.judgements] == [300]
+    assert (whole.threshold_usd, whole.amount_usd) == (owners.threshold_usd, owners.amount_usd) == (1e6, 100.0)
+
+
+async def test_a_copy_of_an_earlier_release_is_judged_here(
+    copies: Copies, worker: MemoryWorker, link: RedisLink, redis_url: str
+) -> None:
+    """It does not say its owner's rules, nor since when it counted."""
+    worker.trade("BTC/USD")
+    await written(copies, worker)
+    server = redis.Redis.from_url(redis_url)
+    server.hdel(keys.window("kraken_spot", "BTC/USD"), "rules", "covered_since")
+    others = Copies(link, ServedMarkets(MemoryWorker(**OTHER_SETTINGS)))
+    row = others.market_row((await read(others))["BTC/USD"])
+    assert [(one.rule, one.threshold, one.measured, one.window_seconds) for one in row.judgements] == [
+        ("volume", 5.0, None, 120)
+    ]
+    assert row.covered_since is None
+
+
+async def test_a_copy_says_since_when_its_owner_counted(copies: Copies, worker: MemoryWorker) -> None:
+    """In the rows of windows, and in the market's."""
+    worker.trade("BTC/USD", 0)
+    worker.trade("BTC/USD", 30)
+    await written(copies, worker)
+    copy = (await read(copies))["BTC/USD"]
+    assert copies.market_row(copy).covered_since == NOON
+    assert {row.covered_since for row in copies.window_rows(copy)} == {NOON}
 
 
 async def written(copies: Copies, worker: MemoryWorker) -> None:
@@ -185,7 +221,8 @@ async def test_what_expired_is_not_there(copies: Copies, worker: MemoryWorker, r
 @pytest.mark.parametrize(
     ("field", "value"),
     [("offset", "x"), ("300.vwap", "nan"), ("300.vwap", "inf"), ("300.count", "1.5"), ("60.high", ""), ("symbol", None),
-     ("300.low", None), ("partition", "1"), ("alert_pane", "x"), ("alert.x.pane", "1"), ("updated_at", b"\xff\xfe")],
+     ("300.low", None), ("partition", "1"), ("alert_pane", "x"), ("alert.x.pane", "1"), ("updated_at", b"\xff\xfe"),
+     ("covered_since", "x"), ("rules", "{"), ("rules", "[]")],
 )  # fmt: skip
 async def test_what_makes_no_sense_is_left_out(
     copies: Copies, worker: MemoryWorker, redis_url: str, field: str, value: str | None

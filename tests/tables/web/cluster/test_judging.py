@@ -30,8 +30,8 @@ def test_each_rule_of_a_market_is_measured_in_its_unit() -> None:
     market = worker.trade("BTC/USD", 10, 95.0)
     market.marks["price_move"] = [Mark(NOON + 10, 2, NOON + 10)]
     assert row_of(worker).judgements == [
-        Judgement("price_move", "percent", 2.0, 5.0, MOVED, (2.0, 4.0, 10.0, 20.0)),
-        Judgement("volume", "usd", 1e6, 195.0, None, (1e6, 2e6, 5e6, 1e7)),
+        Judgement("price_move", "percent", 2.0, 5.0, MOVED, (2.0, 4.0, 10.0, 20.0), 300),
+        Judgement("volume", "usd", 1e6, 195.0, None, (1e6, 2e6, 5e6, 1e7), 300),
     ]
 
 
@@ -51,7 +51,7 @@ def test_a_rule_may_measure_what_no_figure_of_the_table_is() -> None:
     worker = MemoryWorker(further=[SellShare])
     worker.trade("BTC/USD", 0, 100.0)
     worker.trade("BTC/USD", 1, 300.0, side=Side.SELL)
-    wanted = ("sell_share", "percent", 50.0, 75.0, None, (50.0, 100.0, 250.0, 500.0))
+    wanted = ("sell_share", "percent", 50.0, 75.0, None, (50.0, 100.0, 250.0, 500.0), 300)
     assert msgspec.structs.astuple(row_of(worker).judgements[-1]) == wanted
     served = ServedMarkets(worker)
     ((partition, rolling),) = served.rollings()

@@ -216,3 +216,52 @@ def test_panes_of_a_silent_owner_come_from_a_table_store_that_all_share(
             redis.Redis.from_url(redis_url).flushall()
             # The last answer took work, so it is kept for a moment.
             eventually(lambda: get(first, "/api/panes", **query).status == 503, "the kept answer to be forgotten", 2)
+
+
+def test_workers_with_other_settings_say_so_and_judge_what_they_own(
+    postgres_server: EmbeddedPostgres, tmp_path: Path, redis_url: str
+) -> None:
+    """As while settings are changed worker by worker: each row has its owner's rules, also in a copy that it left.
+
+    Standbys say how far they are.
+    """
+    trades = SCENARIOS["several markets"](3)
+    settings: dict[str, dict[str, str]] = {"first": {}, "second": {"LIQUIDATION_THRESHOLD_USD": "5"}}
+    settings["second"] |= {"LIQUIDATION_RULE_THRESHOLD_USD": "5", "WINDOW_SECONDS": "60"}
+    with several_workers(tmp_path, new_database(postgres_server), redis_url) as view:
+        first, second = (view.start(name, **changed) for name, changed in settings.items())
+        eventually(lambda: len(get(first, "/api/workers").json["rows"]) == 2, "the workers to know each other", 40)
+        view.publish(trades)
+        view.settle([first, second], len(trades))
+        eventually(lambda: {"memory", "peer"} == {*markets(whole(first, "/api/windows")).values()}, "both to own some")
+
+        def check(answer: Answer, source: str) -> None:
+            judged = [row for row in answer.json if row["source"] == source and row["judgements"]]
+            assert judged
+            for row in judged:
+                assert row["window_seconds"] == 60
+                assert [(one["threshold"], one["window_seconds"]) for one in row["judgements"]] == [(5, 60)]
+
+        check(whole(first, "/api/windows"), "peer")
+        workers = get(first, "/api/workers").json
+        here, there = (f"http://{HOST}:{worker.port}" for worker in (first, second))
+        assert {one["setting"]: one["values"] for one in workers["differences"]} == {
+            "LIQUIDATION_THRESHOLD_USD": {here: "1000000", there: "5"},
+            "LIQUIDATION_RULE_THRESHOLD_USD": {here: "250000", there: "5"},
+            "WINDOW_SECONDS": {here: "300", there: "60"},
+        }
+
+        def are_standbys_whole() -> bool:
+            rows = [one for row in get(first, "/api/workers").json["rows"] for one in row["partitions"]]
+            lags = [one["lag"] for one in rows if one["role"] == "standby" and one["offset"]]
+            return bool(lags) and not any(lags)
+
+        eventually(are_standbys_whole, "standbys to have all of the changelog", 40)
+        with view.broker_frozen():
+            second.kill()
+            copied = answered(
+                lambda: get(first, "/api/windows"),
+                lambda answer: any(row["source"] == "redis" for row in answer.json),
+                "copies from Redis",
+            )
+            check(copied, "redis")

@@ -1,0 +1,206 @@
+"""Clocks that disagree: a producer or a worker 5 minutes slow, 5 minutes fast, or jumping, beside one that is right.
+
+No trade is lost, none is counted twice, nothing good is refused, and whose clock is wrong says so.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from streams.kafka.record_times import NAME
+from streams.topics import TRADES
+from tests.faults.clocks import LiveScript, WrongClock, library, take_back
+from tests.faults.exchange import Exchange
+from tests.faults.judge import judge, letters
+from tests.faults.marks import REAL_KAFKA, fault_run
+from tests.faults.processes import Process, http_get
+from tests.faults.stack import Stack
+from tests.prometheus_server import Prometheus
+
+log = logging.getLogger(__name__)
+
+pytestmark = [
+    *fault_run(300, REAL_KAFKA),
+    pytest.mark.skipif(not library(), reason="not covered: clocks that disagree (libfaketime is not installed)"),
+]
+
+FIVE_MINUTES = 300
+# A machine at its limit answers later than the suite's usual two seconds.
+ANSWER_SECONDS = 10.0
+SKEW = "liqmon_clock_skew_seconds"
+SKEW_RULE = "LiqmonClockSkew"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """Give a stack with two producers and two workers that are ready, on trades of the present."""
+    running = Stack(tmp_path_factory.mktemp("clocks"), workers=2, producers=2, seed=41)
+    running.script = LiveScript(41, "exchange")
+    async with running:
+        await running.everybody_ready()
+        yield running
+
+
+async def verdict_of(stack: Stack, exchange: Exchange) -> None:
+    """Let everything come to rest: what was sent is counted exactly, and nothing was refused anywhere."""
+    await exchange.finish()
+    await stack.drained()
+    refused = [(letter.reason, letter.detail, letter.origin) for letter in await letters(stack)]
+    assert not refused, f"{len(refused)} refused, first: {refused[:3]}"
+    log.info("%s", await judge(stack, stack.sent, stack.script.venues))
+
+
+async def restarted(stack: Stack, process: Process) -> None:
+    """End a process and start it again."""
+    await asyncio.to_thread(process.stop)
+    process.start()
+
+
+def facts(process: Process) -> dict[str, object]:
+    """Return what a process says of its readiness, and why."""
+    _, body = http_get(process.port, "/readyz", ANSWER_SECONDS)
+    found: dict[str, object] = json.loads(body)
+    return found
+
+
+async def shows_skew(stack: Stack, process: Process, against: str, seconds: int) -> None:
+    """Wait until a process exports by how much its clock is ahead."""
+
+    def holds() -> bool:
+        with contextlib.suppress(OSError):
+            return process.metric(SKEW, against=against) == pytest.approx(seconds, abs=5)
+        return False
+
+    await stack.until(holds, 30, f"{process.name} to show a skew of {seconds} s against the {against}")
+
+
+@pytest.mark.parametrize("ahead", [-FIVE_MINUTES, FIVE_MINUTES])
+async def test_a_producer_with_a_wrong_clock_costs_nobody_a_trade(stack: Stack, ahead: int) -> None:
+    """Beside a good one, and alone: it goes by the broker's clock, is unready, and says by how much it is off."""
+    wrong, good = stack.producers
+    clock = WrongClock(wrong.directory)
+    clock.ahead(ahead)
+    clock.give_to(wrong)
+    await restarted(stack, wrong)
+    async with Exchange(stack) as exchange:
+        await exchange.heard_by(2)
+        await exchange.until_sent(600)
+        good.kill()
+        await exchange.until_sent(600)
+        await shows_skew(stack, wrong, "broker", ahead)
+        await shows_skew(stack, wrong, "venue", ahead)
+        said = await asyncio.to_thread(facts, wrong)
+        assert not said["ready"]
+        assert "broker's" in str(said["clock"])
+        await exchange.published()
+        good.start()
+        await stack.ready(good)
+        await exchange.heard_by(2)
+        await verdict_of(stack, exchange)
+    assert "MAX_CLOCK_SKEW_SECONDS" in wrong.log_text()
+
+
+async def test_a_producer_whose_clock_jumps_costs_nobody_a_trade(stack: Stack, tmp_path: Path) -> None:
+    """Forth and back while it publishes. It is ready again when its clock is right, and Prometheus hears of it."""
+    jumping, good = stack.producers
+    watch = Prometheus(tmp_path, {"producer": [jumping.port], "worker": [stack.workers[0].port]})
+    heard = contextlib.nullcontext() if not Prometheus.is_installed() else watch
+    clock = WrongClock(jumping.directory)
+    clock.give_to(jumping)
+    await restarted(stack, jumping)
+    async with Exchange(stack) as exchange:
+        await exchange.heard_by(2)
+        await stack.ready(jumping, good)
+        with heard as prometheus:
+            await jumps(stack, jumping, good, clock, exchange, prometheus)
+        await exchange.until_sent(300)
+        await verdict_of(stack, exchange)
+    take_back(jumping)
+    await restarted(stack, jumping)
+
+
+async def jumps(
+    stack: Stack, jumping: Process, good: Process, clock: WrongClock, exchange: Exchange, prometheus: Prometheus | None
+) -> None:
+    """Let the clock of a producer be wrong both ways, and right again."""
+
+    def is_told(*, wrong: bool) -> bool:
+        return prometheus is None or (SKEW_RULE in prometheus.firing()) == wrong
+
+    for ahead in (FIVE_MINUTES, -FIVE_MINUTES):
+        clock.ahead(ahead)
+        await stack.until(lambda: not jumping.ready(), 20, "the jumping producer to be unready")
+        await exchange.until_sent(300)
+        await stack.ready(good)
+    await stack.until(lambda: is_told(wrong=True), 30, f"{SKEW_RULE} to fire")
+    clock.ahead(0)
+    await stack.ready(jumping)
+    await stack.until(lambda: is_told(wrong=False), 30, f"{SKEW_RULE} to clear")
+
+
+async def test_a_worker_whose_clock_jumps_counts_exactly_by_the_brokers_time(stack: Stack) -> None:
+    """5 minutes fast, then slow: what the broker stamps needs no clock of a worker's."""
+    jumping, _ = stack.workers
+    clock = WrongClock(jumping.directory)
+    clock.ahead(FIVE_MINUTES)
+    clock.give_to(jumping)
+    await restarted(stack, jumping)
+    await stack.settled()
+    async with Exchange(stack) as exchange:
+        await exchange.until_sent(600)
+        await shows_skew(stack, jumping, "broker", FIVE_MINUTES)
+        clock.ahead(-FIVE_MINUTES)
+        await exchange.until_sent(600)
+        await shows_skew(stack, jumping, "broker", -FIVE_MINUTES)
+        await verdict_of(stack, exchange)
+
+
+async def test_where_publishers_stamp_records_a_worker_with_a_wrong_clock_waits_unready(stack: Stack) -> None:
+    """It refuses nothing, and goes on when its clock is right. The good one serves its own partitions meanwhile."""
+    jumping, good = stack.workers
+    await publishers_stamp(stack)
+    for process in (jumping, good):
+        process.environment = {**process.environment, "CREATE_TOPICS": "false"}
+    clock = WrongClock(jumping.directory)
+    clock.give_to(jumping)
+    await asyncio.gather(restarted(stack, jumping), restarted(stack, good))
+    await stack.settled()
+    async with Exchange(stack) as exchange:
+        await exchange.until_sent(300)
+        for ahead in (FIVE_MINUTES, -FIVE_MINUTES):
+            clock.ahead(ahead)
+            await stack.until(
+                lambda: says_clock_is(jumping, right=False), 20, "the worker to say that its clock is wrong"
+            )
+            await exchange.until_sent(600)
+            assert not (await asyncio.to_thread(facts, jumping))["clock_right"]
+        await stack.ready(good)
+        clock.ahead(0)
+        await stack.ready(jumping)
+        await verdict_of(stack, exchange)
+
+
+def says_clock_is(worker: Process, *, right: bool) -> bool:
+    """Whether a worker says so of its clock now."""
+    try:
+        return facts(worker)["clock_right"] is right
+    except OSError:
+        return False
+
+
+async def publishers_stamp(stack: Stack) -> None:
+    """Give the topic the times of its publishers again, as on a broker where nobody may alter it."""
+    client = AIOKafkaAdminClient(bootstrap_servers=stack.ledger.address)
+    await client.start()
+    try:
+        await client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, TRADES, {NAME: "CreateTime"})])
+    finally:
+        await client.close()

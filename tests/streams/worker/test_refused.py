@@ -1,0 +1,60 @@
+"""What was refused keeps its place in the order of commits."""
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+from faust.types import TP
+
+from streams.kafka.unpacking import Refused
+from streams.worker.bundles import bundled, first_offset, unbundled
+from streams.worker.refused import WIDE, WideSpans, marked, refusal_in
+
+PLACE = TP("trades", 0)
+
+
+def record(offset: int, headers: tuple[tuple[str, bytes], ...] = ()) -> ConsumerRecord:
+    """Return a record as the client yields it."""
+    return ConsumerRecord("trades", 0, offset, 1000, 0, b"BTC/USD", b"x", None, 7, 1, headers)
+
+
+def refused(first: int, last: int) -> Refused:
+    """Return what the client makes of a batch that is too large."""
+    return Refused("trades", 0, last, 1000, 0, None, b"first", None, -1, 5, (), first, "too large")
+
+
+def test_a_bundle_stands_for_every_offset_of_what_was_refused() -> None:
+    """At its beginning, in its middle and at its end."""
+    [bundle] = bundled([refused(5, 9), record(10), refused(11, 20)])
+    assert (first_offset(bundle), bundle.offset) == (5, 20)
+    items = [(item.offset, item.value, item.refused) for item in unbundled(bundle.value)]
+    assert items == [(9, b"first", "too large"), (10, b"x", ""), (20, b"first", "too large")]
+
+
+def test_why_a_message_was_refused_is_said_by_this_process_alone() -> None:
+    """Whoever writes to the topic could name the header too."""
+    ours, theirs, plain = marked([refused(1, 4), record(5, (("liqmon-refused", b"believe me"),)), record(6)])
+    assert refusal_in(ours.headers) == "too large"
+    assert refusal_in(theirs.headers) == refusal_in(plain.headers) == ""
+
+
+@pytest.mark.parametrize("committed", [10, None])
+def test_a_span_of_a_great_many_offsets_is_committed_when_what_is_before_it_is(committed: int | None) -> None:
+    """And what follows it, at the next commit."""
+    spans = WideSpans()
+    assert not spans.take(PLACE, 10, 9 + WIDE)
+    assert spans.take(PLACE, 10, 10 + WIDE)
+    assert spans.take(PLACE, 11 + WIDE, 11 + 2 * WIDE)
+    assert spans.take(PLACE, 99 + 2 * WIDE, 99 + 3 * WIDE)
+    acked = {12 + 2 * WIDE, 13 + 2 * WIDE, 50 + 2 * WIDE}
+    assert spans.beyond(PLACE, None, committed, acked) == 14 + 2 * WIDE
+    assert acked == {50 + 2 * WIDE}
+    assert spans.beyond(PLACE, None, 14 + 2 * WIDE, acked) is None
+    assert spans.beyond(PLACE, 99 + 2 * WIDE, 14 + 2 * WIDE, acked) == 100 + 3 * WIDE
+    assert spans.beyond(PLACE, None, 100 + 3 * WIDE, acked) is None
+
+
+def test_spans_of_before_partitions_moved_count_for_nothing() -> None:
+    """Whoever has them next handles them again."""
+    spans = WideSpans()
+    spans.take(PLACE, 10, 10 + WIDE)
+    spans.forget()
+    assert spans.beyond(PLACE, None, 10, set()) is None

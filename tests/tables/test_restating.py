@@ -1,0 +1,209 @@
+"""What a worker writes that has lost its partition: the owner finds it and writes its own values again behind it."""
+
+import asyncio
+from random import Random
+from typing import NamedTuple
+
+import pytest
+from faust.types import TP
+
+from streams.errors import Outage
+from tables.restating import Restating
+from tables.stale_writes import OwnWrites, Stretch
+from tables.stores.base import newer
+from tests.memory_broker import MemoryBroker, MemoryState
+from tests.tables.test_keeper import CHANGELOG, Worker
+from tests.waiting import until
+
+
+class Group:
+    """An owner of partition 0, and a worker that has lost it, on one changelog."""
+
+    def __init__(self) -> None:
+        self.broker = MemoryBroker()
+        self.owner = Worker(self.broker)
+        self.zombie = Worker(self.broker)
+        self.owner.begins[0] = 0
+        self.is_away = False
+        self.restating = Restating(self.owner.keeper, self.read)
+
+    async def read(self, partition: int, stretch: Stretch) -> dict[bytes, bytes]:
+        """Return the last value of each key in a stretch of the changelog."""
+        await asyncio.sleep(0)
+        if self.is_away:
+            raise Outage("the broker does not answer")
+        records = [record for record in self.broker.of(CHANGELOG) if record.partition == partition]
+        return {record.key: record.value for record in records[stretch.start : stretch.end]}
+
+    async def look(self) -> None:
+        """Look as the watch does."""
+        await self.restating.look(dict(self.owner.keeper.reached), {0: len(self.broker.of(CHANGELOG))})
+
+    def stale(self) -> list[bytes]:
+        """Return the keys of which compaction would keep another value than a restore does."""
+        last: dict[bytes, bytes] = {}
+        newest: dict[bytes, bytes] = {}
+        for record in self.broker.of(CHANGELOG):
+            last[record.key] = record.value
+            if newer(newest.get(record.key), record.value):
+                newest[record.key] = record.value
+        return [key for key, value in last.items() if value != newest[key]]
+
+
+class Read(NamedTuple):
+    """A record of the changelog, as a restore reads it."""
+
+    key: bytes
+    value: bytes
+    offset: int
+    partition: int = 0
+    tp: TP = TP(CHANGELOG, 0)
+
+
+def heir_of(group: Group) -> Worker:
+    """Return a worker that has restored the changelog."""
+    heir = Worker(group.broker, MemoryState())
+    for offset, record in enumerate(group.broker.of(CHANGELOG)):
+        read = Read(record.key, record.value, offset)
+        if heir.state.overtaken(0).replaces(read, heir.state.items[0].get(record.key)):
+            heir.state.items[0][record.key] = record.value
+    heir.begins[0] = len(group.broker.of(CHANGELOG))
+    return heir
+
+
+@pytest.fixture
+async def group() -> Group:
+    """Give a group in which the zombie froze with a trade in hand, and the owner is some trades further."""
+    group = Group()
+    await group.zombie.trade("A/USD", 0)
+    for second in range(3):
+        await group.owner.trade("A/USD", second)
+        await group.owner.keeper.flush()
+    return group
+
+
+async def test_what_a_worker_wrote_that_had_lost_the_partition_is_written_over(group: Group) -> None:
+    """Compaction keeps the last value of a key: without this, that would be the old one."""
+    await group.zombie.keeper.flush()
+    assert len(group.stale()) == 2
+    await group.look()
+    assert group.stale() == []
+
+
+async def test_it_is_found_between_the_owners_own_records_too(group: Group) -> None:
+    """The owner writes other markets meanwhile."""
+    await group.zombie.keeper.flush()
+    await group.owner.trade("B/USD", 5)
+    await group.owner.keeper.flush()
+    assert len(group.stale()) == 2
+    await group.look()
+    assert group.stale() == []
+
+
+async def test_an_owner_that_is_alone_writes_nothing_twice(group: Group) -> None:
+    before = len(group.broker.of(CHANGELOG))
+    for _ in range(3):
+        await group.look()
+    await group.owner.trade("A/USD", 9)
+    await group.owner.keeper.flush()
+    await group.look()
+    assert len(group.broker.of(CHANGELOG)) == before + 2
+
+
+async def test_a_look_during_a_flush_takes_nothing_for_foreign(group: Group) -> None:
+    """Records that are under way lie behind what is known to be the owner's."""
+    await group.owner.trade("A/USD", 9)
+    reached = dict(group.owner.keeper.reached)
+    ends = {0: len(group.broker.of(CHANGELOG)) + 2}
+    group.broker.hold()
+    flush = asyncio.create_task(group.owner.keeper.flush())
+    await until(lambda: len(group.broker.waiting) == 2)
+    assert group.owner.keeper.foreign_writes(reached, ends) == {}
+    group.broker.release()
+    await flush
+    assert group.owner.keeper.foreign_writes(reached, ends) == {}
+
+
+async def test_what_cannot_be_read_is_looked_at_again(group: Group) -> None:
+    await group.zombie.keeper.flush()
+    group.is_away = True
+    with pytest.raises(Outage):
+        await group.look()
+    group.is_away = False
+    await group.look()
+    assert group.stale() == []
+
+
+async def test_what_a_restore_met_behind_newer_values_is_written_over(group: Group) -> None:
+    """The owner before was gone within seconds, and could not do it."""
+    await group.zombie.keeper.flush()
+    heir = heir_of(group)
+    await heir.keeper.market(0, "kraken_spot", "A/USD")
+    await Restating(heir.keeper, group.read).look({}, {0: len(group.broker.of(CHANGELOG))})
+    assert group.stale() == []
+
+
+async def test_an_heir_writes_over_them_before_its_store_claims_more(group: Group) -> None:
+    """If it ended in between, its next restore would begin behind them."""
+    await group.zombie.keeper.flush()
+    heir = heir_of(group)
+    known = heir.state.overtaken(0).known_to(len(group.broker.of(CHANGELOG)) - 1)
+    assert known == len(group.broker.of(CHANGELOG)) - 3
+    heir.offset = group.owner.offset
+    await heir.trade("B/USD", 4)
+    await heir.keeper.flush()
+    assert group.stale() == []
+    assert heir.state.overtaken(0).known_to(99) == 99
+
+
+async def test_the_worker_that_has_lost_it_restates_nothing(group: Group) -> None:
+    """It may not know yet: what it finds is newer than its own."""
+    group.zombie.begins[0] = 0
+    await group.zombie.keeper.flush()
+    before = len(group.broker.of(CHANGELOG))
+    await Restating(group.zombie.keeper, group.read).look(dict(group.zombie.keeper.reached), {0: before})
+    assert len(group.broker.of(CHANGELOG)) == before
+
+
+async def test_a_partition_that_moves_meanwhile_is_left_alone(group: Group) -> None:
+    await group.zombie.keeper.flush()
+    before = len(group.broker.of(CHANGELOG))
+    group.owner.state.hold()
+    looking = asyncio.create_task(group.look())
+    await until(lambda: group.owner.state.held)
+    group.owner.keeper.forget([0])
+    group.owner.state.release()
+    await looking
+    assert len(group.broker.of(CHANGELOG)) == before
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_in_any_order_of_flushes_and_looks_nothing_stale_is_left(seed: int) -> None:
+    random = Random(seed)
+    group = Group()
+    for step in range(60):
+        who = random.choice((group.owner, group.owner, group.zombie))
+        behind = who is group.zombie
+        await who.trade(random.choice(("A/USD", "B/USD")), step - 30 if behind else step)
+        if behind:
+            who.offset = min(who.offset, group.owner.offset)
+        if random.random() < 0.5:
+            await who.keeper.flush()
+        if random.random() < 0.3:
+            await group.look()
+    await group.zombie.keeper.flush()
+    await group.owner.keeper.flush()
+    await group.look()
+    await group.look()
+    assert group.stale() == [], f"seed {seed}"
+
+
+def test_offsets_between_a_workers_own_are_somebody_elses() -> None:
+    own = OwnWrites(10)
+    own.wrote([12, 10, 11])
+    assert not own.foreign
+    own.wrote([15, 16])
+    own.ends_at(20)
+    assert list(own.foreign) == [Stretch(13, 15), Stretch(17, 20)]
+    own.looked_at(Stretch(13, 15))
+    assert list(own.foreign) == [Stretch(17, 20)]
