@@ -26,9 +26,8 @@ ASKED_SECONDS: Final = 30.0
 class PeerHosts:
     """Judges addresses by what is ``given`` (``WEB_PEER_HOSTS``).
 
-    Where nothing is, these are asked: this worker's own host, private networks, and the hosts from which members of the
-    group are connected to the broker. ``own`` returns this worker's host as it is advertised. ``members`` asks the
-    broker.
+    Where nothing is, these are asked: this worker's own host, private networks, and hosts from which members of the
+    group reach the broker. ``own`` returns this worker's host as it is advertised. ``members`` asks the broker.
     """
 
     def __init__(
