@@ -23,6 +23,6 @@ VOLUME /var/lib/liqmon
 EXPOSE 6066 6067
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:6066/healthz', timeout=4)"]
+    CMD ["python", "-c", "import os, ssl, urllib.request as u; s = bool(os.getenv('WEB_TLS_CERTFILE')); u.urlopen('http' + 's' * s + '://127.0.0.1:6066/healthz', timeout=4, context=ssl._create_unverified_context() if s else None)"]
 ENTRYPOINT ["liqmon"]
 CMD ["worker"]

@@ -1,6 +1,13 @@
-"""Addresses as people may see them."""
+"""Addresses as people may see them, and as they write them for hosts that are trusted."""
 
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Final
 from urllib.parse import urlsplit
+
+Network = IPv4Network | IPv6Network
+
+_NAME: Final = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?").fullmatch
 
 
 def without_secrets(url: str) -> str:
@@ -10,6 +17,20 @@ def without_secrets(url: str) -> str:
         return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
     except ValueError:
         return "an address that cannot be read"
+
+
+def host_or_network(text: str) -> str | Network:
+    """Return what stands for hosts: a network, or a name in lower case, which may begin with ``*.``.
+
+    Raises :class:`ValueError` for anything else, such as an address with a port.
+    """
+    try:
+        return ip_network(text.strip("[]"), strict=False)
+    except ValueError:
+        # Four numbers that are no address are no name either.
+        if _NAME(text.lower()) is None or text.replace(".", "").isdecimal() or "/" in text:
+            raise ValueError(f"must be names, addresses or networks (10.0.0.0/8), not {text!r}") from None
+        return text.lower()
 
 
 def check_public_url(url: str) -> str:

@@ -38,6 +38,7 @@ from streams.model.alert import Alert
 from streams.redis_start import check_redis
 from streams.settings import Settings, settings
 from streams.settings_names import check_names
+from streams.tls import of_web_servers
 from streams.topics import ALERTS, APP_ID, TRADES
 from streams.venues.json_rows import RowReader
 from streams.venues.registry import listed_markets, make_venues
@@ -359,7 +360,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     server = app.web.web_app
     connections = Connections(most_connections(files_of(app.settings)))
     add_routes(server, app.view, app.served, app.redis, connections.most)
-    app.web._runner = Runner(server, connections, prefix_of(app.settings.web_public_url))
+    app.web._runner = Runner(server, connections, prefix_of(app.settings.web_public_url), of_web_servers(app.settings))
     return app
 
 

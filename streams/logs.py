@@ -10,6 +10,8 @@ REPEAT_SECONDS: Final = 60.0
 # The four libraries have about 190 templates at WARNING and above. More of them means that one formats its text before
 # it logs.
 MAX_TEMPLATES: Final = 200
+# At level debug they log what the members of the group send each other, and a secret is among it.
+TALKATIVE: Final = ("aiokafka.conn", "aiokafka.consumer.group_coordinator")
 LIBRARIES: Final = ("aiokafka", "faust", "mode", "asyncio")
 
 
@@ -44,6 +46,7 @@ class Repeats(logging.Filter):
 
 def logging_config(level: str) -> dict[str, object]:
     """Return logging to standard error, one line per record; Faust's own tables and banners at warning only."""
+    of_libraries = logging.DEBUG if level == "debug" else logging.WARNING
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -51,8 +54,6 @@ def logging_config(level: str) -> dict[str, object]:
         "filters": {"repeats": {"()": Repeats}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["repeats"]}},
         "root": {"handlers": ["stderr"], "level": level.upper()},
-        "loggers": {
-            name: {"level": "DEBUG" if level == "debug" else logging.getLevelName(logging.WARNING)}
-            for name in ("faust", "mode", "aiokafka", "asyncio")
-        },
+        "loggers": {name: {"level": of_libraries} for name in LIBRARIES}
+        | {name: {"level": max(of_libraries, logging.INFO)} for name in TALKATIVE},
     }

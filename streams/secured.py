@@ -52,6 +52,9 @@ class Servers(Protocol):
     redis_ssl_certfile: Path | None
     redis_ssl_keyfile: Path | None
     table_store: str
+    web_tls_certfile: Path | None
+    web_tls_keyfile: Path | None
+    web_tls_cafile: Path | None
 
 
 def kafka_files(settings: Servers) -> Files:
@@ -71,10 +74,16 @@ def redis_files(settings: Servers) -> Files:
     return Files("REDIS_SSL", settings.redis_ssl_cafile, settings.redis_ssl_certfile, settings.redis_ssl_keyfile)
 
 
+def web_files(settings: Servers) -> Files:
+    """Return the files of the web servers of workers and producers, and the CA of those that are asked."""
+    return Files("WEB_TLS", settings.web_tls_cafile, settings.web_tls_certfile, settings.web_tls_keyfile)
+
+
 def contradictions(settings: Servers) -> list[str]:
     """Return what is set and would have no effect, and what is missing: whoever sets it believes it is used."""
     found = [*_kafka(settings), *_postgres(settings), *_redis(settings)]
-    keys = [files for files in (kafka_files(settings), postgres_files(settings), redis_files(settings)) if files.key]
+    every = (kafka_files(settings), postgres_files(settings), redis_files(settings), web_files(settings))
+    keys = [files for files in every if files.key]
     return found + [f"{each.prefix}_KEYFILE needs {each.prefix}_CERTFILE" for each in keys if not each.certificate]
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from streams.addresses import check_public_url
+from streams.addresses import check_public_url, host_or_network
 from streams.errors import BadSetting
 from streams.secret_files import WithFiles
 from streams.secured import KafkaProtocol, Mechanism, SslMode, contradictions
@@ -230,6 +230,25 @@ class Settings(WrittenSettings):
     web_token: SecretStr | None = Field(
         None, min_length=16, description="token that the web view asks for; needed if WEB_HOST is not loopback"
     )
+    web_peer_secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="secret by which workers know each other; the same for all; empty: they agree on one over Kafka",
+    )
+    web_peer_hosts: Words = Field(
+        (),
+        description="names, addresses and networks of workers that are asked; empty: private networks, and hosts from "
+        "which members of the group reach Kafka",
+    )
+    web_tls_certfile: Path | None = Field(
+        None, description="PEM file of the certificate that workers and producers show; with it they speak HTTPS only"
+    )
+    web_tls_keyfile: Path | None = Field(None, description="PEM file of its key, if the certificate's has none")
+    web_tls_cafile: Path | None = Field(
+        None,
+        description="PEM file of the CAs that other workers' and producers' certificates must be of; empty: the "
+        "system's",
+    )
     producer_urls: Words = Field(
         (),
         repr=False,
@@ -313,6 +332,13 @@ class Settings(WrittenSettings):
     def _futures_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(check_product(symbol) for symbol in value)
 
+    @field_validator("web_peer_hosts")
+    @classmethod
+    def _peer_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            host_or_network(host)
+        return value
+
     @field_validator("usd_quotes")
     @classmethod
     def _usd_quotes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -334,10 +360,21 @@ class Settings(WrittenSettings):
             raise ValueError("; ".join(found))
         return self
 
+    @model_validator(mode="after")
+    def _peers_have_a_secret_of_their_own(self) -> "Settings":
+        if self.web_peer_secret is not None and self.web_peer_secret == self.web_token:
+            raise ValueError("WEB_PEER_SECRET must be another than WEB_TOKEN, which people have")
+        return self
+
     @property
     def retention_seconds(self) -> int:
         """How far back panes are kept: the longest window and the lateness allowed on top."""
         return max(*self.windows, self.window_seconds) + self.allowed_lateness_seconds
+
+    @property
+    def web_scheme(self) -> Literal["http", "https"]:
+        """How addresses of workers and producers begin."""
+        return "http" if self.web_tls_certfile is None else "https"
 
     @property
     def webhook(self) -> SecretStr | None:

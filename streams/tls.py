@@ -2,13 +2,13 @@
 
 import logging
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, NoReturn
 
 from streams.errors import BadSetting
-from streams.secured import Files
+from streams.secured import Files, Servers, web_files
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ NO_TLS: Final = "it does not speak TLS"
 # OpenSSL's words where something else answers.
 NOT_TLS: Final = ("wrong version number", "record layer failure", "packet length too long")
 
-_kept: dict[tuple[Files, Checks], tuple[Stamps, ssl.SSLContext]] = {}
+_kept: dict[tuple[Files, Checks | Literal["server"]], tuple[Stamps, ssl.SSLContext]] = {}
 
 
 def context(files: Files, checks: Checks = "name") -> ssl.SSLContext:
@@ -38,6 +38,28 @@ def context(files: Files, checks: Checks = "name") -> ssl.SSLContext:
     Files that have changed are read again. While they cannot be read, what was read before is used: they may be about
     to be replaced. Raises :class:`BadSetting`, which names the setting, where nothing was read before.
     """
+    return _latest(files, checks)
+
+
+def server_context(files: Files) -> ssl.SSLContext:
+    """Return a server's context, which shows the certificate and asks clients for none. Else as :func:`context`."""
+    return _latest(files._replace(ca=None), "server")
+
+
+def of_web_servers(settings: Servers) -> Callable[[], ssl.SSLContext] | None:
+    """Return what gives each connection of a web server its context; None where it has no certificate.
+
+    Raises :class:`BadSetting`, also for the CA of those that are asked: nobody would be told later.
+    """
+    files = web_files(settings)
+    context(files._replace(certificate=None, key=None))
+    if files.certificate is None:
+        return None
+    server_context(files)
+    return lambda: server_context(files)
+
+
+def _latest(files: Files, checks: Checks | Literal["server"]) -> ssl.SSLContext:
     kept = _kept.get((files, checks))
     try:
         stamps = tuple(_stamp(files, path) for path in (files.ca, files.certificate, files.key) if path is not None)
@@ -61,14 +83,17 @@ def _stamp(files: Files, path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _made(files: Files, checks: Checks) -> ssl.SSLContext:
-    try:
-        made = ssl.create_default_context(cafile=files.ca)
-    except OSError as error:
-        _refuse(files, files.ca, error)
-    made.check_hostname = checks == "name"
-    if checks == "nothing":
-        made.verify_mode = ssl.CERT_NONE
+def _made(files: Files, checks: Checks | Literal["server"]) -> ssl.SSLContext:
+    if checks == "server":
+        made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    else:
+        try:
+            made = ssl.create_default_context(cafile=files.ca)
+        except OSError as error:
+            _refuse(files, files.ca, error)
+        made.check_hostname = checks == "name"
+        if checks == "nothing":
+            made.verify_mode = ssl.CERT_NONE
     if files.certificate is not None:
         # Opened here, since the library's error does not say which of the two could not be.
         for path in (files.certificate, files.key or files.certificate):

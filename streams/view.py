@@ -10,6 +10,7 @@ from agents.rules.book import RuleBook, known_rules
 from agents.rules.window import KnownWindow, PastWindow
 from agents.sinks import Sinks
 from agents.stats.window_stats import WindowSample
+from streams.kafka.members import member_hosts
 from streams.model.kinds import AnyMarket
 from streams.settings import Settings
 from streams.worker.ending import Ending
@@ -95,6 +96,18 @@ class WorkerView(RulesView, GroupFacts):
     def is_ending(self) -> bool:
         """Whether it ends, since it must not go on."""
         return self._ending.has_begun
+
+    def peer_secrets(self) -> list[str]:
+        """Return the secrets by which workers know each other, that to sign with first; none where there is none."""
+        secret = self.settings.web_peer_secret
+        return [secret.get_secret_value()] if secret is not None else self.agreed_secrets()
+
+    async def member_hosts(self) -> frozenset[str]:
+        """Return the addresses that the group's members reach the broker from.
+
+        Raises :class:`streams.errors.Outage` where the broker does not say.
+        """
+        return await member_hosts(self.settings)
 
     @property
     def store_answers(self) -> bool:

@@ -155,6 +155,7 @@ WRONG = {
     "REDIS_URL": f"http://me:{MARK}@{HOST}:9/0",
     "POSTGRES_PASSWORD": MARK,
     "WEB_TOKEN": MARK,
+    "WEB_PEER_SECRET": MARK,
     "KAFKA_BOOTSTRAP_SERVERS": f"me:{MARK}@{HOST}",
 }
 

@@ -74,6 +74,7 @@ class MemoryWorker(RulesView):
         self.restored: set[tuple[str, str, int]] = set()
         self.venue_names: dict[str, str] = {}
         self.samples: list[WindowSample] = []
+        self.hosts: set[str] = set()
         self.peers: dict[str, list[int]] = {}
         self.lag: dict[tuple[str, int], int] = {}
         self.trades = 0
@@ -118,6 +119,15 @@ class MemoryWorker(RulesView):
     def assignment(self) -> Mapping[str, Sequence[int]]:
         """Return what this worker serves, and what ``peers`` do."""
         return {self.address: self.partitions(), **self.peers}
+
+    def peer_secrets(self) -> Sequence[str]:
+        """Return that of the settings."""
+        secret = self.settings.web_peer_secret
+        return [secret.get_secret_value()] if secret is not None else []
+
+    async def member_hosts(self) -> Collection[str]:
+        """Return what the test says."""
+        return self.hosts
 
     def next_offset(self, partition: int) -> int | None:
         """Return the offset behind the last trade."""

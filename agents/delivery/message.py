@@ -134,7 +134,7 @@ def web_address(settings: Settings) -> str:
     if settings.web_public_url:
         return settings.web_public_url.rstrip("/")
     host = "localhost" if settings.web_host in {"0.0.0.0", "::", ""} else settings.web_host  # noqa: S104 - compared, not bound
-    return f"http://[{host}]:{settings.web_port}" if ":" in host else f"http://{host}:{settings.web_port}"
+    return f"{settings.web_scheme}://{f'[{host}]' if ':' in host else host}:{settings.web_port}"
 
 
 def venue_name(venue: str, names: Mapping[str, str]) -> str:

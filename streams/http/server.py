@@ -2,16 +2,22 @@
 
 import asyncio
 import logging
+import ssl
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, cast
+from weakref import WeakSet
 
 from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestHandler
 
 from streams.http.connections import Connections
+from streams.http.handshake import Handshake
 from streams.http.prefix import without_prefix
 
 log = logging.getLogger(__name__)
+
+MakeContext = Callable[[], ssl.SSLContext]
 
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": (
@@ -38,10 +44,17 @@ async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
 class Protocol(RequestHandler):
     """One connection. A request that cannot be parsed is the client's fault and causes no traceback here."""
 
-    __slots__ = ("_connections", "_wire")
+    __slots__ = ("_before", "_connections", "_wire")
 
-    def __init__(self, manager: web.Server, connections: Connections, **options: Any) -> None:  # aiohttp's options
+    def __init__(
+        self,
+        manager: web.Server,
+        connections: Connections,
+        before: Callable[[], None] | None = None,
+        **options: Any,  # aiohttp's
+    ) -> None:
         super().__init__(manager, **options)
+        self._before = before
         self._connections = connections
         self._wire: asyncio.Transport | None = None
 
@@ -55,7 +68,9 @@ class Protocol(RequestHandler):
             self._wire.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for a request."""
+        """Begin to wait for a request. What held the place is told ``before``."""
+        if self._before is not None:
+            self._before()
         self._wire = cast("asyncio.Transport", transport)
         super().connection_made(transport)
         self._connections.opened(self)
@@ -106,7 +121,9 @@ class Protocol(RequestHandler):
 class Server(web.Server):
     """Makes a :class:`Protocol` of each connection. What is worked at for a client ends when the client leaves."""
 
-    def __init__(self, made: web.Server, connections: Connections, prefix: str, options: dict[str, Any]) -> None:
+    def __init__(
+        self, made: web.Server, connections: Connections, prefix: str, tls: MakeContext | None, options: dict[str, Any]
+    ) -> None:
         super().__init__(
             made.request_handler,
             request_factory=without_prefix(prefix, made.request_factory),
@@ -115,27 +132,46 @@ class Server(web.Server):
             **options,
         )
         self._limited = connections
+        self._tls = tls
+        self._handshakes: WeakSet[Handshake] = WeakSet()
 
-    def __call__(self) -> Protocol:
+    def __call__(self) -> Protocol | Handshake:  # type: ignore[override]  # asyncio takes any protocol
         """Return the protocol of a new connection."""
-        return Protocol(self, self._limited, loop=self._loop, **self._kwargs)
+        if self._tls is None:
+            return self._answering()
+        handshake = Handshake(self._answering, self._limited, self._tls)
+        self._handshakes.add(handshake)
+        return handshake
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's
+        """Close every connection, and wait for no handshake."""
+        for handshake in list(self._handshakes):
+            handshake.drop()
+        await super().shutdown(timeout)
+
+    def _answering(self, before: Callable[[], None] | None = None) -> Protocol:
+        return Protocol(self, self._limited, before, loop=self._loop, **self._kwargs)
 
 
 class Runner(web.AppRunner):
     """Runs an application on a :class:`Server`; Faust's web driver takes it in place of its own.
 
-    ``prefix`` is what paths may begin with, in front of the application's own (:mod:`streams.http.prefix`).
+    ``prefix`` is what paths may begin with, in front of the application's own (:mod:`streams.http.prefix`). With
+    ``tls`` it speaks HTTPS; each connection is given the context that ``tls`` then returns.
     """
 
-    def __init__(self, app: web.Application, connections: Connections, prefix: str = "") -> None:
+    def __init__(
+        self, app: web.Application, connections: Connections, prefix: str = "", tls: MakeContext | None = None
+    ) -> None:
         super().__init__(app, access_log=None)
         self._limited = connections
         self._prefix = prefix
+        self._tls = tls
 
     async def _make_server(self) -> Server:
         made = await super()._make_server()
         self._limited.start()
-        return Server(made, self._limited, self._prefix, made._kwargs)
+        return Server(made, self._limited, self._prefix, self._tls, made._kwargs)
 
     async def cleanup(self) -> None:
         """Stop listening and close every connection."""

@@ -30,6 +30,7 @@ from streams.secret_files import without_files
 from streams.secured import ENCRYPTING
 from streams.settings import Settings, load_settings
 from streams.settings_names import check_names
+from streams.tls import of_web_servers
 from streams.venues.registry import make_feeds, make_venues
 
 RUN_PREFIX: Final = "run-"
@@ -92,7 +93,7 @@ def _run(options: RunOptions) -> int:
         logging.basicConfig(filename=logs / "run.log", format=LOG_FORMAT, force=True)
         environment = without_files(os.environ, start_servers(settings, data, logs, exits))
         environment |= {"FEED": str(settings.feed), **ports}
-        environment.setdefault("PRODUCER_URLS", f"http://{HOST}:{ports['PRODUCER_METRICS_PORT']}")
+        environment.setdefault("PRODUCER_URLS", f"{settings.web_scheme}://{HOST}:{ports['PRODUCER_METRICS_PORT']}")
         environment |= {"DATA_DIR": str(_worker_directory(settings, data, exits)), "PYTHONUNBUFFERED": "1"}
         simulator = _simulator(options, environment) if settings.feed == "simulator" else None
         plan = Plan(
@@ -139,12 +140,16 @@ def start_servers(settings: Settings, data: Path, logs: Path, exits: ExitStack) 
 
 
 def _check_secured(settings: Settings) -> None:
-    """Raise :class:`BadSetting` where TLS or a login is asked of a server that this run would start itself."""
+    """Raise :class:`BadSetting` where TLS or a login is asked of a server that this run would start itself.
+
+    Also where a certificate of the web servers cannot be used.
+    """
     given, protocol, mode = settings.model_fields_set, settings.kafka_security_protocol, settings.postgres_sslmode
     if "kafka_bootstrap_servers" not in given and protocol != "PLAINTEXT":
         raise BadSetting(f"KAFKA_SECURITY_PROTOCOL={protocol} needs KAFKA_BOOTSTRAP_SERVERS: {EMBEDDED_SPEAK_NO_TLS}")
     if "postgres_host" not in given and mode in ENCRYPTING:
         raise BadSetting(f"POSTGRES_SSLMODE={mode} needs POSTGRES_HOST: {EMBEDDED_SPEAK_NO_TLS}")
+    of_web_servers(settings)
 
 
 @dataclass(frozen=True)

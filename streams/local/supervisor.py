@@ -139,7 +139,8 @@ class Supervisor:
         plan = self._plan
         self._ready = True
         address = (
-            plan.settings.web_public_url or f"http://{reachable_host(plan.settings.web_host)}:{plan.settings.web_port}/"
+            plan.settings.web_public_url
+            or f"{plan.settings.web_scheme}://{reachable_host(plan.settings.web_host)}:{plan.settings.web_port}/"
         )
         say(f"ready: web view at {address}, feed {plan.settings.feed}, Ctrl-C stops")
         if plan.simulator is not None:
@@ -298,7 +299,7 @@ class Supervisor:
         return producer.exit_code == 0 or await self._is_ready(port)
 
     async def _get(self, port: int, path: str) -> str | None:
-        return await get_page(self._plan.settings.web_host, port, path)
+        return await get_page(self._plan.settings.web_host, port, path, self._plan.settings.web_scheme)
 
 
 def say(text: str) -> None:

@@ -30,6 +30,7 @@ from streams.publish.publisher import Outgoing, Publisher
 from streams.publish.screening import framed
 from streams.publish.status import Facts, StatusServer
 from streams.settings import Settings
+from streams.tls import of_web_servers
 from streams.topics import DEAD_LETTERS, TRADES
 from streams.venues.base import Feed
 from streams.words import counted
@@ -318,7 +319,8 @@ async def produce(
         # The client logs every attempt of an outage; the publisher says once what is awaited.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     producer = Producer(settings, feeds, pace=pace, published_ids=published_ids, says_ends=says_ends)
-    server = StatusServer(settings.web_host, settings.producer_metrics_port, producer.facts)
+    tls = of_web_servers(settings)
+    server = StatusServer(settings.web_host, settings.producer_metrics_port, producer.facts, tls)
     await server.start()
     for note in [note for feed in feeds for note in feed.notes]:
         log.warning("%s", note)

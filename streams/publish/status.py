@@ -1,5 +1,6 @@
 """``/metrics``, ``/healthz`` and ``/readyz`` of a process that has no other web server: the producer."""
 
+import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -23,11 +24,17 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 class StatusServer:
-    """Serves what ``facts`` returns. ``port`` 0 takes a free one; :attr:`port` then says which."""
+    """Serves what ``facts`` returns. ``port`` 0 takes a free one; :attr:`port` then says which.
 
-    def __init__(self, host: str, port: int, facts: Callable[[], Facts]) -> None:
+    With ``tls`` it speaks HTTPS.
+    """
+
+    def __init__(
+        self, host: str, port: int, facts: Callable[[], Facts], tls: Callable[[], ssl.SSLContext] | None = None
+    ) -> None:
         self._host = host
         self._facts = facts
+        self._tls = tls
         self._runner: Runner | None = None
         self.port = port
 
@@ -37,7 +44,7 @@ class StatusServer:
         for path, handler in (("/metrics", self._metrics), ("/healthz", self._healthz), ("/readyz", self._readyz)):
             app.router.add_get(path, Shared(handler, by_query=False).__call__)
         app.on_response_prepare.append(add_headers)
-        self._runner = Runner(app, Connections(most_connections()))
+        self._runner = Runner(app, Connections(most_connections()), tls=self._tls)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self.port)
         try:

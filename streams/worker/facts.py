@@ -7,6 +7,7 @@ from faust.types import TP
 
 from streams import metrics
 from streams.topics import TRADES
+from streams.worker.assignor import AgreedSecrets
 
 
 class GroupFacts:
@@ -57,6 +58,11 @@ class GroupFacts:
         """Return every worker's partitions of ``trades``, by its address, as the group last agreed."""
         known = self._app.router.external_topics_metadata()
         return {str(url).rstrip("/"): sorted(topics.get(TRADES, ())) for url, topics in known.items()}
+
+    def agreed_secrets(self) -> list[str]:
+        """Return the secrets that the group agreed on, the newest first; none before that."""
+        agreed: AgreedSecrets = self._app.assignor.agreed
+        return agreed.all()
 
     def next_offset(self, partition: int) -> int | None:
         """Return the next message to be counted; None until that is known."""

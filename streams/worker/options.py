@@ -11,6 +11,7 @@ from streams.kafka import admin
 from streams.kafka.security import security, servers
 from streams.preflight import advertised_host, check_port
 from streams.settings import Settings
+from streams.worker.assignor import Assignor
 from streams.worker.command_line import PlainWorker
 
 STORES: Final = {
@@ -42,12 +43,14 @@ def faust_options(settings: Settings) -> dict[str, object]:
     """
     make_private(settings.data_dir)
     store = URL(settings.table_store)
+    host, port = advertised_host(settings), settings.web_port or check_port(settings.web_host, 0, "WEB_PORT")
     if store.scheme not in STORES:
         raise BadSetting(f"TABLE_STORE={store.scheme}:// is not available; use {'://, '.join(STORES)}://")
     return {
         # Faust reads the environment too, before these options, where WEB_HOST and others mean something else.
         "env_prefix": "FAUST",
         "Worker": PlainWorker,
+        "PartitionAssignor": Assignor,
         "broker": [URL(f"kafka://{server}") for server in servers(settings)],
         "broker_credentials": _credentials(settings),
         # Faust shows this URL; the store takes its password from the settings.
@@ -74,8 +77,10 @@ def faust_options(settings: Settings) -> dict[str, object]:
         "producer_max_request_size": admin.MAX_RECORD_BYTES,
         "web_enabled": True,
         "web_bind": settings.web_host,
-        "web_host": advertised_host(settings),
-        "web_port": settings.web_port or check_port(settings.web_host, 0, "WEB_PORT"),
+        "web_host": host,
+        "web_port": port,
+        # Faust's own says http.
+        "canonical_url": f"{settings.web_scheme}://{f'[{host}]' if ':' in host else host}:{port}",
         "web_tables_enabled": False,
         "web_debug_enabled": False,
         "web_router_enabled": False,

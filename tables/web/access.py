@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 import math
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -31,6 +32,10 @@ FORM_SECONDS: Final = 10.0
 """How long a login's form may take to arrive."""
 
 TOO_OFTEN: Final = "too many wrong tokens from this address; wait, then try again"
+API: Final = "/api/"
+PROVEN: Final = web.RequestKey("liqmon_of_worker", bool)
+"""Where a request keeps whether it is another worker's."""
+
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -45,9 +50,12 @@ def is_loopback(host: str) -> bool:
 
 
 class Access:
-    """Decides about requests. Raises :class:`BadSetting` where the settings would let anyone on the network in."""
+    """Decides about requests. Raises :class:`BadSetting` where the settings would let anyone on the network in.
 
-    def __init__(self, settings: Settings) -> None:
+    ``is_worker`` says of a request whether another worker of the group proves that it asks.
+    """
+
+    def __init__(self, settings: Settings, is_worker: Callable[[web.Request], bool] | None = None) -> None:
         token: SecretStr | None = settings.web_token
         if token is None and not is_loopback(settings.web_host):
             raise BadSetting(
@@ -56,6 +64,7 @@ class Access:
             )
         self._token = token.get_secret_value().encode() if token is not None else None
         self._sessions = Sessions(self._token, time.time) if self._token is not None else None
+        self._is_worker = is_worker
         self._attempts = Attempts(time.monotonic)
         public = URL(settings.web_public_url).host if settings.web_public_url else None
         self._hosts = LOCAL_NAMES | {name.lower() for name in (settings.web_host, public) if name}
@@ -65,16 +74,11 @@ class Access:
         """Whether a token is asked for."""
         return self._token is not None
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers of a request to another worker."""
-        return {hdrs.AUTHORIZATION: f"Bearer {self._token.decode()}"} if self._token is not None else {}
-
     def allows(self, request: web.Request) -> bool:
         """Whether a request may see what it asks for."""
         if request.path in OPEN_PATHS or request.path.startswith(OPEN_PREFIXES) or self._token is None:
             return True
-        return self._has_session(request) or self._has_token(request)
+        return self._has_session(request) or self._has_token(request) or self._is_of_worker(request)
 
     def seconds_to_wait(self, request: web.Request) -> float:
         """Return how long the address of a request must wait before another token of it is looked at."""
@@ -101,6 +105,13 @@ class Access:
     def _has_token(self, request: web.Request) -> bool:
         given = bearer(request)
         return given is not None and not self.seconds_to_wait(request) and self.is_token(given)
+
+    def _is_of_worker(self, request: web.Request) -> bool:
+        """Whether another worker asks for data. A stream asks again and again, and its proof is good once."""
+        if PROVEN not in request:
+            is_question = request.method == hdrs.METH_GET and request.path.startswith(API)
+            request[PROVEN] = is_question and self._is_worker is not None and self._is_worker(request)
+        return request[PROVEN]
 
     def is_token(self, given: str) -> bool:
         """Whether this is the token, in a time that tells neither how much of it is right nor how long it is."""

@@ -1,7 +1,7 @@
 """What is answered at which path."""
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from streams.http.descriptors import MOST_CONNECTIONS
 from streams.http.prefix import prefix_of, relative_redirects
@@ -19,6 +19,7 @@ from tables.web.cluster.replicas import Cluster
 from tables.web.guard import guard
 from tables.web.health import Health
 from tables.web.pages import PAGES, Pages
+from tables.web.proofs import Proofs
 from tables.web.stream.handler import Stream
 from tables.web.stream.hub import Hub
 from tables.web.worker import Worker
@@ -37,8 +38,14 @@ def add_routes(
 
     Raises :class:`streams.errors.BadSetting` where the settings would open it to the network without a token.
     """
-    access = Access(worker.settings)
-    cluster = Cluster(worker, access.headers)
+    proofs = Proofs(worker.peer_secrets)
+
+    def is_worker(request: web.Request) -> bool:
+        header = request.headers.get(hdrs.AUTHORIZATION, "")
+        return proofs.accepts(request.method, worker.address, request.raw_path, header)
+
+    access = Access(worker.settings, is_worker)
+    cluster = Cluster(worker, proofs)
     local = LocalRows(served)
     copies = Copies(link, served)
     hub = Hub(worker, served, local, cluster, copies)

@@ -1,6 +1,6 @@
 """All that the web view sees of its worker: facts and questions, without Faust."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -145,6 +145,17 @@ class Worker(ServingWorker, Protocol):
 
     def assignment(self) -> Mapping[str, Sequence[int]]:
         """Return every worker's partitions of ``trades``, by its address, as the group last agreed."""
+        ...
+
+    def peer_secrets(self) -> Sequence[str]:
+        """Return the secrets by which workers know each other, that to sign with first; none where there is none."""
+        ...
+
+    async def member_hosts(self) -> Collection[str]:
+        """Return the addresses that the group's members reach the broker from.
+
+        Raises :class:`streams.errors.Outage` where the broker does not say.
+        """
         ...
 
     def home(self, symbol: str) -> int:

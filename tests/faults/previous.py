@@ -32,12 +32,12 @@ Items = dict[tuple[int, bytes], bytes]
 """Values of a table by partition and key."""
 
 
-def checked_out(directory: Path) -> Path:
-    """Lay the version before out in a directory, and return it."""
-    found = subprocess.run(["git", "-C", str(ROOT), "archive", COMMIT], capture_output=True, check=False)
+def checked_out(directory: Path, commit: str = COMMIT) -> Path:
+    """Lay the version before, or another commit, out in a directory, and return it."""
+    found = subprocess.run(["git", "-C", str(ROOT), "archive", commit], capture_output=True, check=False)
     if found.returncode:
         pytest.fail(
-            f"the history here lacks commit {COMMIT}, the version before ({found.stderr.decode().strip()}): "
+            f"the history here lacks commit {commit}, an earlier version ({found.stderr.decode().strip()}): "
             "test in a clone that is not shallow (git fetch --unshallow)"
         )
     with tarfile.open(fileobj=BytesIO(found.stdout)) as archive:

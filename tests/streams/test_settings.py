@@ -196,7 +196,7 @@ def test_secrets_are_known() -> None:
 @pytest.mark.parametrize("name", SECRETS)
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Neither in the settings when they are printed nor in what is said of other values."""
-    value = f"redis://:{SECRET}@localhost/0" if name == "redis_url" else SECRET * 2
+    value = f"redis://:{SECRET}@localhost/0" if name == "redis_url" else SECRET * 3
     if "webhook" in name:
         value = f"{WEBHOOK}{SECRET}"
     if name == "kafka_sasl_password":

@@ -182,7 +182,7 @@ class Api:
             return _json(Workers(self._cluster.here, [own], [], []))
         answers, producers = await asyncio.gather(
             self._cluster.get_all("/api/workers", {"scope": "local"}),
-            producer_rows(self._worker.settings.producer_urls),
+            producer_rows(self._worker.settings.producer_urls, self._worker.settings.web_tls_cafile),
         )
         rows, notes = {own.url: own}, []
         for url, answer in answers.items():

@@ -2,13 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Final, NoReturn
 
 import aiohttp
 import msgspec
+from aiohttp import hdrs
+from yarl import URL
 
+from streams import tls
+from streams.secured import web_files
 from streams.unexpected import Library
+from tables.web.cluster.peer_hosts import Elsewhere, PeerHosts, Resolver, is_address
+from tables.web.proofs import Proofs
 from tables.web.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -23,15 +31,21 @@ NOTES: Final = "X-Liqmon-Notes"
 """Header of answers that lack something: what, and why. The body of ``/api/windows`` is the plain list."""
 
 
+MOST_SAID: Final = 100
+NOT_NAMED: Final = "WEB_PEER_HOSTS does not name it"
+NO_TLS: Final = "it has no TLS, and WEB_TLS_CERTFILE is set here"
+REFUSED: Final = "its WEB_PEER_SECRET or its clock is another, or it is of an earlier release"
+NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None)
+
 NONSENSE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 """What decoding another program's answer may raise."""
 
 
-HTTP: Final = Library("the client for other workers", aiohttp.ClientError, OSError, TimeoutError, *NONSENSE)
-
-
 class PeerDown(Exception):
     """Another worker did not answer in time, or not as one of this program."""
+
+
+HTTP: Final = Library("the client for other workers", PeerDown, aiohttp.ClientError, OSError, TimeoutError, *NONSENSE)
 
 
 class Answer:
@@ -49,9 +63,15 @@ class Answer:
 class Cluster:
     """The workers of the group. ``here`` is the address under which this one is announced."""
 
-    def __init__(self, worker: Worker, headers: Mapping[str, str]) -> None:
+    def __init__(self, worker: Worker, proofs: Proofs) -> None:
         self._worker = worker
-        self._headers = dict(headers)
+        self._settings = worker.settings
+        self._proofs = proofs
+        self._hosts = PeerHosts(
+            worker.settings.web_peer_hosts, lambda: URL(worker.address).host or "", worker.member_hosts
+        )
+        # Addresses of which it was said that they are not asked.
+        self._said: set[str] = set()
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -73,19 +93,49 @@ class Cluster:
         """Return the address of the worker that a partition is assigned to, if any."""
         return next((url for url, partitions in self.partitions().items() if partition in partitions), None)
 
-    def session(self) -> aiohttp.ClientSession:
-        """Return the session for requests to other workers."""
+    @asynccontextmanager
+    async def ask(
+        self, url: str, path: str, query: Mapping[str, str], limits: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask another worker, and prove that a worker asks. Raises what the client raises."""
+        target = URL(f"{url}{path}").with_query(query)
+        if (host := target.host or "") and is_address(host) and not await self._hosts.allows(host, [host]):
+            self._refuse(url, NOT_NAMED)
+        if self._settings.web_scheme == "https" and target.scheme != "https":
+            self._refuse(url, NO_TLS)
+        headers = self._proofs.headers(hdrs.METH_GET, url, target.raw_path_qs)
+        trusting = tls.context(web_files(self._settings)._replace(certificate=None, key=None))
+        try:
+            asked = await self._opened().get(
+                target, headers=headers, timeout=limits, allow_redirects=False, ssl=trusting
+            )
+        except Elsewhere:
+            self._refuse(url, NOT_NAMED)
+        except aiohttp.ClientConnectorCertificateError as error:
+            fault = tls.certificate_fault(error.certificate_error, "WEB_TLS")
+            raise PeerDown(f"{url} does not answer: {fault}") from None
+        async with asked as response:
+            if response.status == HTTPStatus.UNAUTHORIZED:
+                raise PeerDown(f"{url} does not accept this worker: {REFUSED}")
+            yield response
+
+    def _opened(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            self._session = aiohttp.ClientSession(headers=self._headers, cookie_jar=aiohttp.DummyCookieJar())
+            connector = aiohttp.TCPConnector(resolver=Resolver(self._hosts))
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self._session
+
+    def _refuse(self, url: str, reason: str) -> NoReturn:
+        problem = f"{url} is not asked: {reason}"
+        if url not in self._said and len(self._said) < MOST_SAID:
+            self._said.add(url)
+            log.warning("a worker of the group at %s", problem)
+        raise PeerDown(problem)
 
     async def get(self, url: str, path: str, query: Mapping[str, str]) -> Answer:
         """Ask another worker. Raises :class:`PeerDown` where it does not answer within a second."""
         try:
-            async with (
-                asyncio.timeout(PEER_SECONDS),
-                self.session().get(f"{url}{path}", params=query, allow_redirects=False) as response,
-            ):
+            async with asyncio.timeout(PEER_SECONDS), self.ask(url, path, query, NO_TIMEOUT) as response:
                 body = bytearray()
                 async for chunk in response.content.iter_any():
                     body += chunk
@@ -93,6 +143,8 @@ class Cluster:
                         break
                 else:
                     return Answer(response.status, response.content_type, bytes(body), response.headers.get(NOTES, ""))
+        except PeerDown:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, its rows are missing, with a note
             HTTP.notice(error)
             raise PeerDown(f"{url} does not answer ({type(error).__name__})") from None

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import platform
+import ssl
 import time
 from functools import cache
 from importlib import metadata
@@ -13,9 +14,11 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from streams import tls
 from streams.addresses import without_secrets
 from streams.model import frames
 from streams.model.connection import Connection
+from streams.secured import Files
 from tables.market import formats
 from tables.market.state import Market
 from tables.serving import ServedMarkets
@@ -222,19 +225,25 @@ def silent_worker(url: str, partitions: list[int], note: str) -> WorkerRow:
     )
 
 
-async def producer_rows(urls: tuple[str, ...]) -> list[ProducerRow]:
-    """Ask the producers for their health, all at once."""
-    return list(await asyncio.gather(*(_producer(url.rstrip("/")) for url in urls)))
+async def producer_rows(urls: tuple[str, ...], ca: Path | None = None) -> list[ProducerRow]:
+    """Ask the producers for their health, all at once. ``ca`` is the file of the CAs that their certificates are of."""
+    return list(await asyncio.gather(*(_producer(url.rstrip("/"), ca) for url in urls)))
 
 
-async def _producer(url: str) -> ProducerRow:
+def _trusting(url: str, ca: Path | None) -> ssl.SSLContext:
+    # One on this machine, as in `liqmon run`, need not be named by its address there.
+    is_here = URL(url).host in ("127.0.0.1", "::1", "localhost")
+    return tls.context(Files("WEB_TLS", ca, None, None), "chain" if is_here else "name")
+
+
+async def _producer(url: str, ca: Path | None) -> ProducerRow:
     shown = without_secrets(url)
     try:
         # Without the workers' token: a producer asks for none.
         async with (
             asyncio.timeout(PEER_SECONDS),
             aiohttp.ClientSession() as session,
-            session.get(f"{url}/readyz", allow_redirects=False) as got,
+            session.get(f"{url}/readyz", allow_redirects=False, ssl=_trusting(url, ca)) as got,
         ):
             body = await got.content.read(MAX_STATUS_BYTES + 1)
             while len(body) <= MAX_STATUS_BYTES and (more := await got.content.read(MAX_STATUS_BYTES)):

@@ -100,10 +100,7 @@ class Peers:
         while True:
             try:
                 timeout = aiohttp.ClientTimeout(total=None, sock_connect=PEER_SECONDS, sock_read=SILENCE_SECONDS)
-                answering = self._cluster.session().get(
-                    f"{url}/api/stream", params={"scope": "local"}, timeout=timeout, allow_redirects=False
-                )
-                async with answering as response:
+                async with self._cluster.ask(url, "/api/stream", {"scope": "local"}, timeout) as response:
                     if response.status == 200:
                         self.answering.add(url)
                         await read_events(response.content, take)

@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
@@ -15,13 +16,15 @@ HOST = "127.0.0.1"
 
 
 @asynccontextmanager
-async def serving(handlers: Mapping[str, Handler], connections: Connections) -> AsyncIterator[int]:
-    """Serve handlers by path; give the port."""
+async def serving(
+    handlers: Mapping[str, Handler], connections: Connections, tls: Callable[[], ssl.SSLContext] | None = None
+) -> AsyncIterator[int]:
+    """Serve handlers by path, over TLS where given; give the port."""
     app = web.Application()
     for path, handler in handlers.items():
         app.router.add_get(path, handler)
         app.router.add_post(path, handler)
-    runner = Runner(app, connections)
+    runner = Runner(app, connections, tls=tls)
     await runner.setup()
     try:
         await web.TCPSite(runner, HOST, 0).start()

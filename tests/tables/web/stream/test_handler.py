@@ -21,6 +21,7 @@ from tables.web.cluster.copies import Copies
 from tables.web.cluster.local import LocalRows
 from tables.web.cluster.replicas import Cluster
 from tables.web.cluster.workers import versions
+from tables.web.proofs import Proofs
 from tables.web.stream import handler as stream_module
 from tables.web.stream import hub as hub_module
 from tables.web.stream.handler import Stream
@@ -132,7 +133,7 @@ async def hub(watched: Watched, served: ServedMarkets, monkeypatch: pytest.Monke
     """Give a hub that is quick to look."""
     monkeypatch.setattr(hub_module, "SLOWEST_SECONDS", 0.05)
     copies = Copies(None, served)
-    hub = Hub(watched, served, LargeRows(served), Cluster(watched, {}), copies)
+    hub = Hub(watched, served, LargeRows(served), Cluster(watched, Proofs(watched.peer_secrets)), copies)
     yield hub
     await hub.stop()
 

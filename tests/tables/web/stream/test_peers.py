@@ -49,7 +49,11 @@ async def follow(board: Board) -> AsyncIterator[Callable[..., Any]]:
     app.router.add_get("/api/stream", peer.stream)
     async with TestServer(app) as server, ClientSession() as session:
         url = str(server.make_url("")).rstrip("/")
-        cluster = SimpleNamespace(here="http://here", peers=lambda: [url], session=lambda: session)
+        cluster = SimpleNamespace(
+            here="http://here",
+            peers=lambda: [url],
+            ask=lambda url, path, query, _: session.get(url + path, params=query),
+        )
         peers = Peers(cluster, board)  # type: ignore[arg-type]
 
         async def start(*events: tuple[str, Any]) -> Peers:

@@ -11,6 +11,7 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 
 from tables.market.values import FIGURE_NAMES
 from tables.web.cluster.replicas import Cluster, PeerDown
+from tables.web.proofs import Proofs
 from tables.web.stream import peers as peers_module
 from tables.web.stream.board import Board, event
 from tables.web.stream.peers import Peers
@@ -47,7 +48,7 @@ async def cluster(other: BaseTestServer) -> AsyncIterator[Cluster]:
     peer = str(other.make_url("")).rstrip("/")
     worker = MemoryWorker()
     worker.peers = {peer: [1]}
-    cluster = Cluster(worker, {})
+    cluster = Cluster(worker, Proofs(worker.peer_secrets))
     yield cluster
     await cluster.close()
 
