@@ -32,7 +32,7 @@ def test_shims_go_in_time() -> None:
         for path in CODE
         for found in MARKER.finditer(path.read_text())
     }
-    assert "agents/delivery/outbox.py" in marked
+    assert "agents/delivery/claims.py" in marked
     assert [path for path, release in marked.items() if release <= present] == []
 
 

@@ -149,7 +149,8 @@ async def test_a_redis_that_is_away(stack: Stack, prometheus: Prometheus) -> Non
         await stack.to_redis.refuse()
         await fire(stack, prometheus, "LiqmonRedisAway")
         await stack.to_redis.heal()
-        await clear(stack, prometheus, "LiqmonRedisAway")
+        # On a busy machine Redis is slower than 20 ms now and then, and is left alone for longer each time.
+        await stack.until(lambda: "LiqmonRedisAway" not in prometheus.firing(), 3 * RULE_SECONDS, "Redis to be back")
         await exchange.finish()
 
 

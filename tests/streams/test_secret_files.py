@@ -10,6 +10,7 @@ from streams.secret_files import MAX_BYTES, file_names, without_files
 from streams.settings import Settings, VenueSettings, load_settings, read_settings
 
 SECRET = "redis://:s3cr3t-in-a-file@localhost:6379/0"
+WEBHOOK = "https://discord.com/api/webhooks/1/s3cr3t-in-a-file"
 
 
 class AcmeSettings(VenueSettings):
@@ -33,11 +34,13 @@ def test_every_secret_can_be_in_a_file(monkeypatch: pytest.MonkeyPatch, file: Pa
     if setting == "kafka_sasl_password":
         for other, needed in (("SECURITY_PROTOCOL", "SASL_SSL"), ("SASL_MECHANISM", "PLAIN"), ("SASL_USERNAME", "x")):
             monkeypatch.setenv(f"KAFKA_{other}", needed)
+    secret = WEBHOOK if setting.startswith("discord_webhook") else SECRET
+    file.write_text(f"{secret}\n")
     monkeypatch.setenv(name.upper(), str(file))
     settings = load_settings()
     value = getattr(settings, setting)
     value = value[0] if isinstance(value, tuple) else value
-    assert (value.get_secret_value() if isinstance(value, SecretStr) else value) == SECRET
+    assert (value.get_secret_value() if isinstance(value, SecretStr) else value) == secret
     assert setting in settings.model_fields_set
 
 
