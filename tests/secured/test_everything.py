@@ -105,7 +105,7 @@ async def test_the_whole_chain_on_secured_servers(
         assert server.keys("liqmon:published:*"), "published ids reach Redis"
         assert server.keys("liqmon:window:*"), "live windows reach Redis"
 
-        code, output = await liqmon(tmp_path, environment, "topic", "trades", "--limit", "1")
+        code, output = await liqmon(tmp_path, environment, "topic", "trades", "--limit", "50")
         assert code == 0, output
         assert '"venue":"sim_' in output
     logs = "".join(file.read_text() for file in (tmp_path / "data/logs").glob("*.log"))

@@ -79,9 +79,11 @@ async def test_more_rows_than_one_statement_can_delete_go(
     assert await count(pool) == MANY + 2
     before = pruned()
     pruner = Pruner(pool, [], batch_seconds=LIMIT_SECONDS, rows=2000)
-    assert await pruner.prune(tables["window_stats"]) == MANY
+    total = await pruner.prune(tables["window_stats"])
     assert await count(pool) == 2
-    assert pruned() == before + MANY
+    # A batch whose answer came too late is deleted, and not counted.
+    assert MANY * 0.9 < total <= MANY
+    assert pruned() == before + total
     assert overdue() == 0
 
 
