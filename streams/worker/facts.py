@@ -42,17 +42,22 @@ class GroupFacts:
 
     def standby_partitions(self) -> list[int]:
         """Return the partitions whose tables it keeps for a take-over, ascending."""
-        return sorted({tp.partition for tp in self._app.assignor.assigned_standbys()})
+        return sorted(tp.partition for tp in self._standby_changelogs())
 
     def standby_offsets(self, partition: int) -> tuple[int | None, int | None]:
         """Return the next changelog record that a standby applies, and where its changelog ends; None until known."""
         seen = self._app.tables.recovery.standby_offsets
-        tp = next((tp for tp in self._app.assignor.assigned_standbys() if tp.partition == partition), None)
+        tp = next((tp for tp in self._standby_changelogs() if tp.partition == partition), None)
         if tp is None:
             return None, None
         last: int | None = seen.get(tp)
         end: int | None = self._app.consumer.log_end(tp)
         return None if last is None else last + 1, end
+
+    def _standby_changelogs(self) -> list[TP]:
+        # Faust names the topics that share partitions with a changelog too; a standby reads none of them.
+        changelogs = self._app.tables.changelog_topics
+        return [tp for tp in self._app.assignor.assigned_standbys() if tp.topic in changelogs]
 
     def assignment(self) -> dict[str, list[int]]:
         """Return every worker's partitions of ``trades``, by its address, as the group last agreed."""

@@ -40,3 +40,20 @@ def test_others_are_known_by_their_addresses() -> None:
     known = {"http://a:1/": {"trades": [3, 1], "alerts": [2]}, "http://b:2": {"alerts": [0]}}
     facts = GroupFacts(SimpleNamespace(router=SimpleNamespace(external_topics_metadata=lambda: known)))
     assert facts.assignment() == {"http://a:1": [1, 3], "http://b:2": []}
+
+
+def test_a_standby_is_as_far_as_its_changelog() -> None:
+    """Faust names the topics too whose partitions go with the changelog's; nothing is read of those."""
+    changelog = TP("changelog", 2)
+    standbys = [TP(topic, 2) for topic in ("alerts", "trades")] + [changelog]
+    for order in (standbys, standbys[::-1]):
+        app = SimpleNamespace(
+            assignor=SimpleNamespace(assigned_standbys=lambda order=order: order),
+            tables=SimpleNamespace(
+                changelog_topics={"changelog"}, recovery=SimpleNamespace(standby_offsets={changelog: 6})
+            ),
+            consumer=SimpleNamespace(log_end={changelog: 9}.get),
+        )
+        facts = GroupFacts(app)
+        assert facts.standby_partitions() == [2]
+        assert facts.standby_offsets(2) == (7, 9)

@@ -254,7 +254,7 @@ def test_workers_with_other_settings_say_so_and_judge_what_they_own(
         def are_standbys_whole() -> bool:
             rows = [one for row in get(first, "/api/workers").json["rows"] for one in row["partitions"]]
             lags = [one["lag"] for one in rows if one["role"] == "standby" and one["offset"]]
-            return not any(lags)
+            return bool(lags) and not any(lags)
 
         eventually(are_standbys_whole, "standbys to have all of the changelog", 40)
         with view.broker_frozen():
