@@ -189,6 +189,8 @@ def test_an_unknown_market_is_no_skeleton(worker: MemoryWorker, port: int, visit
     page.locator("#unknown a", has_text="BTC/USD (kraken spot)").wait_for()
     visited.page.goto(f"{visited.origin}/market?venue=kraken_spot&symbol=DOGE/USD")
     page.locator("#unknown").wait_for()
+    lines = page.locator("#unknown p").all_inner_texts()
+    assert lines == ["No trade of it has come yet. It is shown here as soon as one does.", "All markets"]
     worker.trade("DOGE/USD", LAST - NOON, 0.1)
     page.locator("#charts").wait_for()
     assert page.locator("#unknown").is_hidden()
