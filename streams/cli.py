@@ -74,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
         help="end after so long: 60, 10m; default: until Ctrl-C",
     )
     run.add_argument("--report", type=Path, metavar="FILE", help="write the summary and every alert row as JSON")
-    run.add_argument("--seed", type=int, help="seed of the simulated market")
-    run.add_argument("--rate", type=_positive, help="trades a second of the simulated market")
+    run.add_argument("--seed", type=int, help="seed of the simulated market (default 1)")
+    run.add_argument("--rate", type=_positive, help="trades a second of the simulated market (default 100)")
     run.set_defaults(call=_run)
 
     produce = commands.add_parser("produce", help="publish trades to Kafka: the real Kraken's, unless FEED is set")
@@ -118,7 +118,9 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
         "Trades or futures history, and JSON lines of socket messages; each also as .gz or .zip",
     )  # fmt: skip
     parser.add_argument("--symbol", help="the recording's market, where it does not tell, such as BTC/USD")
-    parser.add_argument("--speed", type=_positive, help="multiple of real speed; default: as fast as possible")
+    parser.add_argument(
+        "--speed", type=_positive, help="multiple of a recording's real speed; default: as fast as possible"
+    )
 
 
 def _positive(text: str) -> float:

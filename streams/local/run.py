@@ -25,7 +25,7 @@ from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
 from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.local.embedded.valkey import HOST, EmbeddedRedis, free_port
 from streams.local.supervisor import Plan, Supervisor, say
-from streams.preflight import all_of, check_file, check_network, check_port, check_report
+from streams.preflight import all_of, check_file, check_network, check_port, check_report, check_token
 from streams.secret_files import without_files
 from streams.secured import ENCRYPTING
 from streams.settings import Settings, load_settings
@@ -79,6 +79,7 @@ def run(options: RunOptions) -> int:
 def _run(options: RunOptions) -> int:
     settings, recording = _resolve(options)
     _check_secured(settings)
+    check_token(settings)
     check_report(options.report)
     if settings.feed == "live":
         asyncio.run(check_network(url for venue in make_venues(settings) for url in venue.addresses()))
@@ -152,6 +153,18 @@ def _check_secured(settings: Settings) -> None:
     of_web_servers(settings)
 
 
+def _check_options(options: RunOptions, feed: str) -> None:
+    """Raise :class:`BadSetting` where an option is of another feed and would do nothing."""
+    of_feeds: dict[str, dict[str, object]] = {
+        "recording": {"--file": options.files, "--symbol": options.symbol, "--speed": options.speed},
+        "simulator": {"--seed": options.seed, "--rate": options.rate},
+    }
+    for other, values in of_feeds.items():
+        given = [name for name, value in values.items() if value not in (None, (), [])]
+        if given and other != feed:
+            raise BadSetting(f"{given[0]} is for FEED={other}, and this is FEED={feed}: leave it out")
+
+
 @dataclass(frozen=True)
 class _Recording:
     files: list[Path]
@@ -164,6 +177,7 @@ def _resolve(options: RunOptions) -> tuple[Settings, _Recording | None]:
     settings = check_names(load_settings())
     feed = options.feed or settings.feed or ("recording" if files else "simulator")
     settings = load_settings(feed=feed)
+    _check_options(options, feed)
     if feed != "recording":
         return settings, None
     checked = [check_file(file) for file in files] or [check_file(None)]

@@ -19,12 +19,13 @@ from agents.alerts.postgres import open_pool
 from agents.alerts.recorder import alert_rows
 from streams.errors import Fatal, Outage
 from streams.kafka.admin import KAFKA
-from streams.kafka.refusal import refusal
+from streams.kafka.refusal import refusal, unanswered
 from streams.local import report
 from streams.local.embedded.process import Child
 from streams.local.following import AlertFollower, GroupProgress
 from streams.local.log_files import keep_short
 from streams.local.probing import get_page, listens, reachable_host
+from streams.logs import without_stamp
 from streams.model.alert import Alert, AlertId
 from streams.settings import Settings
 from streams.topics import ALERTS
@@ -102,10 +103,9 @@ class Supervisor:
             async with GroupProgress(settings) as progress:
                 await self._watch(progress)
         except KafkaError as error:
-            unanswered = Fatal(f"the broker at {settings.kafka_bootstrap_servers} does not answer: {error}")
-            raise (await refusal(settings) or unanswered) from None
+            raise (await refusal(settings) or unanswered(error, settings)) from None
         except Abandoned:
-            say("stopped without waiting")
+            say("stopped without waiting" if self._ready else "stopped before it was ready")
             return ABANDONED
         finally:
             shortening.cancel()
@@ -234,7 +234,7 @@ class Supervisor:
     async def _note(self) -> None:
         trades = report.totals(await self._get(self._plan.settings.web_port, "/metrics"))["trades"]
         reading = self._children["producer"].exit_code is None
-        words = self._children["producer"].last_words() if reading else "the recording is read"
+        words = without_stamp(self._children["producer"].last_words()) if reading else "the recording is read"
         done = "the worker does not answer" if trades is None else f"{counted(trades, 'trade')} processed"
         say(f"{done}; {words}")
 

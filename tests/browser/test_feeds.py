@@ -68,7 +68,8 @@ def test_each_socket_is_shown_with_its_state(fed: Fed, visit: Open) -> None:
         assert last_message.endswith("s ago")
         assert (reconnects, carried) == ("0", symbols)
     assert page.locator("#producers .panel", has_text="does not answer").count() == 1
-    facts = dict(page.locator("#producers .facts div").evaluate_all("all => all.map((one) => one.innerText.split('\\n'))"))
+    split = r"all => all.map((one) => one.innerText.split('\n'))"
+    facts = dict(page.locator("#producers .facts div").evaluate_all(split))
     assert re.fullmatch(r"broker \S+ · venue \S+", facts["Clock skew seconds"])
     assert all(facts.values()), "no name without a value"
 

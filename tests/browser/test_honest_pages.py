@@ -210,6 +210,26 @@ def test_words_are_explained_on_a_phone_too(port: int, visit: Open) -> None:
     page.screenshot(path=ARTIFACTS / "help-dark-phone.png")
 
 
+def test_a_phone_shows_the_connection_beside_the_logout(visit: Open) -> None:
+    """Its dot and its word begin within their place, and the button is there, on one line."""
+    token = "a token of this test"
+    with serving(MemoryWorker(web_token=token)) as (port,):
+        page = visit(port, size=PHONE, live=False).page
+        page.fill("input[name=token]", token)
+        page.locator("button").click()
+        page.locator(".connection.live").wait_for()
+        page.locator("#logout button").wait_for()
+        wide, seen = page.locator("#connection").evaluate("one => [one.scrollWidth, one.clientWidth]")
+        assert wide <= seen, "nothing is cut off"
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+        page.evaluate("() => { document.getElementById('connection').textContent = 'live, and much more than fits' }")
+        words = page.locator("#connection").evaluate(
+            "one => { const range = document.createRange(); range.selectNodeContents(one); "
+            "return range.getBoundingClientRect().left - one.getBoundingClientRect().left; }"
+        )
+        assert words >= 0, "what does not fit is cut off at its end"
+
+
 def test_a_row_is_judged_by_its_owner(visit: Open) -> None:
     """The page is of a worker with another threshold and another rule window; so are the charts' lines."""
     first = Half(0, liquidation_rule_threshold_usd=250_000)

@@ -314,6 +314,13 @@ def test_sigterm_during_the_start(start: Callable[..., Run]) -> None:
         ),
         ([], {"WEB_PORT": "6066", "PRODUCER_METRICS_PORT": "6066"}, "WEB_PORT and PRODUCER_METRICS_PORT are both 6066"),
         ([], {"WINDOW_SECONDS": "soon"}, "wrong setting: WINDOW_SECONDS"),
+        ([], {"WEB_HOST": "0.0.0.0"}, "WEB_TOKEN: must be set"),
+        (["--speed", "2"], {}, "--speed is for FEED=recording, and this is FEED=simulator: leave it out"),
+        (
+            ["--rate", "5"],
+            {"FILE": "trades.csv", "SYMBOL": "BTC/USD"},
+            "--rate is for FEED=simulator, and this is FEED=recording: leave it out",
+        ),
         (["--report", "missing/report.json"], {}, "--report missing/report.json cannot be written"),
         (
             ["--feed", "live"],
