@@ -16,11 +16,11 @@ TALKATIVE: Final = ("aiokafka.conn", "aiokafka.consumer.group_coordinator")
 LIBRARIES: Final = ("aiokafka", "faust", "mode", "asyncio")
 
 FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-STAMP: Final = re.compile(r"^\S+ \S+ [A-Z]+ \S+: ")
+STAMP: Final = re.compile(r"^(\S+ \S+ [A-Z]+ \S+|liqmon): ")
 
 
 def without_stamp(line: str) -> str:
-    """Return what a line of a log says, without its time, level and module."""
+    """Return what a line of a log says, without its time, level and module, or the command's name."""
     return STAMP.sub("", line)
 
 
