@@ -10,7 +10,7 @@ from agents.alerts.words import cut, elapsed, identity, sentence
 from agents.delivery.base import Backlog, Notice
 from agents.delivery.message import COLOURS, GREY, MAX_CONTENT, Message, escape, link_title, market_link, title
 from agents.rules.book import describe
-from streams.settings import SEVERITIES
+from streams.severities import SEVERITIES
 
 MOST_EMBEDS: Final = 10
 # Discord takes 6000 characters over all embeds of a message: 600 for each of ten. Only names and sentences of unusual
