@@ -36,7 +36,7 @@ from tables.market.admission import Admission
 from tables.market.state import Market, Span
 from tests.agents.factories import an_alert
 from tests.memory_broker import MemoryBroker, MemoryState
-from tests.tables.test_keeper import volumes_in
+from tests.tables.keeping import volumes_in
 from tests.trades import BTC, NOON, PERPETUAL, frame_of, future, row_reader, spot, worth
 
 PARTITIONS = 4
