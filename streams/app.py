@@ -56,7 +56,8 @@ from streams.worker.watchdog import Watchdog
 from tables.keeper import Keeper
 from tables.live import LiveWindows, live_link
 from tables.market.admission import Admission
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tables.restating import Restating
 from tables.serving import ServedMarkets
 from tables.stale_writes import Stretch

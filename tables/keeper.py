@@ -22,7 +22,8 @@ from streams.model.alert import Alert
 from tables.loaded_markets import LoadedMarkets
 from tables.market.admission import Admission
 from tables.market.chunks import market_of, prefix, split_key
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tables.stale_writes import StaleWrites, Stretch
 from tables.stores.base import Items, StateStore
 from tables.stores.items import taken_from

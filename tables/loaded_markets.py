@@ -11,7 +11,8 @@ from tables.market.admission import Admission
 from tables.market.chunks import prefix
 from tables.market.formats import NewerState
 from tables.market.idle import Idle
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tables.stores.base import StateStore
 from tables.stores.items import market_from
 from tables.stores.patience import until_answered

@@ -9,7 +9,8 @@ from streams.model.alert import Alert
 from tables.keeper import Keeper
 from tables.market.admission import Admission
 from tables.market.chunks import HEAD, decode_chunk
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tests.memory_broker import MemoryBroker, MemoryState
 from tests.trades import NOON
 

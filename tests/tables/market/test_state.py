@@ -14,7 +14,8 @@ from tables.market.chunks import CHUNK_PANES, KIND, Chunk, Head, decode_chunk, d
 from tables.market.coverage import SINCE
 from tables.market.episodes import Mark
 from tables.market.identities import add_id
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 
 SPAN = Span(window=20, retention=80, slack=50)
 START = 1000
