@@ -8,7 +8,8 @@ from tables.market.coverage import SINCE, covering
 from tables.market.formats import NewerState, Tail
 from tables.market.span import Span
 from tables.market.state import Market
-from tests.tables.market.test_state import START, add, stored
+from tests.tables.market.moves import START, add
+from tests.tables.market.test_state import stored
 
 SPAN = Span(window=5, retention=200, slack=100)
 LONGER = Span(window=5, retention=1000, slack=100)
