@@ -94,7 +94,8 @@ def _unpacked_into(codec: Any, packed: Any) -> bytes:
 
 def gzip_decode(packed: Any) -> bytes:
     """Unpack gzip, of one member or several. Raises :class:`TooLarge`."""
-    found, left, rest = [], MAX_BATCH_BYTES, bytes(packed)
+    found: list[bytes] = []
+    left, rest = MAX_BATCH_BYTES, bytes(packed)
     while rest:
         if len(found) == MAX_GZIP_MEMBERS:
             what = f"a compressed batch of {len(packed)} bytes has more than {MAX_GZIP_MEMBERS} gzip members"
