@@ -15,8 +15,8 @@ WAIT_MS = 500
 async def read_stretch(settings: Settings, topic: str, partition: int, start: int, end: int) -> dict[bytes, bytes]:
     """Return the last value of each key from offset ``start`` up to and not including ``end``.
 
-    Raises :class:`streams.errors.Outage` while the broker does not answer, also where it does not come to ``end``: what
-    was not read must not pass for a stretch that holds nothing.
+    Raises :class:`streams.errors.Outage` while the broker does not answer, and where what it gives ends before ``end``.
+    What was not read must not pass for a stretch that holds nothing.
     """
     place = TopicPartition(topic, partition)
     found: dict[bytes, bytes] = {}
