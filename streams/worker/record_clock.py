@@ -8,11 +8,11 @@ waits, since it would refuse good trades, or let bad ones pass.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 from streams.kafka.broker_clock import ClockProbe, wall_us
-from streams.tasks import cancelled, first_of
+from streams.tasks import cancelled
 from streams.topics import TRADES
 
 log = logging.getLogger(__name__)
@@ -68,14 +68,14 @@ class RecordClock:
         if is_brokers:
             return timestamp_ms / 1000
         if not self._probe.is_answered.is_set():
-            await first_of(self._probe.is_answered.wait(), self._let_go.wait())
+            await self._first(self._probe.is_answered.wait())
         # Nothing behind a record that was let go may be counted before it.
         while self._has_let_go or self._is_off():
             if self._let_go.is_set():
                 self._has_let_go = True
                 return None
             self._say()
-            await first_of(self._let_go.wait(), within_seconds=LOOK_SECONDS)
+            await self._first(asyncio.sleep(LOOK_SECONDS))
         if self._is_said:
             log.info("this machine's clock is right again: going on")
             self._is_said = False
@@ -96,6 +96,15 @@ class RecordClock:
                 abs(skew),
                 "ahead of" if skew > 0 else "behind",
             )
+
+    async def _first(self, waited: Awaitable[object]) -> None:
+        """Wait for something, or until waiting must end."""
+        waits = [asyncio.ensure_future(waited), asyncio.ensure_future(self._let_go.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     @contextlib.contextmanager
     def letting_go(self) -> Iterator[None]:
