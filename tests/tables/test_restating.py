@@ -166,6 +166,21 @@ async def test_what_a_restore_met_behind_newer_values_is_written_over(group: Gro
     assert group.stale() == []
 
 
+@pytest.mark.parametrize("is_flush", [False, True], ids=["look", "flush"])
+async def test_what_could_not_be_written_over_is_written_over_later(group: Group, is_flush: bool) -> None:
+    """Whatever went wrong: nobody else would ever do it."""
+    await group.zombie.keeper.flush()
+    heir = heir_of(group)
+    heir.offset = group.owner.offset
+    await heir.trade("B/USD", 4)
+    group.broker.on_send = lambda _: RuntimeError("nobody expected this")
+    with pytest.raises(RuntimeError):
+        await (heir.keeper.flush() if is_flush else heir.keeper.restate_restored())
+    group.broker.on_send = lambda _: None
+    await heir.keeper.restate_restored()
+    assert group.stale() == []
+
+
 async def test_an_heir_writes_over_them_before_its_store_claims_more(group: Group) -> None:
     """If it ended in between, its next restore would begin behind them."""
     await group.zombie.keeper.flush()
