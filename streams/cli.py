@@ -20,6 +20,7 @@ from streams.preflight import all_of, check_port
 from streams.settings import Settings, load_settings
 from streams.settings_names import check_names
 from streams.settings_texts import number_text
+from streams.tls import check_client_files
 from streams.words import counted, time_span
 
 EXAMPLES: Final = """examples:
@@ -187,6 +188,7 @@ async def _produce_until_stopped(settings: Settings, options: argparse.Namespace
     from streams.topics import APP_ID  # noqa: PLC0415
     from streams.venues.registry import make_feeds  # noqa: PLC0415
 
+    check_client_files(settings)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -215,6 +217,7 @@ def _worker(_: argparse.Namespace) -> int:
     checks: list[Callable[[], object]] = [lambda: check_port(settings.web_host, settings.web_port, "WEB_PORT")]
     if settings.table_store.startswith("rocksdb:"):
         checks.append(lambda: hold_directory(settings.data_dir))
+    checks.append(lambda: check_client_files(settings))
     all_of(*checks)
 
     from streams.app import create_app  # noqa: PLC0415 - declaring the app reads every setting; help must not

@@ -31,7 +31,7 @@ from streams.secret_files import without_files
 from streams.secured import ENCRYPTING
 from streams.settings import Settings, load_settings
 from streams.settings_names import check_names
-from streams.tls import of_web_servers
+from streams.tls import check_client_files, of_web_servers
 from streams.venues.registry import make_feeds, make_venues
 
 RUN_PREFIX: Final = "run-"
@@ -144,13 +144,14 @@ def start_servers(settings: Settings, data: Path, logs: Path, exits: ExitStack) 
 def _check_secured(settings: Settings) -> None:
     """Raise :class:`BadSetting` where TLS or a login is asked of a server that this run would start itself.
 
-    Also where a certificate of the web servers cannot be used.
+    Also where a file with a certificate, for whichever connection, cannot be used.
     """
     given, protocol, mode = settings.model_fields_set, settings.kafka_security_protocol, settings.postgres_sslmode
     if "kafka_bootstrap_servers" not in given and protocol != "PLAINTEXT":
         raise BadSetting(f"KAFKA_SECURITY_PROTOCOL={protocol} needs KAFKA_BOOTSTRAP_SERVERS: {EMBEDDED_SPEAK_NO_TLS}")
     if "postgres_host" not in given and mode in ENCRYPTING:
         raise BadSetting(f"POSTGRES_SSLMODE={mode} needs POSTGRES_HOST: {EMBEDDED_SPEAK_NO_TLS}")
+    check_client_files(settings)
     of_web_servers(settings)
 
 
