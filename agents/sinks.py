@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from agents.alerts.columns import instant
 from agents.alerts.postgres import POSTGRES, open_pool
-from agents.alerts.recorder import Recorder, RecordOutcome, decode_alert
+from agents.alerts.recorder import Recorder, RecordOutcome
 from agents.alerts.words import identity, sentence
 from agents.counting.monitor import SourceMessage
 from agents.delivery.base import Channel
@@ -24,7 +24,7 @@ from agents.stats.pruning import Pruner, kept
 from agents.stats.window_stats import WindowSample, WindowStats
 from streams import metrics
 from streams.errors import BadRecord, Fatal, Outage
-from streams.model.alert import Alert
+from streams.model.alert import Alert, decode_alert
 from streams.settings import Settings
 from streams.tasks import cancelled
 from streams.words import counted

@@ -14,14 +14,13 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from streams.errors import MonitorError
+from streams.errors import UNREADABLE, MonitorError
 from streams.model.kinds import MarketKind
 from tables.market.coverage import SINCE, SINCE_ITEMS, since_of
 from tables.market.episodes import Mark
 from tables.market.formats import (
     FORMAT,
     NO_TAIL,
-    UNREADABLE,
     Format,
     Tail,
     longer_addition,
