@@ -249,6 +249,14 @@ def offset_of(value: bytes) -> int:
     return int(msgspec.msgpack.decode(_offset_decoder.decode(value)[0], type=int))
 
 
+def known_offset(value: bytes) -> int | None:
+    """Return the source offset that a value contains, None for bytes that are no value of any release."""
+    try:
+        return offset_of(value)
+    except (*UNREADABLE, IndexError):
+        return None
+
+
 def shifted(value: bytes, by: int) -> bytes:
     """Return a stored value with its source offset moved, its order among others so moved kept."""
     fields = _offset_decoder.decode(value)
