@@ -224,6 +224,14 @@ class TestUseless:
         assert words in text
         assert text.endswith(": '1,2,3')")
 
+    @pytest.mark.parametrize("content", [b"timestamp,price,volume", b"\xef\xbb\xbftime,price,qty\r\n\r\n"])
+    def test_a_header_alone(self, tmp_path: Path, content: bytes) -> None:
+        """As of an export that found nothing."""
+        path = tmp_path / "XBTUSD.csv"
+        path.write_bytes(content)
+        with pytest.raises(BadRecording, match="has a header and no row below it"):
+            recording(path)
+
     async def test_at_the_end(self, tmp_path: Path) -> None:
         """Where a session begins with what is no trade."""
         lines = [{"channel": "heartbeat"}] * 3000
