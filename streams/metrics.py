@@ -121,6 +121,11 @@ table_keys = Gauge("liqmon_table_keys", "Keys in a table.", ["table"], registry=
 restored_records = Counter(
     "liqmon_restored_records", "Changelog records read to restore tables, or to keep standbys.", registry=REGISTRY
 )
+unreadable_changelog_records = Counter(
+    "liqmon_unreadable_changelog_records",
+    "Records of the changelog that no release wrote: passed over in a restore.",
+    registry=REGISTRY,
+)
 restated_records = Counter(
     "liqmon_restated_records",
     "State written again behind what a worker had written that no longer had the partition.",

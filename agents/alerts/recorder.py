@@ -7,15 +7,11 @@ from enum import Enum
 from typing import Any, Final
 
 import asyncpg
-import msgspec
 
 from agents.alerts.columns import COLUMNS, IDENTITY, instant, to_row, unix_seconds
 from agents.alerts.postgres import answering
 from streams import metrics
-from streams.errors import BadRecord
 from streams.model.alert import Alert, AlertId
-from streams.model.kinds import MAX_NAME
-from streams.model.trade import is_market_name
 
 # A replay's trades were received long ago: their age says nothing about this program's speed. An hour is longer than
 # any outage whose latency somebody would look up.
@@ -179,20 +175,6 @@ def _observe_latency(received_us: int) -> None:
     age_seconds = time.time() - received_us / 1e6
     if 0 <= age_seconds < LATENCY_HORIZON_SECONDS:
         metrics.event_to_row_seconds.observe(age_seconds)
-
-
-def decode_alert(data: bytes) -> Alert:
-    """Read a message of the topic ``alerts``. Raises :class:`BadRecord` for bytes that are no alert."""
-    try:
-        alert = msgspec.json.decode(data, type=Alert)
-    except msgspec.ValidationError as error:
-        raise BadRecord("wrong_type", f"not an alert: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRecord("not_json", f"not an alert: {error}") from error
-    if not all(map(is_market_name, (alert.rule, alert.venue, alert.symbol))):
-        text = f"rule, venue and symbol must be 1 to {MAX_NAME} printable characters other than '|'"
-        raise BadRecord("wrong_type", f"not an alert: {text}")
-    return alert
 
 
 async def alert_rows(pool: asyncpg.Pool, identities: Sequence[AlertId]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from streams.errors import BadRecord, Fatal
+from streams.errors import UNREADABLE, BadRecord, Fatal
 from streams.kafka.refusal import refusal, unanswered
 from streams.kafka.security import connection
 from streams.kafka.unpacking import Refused
@@ -31,7 +31,7 @@ def describe(topic: str, value: bytes) -> Any:
             return {"unreadable": str(error), "base64": base64.b64encode(value).decode()}
     try:
         return msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         return {"unreadable": str(error), "base64": base64.b64encode(value).decode()}
 
 

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Self
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from streams.errors import BadRecord
 from streams.kafka.admin import KAFKA
 from streams.kafka.security import connection
-from streams.model.alert import Alert, AlertId, supersedes
+from streams.model.alert import Alert, AlertId, decode_alert, supersedes
 from streams.settings import Settings
 from streams.topics import ALERTS, APP_ID, DEAD_LETTERS, TRADES
 from streams.unexpected import say_once
@@ -68,8 +68,9 @@ class AlertFollower:
         while True:
             try:
                 async for message in self._consumer:
-                    with contextlib.suppress(msgspec.DecodeError):
-                        self._take(msgspec.json.decode(message.value or b"", type=Alert))
+                    # The worker says of what is no alert that it is none.
+                    with contextlib.suppress(BadRecord):
+                        self._take(decode_alert(message.value or b""))
             except KafkaError:
                 raise
             except Exception as error:  # noqa: BLE001 - it only shows alerts: whatever it is, the run goes on

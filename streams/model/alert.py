@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from streams.errors import UNREADABLE, BadRecord
 from streams.model.figures import Figures, with_figures
+from streams.model.kinds import MAX_NAME
+from streams.model.trade import is_market_name
 
 
 class AlertId(NamedTuple):
@@ -84,3 +87,17 @@ def supersedes(new: Alert, old: Alert) -> bool:
 
 def _judgement(alert: Alert) -> tuple[str, int | None, bool]:
     return alert.severity, alert.measured, alert.retracted
+
+
+def decode_alert(data: bytes) -> Alert:
+    """Read a message of the topic ``alerts``. Raises :class:`BadRecord` for bytes that are no alert."""
+    try:
+        alert = msgspec.json.decode(data, type=Alert)
+    except msgspec.ValidationError as error:
+        raise BadRecord("wrong_type", f"not an alert: {error}") from None
+    except UNREADABLE as error:
+        raise BadRecord("not_json", f"not an alert: {error}") from None
+    if not all(map(is_market_name, (alert.rule, alert.venue, alert.symbol, alert.severity, alert.unit))):
+        text = f"rule, venue, symbol, severity and unit must be 1 to {MAX_NAME} printable characters other than '|'"
+        raise BadRecord("wrong_type", f"not an alert: {text}")
+    return alert

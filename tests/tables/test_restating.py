@@ -8,6 +8,7 @@ import pytest
 from faust.types import TP
 
 from streams.errors import Outage
+from streams.kafka.outbound import Record
 from tables.restating import Restating
 from tables.stale_writes import OwnWrites, Stretch
 from tables.stores.base import newer
@@ -65,7 +66,7 @@ def heir_of(group: Group) -> Worker:
     heir = Worker(group.broker, MemoryState())
     for offset, record in enumerate(group.broker.of(CHANGELOG)):
         read = Read(record.key, record.value, offset)
-        if heir.state.overtaken(0).replaces(read, heir.state.items[0].get(record.key)):
+        if heir.state.overtaken(0).replaces(read, record.key, heir.state.items[0].get(record.key)):
             heir.state.items[0][record.key] = record.value
     heir.begins[0] = len(group.broker.of(CHANGELOG))
     return heir
@@ -98,6 +99,17 @@ async def test_it_is_found_between_the_owners_own_records_too(group: Group) -> N
     assert len(group.stale()) == 2
     await group.look()
     assert group.stale() == []
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", b"\x91" * 5000])
+async def test_what_no_release_wrote_is_written_over(group: Group, junk: bytes) -> None:
+    """Any program can send to a topic."""
+    keys = {record.key for record in group.broker.of(CHANGELOG)}
+    for key in (*keys, b"", b"\xff", b"x|Y|head"):
+        await group.broker.send(Record(CHANGELOG, key, junk, 0))
+    await group.look()
+    last = {record.key: record.value for record in group.broker.of(CHANGELOG)}
+    assert junk not in {last[key] for key in keys}
 
 
 async def test_an_owner_that_is_alone_writes_nothing_twice(group: Group) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from streams import keys
+from streams.errors import UNREADABLE
 from streams.model.figures import FIGURES
 from streams.model.kinds import MarketKind, implied_kind
 from streams.redis_link import RedisLink, Script
@@ -122,7 +123,7 @@ class Copies:
                 standing=msgspec.json.decode(fields["rules"], type=Standing) if "rules" in fields else None,
                 covered_since=int(fields["covered_since"]) if "covered_since" in fields else None,
             )
-        except (KeyError, ValueError, msgspec.DecodeError) as error:
+        except (KeyError, ValueError, *UNREADABLE) as error:
             if not self._is_refused_said:
                 self._is_refused_said = True
                 log.warning("a live window in Redis cannot be read (%r); such markets are left out", error)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.errors import Outage
@@ -70,6 +70,8 @@ def test_flags_without_a_name_are_shown_as_numbers() -> None:
 
 
 @given(value=st.binary(max_size=100), topic=st.sampled_from([TRADES, DEAD_LETTERS]))
+@example(value=b"[" * 5000, topic=DEAD_LETTERS)
+@example(value=b"\x91" * 5000, topic=TRADES)
 def test_anything_else_is_shown_in_base64(value: bytes, topic: str) -> None:
     """No bytes stop the listing, and every line is JSON."""
     shown = describe(topic, value)
