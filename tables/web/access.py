@@ -114,8 +114,7 @@ class Access:
             raise web.HTTPRequestEntityTooLarge(max_size=MAX_FORM_BYTES, actual_size=request.content_length or 0)
         if request.content_type != "application/x-www-form-urlencoded":
             raise web.HTTPUnsupportedMediaType
-        if wait := self.seconds_to_wait(request):
-            raise web.HTTPTooManyRequests(reason=TOO_OFTEN, headers={hdrs.RETRY_AFTER: str(math.ceil(wait))})
+        self._limit(request)
         try:
             async with asyncio.timeout(FORM_SECONDS):
                 form: Any = await request.post()
@@ -123,6 +122,8 @@ class Access:
             raise web.HTTPRequestTimeout from None
         except (ValueError, LookupError):
             raise web.HTTPBadRequest(text="the form cannot be read") from None
+        # Again: any number of forms may have been begun while the limit was not reached.
+        self._limit(request)
         given = form.get("token", "")
         if not isinstance(given, str) or not self.is_token(given.strip()):
             await self.refused(request)
@@ -133,6 +134,10 @@ class Access:
             COOKIE, self._sessions.begin(), max_age=SESSION_SECONDS, httponly=True, samesite="Strict", secure=is_https
         )
         return response
+
+    def _limit(self, request: web.Request) -> None:
+        if wait := self.seconds_to_wait(request):
+            raise web.HTTPTooManyRequests(reason=TOO_OFTEN, headers={hdrs.RETRY_AFTER: str(math.ceil(wait))})
 
     async def logout(self, request: web.Request) -> web.StreamResponse:
         """End the session on this worker, whoever has a copy of its cookie, and delete the browser's."""
