@@ -9,7 +9,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from agents.alerts.columns import COLUMNS, IDENTITY, instant, to_row, unix_seconds
+from agents.alerts.columns import COLUMNS, COVERED_SINCE, IDENTITY, instant, to_row, unix_seconds
 from agents.alerts.postgres import answering
 from streams import metrics
 from streams.errors import BadRecord
@@ -59,11 +59,13 @@ _UPDATES: Final = ", ".join(
         "retracted = CASE WHEN present.threshold <> EXCLUDED.threshold THEN present.retracted"
         " ELSE EXCLUDED.retracted END",
         f"{_JUDGED_COUNT} = EXCLUDED.{_JUDGED_COUNT}",
+        # A worker of an earlier release sends none: what is known stays.
+        f"{COVERED_SINCE} = coalesce(EXCLUDED.{COVERED_SINCE}, present.{COVERED_SINCE})",
     ]
     + [
         f'"{column}" = EXCLUDED."{column}"'
         for column in COLUMNS
-        if column not in {*IDENTITY, *_KEPT, "severity_step", "retracted"}
+        if column not in {*IDENTITY, *_KEPT, "severity_step", "retracted", COVERED_SINCE}
     ]
 )
 _JUDGEMENT: Final = "({0}.alert_severity, {0}.measured, {0}.retracted)"
