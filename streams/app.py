@@ -117,12 +117,14 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             self.outbound,
             home=self.home,
             rows=RowReader(venues),
+            now=self.record_clock.own.now,
         )
         self.sinks = Sinks(
             conf_,
             on_fatal=die,
             refuse=self.market_monitor.refuse_alert,
             venue_names=venue_names,
+            now=self.record_clock.own.now,
         )
         self.view = WorkerView(
             self,
@@ -131,7 +133,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             rules=self.evaluator.rules,
             sinks=self.sinks,
             ending=self.ending,
-            record_clock=self.record_clock,
+            own_clock=self.record_clock.own,
             home=self.home,
             venue_names=venue_names,
         )
@@ -160,11 +162,15 @@ class MonitorApp(faust.App):  # type: ignore[misc]
     async def _send(self, record: Record) -> Any:
         try:
             return await self.producer.send(
-                record.topic, record.key, record.value, record.partition, record.timestamp, None
+                record.topic, record.key, record.value, record.partition, record.timestamp or self._now(), None
             )
         except ProducerSendError as error:
             # Faust hides what the client says in an error of its own.
             raise error.__cause__ or error from None
+
+    def _now(self) -> float:
+        # What the broker forgets and compacts goes by the times of records.
+        return self.record_clock.own.now()
 
     def _settle(self, partition: int, markets: Iterable[Market]) -> list[Alert]:
         return self.evaluator.settle_all(partition, iter(markets))

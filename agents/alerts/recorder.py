@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -148,13 +148,22 @@ class Recorder:
     """Writes alerts and, in the same statement, the messages they call for.
 
     ``deliver`` says whether a webhook is configured: without one a new alert's message is ``disabled`` from the start.
-    ``wake`` is set whenever there may be something new to deliver.
+    ``wake`` is set whenever there may be something new to deliver. ``now`` returns unix seconds by the clock that
+    counts.
     """
 
-    def __init__(self, pool: asyncpg.Pool, *, deliver: bool, wake: asyncio.Event | None = None) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        *,
+        deliver: bool,
+        wake: asyncio.Event | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._pool = pool
         self._first_state = "pending" if deliver else "disabled"
         self._wake = wake
+        self._now = now
 
     async def record(self, alert: Alert) -> RecordOutcome:
         """Bring the alert's row to these figures, unless it has later ones (:func:`streams.model.alert.supersedes`).
@@ -168,7 +177,7 @@ class Recorder:
             outcome = RecordOutcome.IGNORED
         elif revision == 1:
             outcome = RecordOutcome.INSERTED
-            _observe_latency(alert.received_us)
+            _observe_latency(self._now() - alert.received_us / 1e6)
         else:
             outcome = RecordOutcome.SUPERSEDED
         metrics.alert_rows.labels(outcome.value).inc()
@@ -177,8 +186,7 @@ class Recorder:
         return outcome
 
 
-def _observe_latency(received_us: int) -> None:
-    age_seconds = time.time() - received_us / 1e6
+def _observe_latency(age_seconds: float) -> None:
     if 0 <= age_seconds < LATENCY_HORIZON_SECONDS:
         metrics.event_to_row_seconds.observe(age_seconds)
 

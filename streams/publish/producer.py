@@ -137,7 +137,7 @@ class Producer:
         age = None if publisher.last_ack is None else time.monotonic() - publisher.last_ack
         connected = sum(feed.connected for feed in self._feeds)
         clocks = self._clocks.details()
-        connections = [found for feed in self._feeds if (found := feed.connection()) is not None]
+        connections = [self._clocks.timed(found) for feed in self._feeds if (found := feed.connection()) is not None]
         missing = sum(connection.missing for connection in connections)
         is_connected = bool(connected or not self._reading)
         return Facts(
@@ -256,7 +256,9 @@ class Producer:
         for group in groups:
             if self._says_ends:
                 self._markets[group.venue, group.symbol] = group.kind
-            frame, trades, refused = framed(group, group.received_us, self._clocks.latest_us())
+            frame, trades, refused = framed(
+                group, self._clocks.corrected_us(group.received_us), self._clocks.latest_us()
+            )
             self._refuse(refused, group.received_us)
             if frame is not None:
                 stamp_ms = self._timestamp_ms(group.received_us)
@@ -283,7 +285,9 @@ class Producer:
                     detail,
                     DEAD_LETTERS,
                 )
-            letter = DeadLetter(reason, detail, payload, ORIGIN, refused.venue, refused.symbol, refused_us=_now_us())
+            letter = DeadLetter(
+                reason, detail, payload, ORIGIN, refused.venue, refused.symbol, refused_us=self._clocks.now_us()
+            )
             value = deadletters.encode(letter)
             timestamp_ms = self._timestamp_ms(received_us)
             self._publisher.put(Outgoing(DEAD_LETTERS, reason, value, timestamp_ms, reason=reason))
