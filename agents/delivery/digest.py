@@ -20,7 +20,7 @@ from agents.delivery.message import (
     title,
 )
 from agents.rules.book import describe
-from streams.settings import SEVERITIES
+from streams.severities import SEVERITIES
 
 MOST_EMBEDS: Final = 10
 # Discord takes 6000 characters over all embeds of a message: 600 for each of ten. Only names and sentences of unusual

@@ -24,7 +24,8 @@ from streams.errors import BadSetting, Fatal, MonitorError
 from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
 from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.local.embedded.valkey import HOST, EmbeddedRedis, free_port
-from streams.local.supervisor import Plan, Supervisor, say
+from streams.local.plan import Plan
+from streams.local.supervisor import Supervisor, say
 from streams.preflight import all_of, check_file, check_network, check_port, check_report
 from streams.secret_files import without_files
 from streams.secured import ENCRYPTING

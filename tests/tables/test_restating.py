@@ -12,7 +12,7 @@ from tables.restating import Restating
 from tables.stale_writes import OwnWrites, Stretch
 from tables.stores.base import newer
 from tests.memory_broker import MemoryBroker, MemoryState
-from tests.tables.test_keeper import CHANGELOG, Worker
+from tests.tables.keeping import CHANGELOG, Worker
 from tests.waiting import until
 
 

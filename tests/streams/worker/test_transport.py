@@ -19,12 +19,13 @@ from faust.types import TP
 from pydantic import SecretStr
 
 from agents.counting.monitor import SourceMessage
-from streams.app import MonitorApp, create_app
+from streams.app import create_app
 from streams.errors import Fatal
 from streams.kafka.admin import MAX_RECORD_BYTES
 from streams.kafka.outbound import Record
 from streams.kafka.unpacking import MAX_BATCH_BYTES
 from streams.metrics import REGISTRY
+from streams.monitor_app import MonitorApp
 from streams.settings import Settings, load_settings
 from streams.topics import ALERTS, APP_ID, DEAD_LETTERS, TRADES
 from streams.worker.continuity import Step

@@ -6,8 +6,10 @@ import pytest
 from tables.market.chunks import CorruptState, Head, decode_head, encode
 from tables.market.coverage import SINCE, covering
 from tables.market.formats import NewerState, Tail
-from tables.market.state import Market, Span
-from tests.tables.market.test_state import START, add, stored
+from tables.market.span import Span
+from tables.market.state import Market
+from tests.tables.market.moves import START, add
+from tests.tables.market.test_state import stored
 
 SPAN = Span(window=5, retention=200, slack=100)
 LONGER = Span(window=5, retention=1000, slack=100)
