@@ -19,10 +19,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from streams.kafka.record_times import NAME
-from streams.topics import TRADES
+from streams.topics import ALERTS, TRADES
 from tests.faults.clocks import LiveScript, WrongClock, library, take_back
 from tests.faults.exchange import Exchange
-from tests.faults.judge import judge, letters
+from tests.faults.judge import CHANGELOG, judge, letters
 from tests.faults.marks import REAL_KAFKA, fault_run
 from tests.faults.processes import Process, http_get
 from tests.faults.stack import Stack
@@ -155,6 +155,7 @@ async def test_a_worker_whose_clock_jumps_counts_exactly_by_the_brokers_time_and
     clock = WrongClock(jumping.directory)
     clock.ahead(FIVE_MINUTES)
     clock.give_to(jumping)
+    began, written = time.time(), {topic: await stack.ledger.ends(topic) for topic in (ALERTS, CHANGELOG)}
     await restarted(stack, jumping)
     await stack.until(lambda: lacks_only_its_clock(jumping), 60, "the worker to lack nothing but its clock")
     async with Exchange(stack) as exchange:
@@ -171,6 +172,10 @@ async def test_a_worker_whose_clock_jumps_counts_exactly_by_the_brokers_time_and
         assert (await stack.sql("SELECT count(*) FROM window_stats WHERE sampled_at > now() + interval '1 min'"))[0][
             0
         ] == 0
+        for topic, ends in written.items():
+            entries = await stack.ledger.read(topic, ends)
+            assert entries
+            assert all(began - 60 < entry.timestamp_ms / 1000 < time.time() + 60 for entry in entries), topic
         clock.ahead(0)
         await stack.ready(jumping)
         await verdict_of(stack, exchange)
