@@ -129,7 +129,7 @@ class Keeper(LoadedMarkets):
         if items is None:
             return
         # Before the store may claim what follows.
-        await self._write_over(partition, self._store().overtaken(partition).take())
+        await self._write_over_restored(partition)
         records = [Record(self._changelog, key, value, partition) for key, value in items.items()]
         delivered = await self._outbound.deliver(records)
         self._stale.note(partition, delivered)
@@ -165,12 +165,22 @@ class Keeper(LoadedMarkets):
         """Write this worker's values again behind the stale ones that restores found."""
         for partition in list(self._partitions):
             async with self._lock:
-                await self._write_over(partition, self._store().overtaken(partition).take())
+                await self._write_over_restored(partition)
 
     async def restate(self, partition: int, stale: Items) -> None:
         """Write this worker's values again behind stale ones of the same keys."""
         async with self._lock:
             await self._write_over(partition, stale)
+
+    async def _write_over_restored(self, partition: int) -> None:
+        overtaken = self._store().overtaken(partition)
+        stale = overtaken.take()
+        try:
+            await self._write_over(partition, stale)
+        except BaseException:
+            # Also a cancelled stop: what is forgotten here, a claim would pass over for good.
+            overtaken.add(stale)
+            raise
 
     async def _write_over(self, partition: int, stale: Items) -> None:
         own: dict[bytes, bytes] = {}

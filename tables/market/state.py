@@ -90,6 +90,7 @@ class Market(Timeline):
         if self.watermark <= latest:
             return False
         oldest = self.oldest
+        self.covered_since = max(self.covered_since or 0, oldest)
         self.stale |= self.chunks.keys()
         for at, chunk in list(self.chunks.items()):
             first = at * CHUNK_PANES

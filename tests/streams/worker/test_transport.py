@@ -77,11 +77,13 @@ def settings(
 
 @pytest.fixture
 async def worker(settings: Settings, network: Proxy) -> AsyncIterator[MonitorApp]:
-    """Give a worker that has its partitions and serves them."""
+    """Give a worker that has its partitions, serves them, and has handled what a test before did not commit."""
     app = create_app(settings)
     try:
         await app.start()
         await until(lambda: app.consumer.flow_active and app.sinks.pool)
+        end = (await app.consumer.log_ends([PLACE], 10))[PLACE]
+        await until(lambda: (app.consumer.next_offset(PLACE) or 0) >= end)
         yield app
     finally:
         await network.heal()
