@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
@@ -51,9 +52,11 @@ class Sinks:
         on_fatal: Callable[[Fatal], None],
         refuse: Callable[[SourceMessage, BadRecord], Awaitable[None]],
         venue_names: Mapping[str, str] | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._venue_names = venue_names
+        self._now = now
         self._on_fatal = on_fatal
         self._refuse = refuse
         self._stop = asyncio.Event()
@@ -93,7 +96,7 @@ class Sinks:
     async def _run(self) -> None:
         self._pool = await retry_outage(lambda: open_pool(self._settings), sink=SINK, stop=self._stop)
         pool = self._pool
-        self._recorder = Recorder(pool, deliver=self._settings.webhook is not None, wake=self._wake)
+        self._recorder = Recorder(pool, deliver=self._settings.webhook is not None, wake=self._wake, now=self._now)
         self._stats = WindowStats(pool)
         self._pruning = asyncio.create_task(Pruner(pool, kept(self._settings)).run(self._stop))
         self._opened.set()

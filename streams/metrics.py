@@ -80,6 +80,11 @@ clock_skew_seconds = Gauge(
     ["against"],
     registry=REGISTRY,
 )
+clock_skew_limit_seconds = Gauge(
+    "liqmon_clock_skew_limit_seconds",
+    "By how much this machine's clock may be off before the process is unready (MAX_CLOCK_SKEW_SECONDS).",
+    registry=REGISTRY,
+)
 redis_unavailable_seconds = Counter(
     "liqmon_redis_unavailable_seconds", "Time without the Redis of published ids and live windows.", registry=REGISTRY
 )

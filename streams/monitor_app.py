@@ -107,12 +107,14 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             self.outbound,
             home=self.home,
             rows=RowReader(venues),
+            now=self.record_clock.own.now,
         )
         self.sinks = Sinks(
             conf_,
             on_fatal=die,
             refuse=self.market_monitor.refuse_alert,
             venue_names=venue_names,
+            now=self.record_clock.own.now,
         )
         self.view = WorkerView(
             self,
@@ -121,7 +123,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             rules=self.evaluator.rules,
             sinks=self.sinks,
             ending=self.ending,
-            record_clock=self.record_clock,
+            own_clock=self.record_clock.own,
             home=self.home,
             venue_names=venue_names,
         )
@@ -148,10 +150,10 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         return Transport(self.conf.broker_consumer, application, loop=self.loop)
 
     async def _send(self, record: Record) -> Any:
+        # What the broker forgets and compacts goes by the times of records.
+        timestamp = record.timestamp or self.record_clock.own.now()
         try:
-            return await self.producer.send(
-                record.topic, record.key, record.value, record.partition, record.timestamp, None
-            )
+            return await self.producer.send(record.topic, record.key, record.value, record.partition, timestamp, None)
         except ProducerSendError as error:
             # Faust hides what the client says in an error of its own.
             raise error.__cause__ or error from None

@@ -15,7 +15,7 @@ from streams.model.kinds import AnyMarket
 from streams.settings import Settings
 from streams.worker.ending import Ending
 from streams.worker.facts import GroupFacts
-from streams.worker.record_clock import RecordClock
+from streams.worker.own_clock import OwnClock
 from tables.keeper import Keeper
 from tables.market.state import Market
 from tables.market.windows import WindowFigures
@@ -77,7 +77,7 @@ class WorkerView(RulesView, GroupFacts):
         rules: RuleBook,
         sinks: Sinks,
         ending: Ending,
-        record_clock: RecordClock,
+        own_clock: OwnClock,
         home: Callable[[str], int],
         venue_names: Mapping[str, str],
     ) -> None:
@@ -90,7 +90,7 @@ class WorkerView(RulesView, GroupFacts):
         self._keeper = keeper
         self._sinks = sinks
         self._ending = ending
-        self._record_clock = record_clock
+        self._own_clock = own_clock
 
     @property
     def is_ending(self) -> bool:
@@ -114,10 +114,13 @@ class WorkerView(RulesView, GroupFacts):
         """Whether the table store answered the last time."""
         return self._keeper.store_answers
 
-    @property
-    def clock_is_right(self) -> bool:
-        """Whether it may judge what the future is: by the broker's time, or by a clock of its own that is right."""
-        return self._record_clock.is_right
+    def clock_fault(self) -> str:
+        """Return what is wrong with its machine's clock, for people; empty while that is right."""
+        return self._own_clock.wrong()
+
+    def now(self) -> float:
+        """Return the time, unix seconds, by the broker's clock; by its machine's until that is known."""
+        return self._own_clock.now()
 
     async def postgres_answers(self) -> bool:
         """Ask Postgres."""

@@ -103,6 +103,10 @@ class ServingWorker(Protocol):
         """Whether it ends, since it must not go on."""
         ...
 
+    def now(self) -> float:
+        """Return the time, unix seconds, by the broker's clock; by its machine's until that is known."""
+        ...
+
     def partitions(self) -> list[int]:
         """Return the partitions of ``trades`` that are assigned to it, ascending."""
         ...
@@ -156,6 +160,10 @@ class ServedMarkets:
     def owner(self) -> str:
         """The address of the worker that serves them."""
         return self._worker.address
+
+    def now(self) -> float:
+        """Return the time, unix seconds, by the clock that counts."""
+        return self._worker.now()
 
     @property
     def is_serving(self) -> bool:

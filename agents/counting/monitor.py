@@ -81,7 +81,10 @@ def alert_record(alert: Alert) -> Record:
 
 
 class Monitor:
-    """Handles one message at a time of each partition. ``home`` gives the partition a symbol belongs to."""
+    """Handles one message at a time of each partition. ``home`` gives the partition a symbol belongs to.
+
+    ``now`` returns unix seconds by the clock that counts.
+    """
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class Monitor:
         *,
         home: Callable[[str], int],
         rows: RowReader,
+        now: Callable[[], float] = time.time,
     ) -> None:
         metrics.start_at_zero(metrics.alerts, [rule.name for rule in evaluator.rules.rules], SEVERITIES)
         self._evaluator = evaluator
@@ -98,6 +102,7 @@ class Monitor:
         self._outbound = outbound
         self._home = home
         self._rows = rows
+        self._now = now
         self._not_kept = NotKept()
 
     async def handle(self, message: SourceMessage) -> None:
@@ -183,7 +188,7 @@ class Monitor:
             await self._outbound.post(alert_record(alert))
         for rule, severity in outcome.raised:
             metrics.alerts.labels(rule, severity).inc()
-            metrics.event_to_alert_seconds.observe(max(0.0, time.time() - trades.received_us / 1e6))
+            metrics.event_to_alert_seconds.observe(max(0.0, self._now() - trades.received_us / 1e6))
         for refusal in outcome.refused:
             await self._refuse(
                 message, refusal.reason, refusal.detail, _refused_bytes(message, trades, refusal.at), trades, refusal
@@ -223,7 +228,7 @@ class Monitor:
             topic=topic,
             partition=message.partition,
             offset=message.offset,
-            refused_us=time.time_ns() // 1000,
+            refused_us=round(self._now() * 1_000_000),
         )
         await self._outbound.post(Record(DEAD_LETTERS, reason.encode(), deadletters.encode(letter)))
         metrics.dead_letters.labels(deadletters.reason_label(reason)).inc()

@@ -7,14 +7,14 @@ from urllib.parse import urlencode
 
 from agents.alerts.words import cut, elapsed, identity, sentence
 from agents.delivery.base import Backlog, Notice
-from agents.delivery.message import MAX_CONTENT, Message, embed_of, escape, link_title, market_link, title
+from agents.delivery.message import MAX_CONTENT, Message, embed_of, escape, link_title, market_link, shortage, title
 from agents.rules.book import describe
 from streams.severities import SEVERITIES
 
 MOST_EMBEDS: Final = 10
 # Discord takes 6000 characters over all embeds of a message: 600 for each of ten. Only names and sentences of unusual
-# length are cut. The other lines of a description have 110 characters together.
-MAX_TITLE: Final = 130
+# length are cut. The other lines of a description have 160 characters together.
+MAX_TITLE: Final = 90
 MAX_SENTENCE: Final = 110
 MAX_NOTE: Final = 80
 MAX_FOOTER: Final = 170
@@ -60,6 +60,8 @@ def _embed(notice: Notice, web_url: str, venue_names: Mapping[str, str]) -> Mess
     if notice.raised_at is not None:
         # Discord writes it as an age, and keeps it true while somebody looks.
         lines.append(f"raised <t:{notice.raised_at}:R>")
+    if lacking := shortage(alert):
+        lines.append(lacking)
     if alert.retracted:
         lines.append("↩️ **Retracted**")
     if notice.escalated_to is not None:

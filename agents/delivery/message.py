@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from agents.alerts.columns import instant
-from agents.alerts.words import cut, identity, sentence, threshold_of
+from agents.alerts.words import cut, duration, identity, sentence, threshold_of
 from agents.delivery.base import Notice
 from agents.rules.book import describe
 from streams.model.alert import Alert
@@ -54,6 +54,8 @@ def message(notice: Notice, *, web_url: str, venue_names: Mapping[str, str] | No
     lines = [headline]
     if note := describe(alert).note:
         lines.append(note)
+    if lacking := shortage(alert):
+        lines.append(f"{lacking}, so the window holds less than {duration(alert.window_seconds)}.")
     if alert.retracted:
         lines.append("↩️ **Retracted**: later trades took this window back below the threshold.")
     if notice.escalated_to is not None:
@@ -128,6 +130,15 @@ def _figures(alert: Alert) -> dict[str, str]:
         for label, figures in labelled.items()
         if any(getattr(alert, figure.field) or not figure.type.is_amount for figure in figures)
     }
+
+
+def shortage(alert: Alert) -> str:
+    """Say that the alert's window reaches back before counting began, in the words of the pages; empty if it is whole.
+
+    Its length is bounded: it holds a time of day and no name.
+    """
+    since = alert.counted_from
+    return "" if since is None else f"⏳ **Not whole yet**: counted since {instant(since):%H:%M:%S} UTC"
 
 
 def market_link(web_url: str, alert: Alert) -> str:

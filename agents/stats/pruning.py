@@ -127,7 +127,9 @@ class Pruner:
         Raises :class:`streams.errors.Outage` when Postgres does not answer, or does not get done with the smallest
         batch.
         """
-        until = datetime.now(UTC) - timedelta(days=one.days)
+        # By Postgres's clock, which every worker has in common. One that is a month ahead here would delete everything.
+        with answering(f"pruning {one.table}"):
+            until = await self._pool.fetchval("SELECT now()") - timedelta(days=one.days)
         since, total = BEGINNING, 0
         self._rows = min(self._most_rows, self._rows * 2)
         try:

@@ -31,7 +31,7 @@ class Alert(Figures, msgspec.Struct, frozen=True, omit_defaults=False):
 
     ``offset`` is the source offset that the figures contain. ``raised_offset`` is that of the message that raised the
     alert, in the row that raised it. ``retracted``: later trades took the measured value back below the first step.
-    ``covered_since`` is the first pane that was counted of the market, None where nobody knows. Rows do not keep it.
+    ``covered_since`` is the first pane that was counted of the market, None where nobody knows.
 
     Fields from ``unit`` on have defaults: a message of 0.1 (commit 1a202df) has none of them, and its
     ``threshold_micro_usd`` is the threshold. That one is 0 where the unit is not USD.

@@ -133,7 +133,7 @@ class Producer:
         age = None if publisher.last_ack is None else time.monotonic() - publisher.last_ack
         connected = sum(feed.connected for feed in self._feeds)
         clocks = self._clocks.details()
-        connections = [found for feed in self._feeds if (found := feed.connection()) is not None]
+        connections = [self._clocks.timed(found) for feed in self._feeds if (found := feed.connection()) is not None]
         missing = sum(connection.missing for connection in connections)
         is_connected = bool(connected or not self._reading)
         return Facts(
@@ -252,7 +252,9 @@ class Producer:
         for group in groups:
             if self._says_ends:
                 self._markets[group.venue, group.symbol] = group.kind
-            frame, trades, refused = framed(group, group.received_us, self._clocks.latest_us())
+            frame, trades, refused = framed(
+                group, self._clocks.corrected_us(group.received_us), self._clocks.latest_us()
+            )
             self._refuse(refused, group.received_us)
             if frame is not None:
                 stamp_ms = self._timestamp_ms(group.received_us)
@@ -267,7 +269,7 @@ class Producer:
 
     def _refuse(self, rejects: Sequence[Reject], received_us: int) -> None:
         for refused in rejects:
-            reason, value = refused.reason, self._refusals.letter(refused, _now_us())
+            reason, value = refused.reason, self._refusals.letter(refused, self._clocks.now_us())
             timestamp_ms = self._timestamp_ms(received_us)
             self._publisher.put(Outgoing(DEAD_LETTERS, reason, value, timestamp_ms, reason=reason))
 

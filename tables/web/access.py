@@ -43,14 +43,20 @@ class Access:
 
     Raises :class:`streams.errors.BadSetting` where the settings would let anyone on the network in.
 
-    ``is_worker`` says of a request whether another worker of the group proves that it asks.
+    ``now`` returns unix seconds, by which sessions end. ``is_worker`` says of a request whether another worker of the
+    group proves that it asks.
     """
 
-    def __init__(self, settings: Settings, is_worker: Callable[[web.Request], bool] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        now: Callable[[], float] = time.time,
+        is_worker: Callable[[web.Request], bool] | None = None,
+    ) -> None:
         token: SecretStr | None = settings.web_token
         check_token(settings)
         self._token = token.get_secret_value().encode() if token is not None else None
-        self._sessions = Sessions(self._token, time.time) if self._token is not None else None
+        self._sessions = Sessions(self._token, now) if self._token is not None else None
         self._is_worker = is_worker
         self._attempts = Attempts(time.monotonic)
         public = URL(settings.web_public_url).host if settings.web_public_url else None

@@ -124,7 +124,7 @@ class Api:
             offset=market.offset,
             newest_pane=market.watermark,
             oldest_pane=market.oldest,
-            age_seconds=age_seconds(market),
+            age_seconds=age_seconds(market, self._served.now()),
             missing_ids=sum(high - low + 1 for row in rows for low, high in row.gaps),
             rows=rows,
         )

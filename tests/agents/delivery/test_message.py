@@ -98,6 +98,20 @@ def test_a_retracted_alert_says_so_in_every_text() -> None:
     assert "etracted" not in str(message_of(a_move()))
 
 
+def test_an_alert_from_a_window_longer_than_the_data_says_so_in_every_text() -> None:
+    """Since when it counts, in the words of the page; whoever reads only the line that a phone shows learns it too."""
+    message = message_of(an_alert(covered_since=PANE - 90))
+    what = "2.02 M USD traded in 5 min, 2.0\N{MULTIPLICATION SIGN} the threshold, of data since 00:04:34"
+    assert message["content"] == f"**MEDIUM** BTC/USD: {what}"
+    assert message["embeds"][0]["description"].splitlines() == [
+        what,
+        "Traded volume, a proxy: spot trades carry no liquidation label.",
+        "⏳ **Not whole yet**: counted since 00:04:34 UTC, so the window holds less than 5 min.",
+    ]
+    for whole in (None, PANE - 299, PANE - 5000):
+        assert "since" not in str(message_of(an_alert(covered_since=whole)))
+
+
 def test_amounts_of_nothing_are_left_out() -> None:
     """A recording that says no side has neither buys nor sells, which is not the same as none."""
     message = message_of(an_alert(buy_volume_micro_usd=0, sell_volume_micro_usd=0))
