@@ -8,7 +8,6 @@ import errno
 import faulthandler
 import logging
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -20,6 +19,9 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 5.0
 """How often it looks. It counts looks and not seconds: a process that was frozen has not been stuck meanwhile."""
+
+STANDARD_ERROR: Final = 2
+"""Its descriptor. In the place of sys.stderr Faust puts a log without one, which the interpreter refuses."""
 
 
 class Stuck(Fatal):
@@ -71,9 +73,8 @@ class Watchdog:
 
     async def _look(self) -> Stuck | None:
         # This task cannot see that the loop itself hangs. The interpreter does, says where, and ends with 1.
-        # Its clock may jump by minutes, so it has more time. In the place of sys.stderr Faust puts a log without a
-        # descriptor, which the interpreter refuses.
-        faulthandler.dump_traceback_later(2 * self._deadline_seconds, file=sys.__stderr__, exit=True)
+        # Its clock may jump by minutes, so it has more time.
+        faulthandler.dump_traceback_later(2 * self._deadline_seconds, file=STANDARD_ERROR, exit=True)
         now = self._progress()
         self._looks, self._last = (self._looks + 1, self._last) if now == self._last else (0, now)
         if self._looks * LOOK_SECONDS < self._deadline_seconds:

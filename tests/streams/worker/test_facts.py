@@ -1,6 +1,7 @@
 """What is read of Faust's application, typed."""
 
 from collections import Counter
+from collections.abc import Callable
 from types import SimpleNamespace
 
 from faust.types import TP
@@ -76,11 +77,12 @@ def test_a_worker_gets_on_by_commits_restored_records_and_moves() -> None:
     metrics.restored_records.inc()
     standbys[TP("changelog", 2)] += 1
     assert facts.progress() == seen[0]
-    for move in (
+    moves: list[Callable[[], None]] = [
         lambda: committed.update({TP("trades", 1): 41}),
         lambda: actives.update({TP("changelog", 1): 1}),
         lambda: assigned.append(TP("trades", 3)),
-    ):
+    ]
+    for move in moves:
         move()
         assert facts.progress() not in seen
         seen.append(facts.progress())
