@@ -16,6 +16,7 @@ from tests.faults.exchange import Exchange
 from tests.faults.judge import CHANGELOG, judge
 from tests.faults.marks import REAL_KAFKA, fault_run
 from tests.faults.stack import Stack
+from tests.kafka.requests import writes_to
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ RESET_SECONDS = 0.5
 DEADLINE_SECONDS = 30
 # It looks every 5 s, and then asks the broker what waits.
 NOTICED_SECONDS = 12
-PRODUCE_REQUEST = b"\0\0"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -77,18 +77,13 @@ async def test_connections_to_a_slow_broker_are_reset(stack: Stack) -> None:
     assert {process.name: process.starts for process in (*stack.workers, *stack.producers) if process.running} == starts
 
 
-def writes_state(piece: bytes) -> bool:
-    """Whether a request to the broker, as one read brought it, writes to the changelog. Its kind is behind its size."""
-    return piece[4:6] == PRODUCE_REQUEST and CHANGELOG.encode() in piece
-
-
 async def test_a_worker_that_lives_and_cannot_commit_is_ended(stack: Stack) -> None:
     """One connection hangs, that by which it writes. It keeps its partitions by its heartbeats: nobody takes them."""
     await stack.everybody_ready()
     async with Exchange(stack, per_second=100) as exchange:
         await exchange.heard_by(2)
         await exchange.until_sent(100)
-        stack.to_kafka.hold_at(writes_state)
+        stack.to_kafka.hold_at(writes_to(CHANGELOG))
         await stack.until(lambda: stack.to_kafka.struck["hold_at"], 10, "a worker to write")
         began = time.monotonic()
         while all(worker.running for worker in stack.workers):
