@@ -119,6 +119,11 @@ class WorkerView(RulesView, GroupFacts):
         """Whether it may judge what the future is: by the broker's time, or by a clock of its own that is right."""
         return self._record_clock.is_right
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether it waits for what whoever is started in its place would wait for too."""
+        return not (self.store_answers and self.clock_is_right)
+
     async def postgres_answers(self) -> bool:
         """Ask Postgres."""
         return await self._sinks.reachable()
