@@ -26,7 +26,7 @@ from streams import metrics
 from streams.errors import BadRecord, Fatal, Outage
 from streams.model.alert import Alert
 from streams.settings import Settings
-from streams.tasks import cancelled
+from streams.tasks import cancelled, first_of
 from streams.words import counted
 
 log = logging.getLogger(__name__)
@@ -171,12 +171,7 @@ class Sinks:
 
     async def _opened_recorder(self) -> Recorder:
         if self._recorder is None:
-            waits = [asyncio.ensure_future(self._opened.wait()), asyncio.ensure_future(self._let_go.wait())]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
+            await first_of(self._opened.wait(), self._let_go.wait())
         if self._recorder is None:
             raise Outage("stopping while Postgres does not answer; alerts are recorded after the next start")
         return self._recorder

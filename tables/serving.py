@@ -8,7 +8,8 @@ import msgspec
 
 from streams.model.kinds import AnyMarket
 from streams.model.units import USD
-from streams.settings import SEVERITIES, Settings
+from streams.settings import Settings
+from streams.severities import SEVERITIES
 from tables.market.rolling import Rolling
 from tables.market.state import Market
 from tables.market.windows import WindowFigures

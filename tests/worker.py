@@ -14,7 +14,8 @@ from streams.model.kinds import implied_kind
 from streams.model.trade import Kind, Side
 from streams.settings import Settings, load_settings
 from streams.view import RulesView
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tables.web.worker import AlertRecord, AlertSource
 from tests.tables.market.test_rolling import count
 from tests.trades import NOON

@@ -25,7 +25,7 @@ from streams.model.amounts import amounts_of
 from streams.model.deadletters import DeadLetter
 from streams.model.frames import decode_frame
 from streams.model.kinds import MarketKind
-from streams.settings import SEVERITIES
+from streams.severities import SEVERITIES
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.venues.json_rows import RowReader
 from tables.keeper import Keeper

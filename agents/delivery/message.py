@@ -60,22 +60,32 @@ def message(notice: Notice, *, web_url: str, venue_names: Mapping[str, str] | No
         lines.append(f"⬆️ **Escalated to {notice.escalated_to}** later in this episode.")
     if notice.possible_duplicate:
         lines.append("*Possible duplicate: Discord did not confirm an earlier attempt.*")
-    embed: Message = {
-        "title": cut(title(alert, venue_names or {}), MAX_TITLE),
-        "description": cut("\n".join(lines), MAX_DESCRIPTION),
-        "color": COLOURS.get(alert.severity, GREY),
-        "fields": [
-            {"name": cut(name, MAX_FIELD_NAME), "value": cut(value, MAX_FIELD_VALUE), "inline": inline}
-            for name, value, inline in _fields(alert, link)
-        ],
-        "footer": {"text": cut(identity(alert), MAX_FOOTER)},
-        "timestamp": instant(alert.pane).isoformat(),
-    }
+    embed = embed_of(
+        alert,
+        title=cut(title(alert, venue_names or {}), MAX_TITLE),
+        description=cut("\n".join(lines), MAX_DESCRIPTION),
+        footer=cut(identity(alert), MAX_FOOTER),
+    )
+    embed["fields"] = [
+        {"name": cut(name, MAX_FIELD_NAME), "value": cut(value, MAX_FIELD_VALUE), "inline": inline}
+        for name, value, inline in _fields(alert, link)
+    ]
     flag = "possible duplicate · " if notice.possible_duplicate else ""
     return {
         "content": cut(f"{flag}**{alert.severity}** {_market(alert)}: {headline}", MAX_CONTENT),
         "embeds": [link_title(embed, link)],
         "allowed_mentions": {"parse": []},
+    }
+
+
+def embed_of(alert: Alert, *, title: str, description: str, footer: str) -> Message:
+    """Return an embed with these texts, in the colour and with the time of an alert."""
+    return {
+        "title": title,
+        "description": description,
+        "color": COLOURS.get(alert.severity, GREY),
+        "footer": {"text": footer},
+        "timestamp": instant(alert.pane).isoformat(),
     }
 
 

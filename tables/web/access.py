@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import math
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from aiohttp import hdrs, web
 from pydantic import SecretStr
 from yarl import URL
 
-from streams.errors import BadSetting
+from streams.preflight import check_token
 from streams.settings import Settings
 from tables.web.attempts import Attempts
 from tables.web.sessions import SESSION_SECONDS, Sessions
@@ -39,29 +38,17 @@ PROVEN: Final = web.RequestKey("liqmon_of_worker", bool)
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address to bind to is reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class Access:
-    """Decides about requests. Raises :class:`BadSetting` where the settings would let anyone on the network in.
+    """Decides about requests.
+
+    Raises :class:`streams.errors.BadSetting` where the settings would let anyone on the network in.
 
     ``is_worker`` says of a request whether another worker of the group proves that it asks.
     """
 
     def __init__(self, settings: Settings, is_worker: Callable[[web.Request], bool] | None = None) -> None:
         token: SecretStr | None = settings.web_token
-        if token is None and not is_loopback(settings.web_host):
-            raise BadSetting(
-                f"WEB_TOKEN: must be set (at least 16 characters) where WEB_HOST is not loopback: {settings.web_host} "
-                "can be reached from other machines"
-            )
+        check_token(settings)
         self._token = token.get_secret_value().encode() if token is not None else None
         self._sessions = Sessions(self._token, time.time) if self._token is not None else None
         self._is_worker = is_worker

@@ -164,7 +164,8 @@ class Finder:
         symbol = self._symbol or symbol_of_file(self._tells)
         if symbol is None:
             raise BadRecording(
-                f"recording {self._label}: no market can be told from its name; give it with --symbol BASE/QUOTE"
+                f"recording {self._label}: no market can be told from its name; give it as SYMBOL=BTC/USD with make, "
+                "else as --symbol BTC/USD"
             )
         return self._counted(symbol)
 

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from streams.errors import Outage
-from streams.settings import SEVERITIES
+from streams.severities import SEVERITIES
 from tables.market.state import Market
 from tables.serving import ServedMarkets
 from tables.web.api.exports import csv_response, csv_text

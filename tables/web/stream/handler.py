@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 from streams.http.descriptors import MOST_CONNECTIONS
 from streams.http.server import add_headers
 from streams.model.figures import FIGURES
-from streams.settings import SEVERITIES
+from streams.severities import SEVERITIES
 from tables.market.panes import PANE_SECONDS
 from tables.market.values import FIGURE_NAMES
 from tables.serving import ServedMarkets, ShownRule

@@ -33,10 +33,11 @@ from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.venues.kraken.products import LINEAR_FUTURES
 from tables.keeper import Keeper
 from tables.market.admission import Admission
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tests.agents.factories import an_alert
 from tests.memory_broker import MemoryBroker, MemoryState
-from tests.tables.test_keeper import volumes_in
+from tests.tables.keeping import volumes_in
 from tests.trades import BTC, NOON, PERPETUAL, frame_of, future, row_reader, spot, worth
 
 PARTITIONS = 4

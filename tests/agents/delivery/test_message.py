@@ -10,7 +10,8 @@ from agents.delivery import message as embeds
 from agents.delivery.base import Notice
 from streams.model.alert import Alert
 from streams.model.figures import FIGURES
-from streams.settings import SEVERITIES, load_settings
+from streams.settings import load_settings
+from streams.severities import SEVERITIES
 from tests.agents.factories import PANE, a_move, an_alert
 from tests.discord_server import faults_of
 

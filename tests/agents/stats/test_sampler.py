@@ -13,7 +13,8 @@ from agents.stats.sampler import Sampler, samples
 from agents.stats.window_stats import WindowSample
 from streams import metrics
 from streams.settings import load_settings
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tests.trades import BTC, NOON
 from tests.waiting import until
 from tests.worker import MemoryWorker

@@ -128,7 +128,7 @@ async def test_a_topic_is_printed_from_beginning_to_end(
 
 async def test_without_a_broker_it_says_so() -> None:
     """With the address that was tried."""
-    with pytest.raises(Outage, match=r"Kafka at 127\.0\.0\.1:1 does not answer"):
+    with pytest.raises(Outage, match=r"Kafka at 127\.0\.0\.1:1 does not answer.*: start it, or set KAFKA_"):
         await print_topic(settings_for("127.0.0.1:1"), TRADES, limit=None, follow=False)
 
 

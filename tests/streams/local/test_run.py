@@ -319,6 +319,23 @@ def test_sigterm_during_the_start(start: Callable[..., Run]) -> None:
         ),
         ([], {"WEB_PORT": "6066", "PRODUCER_METRICS_PORT": "6066"}, "WEB_PORT and PRODUCER_METRICS_PORT are both 6066"),
         ([], {"WINDOW_SECONDS": "soon"}, "wrong setting: WINDOW_SECONDS"),
+        ([], {"WEB_HOST": "0.0.0.0"}, "WEB_TOKEN: must be set"),
+        (
+            [],
+            {"KAFKA_BOOTSTRAP_SERVERS": "k:9", "KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CAFILE": "missing.pem"},
+            r"KAFKA_SSL_CAFILE: missing\.pem cannot be read: no such file",
+        ),
+        (
+            [],
+            {"POSTGRES_HOST": "p", "POSTGRES_SSLMODE": "verify-full", "POSTGRES_SSL_CAFILE": "trades.csv"},
+            r"POSTGRES_SSL_CAFILE: trades\.csv holds no certificate in PEM form",
+        ),
+        (["--speed", "2"], {}, "--speed is for FEED=recording, and this is FEED=simulator: leave it out"),
+        (
+            ["--rate", "5"],
+            {"FILE": "trades.csv", "SYMBOL": "BTC/USD"},
+            "--rate is for FEED=simulator, and this is FEED=recording: leave it out",
+        ),
         (["--report", "missing/report.json"], {}, "--report missing/report.json cannot be written"),
         (
             ["--feed", "live"],

@@ -178,7 +178,7 @@ def test_an_exchange_is_no_currency(tmp_path: Path, name: str) -> None:
     """The market must be given."""
     path = tmp_path / name
     path.write_bytes(rows(0))
-    with pytest.raises(BadRecording, match="no market can be told from its name; give it with --symbol"):
+    with pytest.raises(BadRecording, match=r"told from its name; give it as SYMBOL=BTC/USD .*--symbol BTC/USD"):
         recording(path)
     assert recording(path, symbol="XBTUSD").venue.startswith("recording:")
 
