@@ -284,8 +284,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
 
     async def _waiting(self) -> int:
         committed = {partition: self.view.committed_offset(partition) for partition in self.view.partitions()}
-        # A table store that does not answer holds up whoever is started in this one's place too.
-        return await admin.waiting(self.settings, TRADES, committed) if committed and self.view.store_answers else 0
+        return await admin.waiting(self.settings, TRADES, committed) if committed and not self.view.is_held_up else 0
 
     async def _carry_over(self) -> None:
         changelog = self.panes.changelog_topic_name

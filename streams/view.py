@@ -122,6 +122,11 @@ class WorkerView(RulesView, GroupFacts):
         """Return the time, unix seconds, by the broker's clock; by its machine's until that is known."""
         return self._own_clock.now()
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether it waits for what whoever is started in its place would wait for too."""
+        return not (self.store_answers and self.clock_is_right)
+
     async def postgres_answers(self) -> bool:
         """Ask Postgres."""
         return await self._sinks.reachable()

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from streams.data_directory import lock_directory
+from streams.local.log_files import MAX_BYTES
 from streams.settings import Settings
 from tests.oracle import Oracle, Terms
 from tests.real_data import spot_csv
@@ -185,9 +186,13 @@ def test_recording_ends_by_itself(start: Callable[..., Run], tmp_path: Path) -> 
     log = tmp_path / "data" / "logs" / "worker.log"
     log.parent.mkdir(parents=True)
     log.write_text("what an earlier run logged\n")
+    long = log.with_name("simulator.log")
+    long.touch()
+    os.truncate(long, MAX_BYTES + 1)
     run = start("--report", str(report), FEED="recording", FILE=str(file), SYMBOL="BTC/USD", FRAME_MAX_TRADES="7")
     assert run.end() == 0, run.output
     assert re.match("what an earlier run logged\n.+", log.read_text(), re.DOTALL)
+    assert (long.stat().st_size, long.with_name("simulator.log.1").stat().st_size) == (0, MAX_BYTES + 1)
     written = json.loads(report.read_text())
     assert (written["trades"], written["duplicates"], written["late"], written["dead_letters"]) == (100, 0, 0, 1)
     assert written["frames"] == 15
