@@ -123,7 +123,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             rules=self.evaluator.rules,
             sinks=self.sinks,
             ending=self.ending,
-            own_clock=self.record_clock.own,
+            record_clock=self.record_clock,
             home=self.home,
             venue_names=venue_names,
         )

@@ -15,7 +15,7 @@ from streams.model.kinds import AnyMarket
 from streams.settings import Settings
 from streams.worker.ending import Ending
 from streams.worker.facts import GroupFacts
-from streams.worker.own_clock import OwnClock
+from streams.worker.record_clock import RecordClock
 from tables.keeper import Keeper
 from tables.market.state import Market
 from tables.market.windows import WindowFigures
@@ -77,7 +77,7 @@ class WorkerView(RulesView, GroupFacts):
         rules: RuleBook,
         sinks: Sinks,
         ending: Ending,
-        own_clock: OwnClock,
+        record_clock: RecordClock,
         home: Callable[[str], int],
         venue_names: Mapping[str, str],
     ) -> None:
@@ -90,7 +90,7 @@ class WorkerView(RulesView, GroupFacts):
         self._keeper = keeper
         self._sinks = sinks
         self._ending = ending
-        self._own_clock = own_clock
+        self._record_clock = record_clock
 
     @property
     def is_ending(self) -> bool:
@@ -116,16 +116,16 @@ class WorkerView(RulesView, GroupFacts):
 
     def clock_fault(self) -> str:
         """Return what is wrong with its machine's clock, for people; empty while that is right."""
-        return self._own_clock.wrong()
+        return self._record_clock.own.wrong()
 
     def now(self) -> float:
         """Return the time, unix seconds, by the broker's clock; by its machine's until that is known."""
-        return self._own_clock.now()
+        return self._record_clock.own.now()
 
     @property
     def is_held_up(self) -> bool:
         """Whether it waits for what whoever is started in its place would wait for too."""
-        return not (self.store_answers and self.clock_is_right)
+        return self._record_clock.is_waiting or not self.store_answers
 
     async def postgres_answers(self) -> bool:
         """Ask Postgres."""

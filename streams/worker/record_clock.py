@@ -8,11 +8,11 @@ waits, since it would refuse good trades, or let bad ones pass. It is unready ei
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from streams.kafka.broker_clock import ClockProbe
-from streams.tasks import cancelled
+from streams.tasks import cancelled, first_of
 from streams.topics import TRADES
 from streams.worker.own_clock import OwnClock
 
@@ -53,6 +53,11 @@ class RecordClock:
         """Measure the broker's clock in the background, and say when this machine's is wrong, and right again."""
         self._tasks = [asyncio.create_task(self._probe.run()), asyncio.create_task(self._watch())]
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether trades wait until this machine's clock is right."""
+        return self.is_stamped is False and not self.own.is_right
+
     async def _watch(self) -> None:
         while True:
             self._probe.show()
@@ -68,28 +73,19 @@ class RecordClock:
         if is_brokers:
             return timestamp_ms / 1000
         if not self._probe.is_answered.is_set():
-            await self._first(self._probe.is_answered.wait())
+            await first_of(self._probe.is_answered.wait(), self._let_go.wait())
         # Nothing behind a record that was let go may be counted before it.
         while self._has_let_go or not self.own.is_right:
             if self._let_go.is_set():
                 self._has_let_go = True
                 return None
             self._look()
-            await self._first(asyncio.sleep(LOOK_SECONDS))
+            await first_of(self._let_go.wait(), within_seconds=LOOK_SECONDS)
         self._look()
         return min(timestamp_ms / 1000, self.own.now())
 
     def _look(self) -> None:
         self.own.look(waits=self.is_stamped is False)
-
-    async def _first(self, waited: Awaitable[object]) -> None:
-        """Wait for something, or until waiting must end."""
-        waits = [asyncio.ensure_future(waited), asyncio.ensure_future(self._let_go.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     @contextlib.contextmanager
     def letting_go(self) -> Iterator[None]:

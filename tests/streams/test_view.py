@@ -33,13 +33,13 @@ def test_every_rule_compares_a_figure_that_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("store_answers", "clock_is_right", "is_held_up"),
-    [(True, True, False), (False, True, True), (True, False, True), (False, False, True)],
+    ("store_answers", "is_waiting", "is_held_up"),
+    [(True, False, False), (False, False, True), (True, True, True), (False, True, True)],
 )
-def test_what_would_hold_up_the_next_worker_too(*, store_answers: bool, clock_is_right: bool, is_held_up: bool) -> None:
-    """A table store that does not answer, and this machine's clock: nobody is ended for them."""
+def test_what_would_hold_up_the_next_worker_too(*, store_answers: bool, is_waiting: bool, is_held_up: bool) -> None:
+    """A table store that does not answer, and trades that wait for a right clock: nobody is ended for them."""
     settings = load_settings()
-    parts = SimpleNamespace(store_answers=store_answers, was_restored=None, is_right=clock_is_right)
+    parts = SimpleNamespace(store_answers=store_answers, was_restored=None, is_waiting=is_waiting)
     view = WorkerView(
         cast("Any", None), settings, keeper=cast("Any", parts), rules=rule_book(settings), sinks=cast("Any", None),
         ending=cast("Any", None), record_clock=cast("Any", parts), home=hash, venue_names={},

@@ -49,6 +49,7 @@ async def test_what_the_broker_stamped_is_judged_by_that_whatever_the_workers_cl
     machine = Machine(skew)
     assert await machine.time_of(NOON + 3600, is_brokers=True) == NOON + 3600
     assert machine.clock.own.is_right is (skew == 0)
+    assert not machine.clock.is_waiting
 
 
 @pytest.mark.parametrize(("skew", "where"), [(-300.0, "behind"), (300.0, "ahead of")])
@@ -109,11 +110,13 @@ async def test_a_worker_whose_clock_is_wrong_waits_unready_until_it_is_right(
         asked = asyncio.create_task(machine.time_of(NOON))
         await until(lambda: "set it right" in caplog.text)
         assert not machine.clock.own.is_right
+        assert machine.clock.is_waiting
         done, _ = await asyncio.wait({asked}, timeout=0.1)
         assert not done
         machine.skew = 0.5
         assert await asked == pytest.approx(NOON, abs=0.01)
     assert machine.clock.own.is_right
+    assert not machine.clock.is_waiting
     assert caplog.text.count("300.0 s") == 1
     assert "right again" in caplog.text
 
