@@ -10,7 +10,7 @@ MINUTES ?=
 # Tests mostly wait for servers: three at a time keep two cores busy. A file's tests share its servers.
 PARALLEL ?= -n 3 --dist loadfile
 
-.PHONY: help run test faults check kafka lock clean
+.PHONY: help run test faults bench check kafka lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,8 @@ help:
 	@echo 'make test                all tests; some of them: make test ARGS="-k outbox"'
 	@echo 'make faults              kills, freezes and outages on a whole stack, with a real Kafka where Java is'
 	@echo 'make faults SEED=7 MINUTES=20        all of them at random, for so long'
+	@echo 'make bench               this program beside Kafka Streams and Flink, one table (Java 17 and Maven)'
+	@echo 'make bench ARGS="--only rows-10,frames-20 --json results.json"      some parts, and a file of results'
 	@echo 'make check               lint, format and types'
 	@echo 'make kafka               a real Kafka on port 9092 until Ctrl-C (Java 17 and Maven)'
 	@echo 'make lock                resolve requirements.lock anew'
@@ -36,6 +38,10 @@ test: $(STAMP)
 faults: $(STAMP)
 	@SEED="$(SEED)" MINUTES="$(MINUTES)" $(VENV)/bin/pytest -m faults --log-cli-level=INFO \
 		$(if $(MINUTES),tests/faults/test_schedule.py,tests/faults) $(ARGS)
+
+# Fills a real Kafka with the same trades for all, and builds the peers once.
+bench: $(STAMP)
+	@$(VENV)/bin/python -m tests.benchmarks.bench $(ARGS)
 
 check: $(STAMP)
 	@$(VENV)/bin/ruff check .

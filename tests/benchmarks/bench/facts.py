@@ -1,0 +1,53 @@
+"""What the figures depend on: machine, versions, seeds."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+from xml.etree import ElementTree as ET
+
+from tests.benchmarks.bench.parts import SEED
+from tests.benchmarks.peers import build
+from tests.kafka import jars
+
+PACKAGES: Final = ("liquidation-monitor", "faust-streaming", "aiokafka", "msgspec", "rocksdict")
+UNEQUAL: Final = (
+    "Unequal, in the program's disfavour: it keeps the ids of all trades and 4 200 panes of a market, its rules and "
+    "four windows; peers keep the last id, 300 panes and one window."
+)
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _java() -> str:
+    answer = subprocess.run([jars.java(), "-version"], capture_output=True, text=True, timeout=60, check=False)
+    return answer.stderr.splitlines()[0]
+
+
+def _peers() -> str:
+    pom = ET.parse(build.SOURCES / "pom.xml")
+    named = (("Kafka Streams", "kafka.version"), ("Flink", "flink.version"))
+    return ", ".join(f"{name} {pom.findtext(f'.//{{*}}properties/{{*}}{key}')}" for name, key in named)
+
+
+def facts() -> list[str]:
+    """Return a line for each."""
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return [
+        f"Machine: {os.cpu_count()} x {_processor()}, {memory:.0f} GiB, {platform.system()} {platform.release()}; "
+        f"load {load} at the end.",
+        f"Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in PACKAGES)}.",
+        f"Kafka {jars.version()}, {_peers()}, {_java()}, {' '.join(build.JVM_OPTIONS)}.",
+        f"Seed {SEED}. Medians, with the least and the most of the runs; systems take turns.",
+        "Processor time is the measured process's own, from the first trade it has counted to the last. "
+        "Systems named -warm: the second half of the same runs.",
+        UNEQUAL,
+    ]

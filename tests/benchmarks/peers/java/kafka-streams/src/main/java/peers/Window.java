@@ -1,0 +1,32 @@
+package peers;
+
+import java.nio.ByteBuffer;
+import org.apache.kafka.common.serialization.Serde;
+import org.apache.kafka.common.serialization.Serdes;
+
+/** A symbol's window: its last trade and newest second, sums of the panes in it, and of all trades ever. */
+public record Window(long lastId, long newest, long notional, long trades, long allNotional, long allTrades) {
+    public static final Window EMPTY = new Window(-1, -1, 0, 0, 0, 0);
+
+    public static Serde<Window> serde() {
+        return Serdes.serdeFrom(
+                (topic, window) -> window == null ? null : window.bytes(),
+                (topic, bytes) -> bytes == null ? null : of(ByteBuffer.wrap(bytes)));
+    }
+
+    private byte[] bytes() {
+        return ByteBuffer.allocate(48)
+                .putLong(lastId)
+                .putLong(newest)
+                .putLong(notional)
+                .putLong(trades)
+                .putLong(allNotional)
+                .putLong(allTrades)
+                .array();
+    }
+
+    private static Window of(ByteBuffer from) {
+        return new Window(
+                from.getLong(), from.getLong(), from.getLong(), from.getLong(), from.getLong(), from.getLong());
+    }
+}
