@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.model.frames import VERSION, Frame
+from streams.model.frames import VERSION
 from streams.model.trade import Side
 from tests.benchmarks.bench.parts import SEED, Part
 
@@ -37,12 +37,16 @@ def symbol_of(market: int) -> str:
 
 @dataclass(frozen=True)
 class Columns:
-    """All trades of a part in the order of their numbers: times in microseconds, prices in cents, quantities in 1e-8."""
+    """Trades in the order of their numbers: times in microseconds, prices in cents, quantities in 1e-8."""
 
     times: Integers
     cents: Integers
     quantities: Integers
     buys: NDArray[np.bool_]
+
+    def at(self, where: slice) -> "Columns":
+        """Return some of them."""
+        return Columns(self.times[where], self.cents[where], self.quantities[where], self.buys[where])
 
     @property
     def amounts(self) -> Integers:
@@ -93,13 +97,8 @@ def _messages(part: Part) -> Iterator[tuple[str, slice, int]]:
 def json_messages(part: Part, trades: Columns) -> Iterator[tuple[str, bytes]]:
     """Yield (symbol, message): a JSON row, or an array of as many rows as the part's messages have trades."""
     for symbol, where, first_id in _messages(part):
-        listed = zip(
-            trades.times[where].tolist(),
-            trades.cents[where].tolist(),
-            trades.quantities[where].tolist(),
-            trades.buys[where].tolist(),
-            strict=True,
-        )
+        some = trades.at(where)
+        listed = zip(*(column.tolist() for column in (some.times, some.cents, some.quantities, some.buys)), strict=True)
         rows = [
             _row(symbol, first_id + at, time_us, cents, quantity, is_buy=is_buy)
             for at, (time_us, cents, quantity, is_buy) in enumerate(listed)
@@ -110,21 +109,21 @@ def json_messages(part: Part, trades: Columns) -> Iterator[tuple[str, bytes]]:
 def frames(part: Part, trades: Columns) -> Iterator[tuple[str, bytes]]:
     """Yield (symbol, frame) of the same trades as the program's producer writes them."""
     for symbol, where, first_id in _messages(part):
-        times, cents, quantities = trades.times[where], trades.cents[where], trades.quantities[where]
-        amounts = cents * quantities
-        micros = (amounts + PER_MICRO // 2) // PER_MICRO
-        frame = Frame(
+        some = trades.at(where)
+        micros = some.micros
+        # In the order of Frame's fields.
+        items = (
             VERSION,
             VENUE,
             symbol,
-            int(times[-1]),
-            np.arange(first_id, first_id + len(times), dtype="<i8").tobytes(),
-            times.astype("<i8").tobytes(),
-            (cents / 100).astype("<f8").tobytes(),
+            int(some.times[-1]),
+            np.arange(first_id, first_id + len(micros), dtype="<i8").tobytes(),
+            some.times.astype("<i8").tobytes(),
+            (some.cents / 100).astype("<f8").tobytes(),
             micros.astype("<i8").tobytes(),
-            ((amounts - micros * PER_MICRO) * REST_UNITS).astype("<i4").tobytes(),
-            (quantities // UNITS_PER_COIN).astype("<i8").tobytes(),
-            (quantities % UNITS_PER_COIN * FRACTION_UNITS).astype("<i8").tobytes(),
-            np.where(trades.buys[where], int(Side.BUY), int(Side.SELL)).astype("u1").tobytes(),
+            ((some.amounts - micros * PER_MICRO) * REST_UNITS).astype("<i4").tobytes(),
+            (some.quantities // UNITS_PER_COIN).astype("<i8").tobytes(),
+            (some.quantities % UNITS_PER_COIN * FRACTION_UNITS).astype("<i8").tobytes(),
+            np.where(some.buys, int(Side.BUY), int(Side.SELL)).astype("u1").tobytes(),
         )
-        yield symbol, msgspec.msgpack.encode(frame)
+        yield symbol, msgspec.msgpack.encode(items)

@@ -74,7 +74,9 @@ def _until_next_look(sights: list[Sight], trades: int, look_seconds: float) -> f
 
 
 def run_of(sights: list[Sight], memory_mb: float) -> Run:
-    """Return what these sights say."""
+    """Return what these sights say. Raises :class:`TimeoutError` where all was counted at first sight."""
+    if len(sights) < 2:
+        raise TimeoutError("it counted all trades before it could be watched: give it more of them")
     first, last = sights[0], sights[-1]
     half = next(one for one in sights if one.seen >= (first.seen + last.seen) / 2)
     return Run(

@@ -60,7 +60,7 @@ def as_json(rows: Iterable[Row]) -> bytes:
 
 def _cell(value: float | None, spread: tuple[float, float] | None, form: str) -> str:
     if value is None or spread is None:
-        return "–"
+        return "-"
     low, high = (format(bound, form) for bound in spread)
     return f"{value:{form}} ({low} to {high})" if low != high else f"{value:{form}}"
 

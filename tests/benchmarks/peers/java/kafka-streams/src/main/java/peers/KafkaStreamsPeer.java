@@ -1,6 +1,7 @@
 package peers;
 
 import java.util.Properties;
+import java.util.concurrent.CountDownLatch;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.streams.KafkaStreams;
@@ -20,15 +21,23 @@ public final class KafkaStreamsPeer {
 
     public static void main(String[] words) throws InterruptedException {
         Arguments arguments = Arguments.of(words);
-        try (KafkaStreams streams = new KafkaStreams(topology(arguments), config(arguments))) {
-            streams.setStateListener((now, before) -> Progress.say("state " + now));
-            streams.start();
-            Progress.until(arguments.trades());
-            totals(streams);
-            Progress.say("done");
-            // Measured and ended from outside.
-            Thread.sleep(Long.MAX_VALUE);
-        }
+        KafkaStreams streams = new KafkaStreams(topology(arguments), config(arguments));
+        CountDownLatch restored = new CountDownLatch(1);
+        streams.setStateListener(
+                (now, before) -> {
+                    Progress.say("state " + now);
+                    if (now == KafkaStreams.State.RUNNING) {
+                        restored.countDown();
+                    }
+                });
+        Runtime.getRuntime().addShutdownHook(new Thread(streams::close));
+        streams.start();
+        restored.await();
+        Progress.until(arguments.trades());
+        totals(streams);
+        Progress.say("done");
+        // Measured and ended from outside.
+        Thread.sleep(Long.MAX_VALUE);
     }
 
     private static Topology topology(Arguments arguments) {
