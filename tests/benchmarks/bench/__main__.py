@@ -12,7 +12,8 @@ from tests.benchmarks.bench.facts import facts
 from tests.benchmarks.bench.measured import Run
 from tests.benchmarks.bench.parts import BY_NAME, Part
 from tests.benchmarks.bench.results import Row, as_json, as_markdown, row_of
-from tests.benchmarks.bench.systems import SYSTEMS, System, WrongTotals
+from tests.benchmarks.bench.system import System, WrongTotals
+from tests.benchmarks.bench.systems import SYSTEMS, USUAL
 from tests.benchmarks.peers.build import PeersUnavailable
 from tests.kafka import RealKafka
 
@@ -27,16 +28,16 @@ def measure(part: Part, systems: list[System], repeats: int, failures: list[str]
     """Return a part's rows. What failed is said, added to ``failures``, and left out."""
     runs: dict[str, list[Run]] = {system.name: [] for system in systems}
     with tempfile.TemporaryDirectory() as name:
-        began = time.monotonic()
-        kafka = FilledKafka(Path(name), part)
-        say(f"{part.name}: {part.trades:,} trades of {part.symbols:,} markets in {time.monotonic() - began:.0f} s")
+        kafkas = {
+            share: _filled(Path(name) / f"share-{share}", part, share) for share in {one.share for one in systems}
+        }
         for repeat in range(repeats):
             # Systems take turns: what else the machine does meets all of them.
             for system in systems:
                 directory = Path(name) / f"{system.name}-{repeat}"
                 directory.mkdir()
                 try:
-                    run = system.run(kafka, directory)
+                    run = system.run(kafkas[system.share], directory)
                 except (WrongTotals, TimeoutError, PeersUnavailable) as error:
                     failures.append(f"{part.name}, {system.name}: {error}")
                     say(failures[-1])
@@ -53,6 +54,13 @@ def measure(part: Part, systems: list[System], repeats: int, failures: list[str]
     return rows
 
 
+def _filled(directory: Path, part: Part, share: float) -> FilledKafka:
+    began, some = time.monotonic(), part.scaled(share)
+    kafka = FilledKafka(directory, some)
+    say(f"{part.name}: {some.trades:,} trades of {part.symbols:,} markets in {time.monotonic() - began:.0f} s")
+    return kafka
+
+
 def chosen(text: str, known: dict[str, object]) -> list[str]:
     """Return the names in a list with commas. Raises ArgumentTypeError for an unknown one."""
     names = [name for name in text.split(",") if name]
@@ -65,7 +73,11 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", type=lambda text: chosen(text, {**BY_NAME}), help="parts, comma separated")
-    parser.add_argument("--systems", type=lambda text: chosen(text, {**SYSTEMS}), help="systems, comma separated")
+    parser.add_argument(
+        "--systems",
+        type=lambda text: chosen(text, {**SYSTEMS}),
+        help=f"of {', '.join(SYSTEMS)}; default {','.join(USUAL)}",
+    )
     parser.add_argument("--repeats", type=int, default=3, help="runs of each system; default 3")
     parser.add_argument("--scale", type=float, default=1.0, help="times as many trades; default 1")
     parser.add_argument("--json", type=Path, help="file for the list of results")
@@ -81,7 +93,7 @@ def main() -> int:
     if (reason := RealKafka.available()) is not None:
         say(f"a real Kafka cannot run here: {reason}")
         return 1
-    systems = [SYSTEMS[name] for name in options.systems or SYSTEMS]
+    systems = [SYSTEMS[name] for name in options.systems or USUAL]
     rows: list[Row] = []
     failures: list[str] = []
     for name in options.only or BY_NAME:

@@ -3,8 +3,11 @@
 import pytest
 
 from tests.benchmarks.bench.__main__ import parsed
-from tests.benchmarks.bench.systems import SYSTEMS, JavaPeer, PeerLog, WrongTotals, check, read_log
+from tests.benchmarks.bench.peer import ROOT, JavaPeer, PeerLog, PythonPeer, read_log
+from tests.benchmarks.bench.system import WrongTotals, check
+from tests.benchmarks.bench.systems import SYSTEMS, USUAL
 from tests.benchmarks.peers import build
+from tests.benchmarks.peers.python.work import WINDOW_SECONDS, Window
 
 SAID = "state RUNNING\ncounted 10\ncounted 20\ntotal A/USD 15 1000\ntotal B/USD 5 -3\n"
 
@@ -50,3 +53,35 @@ def test_java_peers_have_their_sources(peer: JavaPeer) -> None:
     """Each is a class of a module that Maven builds."""
     assert (build.SOURCES / peer.module / "src/main/java" / f"{peer.main.replace('.', '/')}.java").is_file()
     assert f"<module>{peer.module}</module>" in (build.SOURCES / "pom.xml").read_text()
+
+
+@pytest.mark.parametrize(
+    "peer", [one for one in SYSTEMS.values() if isinstance(one, PythonPeer)], ids=lambda one: one.name
+)
+def test_python_peers_have_their_sources(peer: PythonPeer) -> None:
+    """Each is a module, which may need packages that are not installed here."""
+    assert (ROOT / f"{peer.module.replace('.', '/')}.py").is_file()
+
+
+def test_the_usual_systems_exist_and_the_program_is_first() -> None:
+    """Its figures are there when a run is ended early."""
+    assert USUAL[0] == "liqmon"
+    assert set(USUAL) <= set(SYSTEMS)
+
+
+class Ring(dict[str, list[int]]):
+    set = dict.__setitem__
+    delete = dict.__delitem__
+
+
+def test_the_window_of_peers_in_python_is_the_sum_of_its_seconds() -> None:
+    """Also after a silence longer than the window, with duplicates left out."""
+    window, panes, counted = Window(), Ring(), []
+    for trade_id, second in enumerate((0, 0, 1, 250, 299, 300, 301, 700, 701, 1500), 1):
+        row = {"timestamp": f"1970-01-01T00:{second // 60:02}:{second % 60:02}Z", "price": 1.0, "qty": trade_id}
+        for _ in range(2):
+            window.count({**row, "trade_id": trade_id}, panes)
+        counted.append((second, trade_id * 1_000_000))
+        inside = [amount for at, amount in counted if at > second - WINDOW_SECONDS]
+        assert window.notional == sum(inside)
+    assert window.trades == len(counted)

@@ -67,8 +67,6 @@ public final class KafkaStreamsPeer {
         config.put(StreamsConfig.STATE_DIR_CONFIG, arguments.directory());
         config.put(StreamsConfig.consumerPrefix("auto.offset.reset"), "earliest");
         config.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, CACHE_BYTES);
-        // As often as the program commits.
-        config.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 1000);
         return config;
     }
 

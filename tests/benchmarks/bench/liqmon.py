@@ -1,0 +1,89 @@
+"""The program as a system: one worker, its broker, its Postgres."""
+
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from streams.local.embedded.postgres import EmbeddedPostgres
+from tests.benchmarks.bench.broker import PARTITIONS, FilledKafka
+from tests.benchmarks.bench.feed import Totals
+from tests.benchmarks.bench.measured import Run, rss_mb, run_of, watched
+from tests.benchmarks.bench.system import READY_SECONDS, TOTALS_SECONDS, WrongTotals, check
+from tests.faults.processes import Process, Processes, http_get
+
+LIQMON: Final = "liqmon"
+# Each answer of /metrics costs a worker milliseconds.
+LOOK_SECONDS: Final = 0.5
+HOUR: Final = 3600
+
+
+class _Window(msgspec.Struct):
+    symbol: str
+    count: int
+    total_volume_usd: float
+
+
+class Liqmon:
+    """One ``liqmon worker`` as it is run: state to the changelog and RocksDB, offsets committed, rules judged."""
+
+    name = LIQMON
+    is_jvm = False
+    restores = True
+    share = 1.0
+
+    def run(self, kafka: FilledKafka, directory: Path) -> Run:
+        """Read all trades, with a Postgres of its own."""
+        with kafka.fresh() as address, EmbeddedPostgres(directory / "postgres", durable=False) as postgres:
+            environment = {
+                "KAFKA_BOOTSTRAP_SERVERS": address,
+                "TOPIC_PARTITIONS": str(PARTITIONS),
+                "LIQUIDATION_THRESHOLD_USD": "1e12",
+                "MAX_MARKETS_PER_PARTITION": "20000",
+                "NEW_MARKETS_PER_MINUTE": "100000",
+                **postgres.settings,
+            }
+            with Processes(directory, environment) as processes:
+                worker = processes.worker("worker").start()
+                sights = watched(worker, lambda: _counted(worker), kafka.part.trades, LOOK_SECONDS)
+                run = run_of(sights, rss_mb(worker.pid))
+                _await_totals(worker, kafka.totals)
+                if not kafka.part.is_restore:
+                    return run
+                # Ended as an operator would: all is flushed and committed.
+                worker.stop(60)
+                restored = processes.worker("restored")
+                began = time.monotonic()
+                restored.start().wait_ready(READY_SECONDS)
+                seconds = time.monotonic() - began
+                memory = rss_mb(restored.pid)
+                _await_totals(restored, kafka.totals)
+                return Run(0, 0, seconds, memory)
+
+
+def _counted(worker: Process) -> float:
+    try:
+        return worker.metric("liqmon_trades_total")
+    except OSError:
+        return 0.0
+
+
+def _await_totals(worker: Process, expected: Totals) -> None:
+    """Check what the worker's API says of an hour, once it has all trades."""
+    deadline = time.monotonic() + TOTALS_SECONDS
+    while True:
+        try:
+            check(LIQMON, expected, _totals(worker))
+        except (WrongTotals, OSError, msgspec.MsgspecError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
+def _totals(worker: Process) -> Totals:
+    _, text = http_get(worker.port, f"/api/windows?window_seconds={HOUR}&scope=local", timeout_seconds=30)
+    windows = msgspec.json.decode(text, type=list[_Window])
+    return {window.symbol: (window.count, round(window.total_volume_usd * 1e6)) for window in windows}

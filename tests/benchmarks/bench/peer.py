@@ -1,0 +1,122 @@
+"""A peer as a system: a process that says on standard output what it has counted."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tests.benchmarks.bench.broker import FilledKafka
+from tests.benchmarks.bench.feed import Totals
+from tests.benchmarks.bench.measured import Run, rss_mb, run_of, watched
+from tests.benchmarks.bench.system import READY_SECONDS, TOTALS_SECONDS, check
+from tests.benchmarks.peers import build, environments
+from tests.faults.processes import Process, Processes
+from tests.kafka import jars
+
+ROOT: Final = Path(__file__).parents[3]
+LOOK_SECONDS: Final = 0.05
+RESTORED: Final = "state RUNNING\n"
+
+
+class PeerLog(NamedTuple):
+    """What a peer has said on standard output: trades counted so far, its totals, and whether these are all."""
+
+    counted: int
+    totals: Totals
+    is_done: bool
+
+
+def read_log(text: str) -> PeerLog:
+    """Read a peer's lines: ``counted N``, ``total SYMBOL TRADES MICRO_USD``, ``done``. Others are its own."""
+    counted, totals, is_done = 0, Totals(), False
+    whole, _, _ = text.rpartition("\n")
+    for line in whole.splitlines():
+        match line.split():
+            case ["counted", number]:
+                counted = int(number)
+            case ["total", symbol, trades, micros]:
+                totals[symbol] = int(trades), int(micros)
+            case ["done"]:
+                is_done = True
+    return PeerLog(counted, totals, is_done)
+
+
+class Peer:
+    """What all peers have in common; they differ in the command that starts them."""
+
+    is_jvm = False
+    restores = False
+    share = 1.0
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def command(self) -> list[str]:
+        """Return what starts it, but for the arguments. Raises :class:`PeersUnavailable`."""
+        raise NotImplementedError
+
+    def run(self, kafka: FilledKafka, directory: Path) -> Run:
+        """Read all trades."""
+        part, command = kafka.part, self.command()
+        with kafka.fresh() as address, Processes(directory, {"PYTHONPATH": str(ROOT)}) as processes:
+
+            def prepared(name: str, trades: int) -> Process:
+                arguments = (address, kafka.json_topic, str(directory / f"{name}-state"), str(trades))
+                return processes.add(name, [*command, *arguments])
+
+            peer = prepared(self.name, part.trades).start()
+            sights = watched(peer, lambda: _read(peer).counted, part.trades, LOOK_SECONDS)
+            run = run_of(sights, rss_mb(peer.pid))
+            self._check(peer, kafka.totals)
+            if not part.is_restore:
+                return run
+            peer.stop(60)
+            restored = prepared("restored", 0)
+            began = time.monotonic()
+            restored.start().wait_for_log(RESTORED, READY_SECONDS)
+            seconds = time.monotonic() - began
+            memory = rss_mb(restored.pid)
+            self._check(restored, kafka.totals)
+            return Run(0, 0, seconds, memory)
+
+    def _check(self, peer: Process, totals: Totals) -> None:
+        peer.wait_for_log("done\n", TOTALS_SECONDS)
+        check(self.name, totals, _read(peer).totals)
+
+
+def _read(peer: Process) -> PeerLog:
+    return read_log(peer.log_text())
+
+
+class JavaPeer(Peer):
+    """A peer in a JVM of its own: ``main`` of a Maven module."""
+
+    is_jvm = True
+
+    def __init__(
+        self, name: str, module: str, main: str, *, options: tuple[str, ...] = (), restores: bool = False
+    ) -> None:
+        super().__init__(name)
+        self.module = module
+        self.main = main
+        self.restores = restores
+        self._options = options
+
+    def command(self) -> list[str]:
+        """Build it where that was not done yet."""
+        return [jars.java(), *build.JVM_OPTIONS, *self._options, "-cp", build.class_path(self.module), self.main]
+
+
+class PythonPeer(Peer):
+    """A peer in Python: a module, with the packages of its own requirements or, without any, the program's."""
+
+    def __init__(self, name: str, module: str, *requirements: str, share: float = 1.0) -> None:
+        super().__init__(name)
+        self.module = f"tests.benchmarks.peers.python.{module}"
+        self.requirements = requirements
+        self.share = share
+
+    def command(self) -> list[str]:
+        """Make its environment where that was not done yet."""
+        python = environments.python(self.requirements) if self.requirements else sys.executable
+        return [python, "-m", self.module]
