@@ -4,9 +4,13 @@ import java.nio.ByteBuffer;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
 
-/** A symbol's window: its last trade and newest second, sums of the panes in it, and of all trades ever. */
-public record Window(long lastId, long newest, long notional, long trades, long allNotional, long allTrades) {
-    public static final Window EMPTY = new Window(-1, -1, 0, 0, 0, 0);
+/**
+ * A symbol's window: its last trade, its newest second and what was traded in it so far, the notional of the window, and
+ * sums of all trades ever.
+ */
+public record Window(
+        long lastId, long newest, long open, int openTrades, long notional, long allNotional, long allTrades) {
+    public static final Window EMPTY = new Window(-1, -1, 0, 0, 0, 0, 0);
 
     public static Serde<Window> serde() {
         return Serdes.serdeFrom(
@@ -15,11 +19,12 @@ public record Window(long lastId, long newest, long notional, long trades, long 
     }
 
     private byte[] bytes() {
-        return ByteBuffer.allocate(48)
+        return ByteBuffer.allocate(52)
                 .putLong(lastId)
                 .putLong(newest)
+                .putLong(open)
+                .putInt(openTrades)
                 .putLong(notional)
-                .putLong(trades)
                 .putLong(allNotional)
                 .putLong(allTrades)
                 .array();
@@ -27,6 +32,12 @@ public record Window(long lastId, long newest, long notional, long trades, long 
 
     private static Window of(ByteBuffer from) {
         return new Window(
-                from.getLong(), from.getLong(), from.getLong(), from.getLong(), from.getLong(), from.getLong());
+                from.getLong(),
+                from.getLong(),
+                from.getLong(),
+                from.getInt(),
+                from.getLong(),
+                from.getLong(),
+                from.getLong());
     }
 }

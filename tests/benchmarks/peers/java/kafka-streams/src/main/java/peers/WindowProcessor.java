@@ -45,38 +45,61 @@ public class WindowProcessor implements Processor<String, byte[], String, String
         if (trade.id <= window.lastId() || second <= window.newest() - WINDOW_SECONDS) {
             return;
         }
-        long notional = window.notional();
-        long count = window.trades();
-        // The slots that the window leaves behind, a whole ring at most.
-        long first = Math.max(window.newest() + 1, second - WINDOW_SECONDS + 1);
-        for (long fresh = window.newest() < 0 ? second : first; fresh <= second; fresh++) {
-            Pane old = panes.get(slot(trade.symbol, fresh));
-            if (old != null && old.second() < fresh) {
-                notional -= old.notional();
-                count -= old.trades();
-                panes.delete(slot(trade.symbol, fresh));
-            }
-        }
-        String slot = slot(trade.symbol, second);
-        Pane pane = panes.get(slot);
         long amount = trade.notional();
-        panes.put(
-                slot,
-                pane == null
-                        ? new Pane(second, amount, 1)
-                        : new Pane(second, pane.notional() + amount, pane.trades() + 1));
-        window =
+        long open = window.open();
+        int openTrades = window.openTrades();
+        long notional = window.notional() + amount;
+        if (second > window.newest()) {
+            notional -= closed(trade.symbol, window, second);
+            open = 0;
+            openTrades = 0;
+        }
+        if (second >= window.newest()) {
+            open += amount;
+            openTrades++;
+        } else {
+            late(trade.symbol, second, amount);
+        }
+        windows.put(
+                trade.symbol,
                 new Window(
                         trade.id,
                         Math.max(second, window.newest()),
-                        notional + amount,
-                        count + 1,
+                        open,
+                        openTrades,
+                        notional,
                         window.allNotional() + amount,
-                        window.allTrades() + 1);
-        windows.put(trade.symbol, window);
-        if (window.notional() >= THRESHOLD) {
-            context.forward(new Record<>(trade.symbol, Long.toString(window.notional()), timestamp));
+                        window.allTrades() + 1));
+        if (notional >= THRESHOLD) {
+            context.forward(new Record<>(trade.symbol, Long.toString(notional), timestamp));
         }
+    }
+
+    /** Stores the second that is over, and returns what the window leaves behind. */
+    private long closed(String symbol, Window window, long second) {
+        if (window.newest() < 0) {
+            return 0;
+        }
+        panes.put(slot(symbol, window.newest()), new Pane(window.newest(), window.open(), window.openTrades()));
+        long left = 0;
+        // A whole ring at most.
+        for (long fresh = Math.max(window.newest() + 1, second - WINDOW_SECONDS + 1); fresh <= second; fresh++) {
+            Pane old = panes.get(slot(symbol, fresh));
+            if (old != null) {
+                left += old.notional();
+                panes.delete(slot(symbol, fresh));
+            }
+        }
+        return left;
+    }
+
+    private void late(String symbol, long second, long amount) {
+        Pane pane = panes.get(slot(symbol, second));
+        panes.put(
+                slot(symbol, second),
+                pane == null
+                        ? new Pane(second, amount, 1)
+                        : new Pane(second, pane.notional() + amount, pane.trades() + 1));
     }
 
     private static String slot(String symbol, long second) {
