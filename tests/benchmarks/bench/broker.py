@@ -22,6 +22,7 @@ PARTITIONS: Final = 4
 AS_JSON: Final = "trades-json"
 """The same trades as JSON arrays, for peers, where the program reads frames."""
 
+MESSAGES: Final = "messages"
 PEER_ALERTS: Final = "peer-alerts"
 PEER_TOPICS: Final = (AS_JSON, PEER_ALERTS)
 # The machine has few processors, and one client reads at a time.
@@ -45,7 +46,8 @@ class FilledKafka:
             else:
                 publish(self._kafka.address, TRADES, feed.frames(part, trades))
                 publish(self._kafka.address, AS_JSON, feed.json_messages(part, trades))
-        self._data.rename(self._kept)
+        self._kept.mkdir()
+        self.keep(MESSAGES)
 
     @property
     def json_topic(self) -> str:
@@ -53,12 +55,20 @@ class FilledKafka:
         return TRADES if self.part.is_rows else AS_JSON
 
     @contextmanager
-    def fresh(self) -> Iterator[str]:
-        """Run a Kafka that holds the messages and nothing else; give its address."""
+    def fresh(self, kept: str = MESSAGES) -> Iterator[str]:
+        """Run a Kafka that holds the messages and nothing else, or what :meth:`keep` kept; give its address."""
         shutil.rmtree(self._data, ignore_errors=True)
-        shutil.copytree(self._kept, self._data)
+        shutil.copytree(self._kept / kept, self._data)
         with self._kafka:
             yield self._kafka.address
+
+    def keep(self, name: str) -> None:
+        """Keep what the Kafka that ran last holds, under a name."""
+        self._data.rename(self._kept / name)
+
+    def has_kept(self, name: str) -> bool:
+        """Whether something is kept under a name."""
+        return (self._kept / name).exists()
 
 
 async def _make_topics(address: str) -> None:

@@ -1,6 +1,8 @@
 """The program as a system: one worker, its broker, its Postgres."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +12,7 @@ from streams.local.embedded.postgres import EmbeddedPostgres
 from tests.benchmarks.bench.broker import PARTITIONS, FilledKafka
 from tests.benchmarks.bench.feed import Totals
 from tests.benchmarks.bench.measured import Run, rss_mb, run_of, watched
-from tests.benchmarks.bench.system import READY_SECONDS, TOTALS_SECONDS, WrongTotals, check
+from tests.benchmarks.bench.system import END_SECONDS, READY_SECONDS, TOTALS_SECONDS, WrongTotals, check
 from tests.faults.processes import Process, Processes, http_get
 
 LIQMON: Final = "liqmon"
@@ -33,33 +35,41 @@ class Liqmon:
     restores = True
     share = 1.0
 
-    def run(self, kafka: FilledKafka, directory: Path) -> Run:
-        """Read all trades, with a Postgres of its own."""
-        with kafka.fresh() as address, EmbeddedPostgres(directory / "postgres", durable=False) as postgres:
-            environment = {
-                "KAFKA_BOOTSTRAP_SERVERS": address,
-                "TOPIC_PARTITIONS": str(PARTITIONS),
-                "LIQUIDATION_THRESHOLD_USD": "1e12",
-                "MAX_MARKETS_PER_PARTITION": "20000",
-                "NEW_MARKETS_PER_MINUTE": "100000",
-                **postgres.settings,
-            }
-            with Processes(directory, environment) as processes:
-                worker = processes.worker("worker").start()
-                sights = watched(worker, lambda: _counted(worker), kafka.part.trades, LOOK_SECONDS)
-                run = run_of(sights, rss_mb(worker.pid))
-                _await_totals(worker, kafka.totals)
-                if not kafka.part.is_restore:
-                    return run
-                # Ended as an operator would: all is flushed and committed.
-                worker.stop(60)
-                restored = processes.worker("restored")
-                began = time.monotonic()
-                restored.start().wait_ready(READY_SECONDS)
-                seconds = time.monotonic() - began
-                memory = rss_mb(restored.pid)
-                _await_totals(restored, kafka.totals)
-                return Run(0, 0, seconds, memory)
+    def count(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
+        """Read all trades."""
+        with _processes(address, directory) as processes:
+            worker = processes.worker("worker").start()
+            sights = watched(worker, lambda: _counted(worker), kafka.part.trades, LOOK_SECONDS)
+            run = run_of(sights, rss_mb(worker.pid))
+            _await_totals(worker, kafka.totals)
+            # Ended as an operator would: all is flushed and committed.
+            worker.stop(END_SECONDS)
+        return run
+
+    def restore(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
+        """Start with empty tables until ``/readyz`` says so."""
+        with _processes(address, directory) as processes:
+            worker = processes.worker("worker")
+            began = time.monotonic()
+            worker.start().wait_ready(READY_SECONDS)
+            seconds, memory = time.monotonic() - began, rss_mb(worker.pid)
+            _await_totals(worker, kafka.totals)
+        return Run(0, 0, seconds, memory)
+
+
+@contextmanager
+def _processes(address: str, directory: Path) -> Iterator[Processes]:
+    with EmbeddedPostgres(directory / "postgres", durable=False) as postgres:
+        environment = {
+            "KAFKA_BOOTSTRAP_SERVERS": address,
+            "TOPIC_PARTITIONS": str(PARTITIONS),
+            "LIQUIDATION_THRESHOLD_USD": "1e12",
+            "MAX_MARKETS_PER_PARTITION": "20000",
+            "NEW_MARKETS_PER_MINUTE": "100000",
+            **postgres.settings,
+        }
+        with Processes(directory, environment) as processes:
+            yield processes
 
 
 def _counted(worker: Process) -> float:

@@ -71,7 +71,7 @@ class Bench:
     def _run(self, system: System, kafka: FilledKafka, directory: Path) -> Run | None:
         directory.mkdir()
         try:
-            run = system.run(kafka, directory)
+            run = (_restored if kafka.part.is_restore else _counted)(system, kafka, directory)
         except (WrongTotals, PeersUnavailable, Fatal, OSError) as error:
             self.failures.append(f"{kafka.part.name}, {system.name}: {error}")
             say(self.failures[-1])
@@ -81,6 +81,22 @@ class Bench:
         cost = f", {MILLION * run.cpu / run.trades:.2f} CPU s a million" if run.trades else ""
         say(f"  {system.name}: {run.seconds:.1f} s{cost}, {run.rss_mb:.0f} MB")
         return run
+
+
+def _counted(system: System, kafka: FilledKafka, directory: Path) -> Run:
+    with kafka.fresh() as address:
+        return system.count(kafka, address, directory)
+
+
+def _restored(system: System, kafka: FilledKafka, directory: Path) -> Run:
+    """Return a restore of what the system has once counted."""
+    if not kafka.has_kept(system.name):
+        (before := directory / "before").mkdir()
+        with kafka.fresh() as address:
+            system.count(kafka, address, before)
+        kafka.keep(system.name)
+    with kafka.fresh(system.name) as address:
+        return system.restore(kafka, address, directory)
 
 
 def rows_of(part: Part, systems: Sequence[System], runs: dict[str, list[Run]]) -> list[Row]:

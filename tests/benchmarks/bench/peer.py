@@ -2,13 +2,15 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from tests.benchmarks.bench.broker import FilledKafka
 from tests.benchmarks.bench.feed import Totals
 from tests.benchmarks.bench.measured import Run, rss_mb, run_of, watched
-from tests.benchmarks.bench.system import READY_SECONDS, TOTALS_SECONDS, check
+from tests.benchmarks.bench.system import END_SECONDS, READY_SECONDS, TOTALS_SECONDS, check
 from tests.benchmarks.peers import build, environments
 from tests.faults.processes import Process, Processes
 from tests.kafka import jars
@@ -55,29 +57,31 @@ class Peer:
         """Return what starts it, but for the arguments. Raises :class:`PeersUnavailable`."""
         raise NotImplementedError
 
-    def run(self, kafka: FilledKafka, directory: Path) -> Run:
+    def count(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
         """Read all trades."""
-        part, command = kafka.part, self.command()
-        with kafka.fresh() as address, Processes(directory, {"PYTHONPATH": str(ROOT)}) as processes:
-
-            def prepared(name: str, trades: int) -> Process:
-                arguments = (address, kafka.json_topic, str(directory / f"{name}-state"), str(trades))
-                return processes.add(name, [*command, *arguments])
-
-            peer = prepared(self.name, part.trades).start()
-            sights = watched(peer, lambda: _read(peer).counted, part.trades, LOOK_SECONDS)
+        with self._prepared(kafka, address, directory, kafka.part.trades) as peer:
+            peer.start()
+            sights = watched(peer, lambda: _read(peer).counted, kafka.part.trades, LOOK_SECONDS)
             run = run_of(sights, rss_mb(peer.pid))
             self._check(peer, kafka.totals)
-            if not part.is_restore:
-                return run
-            peer.stop(60)
-            restored = prepared("restored", 0)
+            peer.stop(END_SECONDS)
+        return run
+
+    def restore(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
+        """Start with an empty directory until it says that it runs."""
+        with self._prepared(kafka, address, directory, 0) as peer:
             began = time.monotonic()
-            restored.start().wait_for_log(RESTORED, READY_SECONDS)
-            seconds = time.monotonic() - began
-            memory = rss_mb(restored.pid)
-            self._check(restored, kafka.totals)
-            return Run(0, 0, seconds, memory)
+            peer.start().wait_for_log(RESTORED, READY_SECONDS)
+            seconds, memory = time.monotonic() - began, rss_mb(peer.pid)
+            self._check(peer, kafka.totals)
+        return Run(0, 0, seconds, memory)
+
+    @contextmanager
+    def _prepared(self, kafka: FilledKafka, address: str, directory: Path, trades: int) -> Iterator[Process]:
+        arguments = (address, kafka.json_topic, str(directory / "state"), str(trades))
+        command = [*self.command(), *arguments]
+        with Processes(directory, {"PYTHONPATH": str(ROOT)}) as processes:
+            yield processes.add(self.name, command)
 
     def _check(self, peer: Process, totals: Totals) -> None:
         peer.wait_for_log("done\n", TOTALS_SECONDS)

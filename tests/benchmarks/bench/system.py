@@ -9,6 +9,7 @@ from tests.benchmarks.bench.measured import Run
 
 TOTALS_SECONDS = 60.0
 READY_SECONDS = 600.0
+END_SECONDS = 120.0
 
 
 class WrongTotals(Exception):
@@ -25,11 +26,14 @@ class System(Protocol):
     share: float
     """The share of a part's trades that it is given, where all would take it many minutes."""
 
-    def run(self, kafka: FilledKafka, directory: Path) -> Run:
-        """Read all trades of a part; then, in a part that restores, start again with empty tables.
+    def count(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
+        """Read all trades of a part, which ``kafka`` serves at ``address``, then end.
 
         Raises :class:`WrongTotals`, TimeoutError.
         """
+
+    def restore(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
+        """Start on a Kafka on which it has counted all trades, with empty tables. Raises as :meth:`count` does."""
 
 
 def check(system: str, expected: Totals, found: Totals) -> None:
