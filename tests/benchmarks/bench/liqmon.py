@@ -47,14 +47,13 @@ class Liqmon:
         return run
 
     def restore(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
-        """Start with empty tables until ``/readyz`` says so."""
+        """Start with empty tables until ``/readyz`` says so and an answer is complete; what it then has in memory."""
         with _processes(address, directory) as processes:
             worker = processes.worker("worker")
             began = time.monotonic()
             worker.start().wait_ready(READY_SECONDS)
-            seconds, memory = time.monotonic() - began, rss_mb(worker.pid)
             _await_totals(worker, kafka.totals)
-        return Run(0, 0, seconds, memory)
+            return Run(0, 0, time.monotonic() - began, rss_mb(worker.pid))
 
 
 @contextmanager

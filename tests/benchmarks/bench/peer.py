@@ -68,13 +68,12 @@ class Peer:
         return run
 
     def restore(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
-        """Start with an empty directory until it says that it runs."""
+        """Start with an empty directory until it runs and has given its totals; what it then has in memory."""
         with self._prepared(kafka, address, directory, 0) as peer:
             began = time.monotonic()
             peer.start().wait_for_log(RESTORED, READY_SECONDS)
-            seconds, memory = time.monotonic() - began, rss_mb(peer.pid)
             self._check(peer, kafka.totals)
-        return Run(0, 0, seconds, memory)
+            return Run(0, 0, time.monotonic() - began, rss_mb(peer.pid))
 
     @contextmanager
     def _prepared(self, kafka: FilledKafka, address: str, directory: Path, trades: int) -> Iterator[Process]:
