@@ -71,17 +71,17 @@ def test_the_usual_systems_exist_and_the_program_is_first() -> None:
 
 class Ring(dict[str, list[int]]):
     set = dict.__setitem__
-    delete = dict.__delitem__
 
 
 def test_the_window_of_peers_in_python_is_the_sum_of_its_seconds() -> None:
-    """Also after a silence longer than the window, with duplicates left out."""
+    """Also after a silence longer than the window; duplicates are left out, and late trades are not."""
     window, panes, counted = Window(), Ring(), []
-    for trade_id, second in enumerate((0, 0, 1, 250, 299, 300, 301, 700, 701, 1500), 1):
+    for trade_id, second in enumerate((0, 0, 1, 250, 299, 300, 301, 250, 700, 701, 1001, 1500, 1499), 1):
         row = {"timestamp": f"1970-01-01T00:{second // 60:02}:{second % 60:02}Z", "price": 1.0, "qty": trade_id}
         for _ in range(2):
             window.count({**row, "trade_id": trade_id}, panes)
         counted.append((second, trade_id * 1_000_000))
-        inside = [amount for at, amount in counted if at > second - WINDOW_SECONDS]
+        newest = max(at for at, _ in counted)
+        inside = [amount for at, amount in counted if at > newest - WINDOW_SECONDS]
         assert window.notional == sum(inside)
     assert window.trades == len(counted)

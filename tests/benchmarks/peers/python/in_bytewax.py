@@ -20,8 +20,6 @@ class Slots(dict[str, list[int]]):
 
     set = dict.__setitem__
 
-    delete = dict.__delitem__
-
 
 def main() -> None:
     """Read until the topic's end, then wait to be ended from outside."""

@@ -40,10 +40,6 @@ class Slots:
         """Store it."""
         panes[f"{self._symbol}|{slot}"] = pane
 
-    def delete(self, slot: str) -> None:
-        """Empty it."""
-        panes.pop(f"{self._symbol}|{slot}", None)
-
 
 @app.agent(trades)  # type: ignore[untyped-decorator]
 async def monitor(stream: faust.Stream[bytes]) -> None:

@@ -55,9 +55,6 @@ class Panes(Protocol):
     def set(self, slot: str, pane: list[int]) -> None:
         """Store it."""
 
-    def delete(self, slot: str) -> None:
-        """Empty it."""
-
 
 @dataclass
 class Window:
@@ -74,16 +71,17 @@ class Window:
         second, trade_id = second_of(row), row["trade_id"]
         if trade_id <= self.last_id or second <= self.newest - WINDOW_SECONDS:
             return False
-        first = second if self.newest < 0 else max(self.newest, second - WINDOW_SECONDS) + 1
-        for fresh in range(first, second + 1):
-            slot = str(fresh % WINDOW_SECONDS)
-            if (old := panes.get(slot)) is not None:
+        oldest = self.newest - WINDOW_SECONDS if self.newest >= 0 else second
+        for fresh in range(max(self.newest, second - WINDOW_SECONDS) + 1, second + 1):
+            old = panes.get(str(fresh % WINDOW_SECONDS))
+            # A slot that was not used again holds what has left before.
+            if old is not None and oldest < old[0] <= second - WINDOW_SECONDS:
                 self.notional -= old[1]
-                panes.delete(slot)
         self.newest = max(second, self.newest)
         slot, amount = str(second % WINDOW_SECONDS), notional_of(row)
         pane = panes.get(slot)
-        panes.set(slot, [second, amount + (pane[1] if pane is not None else 0)])
+        before = pane[1] if pane is not None and pane[0] == second else 0
+        panes.set(slot, [second, amount + before])
         self.last_id = trade_id
         self.notional += amount
         self.trades += 1

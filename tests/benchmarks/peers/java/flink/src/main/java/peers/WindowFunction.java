@@ -52,18 +52,20 @@ public class WindowFunction extends KeyedProcessFunction<String, Trade, String> 
         if (trade.id <= window.lastId || second <= window.newest - WINDOW_SECONDS) {
             return;
         }
-        // The slots that the window leaves behind, a whole ring at most.
-        long first = Math.max(window.newest + 1, second - WINDOW_SECONDS + 1);
-        for (long fresh = window.newest < 0 ? second : first; fresh <= second; fresh++) {
-            Pane old = panes.get(slot(fresh));
-            if (old != null && old.second < fresh) {
-                window.notional -= old.notional;
-                window.trades -= old.trades;
-                panes.remove(slot(fresh));
+        if (window.newest >= 0) {
+            // A whole ring at most. Slots that were not used again hold what has left before.
+            for (long fresh = Math.max(window.newest + 1, second - WINDOW_SECONDS + 1); fresh <= second; fresh++) {
+                Pane old = panes.get(slot(fresh));
+                if (old != null
+                        && old.second > window.newest - WINDOW_SECONDS
+                        && old.second <= second - WINDOW_SECONDS) {
+                    window.notional -= old.notional;
+                    window.trades -= old.trades;
+                }
             }
         }
         Pane pane = panes.get(slot(second));
-        if (pane == null) {
+        if (pane == null || pane.second != second) {
             pane = new Pane();
             pane.second = second;
         }

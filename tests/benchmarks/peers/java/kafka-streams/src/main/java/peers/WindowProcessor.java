@@ -82,12 +82,13 @@ public class WindowProcessor implements Processor<String, byte[], String, String
         }
         panes.put(slot(symbol, window.newest()), new Pane(window.newest(), window.open(), window.openTrades()));
         long left = 0;
-        // A whole ring at most.
+        // A whole ring at most. Slots that were not used again hold what has left before.
         for (long fresh = Math.max(window.newest() + 1, second - WINDOW_SECONDS + 1); fresh <= second; fresh++) {
             Pane old = panes.get(slot(symbol, fresh));
-            if (old != null) {
+            if (old != null
+                    && old.second() > window.newest() - WINDOW_SECONDS
+                    && old.second() <= second - WINDOW_SECONDS) {
                 left += old.notional();
-                panes.delete(slot(symbol, fresh));
             }
         }
         return left;
@@ -97,7 +98,7 @@ public class WindowProcessor implements Processor<String, byte[], String, String
         Pane pane = panes.get(slot(symbol, second));
         panes.put(
                 slot(symbol, second),
-                pane == null
+                pane == null || pane.second() != second
                         ? new Pane(second, amount, 1)
                         : new Pane(second, pane.notional() + amount, pane.trades() + 1));
     }
