@@ -97,12 +97,20 @@ class JavaPeer(Peer):
     is_jvm = True
 
     def __init__(
-        self, name: str, module: str, main: str, *, options: tuple[str, ...] = (), restores: bool = False
+        self,
+        name: str,
+        module: str,
+        main: str,
+        *,
+        options: tuple[str, ...] = (),
+        restores: bool = False,
+        share: float = 1.0,
     ) -> None:
         super().__init__(name)
         self.module = module
         self.main = main
         self.restores = restores
+        self.share = share
         self._options = options
 
     def command(self) -> list[str]:

@@ -2,6 +2,7 @@ package peers;
 
 import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
+import java.util.function.Consumer;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.streams.KafkaStreams;
@@ -21,7 +22,13 @@ public final class KafkaStreamsPeer {
 
     public static void main(String[] words) throws InterruptedException {
         Arguments arguments = Arguments.of(words);
-        KafkaStreams streams = new KafkaStreams(topology(arguments), config(arguments));
+        run(arguments, topology(arguments), KafkaStreamsPeer::totals);
+    }
+
+    /** Runs a topology until all trades are counted, says its totals, and waits to be ended. */
+    static void run(Arguments arguments, Topology topology, Consumer<KafkaStreams> totals)
+            throws InterruptedException {
+        KafkaStreams streams = new KafkaStreams(topology, config(arguments));
         CountDownLatch restored = new CountDownLatch(1);
         streams.setStateListener(
                 (now, before) -> {
@@ -34,7 +41,7 @@ public final class KafkaStreamsPeer {
         streams.start();
         restored.await();
         Progress.until(arguments.trades());
-        totals(streams);
+        totals.accept(streams);
         Progress.say("done");
         // Measured and ended from outside.
         Thread.sleep(Long.MAX_VALUE);
