@@ -18,7 +18,6 @@ app = faust.App(
     topic_partitions=4,
     value_serializer="raw",
     consumer_auto_offset_reset="earliest",
-    worker_redirect_stdouts=False,
 )
 trades = app.topic(given.topic, key_type=str, value_type=bytes)
 windows = app.Table("windows", partitions=4)

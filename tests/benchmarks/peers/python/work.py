@@ -1,6 +1,7 @@
 """What every peer in Python does with a trade, and what it says on standard output."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -89,6 +90,11 @@ class Window:
         return self.notional >= THRESHOLD
 
 
+def _say(line: str) -> None:
+    # Not by print: libraries take standard output for their logs.
+    os.write(1, f"{line}\n".encode())
+
+
 class Progress:
     """Says how many trades were counted, while they are, then the totals."""
 
@@ -107,10 +113,10 @@ class Progress:
         while said < self._expected:
             time.sleep(LOOK_SECONDS)
             if (now := self.counted) != said:
-                print(f"counted {now}", flush=True)  # noqa: T201 - the peer's answer
+                _say(f"counted {now}")
             said = now
         # The last trade is counted before its total is kept.
         time.sleep(LOOK_SECONDS)
         for symbol, (trades, notional) in sorted(self.totals.items()):
-            print(f"total {symbol} {trades} {notional}")  # noqa: T201
-        print("done", flush=True)  # noqa: T201
+            _say(f"total {symbol} {trades} {notional}")
+        _say("done")
