@@ -73,8 +73,10 @@ class Bench:
         try:
             run = (_restored if kafka.part.is_restore else _counted)(system, kafka, directory)
         except (WrongTotals, PeersUnavailable, Fatal, OSError) as error:
-            self.failures.append(f"{kafka.part.name}, {system.name}: {error}")
-            say(self.failures[-1])
+            said = f"{kafka.part.name}, {system.name}: {error}"
+            say(said)
+            # What follows is the end of its log.
+            self.failures.append(said.partition("\n")[0])
             return None
         finally:
             shutil.rmtree(directory, ignore_errors=True)
