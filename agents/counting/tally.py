@@ -12,6 +12,7 @@ from streams.model.trade import Kind
 from tables.market.chunks import CHUNK_PANES
 from tables.market.crowding import CROWDED, MAX_ID_BYTES
 from tables.market.identities import add_id, add_range
+from tables.market.panes import Pane
 from tables.market.state import Market
 
 TOO_MANY_IDS: Final = (
@@ -83,6 +84,38 @@ def count_run(market: Market, trades: Trades, run: Run, latest_us: int, outcome:
     market.counted(run.number, pane, summary.notional, 0)
     outcome.counted += summary.count
     return True
+
+
+def has_room(
+    market: Market, number: int, pane: Pane | None, summary: Pane, ids: Sequence[int], *, is_dense: bool
+) -> bool:
+    """Whether a pane surely takes all of a run, whose ids rise: they are behind those it has, and its sums stay small.
+
+    One that only snapshots have filled does not: with the first of the run's trades it may alert.
+    """
+    entries = 2 if is_dense else 2 * len(ids)
+    if pane is None:
+        return entries < CROWDED
+    return (
+        (not pane.count or market.is_live(number))
+        and pane.has_room(summary.notional, summary.whole)
+        and (not pane.ids or ids[0] > pane.ids[-1])  # type: ignore[operator]
+        and len(pane.ids) + entries < CROWDED
+    )
+
+
+def count_together(market: Market, number: int, summary: Pane, ids: Sequence[int], *, is_dense: bool) -> None:
+    """Count a run of live fills for which there is room, at the market's clock or ahead of it."""
+    pane = market.open_pane(number)
+    assert pane is not None  # noqa: S101 - it is not behind the clock
+    if is_dense:
+        add_range(pane.ids, ids[0], ids[-1])
+    else:
+        for trade_id in ids:
+            add_range(pane.ids, trade_id, trade_id)
+    pane.add_figures(summary)
+    market.mark(number, is_live=True)
+    market.counted(number, pane, summary.notional, 0)
 
 
 def count_rows(market: Market, rows: list[Row], run: Run, latest_us: int, outcome: Outcome) -> bool | None:

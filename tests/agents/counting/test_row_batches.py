@@ -1,0 +1,321 @@
+"""Rows that are counted together give what they give one by one: state, alerts, letters and counters, bit for bit."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from prometheus_client import generate_latest
+
+from agents.alerts.recorder import decode_alert
+from agents.counting.evaluation import Evaluator
+from agents.counting.monitor import Monitor, SourceMessage, alert_record
+from agents.counting.row_batches import LEAST_TOGETHER, RowBatches
+from agents.rules.book import rule_book
+from streams import metrics
+from streams.kafka.outbound import Outbound, Record
+from streams.kafka.partitioning import partition_of
+from streams.model import deadletters
+from streams.model.alert import Alert, AlertId, supersedes
+from streams.settings import load_settings
+from streams.topics import ALERTS, DEAD_LETTERS, TRADES
+from streams.venues.plain_rows import PlainReader
+from streams.venues.registry import make_venues
+from tables.keeper import Keeper
+from tables.market.admission import Admission
+from tables.market.state import Market, Span
+from tests.memory_broker import MemoryBroker, MemoryState
+from tests.trades import NOON, row_reader
+
+PARTITIONS = 2
+SYMBOLS = [f"S{n}/USD" for n in range(30)]
+HERE = [symbol for symbol in SYMBOLS if partition_of(symbol, PARTITIONS) == 0][:4]
+STRAY = next(symbol for symbol in SYMBOLS if partition_of(symbol, PARTITIONS) == 1)
+FUTURES = next(f"PF_X{n}USD" for n in range(30) if partition_of(f"PF_X{n}USD", PARTITIONS) == 0)
+SETTINGS = load_settings(price_move_pct=0.5, alert_cooldown_sec=5)
+WINDOW, RETENTION = 10, 40
+SEEDS = range(60)
+
+
+class Died(Exception):
+    """The worker was killed."""
+
+
+class Mortal(Evaluator):
+    """An evaluator whose worker is killed when it has counted so many runs together."""
+
+    runs_to_live = 10**9
+
+    def fold_together(self, *args: Any, **kwargs: Any) -> bool:
+        self.runs_to_live -= 1
+        if self.runs_to_live < 0:
+            raise Died
+        return super().fold_together(*args, **kwargs)
+
+
+class Worker:
+    """A monitor over a broker and a store in memory; ``sent`` are (offset, message) of partition 0."""
+
+    def __init__(
+        self, state: MemoryState, broker: MemoryBroker, *, slack: int = 30, admission: Admission | None = None
+    ) -> None:
+        self.state, self.broker = state, broker
+        self.outbound = Outbound(broker.send)
+        span = Span(WINDOW, RETENTION, slack)
+        self.evaluator = Mortal(
+            rule_book(SETTINGS), window=WINDOW, cooldown=SETTINGS.alert_cooldown_sec, max_future_us=60_000_000
+        )
+        self.keeper = Keeper(
+            lambda: self.state,
+            "changelog",
+            span,
+            self.outbound,
+            self.evaluator.settle_all,
+            alert_record,
+            admission=admission,
+            on_idle=self.evaluator.drop,
+        )
+        self.monitor = Monitor(
+            self.evaluator,
+            self.keeper,
+            self.outbound,
+            home=lambda symbol: partition_of(symbol, PARTITIONS),
+            rows=row_reader(),
+        )
+        self.batches = RowBatches(
+            self.monitor, self.evaluator, self.keeper, PlainReader(make_venues(load_settings()))
+        )
+
+    async def one_by_one(self, messages: Sequence[SourceMessage]) -> None:
+        for message in messages:
+            await self.monitor.handle(message)
+
+    async def together(self, messages: Sequence[SourceMessage]) -> None:
+        await self.batches.handle(messages)
+
+
+def seen(broker: MemoryBroker) -> dict[str, Any]:
+    """Return what others see of a worker: each market's alerts in order, the letters, and what was sent on."""
+    alerts: dict[str, list[Alert]] = {}
+    for record in broker.of(ALERTS):
+        alert = decode_alert(record.value)
+        alerts.setdefault(alert.symbol, []).append(alert)
+    letters = [msgspec.structs.replace(deadletters.decode(r.value), refused_us=0) for r in broker.of(DEAD_LETTERS)]
+    return {
+        "alerts": alerts,
+        "letters": sorted(letters, key=lambda letter: letter.offset),
+        "sent on": sorted(broker.of(TRADES), key=lambda record: record.value),
+    }
+
+
+def state_of(market: Market) -> dict[str, Any]:
+    """Return everything that is known of a market."""
+    return {
+        name: getattr(market, name)
+        for name in ("watermark", "offset", "marks", "volume", "liquidated", "kind", "covered_since", "_numbers")
+    } | {"panes": {at: (chunk.panes, chunk.quiet) for at, chunk in market.chunks.items() if any(chunk.panes)}}
+
+
+def states(worker: Worker) -> dict[str, Any]:
+    return {market.symbol: state_of(market) | {"judged": market._judged} for _, market in worker.keeper.markets()}
+
+
+def rows_of(broker: MemoryBroker) -> dict[AlertId, Alert]:
+    """Return the alerts' rows as Postgres would hold them."""
+    rows: dict[AlertId, Alert] = {}
+    for record in broker.of(ALERTS):
+        alert = decode_alert(record.value)
+        if alert.id not in rows or supersedes(alert, rows[alert.id]):
+            rows[alert.id] = alert
+    return rows
+
+
+def counters() -> dict[str, float]:
+    """Return the counters that messages move."""
+    lines = generate_latest(metrics.REGISTRY).decode().splitlines()
+    names = ("liqmon_trades", "liqmon_frame", "liqmon_dupl", "liqmon_late", "liqmon_dead", "liqmon_alerts", "liqmon_for")
+    values = (line.rpartition(" ") for line in lines if line.startswith(names) and "bytes_total" not in line[:0])
+    return {name: float(value) for name, _, value in values}
+
+
+def a_row(random: Random, symbol: str, trade_id: int, second: float, usd: float | None = None) -> bytes:
+    """Return a row of a spot trade, in one of the shapes that publishers give it."""
+    price = Decimal(random.randrange(9950, 10_050)).scaleb(-random.choice((2, 2, 2, 0)))
+    if random.random() < 0.02:
+        price = Decimal("100.0000000000000001")
+    quantity = Decimal(random.randrange(1, 10**9)).scaleb(-8)
+    if usd is not None:
+        quantity = (Decimal(str(usd)) / price).quantize(Decimal("0.00000001"))
+    time = datetime.fromtimestamp(NOON + second, UTC).isoformat().replace("+00:00", random.choice(("Z", "+00:00")))
+    fields = {
+        "symbol": f'"{symbol}"',
+        "side": random.choice(('"buy"', '"sell"')),
+        "price": f"{price:f}" if random.random() < 0.9 else f"{price:E}",
+        "qty": f"{quantity:f}",
+        "ord_type": '"market"',
+        "trade_id": str(trade_id),
+        "timestamp": f'"{time}"',
+    }
+    names = list(fields)
+    if random.random() < 0.1:
+        random.shuffle(names)
+    return ("{" + ", ".join(f'"{name}": {fields[name]}' for name in names) + "}").encode()
+
+
+def a_future(random: Random, number: int, second: float) -> bytes:
+    fields = {
+        "product_id": FUTURES,
+        "uid": f"{number:08x}-a774-478c-a50c-8b9c234e071e",
+        "side": random.choice(("buy", "sell")),
+        "type": random.choice(("fill", "fill", "liquidation", "block", "assignment")),
+        "time": int((NOON + second) * 1000),
+        "qty": random.randrange(1, 3000),
+        "price": random.randrange(99, 102),
+    }
+    return msgspec.json.encode(fields)
+
+
+POISON = (
+    b"{", b"{}", b'{"symbol": "S1/USD"', b'{"symbol": 1}, {"symbol": 2}',
+    b'{"symbol":"%b","side":"buy","price":NaN,"qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20Z"}' % HERE[0].encode(),
+    b'{"symbol":"%b","side":"buy","price":-1,"qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20Z"}' % HERE[0].encode(),
+    b'{"symbol":"%b","side":"buy","price":0.0,"qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20Z"}' % HERE[0].encode(),
+    b'{"symbol":"%b","side":"hold","price":1,"qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20Z"}' % HERE[1].encode(),
+    b'{"symbol":"%b","side":"buy","price":"1","qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20Z"}' % HERE[1].encode(),
+    b'{"symbol":"%b","side":"buy","price":1,"qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20"}' % HERE[1].encode(),
+    b'{"symbol":"%b","side":"buy","price":1,"qty":1,"trade_id":1,"timestamp":"1999-11-14T22:13:20Z"}' % HERE[1].encode(),
+    b'{"symbol":"%b","side":"buy","price":1,"qty":1,"trade_id":-1,"timestamp":"2023-11-14T22:13:20Z"}' % HERE[1].encode(),
+    b'{"symbol":"BTC/EUR","side":"buy","price":1,"qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20Z"}',
+    b'{"symbol":"%b","venue":"nobody","side":"buy","price":1,"qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20Z"}'
+    % HERE[2].encode(),
+    b'{"symbol":"%b","venue":"kraken_spot","side":"buy","price":1,"qty":1,"trade_id":1,'
+    b'"timestamp":"2023-11-14T22:13:21Z"}' % HERE[2].encode(),
+)  # fmt: skip
+
+
+def a_log(seed: int, count: int = 500) -> list[SourceMessage]:
+    """Return messages of one partition: rows of some markets, with everything that can befall them."""
+    random = Random(seed)
+    pace = random.choice((0.002, 0.02, 0.2))
+    oddity = random.choice((0.0, 0.01, 0.1))
+    second, ids = 0.0, Counter[str]()
+    sent: list[bytes] = []
+    log = []
+    for offset in range(count):
+        second += random.random() * pace * (200 if random.random() < 0.005 else 1)
+        symbol = random.choice(HERE)
+        chance = random.random()
+        late = random.choice((0.0, 0.0, 1.5, 20.0, 60.0)) if random.random() < oddity else 0.0
+        ids[symbol] += 1 if random.random() < 0.97 else random.randrange(1, 5)
+        if chance < oddity:
+            value = random.choice(POISON)
+        elif chance < 1.5 * oddity and sent:
+            value = random.choice(sent)
+        elif chance < 2 * oddity:
+            value = random.choice(
+                (
+                    a_row(random, STRAY, ids[symbol], second),
+                    a_future(random, offset, second),
+                    a_row(random, symbol, ids[symbol], second + 100),
+                    a_row(random, f"NEW{random.randrange(9)}/USD", 1, second),
+                )
+            )
+        else:
+            usd = 10 ** random.uniform(5, 6.6) if random.random() < 0.02 else None
+            value = a_row(random, symbol, ids[symbol], second - late, usd)
+        sent.append(value)
+        log.append(SourceMessage(value, 0, 3 + offset, NOON + second + random.choice((0.0, 0.25))))
+    return log
+
+
+def bundles(log: Sequence[SourceMessage], random: Random) -> Iterator[Sequence[SourceMessage]]:
+    at = 0
+    while at < len(log):
+        size = random.choice((1, LEAST_TOGETHER - 1, LEAST_TOGETHER, 100, 1000))
+        yield log[at : at + size]
+        at += size
+
+
+@pytest.mark.parametrize("slack", [3600, 30])
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_together_is_as_one_by_one(seed: int, slack: int) -> None:
+    """Alerts with their offsets, letters with theirs, state and counters, whatever is among the rows.
+
+    Where event time asks for a flush, other markets' rows are brought up to date at another moment: their last is
+    the same.
+    """
+    log = a_log(seed)
+    found: list[dict[str, Any]] = []
+    for handled in (Worker.one_by_one, Worker.together):
+        admission = Admission([("kraken_spot", symbol) for symbol in HERE], most=3, new_per_minute=2)
+        worker = Worker(MemoryState(), MemoryBroker(), slack=slack, admission=admission)
+        before = counters()
+        for bundle in bundles(log, Random(seed)):
+            await handled(worker, bundle)
+        await worker.keeper.flush()
+        moved = {name: value - before.get(name, 0.0) for name, value in counters().items()}
+        found.append({**seen(worker.broker), "states": states(worker), "counters": moved})
+        if slack == 3600:
+            found[-1]["stored"] = dict(worker.state.items[0])
+        else:
+            raised = {symbol: [a for a in sent if a.raised_offset is not None] for symbol, sent in found[-1]["alerts"].items()}
+            found[-1]["alerts"] = (raised, rows_of(worker.broker))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_worker_killed_between_two_markets_misses_nothing_and_counts_nothing_twice(seed: int) -> None:
+    """Wherever flushes fell: what was stored of one market is met again with what was not of another."""
+    log, random = a_log(seed), Random(seed)
+    alone = Worker(MemoryState(), MemoryBroker())
+    await alone.one_by_one(log)
+    await alone.keeper.flush()
+    state, broker = MemoryState(), MemoryBroker()
+    worker, committed = Worker(state, broker), 0
+    while committed < len(log):
+        worker.evaluator.runs_to_live = random.choice((0, 1, 2, 5, 20, 10**6))
+        bundle = log[committed : committed + random.choice((30, 100, 400))]
+        flushing = asyncio.create_task(flushes(worker.keeper))
+        try:
+            await worker.together(bundle)
+        except Died:
+            if random.random() < 0.6:
+                await worker.keeper.flush()
+            await worker.outbound.settle()
+            worker = Worker(state, broker)
+        else:
+            if random.random() < 0.5:
+                await worker.keeper.flush()
+            else:
+                # What is not flushed is not committed: the next owner begins here again, and has less.
+                worker = worker if random.random() < 0.7 else await moved(worker)
+            if worker.evaluator.runs_to_live < 10**8:
+                committed += len(bundle)
+        finally:
+            flushing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await flushing
+    await worker.keeper.flush()
+    assert states(worker) == states(alone)
+
+
+async def moved(worker: Worker) -> Worker:
+    """Let another worker have the partition, as a rebalance does: after a commit."""
+    await worker.keeper.flush()
+    worker.evaluator.drop(worker.keeper.forget([0]))
+    heir = Worker(worker.state, worker.broker)
+    heir.evaluator.runs_to_live = 0
+    return heir
+
+
+async def flushes(keeper: Keeper) -> None:
+    """Flush whenever there is a moment for it."""
+    while True:
+        await asyncio.sleep(0)
+        await keeper.flush()

@@ -1,0 +1,107 @@
+"""What one JSON row a message costs a worker: ``python -m tests.benchmarks.rows [--symbols N] [--rows N] [--inner]``.
+
+Rows are those of Kraken's WebSocket v2, of so many markets in turn, and every market trades twice a second. Processor
+seconds of the worker per million trades are printed. They say more than trades a second on a machine with other work.
+
+A real Kafka is filled, then ``liqmon worker`` reads the backlog to its end, with flushes and commits. With ``--inner``
+bundles go to the monitor in this process instead: no broker, no Faust, nothing stored.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+from aiokafka import AIOKafkaProducer
+
+from streams.kafka.admin import ensure_topics
+from streams.local.embedded.postgres import EmbeddedPostgres
+from streams.settings import load_settings
+from streams.topics import TRADES
+from tests.benchmarks.worker import timed
+from tests.faults.processes import Process, Processes
+from tests.kafka.server import RealKafka
+
+START_SECONDS = 1_700_000_000
+TRADES_PER_MARKET_SECOND = 2
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def rows(symbols: int, count: int, seed: int = 1) -> Iterator[tuple[str, bytes]]:
+    """Yield (symbol, row) of markets in turn, as a socket would bring them."""
+    random = Random(seed)
+    per_second = symbols * TRADES_PER_MARKET_SECOND
+    for number in range(count):
+        market, second = number % symbols, number / per_second
+        price = (1 + market % 50) * 100 + random.randrange(1000) / 100
+        stamp = datetime.fromtimestamp(START_SECONDS + second, UTC).isoformat(timespec="microseconds")
+        symbol = f"M{market}/USD"
+        yield (
+            symbol,
+            f'{{"symbol":"{symbol}","side":"{random.choice(("buy", "sell"))}","price":{price:.2f},'
+            f'"qty":{random.randrange(1, 10**8) / 10**8:.8f},"ord_type":"market","trade_id":{number // symbols + 1},'
+            f'"timestamp":"{stamp.replace("+00:00", "Z")}"}}'.encode(),
+        )
+
+
+async def publish(address: str, symbols: int, count: int) -> None:
+    """Fill the topic."""
+    producer = AIOKafkaProducer(bootstrap_servers=address, linger_ms=20, max_batch_size=512 * 1024)
+    await producer.start()
+    for symbol, row in rows(symbols, count):
+        await producer.send(TRADES, row, key=symbol.encode())
+    await producer.stop()
+
+
+def processor_seconds(process: Process) -> float:
+    """Return the processor time that a process has used."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def measure(symbols: int, count: int) -> str:
+    """Return a line of the table: a worker reads the topic."""
+    with tempfile.TemporaryDirectory() as name, RealKafka(Path(name) / "kafka") as kafka:
+        directory = Path(name)
+        settings = load_settings(kafka_bootstrap_servers=kafka.address)
+        asyncio.run(ensure_topics(settings))
+        asyncio.run(publish(kafka.address, symbols, count))
+        with EmbeddedPostgres(directory / "postgres", durable=False) as postgres:
+            environment = {
+                "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
+                "LIQUIDATION_THRESHOLD_USD": "1e12",
+                "NEW_MARKETS_PER_MINUTE": "1000000",
+                **postgres.settings,
+            }
+            with Processes(directory, environment) as processes:
+                worker = processes.worker("worker").start()
+                before = 0.0
+                while not before:
+                    if worker.ready() or worker.log_text().count("\n") > 5:
+                        before = processor_seconds(worker)
+                    time.sleep(0.05)
+                seconds, counted = timed(worker, count)
+                used = processor_seconds(worker) - before
+    return f"{symbols:7}  {1e6 * used / count:24.2f}  {counted / seconds:9,.0f}\n"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--symbols", type=int, action="append")
+    parser.add_argument("--rows", type=int, default=400_000)
+    arguments = parser.parse_args()
+    sys.stdout.write("symbols  CPU s a million trades  trades/s\n")
+    for symbols in arguments.symbols or (10, 1000):
+        sys.stdout.write(measure(symbols, arguments.rows))
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
