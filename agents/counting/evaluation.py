@@ -5,7 +5,7 @@ does not depend on how trades were grouped into frames. Rules whose figure only 
 whose figure can fall are judged when the market's clock leaves a pane. Trades that come late are judged one by one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 
 import msgspec
@@ -91,7 +91,7 @@ class Evaluator:
         self,
         market: Market,
         run: RowRun,
-        ids: list[int],
+        ids: Sequence[int],
         outcome: Outcome,
         *,
         partition: int,
@@ -100,6 +100,7 @@ class Evaluator:
     ) -> bool:
         """Count plain rows, each a message of its own, as :meth:`fold` would one after another; return whether it did.
 
+        ``ids`` are theirs where the run is not dense.
         Where it returns false, nothing of them is counted, and they are to be folded one by one: one of them may raise
         an alert, be a copy, or come late. What the clock's step to their pane says is in the outcome in any case.
         """
@@ -107,7 +108,7 @@ class Evaluator:
         if summary is None or number < market.watermark or market.must_flush_before(number):
             return False
         pane = market.pane(number)
-        if not has_room(market, number, pane, summary, ids, is_dense=run.is_dense):
+        if not has_room(market, number, pane, summary, 2 * len(ids) or 2):
             return False
         rules, before = self._rules_of(market), copy_of(pane)
         if number > market.watermark:
@@ -116,7 +117,7 @@ class Evaluator:
                 self._close_pane(market, rules, outcome, position)
             if market in self._unsettled:
                 self._settle_leaving(market, number, outcome, position)
-        count_together(market, number, summary, ids, is_dense=run.is_dense)
+        count_together(market, number, summary, ids)
         if self._would_raise(market, rules):
             market.put_back(number, before)
             return False

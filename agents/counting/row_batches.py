@@ -51,6 +51,7 @@ class RowBatches:
             {place: at for place, (at, _) in others.items()},
             done,
             [message.received_us for message in messages],
+            [len(message.value or b"") for message in messages],
             self._evaluator.max_future_us,
         )
         for at, runs in batch.by_market():
@@ -104,44 +105,48 @@ class RowBatches:
         others: Mapping[int, tuple[int, Trades]],
     ) -> None:
         """Count the rows of one market, run by run; a run that cannot be counted together, row by row."""
-        partition = messages[0].partition
-        series = series_of(of.venue, of.symbol)
-        counted = frames = size = 0
+        partition, series = messages[0].partition, series_of(of.venue, of.symbol)
+        frames = size = 0
+        last: RowRun | None = None
         market: Market | None = None
+        outcome = Outcome()
         for run in runs:
-            # Anything may have happened where something was waited for: the market may be another object.
-            market = market or self._keeper.held(partition, of.venue, of.symbol)
-            places = batch.places[run.start : run.end]
-            outcome = Outcome()
-            is_counted = False
-            if market is not None and market.kind == of.kind and run.summary is not None:
-                self._keeper.touch(partition, market)
-                is_counted = self._evaluator.fold_together(
-                    market,
-                    run,
-                    batch.ids(run),
-                    outcome,
-                    partition=partition,
-                    first_offset=messages[places[0]].offset,
-                    last_offset=messages[places[-1]].offset,
-                )
+            if market is None:
+                # Anything may have happened where something was waited for: the market may be another object.
+                market = self._keeper.held(partition, of.venue, of.symbol)
+                if market is not None and market.kind == of.kind:
+                    # A flush has taken what was touched before it.
+                    self._keeper.touch(partition, market)
+                else:
+                    market = None
+            first, end = run.start, run.end
+            is_counted = market is not None and self._evaluator.fold_together(
+                market,
+                run,
+                () if run.is_dense else batch.ids(run),
+                outcome,
+                partition=partition,
+                first_offset=messages[batch.places[first]].offset,
+                last_offset=messages[batch.places[end - 1]].offset,
+            )
             if outcome.alerts:
-                await self._monitor.emit_alerts(outcome, messages[places[0]].received_us)
-                market = None
+                await self._monitor.emit_alerts(outcome, messages[batch.places[first]].received_us)
+                outcome.alerts, outcome.raised, market = [], [], None
             if is_counted:
-                counted += outcome.counted
-                frames += len(places)
-                size += sum([len(messages[place].value or b"") for place in places])
-                series.last_trade_seconds.set(messages[places[-1]].received_us / 1e6)
-            else:
-                for at, place in enumerate(places, run.start):
-                    trades = others[place][1] if place in others else batch.trades(at, of, messages[place].received_us)
-                    await self._monitor.handle_trades(messages[place], trades)
-                market = None
-            if is_counted and market is not None and market.must_flush():
-                await self._keeper.flush()
-                market = None
+                last = run
+                frames += end - first
+                size += run.size
+                if market is not None and market.must_flush():
+                    await self._keeper.flush()
+                    market = None
+                continue
+            market = last = None
+            for at, place in enumerate(batch.places[first:end], first):
+                trades = others[place][1] if place in others else batch.trades(at, of, messages[place].received_us)
+                await self._monitor.handle_trades(messages[place], trades)
         if frames:
-            series.trades.inc(counted)
+            series.trades.inc(outcome.counted)
             series.frames.inc(frames)
             series.frame_bytes.inc(size)
+        if last is not None:
+            series.last_trade_seconds.set(messages[batch.places[last.end - 1]].received_us / 1e6)

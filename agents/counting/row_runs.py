@@ -25,7 +25,7 @@ class RowRun(NamedTuple):
 
     ``summary`` is their pane without ids, None where they are counted row by row: one that is :data:`ALONE`, or those
     whose ids or times do not rise. ``is_dense`` says that their ids have no hole. ``received_us`` is the latest time of
-    their messages.
+    their messages, ``size`` the bytes of them all.
     """
 
     number: int
@@ -34,14 +34,17 @@ class RowRun(NamedTuple):
     summary: Pane | None
     is_dense: bool
     received_us: int
+    size: int
 
 
 class RowBatch:
-    """Rows in the order of their markets. ``places`` are those of their messages; ``others`` has, by place, the market
-    of each row that is not plain. Rows whose place is in ``done`` are left out.
+    """Rows in the order of their markets; ``places`` are those of their messages.
 
-    ``received_us`` are the times of all messages; a trade more than ``max_future_us`` ahead is counted alone.
-    """  # noqa: D205
+    ``others`` has, by place, the market of each row that is not plain. Rows whose place is in ``done`` are left out.
+
+    ``received_us`` are the times of all messages, and ``sizes`` their bytes. A trade more than ``max_future_us`` ahead
+    is counted alone.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class RowBatch:
         others: dict[int, int],
         done: set[int],
         received_us: Sequence[int],
+        sizes: Sequence[int],
         max_future_us: int,
     ) -> None:
         received = np.array(received_us, np.int64)
@@ -67,6 +71,7 @@ class RowBatch:
             order = order[np.isin(places[order], list(done), invert=True)]
         self._columns = PlainRows(rows.markets, *(column[at[order]] for column in rows[1:]))
         self._market, self._numbers, self._received = market[order], numbers[order], received[places[order]]
+        self._sizes = np.array(sizes, np.int64)[places[order]]
         self.places: list[int] = places[order].tolist()
 
     def by_market(self) -> Iterator[tuple[int, list[RowRun]]]:
@@ -96,33 +101,32 @@ class RowBatch:
         ends = np.append(starts[1:], count)
         lasts = ends - 1
         buys = np.where(columns.sides == _BUY, columns.notionals, 0)
-        sums = (columns.notionals, columns.rests, columns.wholes, columns.fractions, buys, falls, holes)
+        sums = (columns.notionals, columns.rests, columns.wholes, columns.fractions, buys, falls, holes, self._sizes)
         lists = [np.add.reduceat(column, starts, dtype=np.int64).tolist() for column in sums]
         lists += [
             np.maximum.reduceat(columns.notionals, starts).tolist(),
             np.maximum.reduceat(columns.prices, starts).tolist(),
             np.minimum.reduceat(columns.prices, starts).tolist(),
-            np.maximum.reduceat(self._received, starts).tolist(),
         ]
         lists += [
             column[at].tolist() for at in (starts, lasts) for column in (columns.times_us, columns.ids, columns.prices)
         ]
-        for number, start, end, *figures in zip(
-            self._numbers[starts].tolist(), starts.tolist(), ends.tolist(), *lists, strict=True
-        ):
-            (
-                notional, rest, whole, fraction, buy, falling, missing, largest, high, low, received_us,
-                first_us, first_id, first_price, last_us, last_id, last_price,
-            ) = figures  # fmt: skip
+        for (
+            number, start, end, received_us, notional, rest, whole, fraction, buy, falling, missing, size, largest, high,
+            low, first_us, first_id, first_price, last_us, last_id, last_price,
+        ) in zip(
+            self._numbers[starts].tolist(), starts.tolist(), ends.tolist(),
+            np.maximum.reduceat(self._received, starts).tolist(), *lists, strict=True,
+        ):  # fmt: skip
             if falling or number == ALONE:
-                yield RowRun(number, start, end, None, is_dense=False, received_us=received_us)
+                yield RowRun(number, start, end, None, False, received_us, size)  # noqa: FBT003 - once a run
                 continue
             carried, fraction_left = divmod(fraction, UNITS_PER_BASE)
             summary = Pane(
                 [], end - start, notional, rest, whole + carried, fraction_left, buy, notional - buy, 0, 0, largest,
                 high, low, first_us, first_id, first_price, last_us, last_id, last_price,
             )  # fmt: skip
-            yield RowRun(number, start, end, summary, not missing, received_us)
+            yield RowRun(number, start, end, summary, not missing, received_us, size)
 
     def ids(self, run: RowRun) -> list[int]:
         """Return the ids of a run's trades, ascending."""

@@ -86,33 +86,34 @@ def count_run(market: Market, trades: Trades, run: Run, latest_us: int, outcome:
     return True
 
 
-def has_room(
-    market: Market, number: int, pane: Pane | None, summary: Pane, ids: Sequence[int], *, is_dense: bool
-) -> bool:
-    """Whether a pane surely takes all of a run, whose ids rise: they are behind those it has, and its sums stay small.
+def has_room(market: Market, number: int, pane: Pane | None, summary: Pane, entries: int) -> bool:
+    """Whether a pane surely takes a run of rising ids, which make so many entries, and is one that may alert.
 
-    One that only snapshots have filled does not: with the first of the run's trades it may alert.
+    The ids must be behind those it has, and its sums stay small. One that only snapshots have filled may alert with
+    the first of the run's trades, and not before: it does not take them together.
     """
-    entries = 2 if is_dense else 2 * len(ids)
     if pane is None:
         return entries < CROWDED
     return (
         (not pane.count or market.is_live(number))
         and pane.has_room(summary.notional, summary.whole)
-        and (not pane.ids or ids[0] > pane.ids[-1])  # type: ignore[operator]
+        and (not pane.ids or summary.first_id > pane.ids[-1])  # type: ignore[operator]
         and len(pane.ids) + entries < CROWDED
     )
 
 
-def count_together(market: Market, number: int, summary: Pane, ids: Sequence[int], *, is_dense: bool) -> None:
-    """Count a run of live fills for which there is room, at the market's clock or ahead of it."""
+def count_together(market: Market, number: int, summary: Pane, ids: Sequence[int]) -> None:
+    """Count a run of live fills for which there is room, at the market's clock or ahead of it.
+
+    ``ids`` are theirs, ascending; none are given where they have no hole.
+    """
     pane = market.open_pane(number)
     assert pane is not None  # noqa: S101 - it is not behind the clock
-    if is_dense:
-        add_range(pane.ids, ids[0], ids[-1])
-    else:
+    if ids:
         for trade_id in ids:
             add_range(pane.ids, trade_id, trade_id)
+    else:
+        add_range(pane.ids, summary.first_id, summary.last_id)  # type: ignore[arg-type]
     pane.add_figures(summary)
     market.mark(number, is_live=True)
     market.counted(number, pane, summary.notional, 0)

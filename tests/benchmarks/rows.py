@@ -12,7 +12,6 @@ import asyncio
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,13 +80,8 @@ def measure(symbols: int, count: int) -> str:
             }
             with Processes(directory, environment) as processes:
                 worker = processes.worker("worker").start()
-                before = 0.0
-                while not before:
-                    if worker.ready() or worker.log_text().count("\n") > 5:
-                        before = processor_seconds(worker)
-                    time.sleep(0.05)
                 seconds, counted = timed(worker, count)
-                used = processor_seconds(worker) - before
+                used = processor_seconds(worker)
     return f"{symbols:7}  {1e6 * used / count:24.2f}  {counted / seconds:9,.0f}\n"
 
 

@@ -18,7 +18,7 @@ from agents.counting.monitor import Monitor, SourceMessage, alert_record
 from agents.counting.row_batches import LEAST_TOGETHER, RowBatches
 from agents.rules.book import rule_book
 from streams import metrics
-from streams.kafka.outbound import Outbound, Record
+from streams.kafka.outbound import Outbound
 from streams.kafka.partitioning import partition_of
 from streams.model import deadletters
 from streams.model.alert import Alert, AlertId, supersedes
