@@ -123,7 +123,6 @@ class Evaluator:
             return False
         market.received_us = max(market.received_us, run.received_us)
         self._unsettle(market, rules, number)
-        outcome.counted += summary.count
         market.took(last_offset, 1, 1)
         return True
 

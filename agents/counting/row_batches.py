@@ -27,6 +27,13 @@ def is_row(message: SourceMessage) -> bool:
     return not message.refused and message.value is not None and message.value.startswith(b"{")
 
 
+class _Tally:
+    """Of a bundle's plain rows, which are of one venue: messages that were counted together, and their bytes."""
+
+    def __init__(self) -> None:
+        self.messages = self.size = 0
+
+
 class RowBatches:
     """Handles rows of one partition at a time, as ``monitor`` would one after another."""
 
@@ -54,8 +61,15 @@ class RowBatches:
             [len(message.value or b"") for message in messages],
             self._evaluator.max_future_us,
         )
-        for at, runs in batch.by_market():
-            await self._count(messages, batch, rows.markets[at], runs, others)
+        tally = _Tally()
+        try:
+            for at, runs in batch.by_market():
+                await self._count(messages, batch, rows.markets[at], runs, others, tally)
+        finally:
+            series = series_of(rows.markets[0].venue, rows.markets[0].symbol)
+            series.trades.inc(tally.messages)
+            series.frames.inc(tally.messages)
+            series.frame_bytes.inc(tally.size)
 
     async def _apart(
         self, messages: Sequence[SourceMessage], rows: PlainRows
@@ -103,10 +117,10 @@ class RowBatches:
         of: PlainMarket,
         runs: Sequence[RowRun],
         others: Mapping[int, tuple[int, Trades]],
+        tally: _Tally,
     ) -> None:
         """Count the rows of one market, run by run; a run that cannot be counted together, row by row."""
-        partition, series = messages[0].partition, series_of(of.venue, of.symbol)
-        frames = size = 0
+        partition = messages[0].partition
         last: RowRun | None = None
         market: Market | None = None
         outcome = Outcome()
@@ -134,8 +148,8 @@ class RowBatches:
                 outcome.alerts, outcome.raised, market = [], [], None
             if is_counted:
                 last = run
-                frames += end - first
-                size += run.size
+                tally.messages += end - first
+                tally.size += run.size
                 if market is not None and market.must_flush():
                     await self._keeper.flush()
                     market = None
@@ -144,9 +158,7 @@ class RowBatches:
             for at, place in enumerate(batch.places[first:end], first):
                 trades = others[place][1] if place in others else batch.trades(at, of, messages[place].received_us)
                 await self._monitor.handle_trades(messages[place], trades)
-        if frames:
-            series.trades.inc(outcome.counted)
-            series.frames.inc(frames)
-            series.frame_bytes.inc(size)
         if last is not None:
-            series.last_trade_seconds.set(messages[batch.places[last.end - 1]].received_us / 1e6)
+            series_of(of.venue, of.symbol).last_trade_seconds.set(
+                messages[batch.places[last.end - 1]].received_us / 1e6
+            )

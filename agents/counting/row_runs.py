@@ -69,7 +69,7 @@ class RowBatch:
         order = np.lexsort((places, market))
         if done:
             order = order[np.isin(places[order], list(done), invert=True)]
-        self._columns = PlainRows(rows.markets, *(column[at[order]] for column in rows[1:]))
+        self._columns = rows.taken(at[order])
         self._market, self._numbers, self._received = market[order], numbers[order], received[places[order]]
         self._sizes = np.array(sizes, np.int64)[places[order]]
         self.places: list[int] = places[order].tolist()
@@ -112,8 +112,8 @@ class RowBatch:
             column[at].tolist() for at in (starts, lasts) for column in (columns.times_us, columns.ids, columns.prices)
         ]
         for (
-            number, start, end, received_us, notional, rest, whole, fraction, buy, falling, missing, size, largest, high,
-            low, first_us, first_id, first_price, last_us, last_id, last_price,
+            number, start, end, received_us, notional, rest, whole, fraction, buy, falling, missing, size, largest,
+            high, low, first_us, first_id, first_price, last_us, last_id, last_price,
         ) in zip(
             self._numbers[starts].tolist(), starts.tolist(), ends.tolist(),
             np.maximum.reduceat(self._received, starts).tolist(), *lists, strict=True,

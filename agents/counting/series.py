@@ -27,5 +27,11 @@ def series_of(venue: str, symbol: str) -> Series:
 # Labels are bounded, and so are these.
 @cache
 def _series(venue: str, market: tuple[str, str]) -> Series:
-    counters = (metrics.frames, metrics.frame_bytes, metrics.trades, metrics.duplicates, metrics.late)
-    return Series(*(counter.labels(venue) for counter in counters), metrics.last_trade_seconds.labels(*market))
+    return Series(
+        metrics.frames.labels(venue),
+        metrics.frame_bytes.labels(venue),
+        metrics.trades.labels(venue),
+        metrics.duplicates.labels(venue),
+        metrics.late.labels(venue),
+        metrics.last_trade_seconds.labels(*market),
+    )

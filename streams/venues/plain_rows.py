@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from streams.errors import BadRecord
-from streams.model.decimals import MOST_DIGITS, Doubles, Integers, linear_amounts
+from streams.model.decimals import MOST_DIGITS, Doubles, Integers, Marks, linear_amounts
 from streams.model.kinds import MarketKind
 from streams.model.products import linear
 from streams.model.trade import MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Side, is_market_name
@@ -58,6 +58,22 @@ class PlainRows(NamedTuple):
     fractions: Integers
     sides: Integers
 
+    def taken(self, at: Integers | Marks) -> "PlainRows":
+        """Return the rows at these places of the columns, or those that are marked."""
+        return PlainRows(
+            self.markets,
+            self.places[at],
+            self.market[at],
+            self.ids[at],
+            self.times_us[at],
+            self.prices[at],
+            self.notionals[at],
+            self.rests[at],
+            self.wholes[at],
+            self.fractions[at],
+            self.sides[at],
+        )
+
 
 class PlainReader:
     """Reads plain rows of the first of these venues that has such, and that is recognised by their fields."""
@@ -66,7 +82,7 @@ class PlainReader:
         self._venue: Venue | None = None
         with_rows = [venue for venue in venues if venue.row_fields]
         for venue in with_rows:
-            fields = venue.plain_fields
+            fields = venue.plain_fields if _speaks_of_read_row(venue) else None
             if fields is not None and set(venue.row_fields) <= {*fields} and recognised(with_rows, fields) is venue:
                 others = {VENUE, *(name for other in with_rows for name in other.row_fields)} - {*fields}
                 self._venue = venue
@@ -88,6 +104,15 @@ class PlainReader:
                 continue
             places.append(at)
         return _columns(self._venue, found, places) if found else None
+
+
+def _speaks_of_read_row(venue: Venue) -> bool:
+    """Whether a venue's plain fields are those of its ``read_row``, and not of one that another class replaced."""
+    said, read = (
+        next(at for at, kind in enumerate(type(venue).__mro__) if name in vars(kind))
+        for name in ("plain_fields", "read_row")
+    )
+    return said <= read
 
 
 def _struct(fields: Sequence[str], others: Sequence[str]) -> Any:
@@ -136,7 +161,7 @@ def _columns(venue: Venue, found: list[Any], places: list[int]) -> PlainRows:
         amounts.fractions,
         np.fromiter([_SIDES[row.side] for row in found], np.int64, count),
     )
-    return rows if is_plain.all() else PlainRows(rows.markets, *(column[is_plain] for column in rows[1:]))
+    return rows if is_plain.all() else rows.taken(is_plain)
 
 
 def _kind(venue: Venue, symbol: str) -> MarketKind | None:

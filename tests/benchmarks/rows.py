@@ -28,16 +28,15 @@ from tests.faults.processes import Process, Processes
 from tests.kafka.server import RealKafka
 
 START_SECONDS = 1_700_000_000
-TRADES_PER_MARKET_SECOND = 2
+TRADES_PER_SECOND = 1000
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def rows(symbols: int, count: int, seed: int = 1) -> Iterator[tuple[str, bytes]]:
     """Yield (symbol, row) of markets in turn, as a socket would bring them."""
     random = Random(seed)
-    per_second = symbols * TRADES_PER_MARKET_SECOND
     for number in range(count):
-        market, second = number % symbols, number / per_second
+        market, second = number % symbols, number / TRADES_PER_SECOND
         price = (1 + market % 50) * 100 + random.randrange(1000) / 100
         stamp = datetime.fromtimestamp(START_SECONDS + second, UTC).isoformat(timespec="microseconds")
         symbol = f"M{market}/USD"
@@ -75,7 +74,7 @@ def measure(symbols: int, count: int) -> str:
             environment = {
                 "KAFKA_BOOTSTRAP_SERVERS": kafka.address,
                 "LIQUIDATION_THRESHOLD_USD": "1e12",
-                "NEW_MARKETS_PER_MINUTE": "1000000",
+                "NEW_MARKETS_PER_MINUTE": "100000",
                 **postgres.settings,
             }
             with Processes(directory, environment) as processes:

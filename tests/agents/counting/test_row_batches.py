@@ -146,7 +146,7 @@ def counters() -> dict[str, float]:
         "liqmon_alerts",
         "liqmon_for",
     )
-    values = (line.rpartition(" ") for line in lines if line.startswith(names) and "bytes_total" not in line[:0])
+    values = (line.rpartition(" ") for line in lines if line.startswith(names))
     return {name: float(value) for name, _, value in values}
 
 
@@ -187,21 +187,20 @@ def a_future(random: Random, number: int, second: float) -> bytes:
     return msgspec.json.encode(fields)
 
 
+def wrong(symbol: str = HERE[0], **changes: Any) -> bytes:
+    """Return a row with some of its fields changed."""
+    row: dict[str, Any] = {
+        "symbol": symbol, "side": "buy", "price": 1, "qty": 1, "trade_id": 1, "timestamp": "2023-11-14T22:13:20Z",
+    }  # fmt: skip
+    return msgspec.json.encode(row | changes)
+
+
 POISON = (
-    b"{", b"{}", b'{"symbol": "S1/USD"', b'{"symbol": 1}, {"symbol": 2}',
-    b'{"symbol":"%b","side":"buy","price":NaN,"qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20Z"}' % HERE[0].encode(),
-    b'{"symbol":"%b","side":"buy","price":-1,"qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20Z"}' % HERE[0].encode(),
-    b'{"symbol":"%b","side":"buy","price":0.0,"qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20Z"}' % HERE[0].encode(),
-    b'{"symbol":"%b","side":"hold","price":1,"qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20Z"}' % HERE[1].encode(),
-    b'{"symbol":"%b","side":"buy","price":"1","qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20Z"}' % HERE[1].encode(),
-    b'{"symbol":"%b","side":"buy","price":1,"qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20"}' % HERE[1].encode(),
-    b'{"symbol":"%b","side":"buy","price":1,"qty":1,"trade_id":1,"timestamp":"1999-11-14T22:13:20Z"}' % HERE[1].encode(),
-    b'{"symbol":"%b","side":"buy","price":1,"qty":1,"trade_id":-1,"timestamp":"2023-11-14T22:13:20Z"}' % HERE[1].encode(),
-    b'{"symbol":"BTC/EUR","side":"buy","price":1,"qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20Z"}',
-    b'{"symbol":"%b","venue":"nobody","side":"buy","price":1,"qty":1,"trade_id":1,"timestamp":"2023-11-14T22:13:20Z"}'
-    % HERE[2].encode(),
-    b'{"symbol":"%b","venue":"kraken_spot","side":"buy","price":1,"qty":1,"trade_id":1,'
-    b'"timestamp":"2023-11-14T22:13:21Z"}' % HERE[2].encode(),
+    b"{", b"{}", b'{"symbol": "S1/USD"', b'{"symbol": 1}, {"symbol": 2}', wrong().replace(b":1,", b":NaN,", 1),
+    wrong(price=-1), wrong(price=0.0), wrong(side="hold"), wrong(price="1"), wrong(qty=0), wrong(qty=1e17),
+    wrong(timestamp="2023-11-14T22:13:20"), wrong(timestamp="1999-11-14T22:13:20Z"), wrong(trade_id=-1),
+    wrong(trade_id=2**63), wrong("BTC/EUR"), wrong(venue="nobody"), wrong(venue="kraken_spot"), wrong(uid="", type=1),
+    wrong(product_id=FUTURES), wrong(time=1) + b"{}",
 )  # fmt: skip
 
 
