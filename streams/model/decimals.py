@@ -47,13 +47,14 @@ def linear_amounts(prices: Doubles, quantities: Doubles) -> AmountColumns:
 
     Trades of which no exact amount follows are marked so: impossible ones, absurd ones, and products that are too fine.
     """
+    with np.errstate(over="ignore"):
+        is_small = prices * quantities < _MOST_WORTH
     price_integers, price_decimals, is_exact = _integers(prices)
     quantity_integers, quantity_decimals, is_whole = _integers(quantities)
     decimals = price_decimals + quantity_decimals
-    is_exact &= is_whole
+    is_exact &= is_whole & is_small
     is_exact &= (price_integers > 0) & (quantity_integers > 0) & (prices <= _MOST_PRICE) & (decimals <= _REST_DECIMALS)
     is_exact &= price_integers * quantity_integers < _MOST_PRODUCT
-    is_exact &= prices * quantities < _MOST_WORTH
     if not is_exact.all():
         price_integers, quantity_integers = (
             np.where(is_exact, integers, 1.0) for integers in (price_integers, quantity_integers)
@@ -80,7 +81,8 @@ def _integers(values: Doubles) -> tuple[Doubles, Integers, Marks]:
     places, left = np.arange(len(values)), values
     for count in range(_MOST_DECIMALS + 1):
         power = 10.0**count
-        candidates = np.rint(left * power)
+        with np.errstate(over="ignore"):
+            candidates = np.rint(left * power)
         fits = (candidates / power == left) & (candidates <= _MOST_INTEGER)
         if not fits.any():
             continue
