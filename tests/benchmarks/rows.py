@@ -1,6 +1,6 @@
 """What one JSON row a message costs a worker: ``python -m tests.benchmarks.rows [--symbols N] [--rows N] [--inner]``.
 
-Rows are those of Kraken's WebSocket v2, of so many markets in turn, and every market trades twice a second. Processor
+Rows are those of Kraken's WebSocket v2, a thousand a second of event time, of so many markets in turn. Processor
 seconds of the worker per million trades are printed. They say more than trades a second on a machine with other work.
 
 A real Kafka is filled, then ``liqmon worker`` reads the backlog to its end, with flushes and commits. With ``--inner``
@@ -12,6 +12,7 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +20,25 @@ from random import Random
 
 from aiokafka import AIOKafkaProducer
 
+from agents.counting.evaluation import Evaluator
+from agents.counting.monitor import Monitor, SourceMessage, alert_record
+from agents.counting.row_batches import RowBatches
+from agents.rules.book import rule_book
 from streams.kafka.admin import ensure_topics
+from streams.kafka.outbound import Outbound
 from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.settings import load_settings
 from streams.topics import TRADES
+from streams.venues.json_rows import RowReader
+from streams.venues.plain_rows import PlainReader
+from streams.venues.registry import make_venues
+from streams.worker.bundles import MAX_MESSAGES
+from tables.keeper import Keeper
+from tables.market.admission import Admission
+from tables.market.state import Span
 from tests.faults.processes import Process, Processes
 from tests.kafka.server import RealKafka
+from tests.memory_broker import MemoryBroker, MemoryState
 
 START_SECONDS = 1_700_000_000
 TRADES_PER_SECOND = 1000
@@ -109,15 +123,36 @@ def measure(symbols: int, count: int) -> str:
     return f"{symbols:7}  {1e6 * used / trades:24.2f}  {trades / seconds:9,.0f}\n"
 
 
+async def inner(symbols: int, count: int) -> str:
+    """Return a line of the table: a monitor handles the rows, as bundles of one partition."""
+    settings = load_settings()
+    outbound, venues = Outbound(MemoryBroker().send), make_venues(settings)
+    span = Span(settings.window_seconds, settings.retention_seconds)
+    evaluator = Evaluator(rule_book(settings), window=span.window, cooldown=300, max_future_us=60_000_000)
+    state, admission = MemoryState(), Admission(most=symbols, new_per_minute=symbols)
+    keeper = Keeper(lambda: state, "changelog", span, outbound, evaluator.settle_all, alert_record, admission=admission)
+    monitor = Monitor(evaluator, keeper, outbound, home=lambda _: 0, rows=RowReader(venues))
+    batches = RowBatches(monitor, evaluator, keeper, PlainReader(venues))
+    messages = [SourceMessage(row, 0, at, time.time()) for at, (_, row) in enumerate(rows(symbols, count))]
+    started, used = time.perf_counter(), time.process_time()
+    for at in range(0, count, MAX_MESSAGES):
+        await batches.handle(messages[at : at + MAX_MESSAGES])
+    used, seconds = time.process_time() - used, time.perf_counter() - started
+    return f"{symbols:7}  {1e6 * used / count:24.2f}  {count / seconds:9,.0f}\n"
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--symbols", type=int, action="append")
     parser.add_argument("--rows", type=int, default=400_000)
+    parser.add_argument("--inner", action="store_true")
     arguments = parser.parse_args()
     sys.stdout.write("symbols  CPU s a million trades  trades/s\n")
     for symbols in arguments.symbols or (10, 1000):
-        sys.stdout.write(measure(symbols, arguments.rows))
+        is_inner = arguments.inner
+        line = asyncio.run(inner(symbols, arguments.rows)) if is_inner else measure(symbols, arguments.rows)
+        sys.stdout.write(line)
         sys.stdout.flush()
 
 

@@ -1,6 +1,6 @@
 """Rows read together are the trades that their venues read, bit for bit; what is odd is left to them."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from agents.counting.runs import row_of
 from streams.errors import BadRecord
 from streams.model.amounts import amounts_of
 from streams.model.products import Product
-from streams.model.trade import Trade
+from streams.model.trade import MAX_TIME_US, MIN_TIME_US, Trade
 from streams.settings import load_settings
 from streams.venues.base import Feed, Venue
 from streams.venues.json_rows import RowReader
@@ -21,7 +21,13 @@ from streams.venues.plain_rows import PlainReader
 from streams.venues.registry import make_venues
 
 VENUES = make_venues(load_settings())
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TOGETHER, ALONE = PlainReader(VENUES), RowReader(VENUES)
+
+
+def _iso(time_us: int) -> str:
+    return (EPOCH + timedelta(microseconds=time_us)).isoformat().replace("+00:00", "Z")
+
 
 NUMBERS = st.one_of(
     st.integers(-2, 10**20).map(str),
@@ -37,7 +43,7 @@ TIMES = st.one_of(
         r"(Z|[+-][01][0-9]:[0-5][0-9]|)",
         fullmatch=True,
     ),
-    st.datetimes().map(lambda time: time.isoformat() + "Z"),
+    st.integers(0, 2 * MAX_TIME_US).map(_iso),
     st.sampled_from(["yesterday", "", "2023-11-14"]),
 )  # fmt: skip
 FIELDS = {
@@ -63,7 +69,7 @@ USUAL = {
     "price": st.decimals("0.00001", 200_000, places=5).map(str) | st.decimals("0.1", 200_000, places=1).map(str),
     "qty": st.decimals("0.00000001", 1000, places=8).map("{:f}".format) | st.integers(1, 10**6).map(str),
     "trade_id": st.integers(0, 2**63 - 1).map(str),
-    "timestamp": st.datetimes(datetime(2010, 1, 1), datetime(2099, 12, 31)).map(lambda at: f'"{at.isoformat()}Z"'),
+    "timestamp": st.integers(MIN_TIME_US, MAX_TIME_US - 1).map(lambda us: f'"{_iso(us)}"'),
 }
 
 
