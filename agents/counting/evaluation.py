@@ -101,7 +101,7 @@ class Evaluator:
         """Count plain rows, each a message of its own, as :meth:`fold` would one after another; return whether it did.
 
         ``ids`` are theirs where the run is not dense.
-        Where it returns false, nothing of them is counted, and they are to be folded one by one: one of them may raise
+        Where it returns false, nothing of them is counted, and they are to be folded one by one. One of them may raise
         an alert, be a copy, or come late. What the clock's step to their pane says is in the outcome in any case.
         """
         number, summary = run.number, run.summary

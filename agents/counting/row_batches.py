@@ -14,7 +14,8 @@ from agents.counting.row_runs import RowBatch, RowRun
 from agents.counting.runs import Trades
 from agents.counting.series import series_of
 from agents.counting.tally import Outcome
-from streams.venues.plain_rows import PlainMarket, PlainReader, PlainRows
+from streams.model.plain_rows import PlainMarket, PlainRows
+from streams.venues.plain_rows import PlainReader
 from tables.keeper import Keeper
 from tables.market.state import Market
 

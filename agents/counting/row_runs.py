@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from agents.counting.runs import Row, Trades
 from streams.model.amounts import UNITS_PER_BASE
+from streams.model.plain_rows import PlainMarket, PlainRows
 from streams.model.trade import Side
-from streams.venues.plain_rows import PlainMarket, PlainRows
 from tables.market.panes import PANE_US, Pane
 
 Integers = npt.NDArray[np.int64]
@@ -23,9 +23,9 @@ _BUY: Final = int(Side.BUY)
 class RowRun(NamedTuple):
     """Rows of one market and one pane, in the order of their messages: those at ``start`` to ``end`` of the batch.
 
-    ``summary`` is their pane without ids, None where they are counted row by row: one that is :data:`ALONE`, or those
-    whose ids or times do not rise. ``is_dense`` says that their ids have no hole. ``received_us`` is the latest time of
-    their messages, ``size`` the bytes of them all.
+    ``summary`` is their pane without ids. It is None where they are counted row by row: that of :data:`ALONE`, or of
+    rows whose ids or times do not rise. ``is_dense`` says that their ids have no hole. ``received_us`` is the latest
+    time of their messages, ``size`` the bytes of them all.
     """
 
     number: int

@@ -1,19 +1,20 @@
 """Rows of JSON that are read together: those that are plain. Any other is read alone, by its venue.
 
-A row is plain where it has a venue's plain fields and no field by which another venue is recognised, with numbers of at
+A row is plain where it has a venue's plain fields, and none by which another venue is recognised. Its numbers have at
 most 15 digits. Its venue would make the same trade of it, bit for bit; a property test says so.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import numpy as np
 
 from streams.errors import BadRecord
-from streams.model.decimals import MOST_DIGITS, Doubles, Integers, Marks, linear_amounts
+from streams.model.decimals import MOST_DIGITS, linear_amounts
 from streams.model.kinds import MarketKind
+from streams.model.plain_rows import PlainMarket, PlainRows
 from streams.model.products import linear
 from streams.model.trade import MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Side, is_market_name
 from streams.venues.asking import product_of
@@ -29,50 +30,6 @@ _NUMBER_CHARACTERS: Final = b"0123456789."
 _MARKED: Final = bytes(ord("0") if at in _NUMBER_CHARACTERS else ord(" ") for at in range(256))
 # With more digits than this a number has a run of as many of these characters, whatever its exponent.
 _LONG: Final = b"0" * (MOST_DIGITS + 1)
-
-
-class PlainMarket(NamedTuple):
-    """A market that rows are of."""
-
-    venue: str
-    symbol: str
-    kind: MarketKind
-
-
-class PlainRows(NamedTuple):
-    """Columns of the plain ones of a number of rows. ``places`` says which those are, ascending.
-
-    ``markets`` are named by their places in the list. Times are microseconds UTC; amounts are those of
-    :mod:`streams.model.amounts`. Every trade is a live fill.
-    """
-
-    markets: list[PlainMarket]
-    places: Integers
-    market: Integers
-    ids: Integers
-    times_us: Integers
-    prices: Doubles
-    notionals: Integers
-    rests: Integers
-    wholes: Integers
-    fractions: Integers
-    sides: Integers
-
-    def taken(self, at: Integers | Marks) -> "PlainRows":
-        """Return the rows at these places of the columns, or those that are marked."""
-        return PlainRows(
-            self.markets,
-            self.places[at],
-            self.market[at],
-            self.ids[at],
-            self.times_us[at],
-            self.prices[at],
-            self.notionals[at],
-            self.rests[at],
-            self.wholes[at],
-            self.fractions[at],
-            self.sides[at],
-        )
 
 
 class PlainReader:
