@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
@@ -10,8 +11,8 @@ import asyncpg
 from pydantic import SecretStr
 
 from agents.alerts.columns import instant
-from agents.alerts.postgres import POSTGRES, open_pool
-from agents.alerts.recorder import Recorder, RecordOutcome, decode_alert
+from agents.alerts.postgres import POSTGRES, answering, leave_read_only, open_pool
+from agents.alerts.recorder import Recorder, RecordOutcome
 from agents.alerts.words import identity, sentence
 from agents.counting.monitor import SourceMessage
 from agents.delivery.base import Channel
@@ -24,9 +25,9 @@ from agents.stats.pruning import Pruner, kept
 from agents.stats.window_stats import WindowSample, WindowStats
 from streams import metrics
 from streams.errors import BadRecord, Fatal, Outage
-from streams.model.alert import Alert
+from streams.model.alert import Alert, decode_alert
 from streams.settings import Settings
-from streams.tasks import cancelled
+from streams.tasks import cancelled, first_of
 from streams.words import counted
 
 log = logging.getLogger(__name__)
@@ -51,9 +52,11 @@ class Sinks:
         on_fatal: Callable[[Fatal], None],
         refuse: Callable[[SourceMessage, BadRecord], Awaitable[None]],
         venue_names: Mapping[str, str] | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._venue_names = venue_names
+        self._now = now
         self._on_fatal = on_fatal
         self._refuse = refuse
         self._stop = asyncio.Event()
@@ -65,6 +68,7 @@ class Sinks:
         self._pool: asyncpg.Pool | None = None
         self._recorder: Recorder | None = None
         self._stats: WindowStats | None = None
+        self._lost_samples = 0
         self._pruning: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -92,7 +96,7 @@ class Sinks:
     async def _run(self) -> None:
         self._pool = await retry_outage(lambda: open_pool(self._settings), sink=SINK, stop=self._stop)
         pool = self._pool
-        self._recorder = Recorder(pool, deliver=self._settings.webhook is not None, wake=self._wake)
+        self._recorder = Recorder(pool, deliver=self._settings.webhook is not None, wake=self._wake, now=self._now)
         self._stats = WindowStats(pool)
         self._pruning = asyncio.create_task(Pruner(pool, kept(self._settings)).run(self._stop))
         self._opened.set()
@@ -157,7 +161,7 @@ class Sinks:
         try:
             alert = _alert_in(message)
             recorder = await self._opened_recorder()
-            outcome = await retry_outage(lambda: recorder.record(alert), sink=SINK, stop=self._let_go)
+            outcome = await retry_outage(lambda: self._recorded(recorder, alert), sink=SINK, stop=self._let_go)
         except BadRecord as error:
             await self._refuse(message, error)
         except Outage:
@@ -169,14 +173,20 @@ class Sinks:
                 _log_alert(alert)
         return True
 
+    async def _recorded(self, recorder: Recorder, alert: Alert) -> RecordOutcome:
+        try:
+            return await recorder.record(alert)
+        except Outage as error:
+            await self._leave_read_only(error)
+            raise
+
+    async def _leave_read_only(self, error: Outage) -> None:
+        if self._pool is not None:
+            await leave_read_only(self._pool, error)
+
     async def _opened_recorder(self) -> Recorder:
         if self._recorder is None:
-            waits = [asyncio.ensure_future(self._opened.wait()), asyncio.ensure_future(self._let_go.wait())]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
+            await first_of(self._opened.wait(), self._let_go.wait())
         if self._recorder is None:
             raise Outage("stopping while Postgres does not answer; alerts are recorded after the next start")
         return self._recorder
@@ -187,7 +197,14 @@ class Sinks:
             try:
                 await self._stats.write(samples)
             except Outage as error:
-                log.warning("a sample of %s was not written: %s", counted(len(samples), "window"), error)
+                await self._leave_read_only(error)
+                if not self._lost_samples:
+                    log.warning("a sample of %s was not written: %s", counted(len(samples), "window"), error)
+                self._lost_samples += 1
+            else:
+                if self._lost_samples > 1:
+                    log.info("samples of windows are written again; %d were not", self._lost_samples)
+                self._lost_samples = 0
 
     @property
     def pool(self) -> asyncpg.Pool | None:
@@ -195,16 +212,18 @@ class Sinks:
         return self._pool if self._opened.is_set() else None
 
     async def reachable(self) -> bool:
-        """Whether Postgres answers now."""
+        """Whether Postgres answers now, and takes writes."""
         if self._pool is None or not self._opened.is_set():
             return False
         try:
-            with POSTGRES.asked("Postgres"):
+            with answering("asking whether it takes writes"):
                 async with asyncio.timeout(2):
-                    await self._pool.fetchval("SELECT 1")
-        except Outage:
+                    is_writable = bool(await self._pool.fetchval("SHOW transaction_read_only") == "off")
+        except (Outage, BadRecord):
             return False
-        return True
+        if not is_writable:
+            await self._pool.expire_connections()
+        return is_writable
 
 
 def _alert_in(message: SourceMessage) -> Alert:

@@ -1,4 +1,4 @@
-"""Addresses as people may see them, and as they write them for hosts that are trusted."""
+"""Addresses as people may see them, and as they write them for servers, stores and hosts that are trusted."""
 
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -41,3 +41,32 @@ def check_public_url(url: str) -> str:
     if parts.query or parts.fragment:
         raise ValueError("must end with a path, without ? and #")
     return url
+
+
+def check_brokers(value: str) -> str:
+    """Return the addresses of brokers. Raises :class:`ValueError` where one is not host:port, and where none is."""
+    servers = [server.strip() for server in value.split(",") if server.strip()]
+    for server in servers:
+        host, colon, port = server.rpartition(":")
+        if not (host and colon and port.isdecimal() and 0 < int(port) < 65_536):
+            raise ValueError(f"must be brokers as host:port, comma separated, not {server.rpartition('@')[2]!r}")
+    if not servers:
+        raise ValueError("must name at least one broker as host:port")
+    return value
+
+
+def is_redis(url: str) -> bool:
+    """Whether an address is one of a Redis."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and port != 0
+
+
+def check_table_store(value: str) -> str:
+    """Return the address of a table store. Raises :class:`ValueError` for what is none."""
+    if not value.startswith(("rocksdb://", "memory://")) and not is_redis(value):
+        raise ValueError("must be rocksdb://, redis://host:port/db or memory://")
+    return value

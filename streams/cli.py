@@ -20,6 +20,7 @@ from streams.preflight import all_of, check_port
 from streams.settings import Settings, load_settings
 from streams.settings_names import check_names
 from streams.settings_texts import number_text
+from streams.tls import check_client_files
 from streams.words import counted, time_span
 
 EXAMPLES: Final = """examples:
@@ -74,8 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         help="end after so long: 60, 10m; default: until Ctrl-C",
     )
     run.add_argument("--report", type=Path, metavar="FILE", help="write the summary and every alert row as JSON")
-    run.add_argument("--seed", type=int, help="seed of the simulated market")
-    run.add_argument("--rate", type=_positive, help="trades a second of the simulated market")
+    run.add_argument("--seed", type=int, help="seed of the simulated market (default 1)")
+    run.add_argument("--rate", type=_positive, help="trades a second of the simulated market (default 100)")
     run.set_defaults(call=_run)
 
     produce = commands.add_parser("produce", help="publish trades to Kafka: the real Kraken's, unless FEED is set")
@@ -118,7 +119,9 @@ def _add_recording_options(parser: argparse.ArgumentParser) -> None:
         "Trades or futures history, and JSON lines of socket messages; each also as .gz or .zip",
     )  # fmt: skip
     parser.add_argument("--symbol", help="the recording's market, where it does not tell, such as BTC/USD")
-    parser.add_argument("--speed", type=_positive, help="multiple of real speed; default: as fast as possible")
+    parser.add_argument(
+        "--speed", type=_positive, help="multiple of a recording's real speed; default: as fast as possible"
+    )
 
 
 def _positive(text: str) -> float:
@@ -185,6 +188,7 @@ async def _produce_until_stopped(settings: Settings, options: argparse.Namespace
     from streams.topics import APP_ID  # noqa: PLC0415
     from streams.venues.registry import make_feeds  # noqa: PLC0415
 
+    check_client_files(settings)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -213,6 +217,7 @@ def _worker(_: argparse.Namespace) -> int:
     checks: list[Callable[[], object]] = [lambda: check_port(settings.web_host, settings.web_port, "WEB_PORT")]
     if settings.table_store.startswith("rocksdb:"):
         checks.append(lambda: hold_directory(settings.data_dir))
+    checks.append(lambda: check_client_files(settings))
     all_of(*checks)
 
     from streams.app import create_app  # noqa: PLC0415 - declaring the app reads every setting; help must not

@@ -10,6 +10,13 @@
         └── BadRecording  a file is no recording that can be read
 """
 
+from typing import Final
+
+import msgspec
+
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoders of msgspec raise for bytes that others wrote: the last one for values nested without end."""
+
 
 class MonitorError(Exception):
     """Base of all errors raised on purpose."""

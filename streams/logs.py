@@ -1,6 +1,7 @@
 """Keeps what libraries say of one fault to a line per minute: the Kafka client logs 150 lines a second of an outage."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import Final
@@ -13,6 +14,14 @@ MAX_TEMPLATES: Final = 200
 # At level debug they log what the members of the group send each other, and a secret is among it.
 TALKATIVE: Final = ("aiokafka.conn", "aiokafka.consumer.group_coordinator")
 LIBRARIES: Final = ("aiokafka", "faust", "mode", "asyncio")
+
+FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+STAMP: Final = re.compile(r"^(\S+ \S+ [A-Z]+ \S+|liqmon): ")
+
+
+def without_stamp(line: str) -> str:
+    """Return what a line of a log says, without its time, level and module, or the command's name."""
+    return STAMP.sub("", line)
 
 
 class Repeats(logging.Filter):
@@ -50,7 +59,7 @@ def logging_config(level: str) -> dict[str, object]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+        "formatters": {"line": {"format": FORMAT}},
         "filters": {"repeats": {"()": Repeats}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["repeats"]}},
         "root": {"handlers": ["stderr"], "level": level.upper()},

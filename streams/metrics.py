@@ -80,6 +80,11 @@ clock_skew_seconds = Gauge(
     ["against"],
     registry=REGISTRY,
 )
+clock_skew_limit_seconds = Gauge(
+    "liqmon_clock_skew_limit_seconds",
+    "By how much this machine's clock may be off before the process is unready (MAX_CLOCK_SKEW_SECONDS).",
+    registry=REGISTRY,
+)
 redis_unavailable_seconds = Counter(
     "liqmon_redis_unavailable_seconds", "Time without the Redis of published ids and live windows.", registry=REGISTRY
 )
@@ -120,6 +125,11 @@ markets = Gauge("liqmon_markets", "Markets whose panes this worker keeps.", regi
 table_keys = Gauge("liqmon_table_keys", "Keys in a table.", ["table"], registry=REGISTRY)
 restored_records = Counter(
     "liqmon_restored_records", "Changelog records read to restore tables, or to keep standbys.", registry=REGISTRY
+)
+unreadable_changelog_records = Counter(
+    "liqmon_unreadable_changelog_records",
+    "Records of the changelog that no release wrote: passed over in a restore.",
+    registry=REGISTRY,
 )
 restated_records = Counter(
     "liqmon_restated_records",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import socket
 from collections.abc import Callable, Iterable
@@ -10,7 +11,7 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from streams.addresses import without_secrets
-from streams.errors import Fatal
+from streams.errors import BadSetting, Fatal
 from streams.settings import Settings
 
 # A person waits for this at the start. A connection opens within a second from anywhere. A lost packet is sent again
@@ -50,6 +51,25 @@ def all_of(*checks: Callable[[], T]) -> list[T]:
     if problems:
         raise Fatal("; ".join(problems))
     return found
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to bind to is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_token(settings: Settings) -> None:
+    """Raise :class:`BadSetting` where the web view would let anyone on the network in."""
+    if settings.web_token is None and not is_loopback(settings.web_host):
+        raise BadSetting(
+            f"WEB_TOKEN: must be set (at least 16 characters) where WEB_HOST is not loopback: {settings.web_host} "
+            "can be reached from other machines"
+        )
 
 
 def advertised_host(settings: Settings) -> str:

@@ -2,50 +2,23 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode
 
-from streams.addresses import check_public_url, host_or_network
+from streams.addresses import check_brokers, check_public_url, check_table_store, host_or_network, is_redis
 from streams.errors import BadSetting
-from streams.secret_files import WithFiles
 from streams.secured import KafkaProtocol, Mechanism, SslMode, contradictions
-from streams.settings_markets import check_pair, check_product
-from streams.settings_texts import value_of
+from streams.settings_markets import check_pair, check_products, check_quotes
+from streams.settings_sources import WrittenSettings
 from streams.settings_words import explain
+from streams.severities import LEAST_THRESHOLD, MOST_THRESHOLD, check_multiples
 from streams.webhook import parse_base, parse_webhook
-
-SEVERITIES: Final = ("LOW", "MEDIUM", "HIGH", "CRITICAL")
-
-MODEL_CONFIG: Final = SettingsConfigDict(
-    env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, allow_inf_nan=False
-)
-"""Where settings are read, those of a venue too; the environment has precedence over ``.env``."""
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 Words = Annotated[tuple[str, ...], NoDecode]
 Numbers = Annotated[tuple[int, ...], NoDecode]
-
-
-# Thresholds in USD: from the smallest amount that is counted to more than is ever traded. Beyond them steps would be 0,
-# or overflow where they are multiplied.
-LEAST_THRESHOLD: Final = 1e-6
-MOST_THRESHOLD: Final = 1e15
-MOST_MULTIPLE: Final = 1e6
-
-
-class WrittenSettings(WithFiles):
-    """Settings as people write them: see :mod:`streams.settings_texts`."""
-
-    model_config = MODEL_CONFIG
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
-        name = info.field_name or ""
-        return value_of(name, cls.model_fields[name], value)
 
 
 class VenueSettings(WrittenSettings):
@@ -260,6 +233,12 @@ class Settings(WrittenSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level logged")
 
+    _multiples = field_validator("severity_multiples")(check_multiples)
+    _brokers = field_validator("kafka_bootstrap_servers")(check_brokers)
+    _table_store = field_validator("table_store")(check_table_store)
+    _web_public_url = field_validator("web_public_url")(check_public_url)
+    _products = field_validator("futures_symbols", "usd_quotes")(check_products)
+
     @field_validator("windows")
     @classmethod
     def _windows(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -267,48 +246,12 @@ class Settings(WrittenSettings):
             raise ValueError("must be 1 to 16 whole seconds between 1 and 86400, comma separated")
         return tuple(sorted(set(value)))
 
-    @field_validator("severity_multiples")
-    @classmethod
-    def _multiples(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if (
-            len(value) != len(SEVERITIES)
-            or value[0] < 1
-            or value[-1] > MOST_MULTIPLE
-            or list(value) != sorted(set(value))
-        ):
-            raise ValueError("must be four rising numbers from 1 to 1000000, for LOW, MEDIUM, HIGH and CRITICAL")
-        return value
-
-    @field_validator("kafka_bootstrap_servers")
-    @classmethod
-    def _bootstrap_servers(cls, value: str) -> str:
-        servers = [server.strip() for server in value.split(",") if server.strip()]
-        for server in servers:
-            host, colon, port = server.rpartition(":")
-            if not (host and colon and port.isdecimal() and 0 < int(port) < 65_536):
-                raise ValueError(f"must be brokers as host:port, comma separated, not {server.rpartition('@')[2]!r}")
-        if not servers:
-            raise ValueError("must name at least one broker as host:port")
-        return value
-
-    @field_validator("table_store")
-    @classmethod
-    def _table_store(cls, value: str) -> str:
-        if not value.startswith(("rocksdb://", "memory://")) and not _is_redis(value):
-            raise ValueError("must be rocksdb://, redis://host:port/db or memory://")
-        return value
-
     @field_validator("redis_url")
     @classmethod
     def _redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _is_redis(value.get_secret_value()):
+        if value is not None and not is_redis(value.get_secret_value()):
             raise ValueError("must be redis://host:port/db, or rediss:// with TLS")
         return value
-
-    @field_validator("web_public_url")
-    @classmethod
-    def _web_public_url(cls, value: str) -> str:
-        return check_public_url(value)
 
     @field_validator("discord_webhook_url", "discord_webhook_url_2")
     @classmethod
@@ -327,11 +270,6 @@ class Settings(WrittenSettings):
     def _spot_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(check_pair(symbol, cls.model_fields["usd_quotes"].default) for symbol in value)
 
-    @field_validator("futures_symbols")
-    @classmethod
-    def _futures_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(check_product(symbol) for symbol in value)
-
     @field_validator("web_peer_hosts")
     @classmethod
     def _peer_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -339,19 +277,9 @@ class Settings(WrittenSettings):
             host_or_network(host)
         return value
 
-    @field_validator("usd_quotes")
-    @classmethod
-    def _usd_quotes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(check_product(quote) for quote in value)
-
     @model_validator(mode="after")
     def _quotes_are_usd(self) -> "Settings":
-        for symbol in self.spot_symbols:
-            if symbol.partition("/")[2] not in self.usd_quotes:
-                raise ValueError(
-                    f"SPOT_SYMBOLS holds {symbol}, whose quote is none of USD_QUOTES ({', '.join(self.usd_quotes)}); "
-                    "it would need a conversion rate, which does not exist yet: leave it out"
-                )
+        check_quotes(self.spot_symbols, self.usd_quotes)
         return self
 
     @model_validator(mode="after")
@@ -380,15 +308,6 @@ class Settings(WrittenSettings):
     def webhook(self) -> SecretStr | None:
         """The Discord webhook in use, if any."""
         return self.discord_webhook_url_2 or self.discord_webhook_url
-
-
-def _is_redis(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return False
-    return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and port != 0
 
 
 def load_settings(**overrides: Any) -> Settings:

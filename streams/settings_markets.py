@@ -1,6 +1,6 @@
 """Markets as Kraken's sockets write them, and what to write where a setting says it otherwise. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 RENAMED: Final = {"XBT": "BTC", "XDG": "DOGE"}
@@ -40,6 +40,21 @@ def check_product(symbol: str) -> str:
     if symbol != symbol.upper():
         raise ValueError(f"write {symbol.upper()}, not {symbol!r}")
     return symbol
+
+
+def check_products(symbols: tuple[str, ...]) -> tuple[str, ...]:
+    """Return futures products. Raises :class:`ValueError` as :func:`check_product` does."""
+    return tuple(check_product(symbol) for symbol in symbols)
+
+
+def check_quotes(pairs: Iterable[str], quotes: Collection[str]) -> None:
+    """Raise :class:`ValueError` where a pair's quote is none of these, which count as USD."""
+    for symbol in pairs:
+        if symbol.partition("/")[2] not in quotes:
+            raise ValueError(
+                f"SPOT_SYMBOLS holds {symbol}, whose quote is none of USD_QUOTES ({', '.join(quotes)}); "
+                "it would need a conversion rate, which does not exist yet: leave it out"
+            )
 
 
 def _is_ticker(base: str) -> bool:

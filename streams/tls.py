@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Literal, NoReturn
 
 from streams.errors import BadSetting
-from streams.secured import Files, Servers, web_files
+from streams.secured import Files, Servers, kafka_files, postgres_files, redis_files, web_files
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,16 @@ def context(files: Files, checks: Checks = "name") -> ssl.SSLContext:
 def server_context(files: Files) -> ssl.SSLContext:
     """Return a server's context, which shows the certificate and asks clients for none. Else as :func:`context`."""
     return _latest(files._replace(ca=None), "server")
+
+
+def check_client_files(settings: Servers) -> None:
+    """Read what is shown to Kafka, Postgres and Redis, and whom to trust there, before anything is asked.
+
+    Raises :class:`BadSetting`, which names the setting.
+    """
+    for files in (kafka_files(settings), postgres_files(settings), redis_files(settings)):
+        if files.named():
+            context(files)
 
 
 def of_web_servers(settings: Servers) -> Callable[[], ssl.SSLContext] | None:

@@ -114,10 +114,18 @@ class WorkerView(RulesView, GroupFacts):
         """Whether the table store answered the last time."""
         return self._keeper.store_answers
 
+    def clock_fault(self) -> str:
+        """Return what is wrong with its machine's clock, for people; empty while that is right."""
+        return self._record_clock.own.wrong()
+
+    def now(self) -> float:
+        """Return the time, unix seconds, by the broker's clock; by its machine's until that is known."""
+        return self._record_clock.own.now()
+
     @property
-    def clock_is_right(self) -> bool:
-        """Whether it may judge what the future is: by the broker's time, or by a clock of its own that is right."""
-        return self._record_clock.is_right
+    def is_held_up(self) -> bool:
+        """Whether it waits for what whoever is started in its place would wait for too."""
+        return self._record_clock.is_waiting or not self.store_answers
 
     async def postgres_answers(self) -> bool:
         """Ask Postgres."""

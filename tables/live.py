@@ -113,7 +113,7 @@ class LiveWindows:
         """Write the markets whose turn it is. Raises :class:`Outage`; they are written again when it is over."""
         now = time.monotonic()
         market_keys: list[str] = []
-        arguments: list[str | float] = [keys.WINDOW_SECONDS, f"{time.time():.3f}", keys.windows_of("")]
+        arguments: list[str | float] = [keys.WINDOW_SECONDS, f"{self._served.now():.3f}", keys.windows_of("")]
         taken: dict[Rolling, tuple[int, float]] = {}
         due = self._due(now)
         began = time.perf_counter()
@@ -146,7 +146,7 @@ class LiveWindows:
         """Return fields and values in turn, as docs/redis.md describes them."""
         market, served = rolling.market, self._served
         fields: list[str | float] = ["venue", market.venue, "symbol", market.symbol, "owner", served.owner]
-        fields += ("updated_at", f"{time.time():.3f}", "watermark", market.watermark)
+        fields += ("updated_at", f"{served.now():.3f}", "watermark", market.watermark)
         if (kind := kind_to_name(market.symbol, market.kind)) is not None:
             fields += ("kind", msgspec.json.encode(kind).decode())
         if market.received_us:

@@ -8,7 +8,8 @@ import msgspec
 
 from streams.model.kinds import AnyMarket
 from streams.model.units import USD
-from streams.settings import SEVERITIES, Settings
+from streams.settings import Settings
+from streams.severities import SEVERITIES
 from tables.market.rolling import Rolling
 from tables.market.state import Market
 from tables.market.windows import WindowFigures
@@ -102,6 +103,10 @@ class ServingWorker(Protocol):
         """Whether it ends, since it must not go on."""
         ...
 
+    def now(self) -> float:
+        """Return the time, unix seconds, by the broker's clock; by its machine's until that is known."""
+        ...
+
     def partitions(self) -> list[int]:
         """Return the partitions of ``trades`` that are assigned to it, ascending."""
         ...
@@ -155,6 +160,10 @@ class ServedMarkets:
     def owner(self) -> str:
         """The address of the worker that serves them."""
         return self._worker.address
+
+    def now(self) -> float:
+        """Return the time, unix seconds, by the clock that counts."""
+        return self._worker.now()
 
     @property
     def is_serving(self) -> bool:

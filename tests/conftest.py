@@ -15,7 +15,8 @@ from streams.local.embedded.broker import EmbeddedBroker
 from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.local.embedded.programs import binary_directory
 from streams.local.embedded.valkey import EmbeddedRedis
-from streams.settings import MODEL_CONFIG, Settings, VenueSettings
+from streams.settings import Settings, VenueSettings
+from streams.settings_sources import MODEL_CONFIG
 from tests.alone import Turns
 
 # The developer's own settings stay out of the tests, from the environment as from ``.env``. Test modules and fixtures

@@ -1,5 +1,6 @@
 """A worker without Faust: the markets that a test counts into it, behind the Protocols of the view and the sampler."""
 
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,8 @@ from streams.model.kinds import implied_kind
 from streams.model.trade import Kind, Side
 from streams.settings import Settings, load_settings
 from streams.view import RulesView
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tables.web.worker import AlertRecord, AlertSource
 from tests.tables.market.test_rolling import count
 from tests.trades import NOON
@@ -64,7 +66,8 @@ class MemoryWorker(RulesView):
         self.is_ending = False
         self.is_unassigned = False
         self.store_answers = True
-        self.clock_is_right = True
+        self.clock_said = ""
+        self.ahead_seconds = 0.0
         self.alerts: AlertSource = NoAlerts()
         made = [rule for kind in further if (rule := kind.of(self.settings)) is not None]
         super().__init__(
@@ -96,6 +99,14 @@ class MemoryWorker(RulesView):
         kind = implied_kind(symbol)
         market = Market(f"kraken_{kind.name}", symbol, SPAN, kind)
         return self._markets.setdefault(symbol, (partition, market))[1]
+
+    def clock_fault(self) -> str:
+        """Return what the test says of the clock."""
+        return self.clock_said
+
+    def now(self) -> float:
+        """Return the machine's time, corrected by what the test says that it is ahead."""
+        return time.time() - self.ahead_seconds
 
     def _is_restored(self, market: Market, rule: str, pane: int) -> bool:
         return (market.symbol, rule, pane) in self.restored

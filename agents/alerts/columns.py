@@ -36,6 +36,9 @@ PLAIN: Final = {
     "raised_offset": "raised_offset",
     "retracted": "retracted",
 }
+COVERED_SINCE: Final = "covered_since"
+"""The one time that may be missing: a row of an earlier release, or of a market of which nobody knows it."""
+
 IN_UNIT: Final = ("threshold", "measured", "severity_step")
 """Columns that hold integers of the alert's unit, as exact decimals of it."""
 
@@ -43,7 +46,7 @@ THRESHOLD_USD: Final = "threshold_usd"
 """The threshold of a rule in USD; 0 for any other, whose threshold is in ``threshold``. 0.1 reads no null here."""
 
 IDENTITY: Final = ("rule", "venue", "symbol", "timestamp")
-COLUMNS: Final = (*TIMES, *AMOUNTS, *PLAIN, *IN_UNIT, THRESHOLD_USD)
+COLUMNS: Final = (*TIMES, *AMOUNTS, *PLAIN, *IN_UNIT, THRESHOLD_USD, COVERED_SINCE)
 
 
 def usd(micro_usd: int) -> Decimal:
@@ -69,6 +72,7 @@ def to_row(alert: Alert) -> list[Any]:
         *(getattr(alert, name) for name in PLAIN.values()),
         *(_decimal(alert.unit, getattr(alert, name)) for name in IN_UNIT),
         usd(alert.threshold_micro_usd),
+        None if alert.covered_since is None else instant(alert.covered_since),
     ]
 
 
@@ -85,7 +89,8 @@ def from_row(row: Mapping[str, Any]) -> Alert:
         fields["unit"] = unit_of(fields["rule"])
     fields.update((name, _integer(fields["unit"], row[name])) for name in IN_UNIT)
     fields["threshold_micro_usd"] = int(row[THRESHOLD_USD].scaleb(6))
-    return Alert(received_us=0, **fields)
+    since = row[COVERED_SINCE]
+    return Alert(received_us=0, covered_since=None if since is None else unix_seconds(since), **fields)
 
 
 def _decimal(unit: str, integer: int | None) -> Decimal | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import asyncpg
 import msgspec
 
-from agents.alerts.columns import AMOUNTS, IN_UNIT, THRESHOLD_USD, from_row, instant, unix_seconds
+from agents.alerts.columns import AMOUNTS, COVERED_SINCE, IN_UNIT, THRESHOLD_USD, from_row, instant, unix_seconds
 from agents.alerts.postgres import answering
 from agents.alerts.words import sentence
 from agents.rules.book import describe
@@ -67,6 +67,13 @@ class AlertRow(msgspec.Struct, frozen=True):
     retracted: Annotated[bool, msgspec.Meta(description="later trades took it back below the first step")]
     what: Annotated[str, msgspec.Meta(description="what happened in the window, in words")]
     note: Annotated[str, msgspec.Meta(description="what a reader must know of the rule's figure; may be empty")]
+    covered_since: Annotated[
+        int | None,
+        msgspec.Meta(
+            description="the first pane of the market that was counted, unix seconds: a window that begins before it "
+            "is not whole; null if nobody knows"
+        ),
+    ] = None
     sentence: Annotated[
         str | None,
         msgspec.Meta(description="the alert in one line, as messages have it; null in rows of an earlier release"),
@@ -185,6 +192,7 @@ def _row(row: Any) -> AlertRow:
     for name in (*AMOUNTS, THRESHOLD_USD, *IN_UNIT):
         fields[name] = None if fields[name] is None else float(fields[name])
     alert = from_row(row)
+    fields[COVERED_SINCE] = alert.covered_since
     fields["unit"] = alert.unit
     if alert.unit != USD.name:
         fields[THRESHOLD_USD] = None

@@ -69,9 +69,20 @@ def answering(what: str) -> Iterator[None]:
         raise BadRecord("magnitude", f"{what}: {error}") from error
     except asyncpg.IntegrityConstraintViolationError as error:
         raise BadRecord("wrong_type", f"{what}: {error}") from error
+    except asyncpg.ReadOnlySQLTransactionError as error:
+        raise Outage(f"{what}: Postgres is read-only: {error}") from error
     except Exception as error:
         POSTGRES.notice(error)
         raise Outage(f"{what}: Postgres does not answer: {type(error).__name__}: {error}") from error
+
+
+async def leave_read_only(pool: asyncpg.Pool, error: Outage) -> None:
+    """Have the pool open new connections where an outage is that of a server that takes no writes.
+
+    A connection stays as it began: with a server that was the primary once, and read-only where the database was.
+    """
+    if isinstance(error.__cause__, asyncpg.ReadOnlySQLTransactionError):
+        await pool.expire_connections()
 
 
 async def open_pool(settings: Settings) -> asyncpg.Pool:

@@ -2,20 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, Final
 
 import asyncpg
-import msgspec
 
-from agents.alerts.columns import COLUMNS, IDENTITY, instant, to_row, unix_seconds
+from agents.alerts.columns import COLUMNS, COVERED_SINCE, IDENTITY, instant, to_row, unix_seconds
 from agents.alerts.postgres import answering
 from streams import metrics
-from streams.errors import BadRecord
 from streams.model.alert import Alert, AlertId
-from streams.model.kinds import MAX_NAME
-from streams.model.trade import is_market_name
 
 # A replay's trades were received long ago: their age says nothing about this program's speed. An hour is longer than
 # any outage whose latency somebody would look up.
@@ -59,11 +55,13 @@ _UPDATES: Final = ", ".join(
         "retracted = CASE WHEN present.threshold <> EXCLUDED.threshold THEN present.retracted"
         " ELSE EXCLUDED.retracted END",
         f"{_JUDGED_COUNT} = EXCLUDED.{_JUDGED_COUNT}",
+        # A worker of an earlier release sends none: what is known stays.
+        f"{COVERED_SINCE} = coalesce(EXCLUDED.{COVERED_SINCE}, present.{COVERED_SINCE})",
     ]
     + [
         f'"{column}" = EXCLUDED."{column}"'
         for column in COLUMNS
-        if column not in {*IDENTITY, *_KEPT, "severity_step", "retracted"}
+        if column not in {*IDENTITY, *_KEPT, "severity_step", "retracted", COVERED_SINCE}
     ]
 )
 _JUDGEMENT: Final = "({0}.alert_severity, {0}.measured, {0}.retracted)"
@@ -146,13 +144,22 @@ class Recorder:
     """Writes alerts and, in the same statement, the messages they call for.
 
     ``deliver`` says whether a webhook is configured: without one a new alert's message is ``disabled`` from the start.
-    ``wake`` is set whenever there may be something new to deliver.
+    ``wake`` is set whenever there may be something new to deliver. ``now`` returns unix seconds by the clock that
+    counts.
     """
 
-    def __init__(self, pool: asyncpg.Pool, *, deliver: bool, wake: asyncio.Event | None = None) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        *,
+        deliver: bool,
+        wake: asyncio.Event | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._pool = pool
         self._first_state = "pending" if deliver else "disabled"
         self._wake = wake
+        self._now = now
 
     async def record(self, alert: Alert) -> RecordOutcome:
         """Bring the alert's row to these figures, unless it has later ones (:func:`streams.model.alert.supersedes`).
@@ -166,7 +173,7 @@ class Recorder:
             outcome = RecordOutcome.IGNORED
         elif revision == 1:
             outcome = RecordOutcome.INSERTED
-            _observe_latency(alert.received_us)
+            _observe_latency(self._now() - alert.received_us / 1e6)
         else:
             outcome = RecordOutcome.SUPERSEDED
         metrics.alert_rows.labels(outcome.value).inc()
@@ -175,24 +182,9 @@ class Recorder:
         return outcome
 
 
-def _observe_latency(received_us: int) -> None:
-    age_seconds = time.time() - received_us / 1e6
+def _observe_latency(age_seconds: float) -> None:
     if 0 <= age_seconds < LATENCY_HORIZON_SECONDS:
         metrics.event_to_row_seconds.observe(age_seconds)
-
-
-def decode_alert(data: bytes) -> Alert:
-    """Read a message of the topic ``alerts``. Raises :class:`BadRecord` for bytes that are no alert."""
-    try:
-        alert = msgspec.json.decode(data, type=Alert)
-    except msgspec.ValidationError as error:
-        raise BadRecord("wrong_type", f"not an alert: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRecord("not_json", f"not an alert: {error}") from error
-    if not all(map(is_market_name, (alert.rule, alert.venue, alert.symbol))):
-        text = f"rule, venue and symbol must be 1 to {MAX_NAME} printable characters other than '|'"
-        raise BadRecord("wrong_type", f"not an alert: {text}")
-    return alert
 
 
 async def alert_rows(pool: asyncpg.Pool, identities: Sequence[AlertId]) -> list[dict[str, Any]]:

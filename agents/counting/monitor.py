@@ -26,7 +26,7 @@ from streams.model.amounts import amounts_of
 from streams.model.deadletters import DeadLetter
 from streams.model.frames import decode_frame
 from streams.model.kinds import MarketKind
-from streams.settings import SEVERITIES
+from streams.severities import SEVERITIES
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.venues.json_rows import RowReader
 from tables.keeper import Keeper
@@ -87,7 +87,10 @@ def alert_record(alert: Alert) -> Record:
 
 
 class Monitor:
-    """Handles one message at a time of each partition. ``home`` gives the partition a symbol belongs to."""
+    """Handles one message at a time of each partition. ``home`` gives the partition a symbol belongs to.
+
+    ``now`` returns unix seconds by the clock that counts.
+    """
 
     def __init__(
         self,
@@ -97,6 +100,7 @@ class Monitor:
         *,
         home: Callable[[str], int],
         rows: RowReader,
+        now: Callable[[], float] = time.time,
     ) -> None:
         metrics.start_at_zero(metrics.alerts, [rule.name for rule in evaluator.rules.rules], SEVERITIES)
         self._evaluator = evaluator
@@ -104,6 +108,7 @@ class Monitor:
         self._outbound = outbound
         self.home = home
         self._rows = rows
+        self._now = now
         self._not_kept = NotKept()
 
     async def handle(self, message: SourceMessage) -> None:
@@ -212,7 +217,7 @@ class Monitor:
             await self._outbound.post(alert_record(alert))
         for rule, severity in outcome.raised:
             metrics.alerts.labels(rule, severity).inc()
-            metrics.event_to_alert_seconds.observe(max(0.0, time.time() - received_us / 1e6))
+            metrics.event_to_alert_seconds.observe(max(0.0, self._now() - received_us / 1e6))
 
     async def refuse_alert(self, message: SourceMessage, error: BadRecord) -> None:
         """Put aside a message of the topic ``alerts`` that no row can hold."""
@@ -239,7 +244,7 @@ class Monitor:
             topic=topic,
             partition=message.partition,
             offset=message.offset,
-            refused_us=time.time_ns() // 1000,
+            refused_us=round(self._now() * 1_000_000),
         )
         await self._outbound.post(Record(DEAD_LETTERS, reason.encode(), deadletters.encode(letter)))
         metrics.dead_letters.labels(deadletters.reason_label(reason)).inc()

@@ -5,17 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlencode
 
-from agents.alerts.columns import instant
 from agents.alerts.words import cut, elapsed, identity, sentence
 from agents.delivery.base import Backlog, Notice
-from agents.delivery.message import COLOURS, GREY, MAX_CONTENT, Message, escape, link_title, market_link, title
+from agents.delivery.message import MAX_CONTENT, Message, embed_of, escape, link_title, market_link, shortage, title
 from agents.rules.book import describe
-from streams.settings import SEVERITIES
+from streams.severities import SEVERITIES
 
 MOST_EMBEDS: Final = 10
 # Discord takes 6000 characters over all embeds of a message: 600 for each of ten. Only names and sentences of unusual
-# length are cut. The other lines of a description have 110 characters together.
-MAX_TITLE: Final = 130
+# length are cut. The other lines of a description have 160 characters together.
+MAX_TITLE: Final = 90
 MAX_SENTENCE: Final = 110
 MAX_NOTE: Final = 80
 MAX_FOOTER: Final = 170
@@ -61,19 +60,20 @@ def _embed(notice: Notice, web_url: str, venue_names: Mapping[str, str]) -> Mess
     if notice.raised_at is not None:
         # Discord writes it as an age, and keeps it true while somebody looks.
         lines.append(f"raised <t:{notice.raised_at}:R>")
+    if lacking := shortage(alert):
+        lines.append(lacking)
     if alert.retracted:
         lines.append("↩️ **Retracted**")
     if notice.escalated_to is not None:
         lines.append(f"⬆️ **Escalated to {notice.escalated_to}**")
     if notice.possible_duplicate:
         lines.append("*Possible duplicate*")
-    embed: Message = {
-        "title": cut(title(alert, venue_names), MAX_TITLE),
-        "description": "\n".join(lines),
-        "color": COLOURS.get(alert.severity, GREY),
-        "footer": {"text": cut(identity(alert), MAX_FOOTER)},
-        "timestamp": instant(alert.pane).isoformat(),
-    }
+    embed = embed_of(
+        alert,
+        title=cut(title(alert, venue_names), MAX_TITLE),
+        description="\n".join(lines),
+        footer=cut(identity(alert), MAX_FOOTER),
+    )
     # Discord shows embeds with the same link as one. Two rules may have judged the same market at the same moment.
     link = market_link(web_url, alert)
     return link_title(embed, link and f"{link}&{urlencode({'rule': alert.rule})}")

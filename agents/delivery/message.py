@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from agents.alerts.columns import instant
-from agents.alerts.words import cut, identity, sentence, threshold_of
+from agents.alerts.words import cut, duration, identity, sentence, threshold_of
 from agents.delivery.base import Notice
 from agents.rules.book import describe
 from streams.model.alert import Alert
@@ -54,28 +54,40 @@ def message(notice: Notice, *, web_url: str, venue_names: Mapping[str, str] | No
     lines = [headline]
     if note := describe(alert).note:
         lines.append(note)
+    if lacking := shortage(alert):
+        lines.append(f"{lacking}, so the window holds less than {duration(alert.window_seconds)}.")
     if alert.retracted:
         lines.append("↩️ **Retracted**: later trades took this window back below the threshold.")
     if notice.escalated_to is not None:
         lines.append(f"⬆️ **Escalated to {notice.escalated_to}** later in this episode.")
     if notice.possible_duplicate:
         lines.append("*Possible duplicate: Discord did not confirm an earlier attempt.*")
-    embed: Message = {
-        "title": cut(title(alert, venue_names or {}), MAX_TITLE),
-        "description": cut("\n".join(lines), MAX_DESCRIPTION),
-        "color": COLOURS.get(alert.severity, GREY),
-        "fields": [
-            {"name": cut(name, MAX_FIELD_NAME), "value": cut(value, MAX_FIELD_VALUE), "inline": inline}
-            for name, value, inline in _fields(alert, link)
-        ],
-        "footer": {"text": cut(identity(alert), MAX_FOOTER)},
-        "timestamp": instant(alert.pane).isoformat(),
-    }
+    embed = embed_of(
+        alert,
+        title=cut(title(alert, venue_names or {}), MAX_TITLE),
+        description=cut("\n".join(lines), MAX_DESCRIPTION),
+        footer=cut(identity(alert), MAX_FOOTER),
+    )
+    embed["fields"] = [
+        {"name": cut(name, MAX_FIELD_NAME), "value": cut(value, MAX_FIELD_VALUE), "inline": inline}
+        for name, value, inline in _fields(alert, link)
+    ]
     flag = "possible duplicate · " if notice.possible_duplicate else ""
     return {
         "content": cut(f"{flag}**{alert.severity}** {_market(alert)}: {headline}", MAX_CONTENT),
         "embeds": [link_title(embed, link)],
         "allowed_mentions": {"parse": []},
+    }
+
+
+def embed_of(alert: Alert, *, title: str, description: str, footer: str) -> Message:
+    """Return an embed with these texts, in the colour and with the time of an alert."""
+    return {
+        "title": title,
+        "description": description,
+        "color": COLOURS.get(alert.severity, GREY),
+        "footer": {"text": footer},
+        "timestamp": instant(alert.pane).isoformat(),
     }
 
 
@@ -118,6 +130,15 @@ def _figures(alert: Alert) -> dict[str, str]:
         for label, figures in labelled.items()
         if any(getattr(alert, figure.field) or not figure.type.is_amount for figure in figures)
     }
+
+
+def shortage(alert: Alert) -> str:
+    """Say that the alert's window reaches back before counting began, in the words of the pages; empty if it is whole.
+
+    Its length is bounded: it holds a time of day and no name.
+    """
+    since = alert.counted_from
+    return "" if since is None else f"⏳ **Not whole yet**: counted since {instant(since):%H:%M:%S} UTC"
 
 
 def market_link(web_url: str, alert: Alert) -> str:

@@ -19,6 +19,7 @@ from agents.retry import JITTER, retry_outage, stopped_within
 from streams import metrics
 from streams.backoff import Delays, doubling
 from streams.errors import Outage
+from streams.tasks import first_of
 
 log = logging.getLogger(__name__)
 
@@ -227,12 +228,7 @@ class Notifier:
         self._delays.reset()
 
     async def _idle(self, stop: asyncio.Event, seconds: float) -> None:
-        waits = [asyncio.ensure_future(event.wait()) for event in (stop, self._wake)]
-        try:
-            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        await first_of(stop.wait(), self._wake.wait(), within_seconds=seconds)
 
 
 def _named(delivery: Delivery) -> str:

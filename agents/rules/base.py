@@ -15,7 +15,8 @@ from streams.errors import BadSetting
 from streams.model.alert import Alert
 from streams.model.kinds import AnyMarket
 from streams.model.units import Unit
-from streams.settings import SEVERITIES, Settings
+from streams.settings import Settings
+from streams.severities import SEVERITIES
 from tables.market.windows import WindowFigures
 
 

@@ -12,8 +12,9 @@ from agents.alerts.columns import IDENTITY
 from agents.alerts.postgres import answering
 from agents.retry import stopped_within
 from streams import metrics
-from streams.errors import Outage
+from streams.errors import MonitorError
 from streams.settings import Settings
+from streams.unexpected import say_once
 
 log = logging.getLogger(__name__)
 
@@ -106,23 +107,29 @@ class Pruner:
             metrics.prune_overdue_seconds.labels(one.table).set(0)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Prune until ``stop`` is set. A failure is logged, and tried again after a minute."""
+        """Prune until ``stop`` is set. A failure is logged, whatever it is, and tried again after a minute."""
         wait_seconds = 0.0
         while not await stopped_within(stop, wait_seconds):
             wait_seconds = PRUNE_EVERY_SECONDS
             for one in self._tables:
                 try:
                     await self.prune(one)
-                except Outage as error:
+                except MonitorError as error:
                     wait_seconds = RETRY_SECONDS
                     log.warning("old rows of %s stay for now: %s", one.table, error)
+                except Exception as error:  # noqa: BLE001 - pruning that ended would be missed by nobody
+                    wait_seconds = RETRY_SECONDS
+                    say_once(log, f"pruning {one.table}", error)
 
     async def prune(self, one: Kept) -> int:
         """Delete the rows of a table that are too old; return how many went.
 
-        Raises :class:`Outage` when Postgres does not answer, or does not get done with the smallest batch.
+        Raises :class:`streams.errors.Outage` when Postgres does not answer, or does not get done with the smallest
+        batch.
         """
-        until = datetime.now(UTC) - timedelta(days=one.days)
+        # By Postgres's clock, which every worker has in common. One that is a month ahead here would delete everything.
+        with answering(f"pruning {one.table}"):
+            until = await self._pool.fetchval("SELECT now()") - timedelta(days=one.days)
         since, total = BEGINNING, 0
         self._rows = min(self._most_rows, self._rows * 2)
         try:

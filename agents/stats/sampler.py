@@ -50,6 +50,10 @@ def samples(
 class SampledWorker(Protocol):
     """All that the sampler sees of its worker."""
 
+    def now(self) -> float:
+        """Return the time, unix seconds, by the clock that counts."""
+        ...
+
     def markets(self) -> Iterator[tuple[int, Market]]:
         """Yield (partition, market) of everything in memory."""
         ...
@@ -102,7 +106,7 @@ class Sampler:
         interval = self._settings.stats_interval_seconds
         # One market at a time: a thousand markets with hours of panes must not hold up the stream.
         taken: list[WindowSample] = []
-        now = time.time()
+        now = self._worker.now()
         for market in self._moving(markets, time.monotonic()):
             taken += samples([market], self._windows, now, interval)
             await asyncio.sleep(0)

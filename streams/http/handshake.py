@@ -52,11 +52,19 @@ class Handshake(asyncio.Protocol):
             self._socket.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the socket over before anything is read from it, and begin the handshake."""
-        self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
-        self._socket.settimeout(0)
-        # uvloop's transports are no instances of asyncio's.
-        cast("asyncio.Transport", transport).abort()
+        """Take the socket over before anything is read from it, and begin the handshake.
+
+        Without a descriptor for that the connection ends: its client would hold the one it has for ever.
+        """
+        try:
+            self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+            self._socket.settimeout(0)
+        except OSError as error:
+            log.debug("a connection ended before TLS began: %s", error)
+            return
+        finally:
+            # uvloop's transports are no instances of asyncio's.
+            cast("asyncio.Transport", transport).abort()
         self._task = asyncio.get_running_loop().create_task(self._begin())
         self._connections.opened(self)
 

@@ -48,7 +48,7 @@ class Shared:
         self._kept_bytes = 0
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
-        """Answer a request. Raises what making the answer raises."""
+        """Answer a request. Raises what making the answer raises, but for errors that are answers themselves."""
         key = request.path_qs if self._by_query else ""
         made = self._kept.get(key)
         if made is None:
@@ -79,7 +79,11 @@ class Shared:
             # A client that left at once is noticed in this turn.
             await asyncio.sleep(0)
             began = time.thread_time()
-            made = await self._handler(request)
+            try:
+                made = await self._handler(request)
+            except web.HTTPException as error:
+                # It is an answer too. As an exception it could be sent to one client only, and the others would wait.
+                made = error
             if not isinstance(made, web.Response):
                 raise TypeError(f"{request.path} answers piece by piece; that cannot be shared")
             if made.status == HTTPStatus.OK:

@@ -93,6 +93,11 @@ class BrokerClock:
         known = self._measured
         return None if known is None else self._steady() + (known.least_us + known.most_us) // 2
 
+    def time(self) -> float:
+        """Return the time, unix seconds: by the broker's clock where it was measured, else by this machine's."""
+        now_us = self.now_us()
+        return (self._wall() if now_us is None else now_us) / 1_000_000
+
     def skew_seconds(self) -> float | None:
         """Return by how much this machine's clock is ahead of the broker's; None where that is not known."""
         now_us = self.now_us()

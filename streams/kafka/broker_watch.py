@@ -26,7 +26,8 @@ class BrokerWatch:
 
     ``reached`` returns, by partition, the highest offset of the changelog that the broker has acknowledged: one that
     ends before has lost it, whatever its name. ``on_replaced`` is called once. ``on_look`` is given what ``reached``
-    returned, and where the changelog's partitions ended a moment later. It may raise :class:`Outage`.
+    returned, and where the changelog's partitions ended a moment later. It may raise :class:`Outage`. While it takes
+    long it is not called again.
     """
 
     def __init__(
@@ -43,14 +44,14 @@ class BrokerWatch:
         self._on_replaced = on_replaced
         self._on_look = on_look
         self._task: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Watch in the background. The first broker that answers is the one that must stay."""
         self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            await cancelled(self._task)
+        await cancelled(*[task for task in (self._task, self._looking) if task is not None])
 
     async def _watch(self) -> None:
         cluster = ""
@@ -71,7 +72,9 @@ class BrokerWatch:
                         ReplacedBroker(f"the broker was replaced ({what}); start again to carry the state over to it")
                     )
                     return
-                await self._looked(reached, ends)
+                # It may wait for whatever a flush waits for, and this watch must not.
+                if self._looking is None or self._looking.done():
+                    self._looking = asyncio.create_task(self._looked(reached, ends))
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _looked(self, reached: Mapping[int, int], ends: Mapping[int, int]) -> None:

@@ -8,11 +8,11 @@ from typing import Final
 
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from streams.errors import Fatal, Outage
+from streams.errors import Fatal
 from streams.kafka.admin import open_producer
 from streams.kafka.broker_clock import wall_us
 from streams.kafka.partitioning import partition_of
-from streams.kafka.refusal import refusal
+from streams.kafka.refusal import refusal, unanswered
 from streams.model.frames import encode_reset
 from streams.model.kinds import MAX_NAME
 from streams.model.trade import is_market_name
@@ -26,8 +26,8 @@ ANSWER_SECONDS: Final = 15.0
 async def reset_market(settings: Settings, venue: str, symbol: str) -> int:
     """Publish the record and return its partition once the broker has it.
 
-    Raises :class:`Outage` where no broker answers. Raises :class:`Fatal` for a name that no market can have, where
-    there is no such topic, and where the broker refuses the login.
+    Raises :class:`streams.errors.Outage` where no broker answers. Raises :class:`Fatal` for a name that no market
+    can have, where there is no such topic, and where the broker refuses the login.
     """
     if not (is_market_name(venue) and is_market_name(symbol)):
         raise Fatal(f"venue and symbol must be 1 to {MAX_NAME} printable characters other than '|'")
@@ -44,6 +44,4 @@ async def reset_market(settings: Settings, venue: str, symbol: str) -> int:
     except UnknownTopicOrPartitionError:
         raise Fatal(f"Kafka at {settings.kafka_bootstrap_servers} has no topic {TRADES} yet") from None
     except (KafkaError, OSError) as error:  # TimeoutError is one
-        what = str(error) or type(error).__name__
-        unanswered = Outage(f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {what}")
-        raise (await refusal(settings) or unanswered) from None
+        raise (await refusal(settings) or unanswered(error, settings)) from None

@@ -7,6 +7,7 @@ from aiokafka.conn import create_conn
 from aiokafka.errors import (
     AuthenticationFailedError,
     IllegalSaslStateError,
+    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
@@ -14,7 +15,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams import tls
-from streams.errors import Fatal
+from streams.errors import Fatal, Outage
 from streams.kafka.security import login_options, servers
 from streams.settings import Settings
 
@@ -44,6 +45,15 @@ async def refusal(settings: Settings) -> Fatal | None:
             if reason := _reason(error, settings):
                 return Fatal(f"Kafka at {server} cannot be used: {reason}")
     return None
+
+
+def unanswered(error: BaseException, settings: Settings) -> Outage:
+    """Return what an operator should read where no broker answers a command."""
+    # Where nobody listens the client names its own attempts, and not what is to be done.
+    words = str(error) or type(error).__name__
+    why = "" if isinstance(error, KafkaConnectionError) and "bootstrap" in words else f" ({words})"
+    where = settings.kafka_bootstrap_servers
+    return Outage(f"Kafka at {where} does not answer{why}: start it, or set KAFKA_BOOTSTRAP_SERVERS")
 
 
 def _said(error: KafkaError) -> str:

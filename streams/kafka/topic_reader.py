@@ -8,8 +8,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from streams.errors import BadRecord, Fatal, Outage
-from streams.kafka.refusal import refusal
+from streams.errors import UNREADABLE, BadRecord, Fatal
+from streams.kafka.refusal import refusal, unanswered
 from streams.kafka.security import connection
 from streams.kafka.unpacking import Refused
 from streams.model.amounts import UNITS_PER_BASE
@@ -31,7 +31,7 @@ def describe(topic: str, value: bytes) -> Any:
             return {"unreadable": str(error), "base64": base64.b64encode(value).decode()}
     try:
         return msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         return {"unreadable": str(error), "base64": base64.b64encode(value).decode()}
 
 
@@ -108,7 +108,6 @@ async def print_topic(settings: Settings, topic: str, *, limit: int | None, foll
     except UnknownTopicOrPartitionError:
         raise Fatal(f"Kafka at {settings.kafka_bootstrap_servers} has no topic {topic} yet") from None
     except (KafkaError, OSError) as error:
-        unanswered = Outage(f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {error}")
-        raise (await refusal(settings) or unanswered) from None
+        raise (await refusal(settings) or unanswered(error, settings)) from None
     finally:
         await consumer.stop()

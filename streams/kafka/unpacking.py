@@ -36,6 +36,10 @@ MAX_FETCHED_BYTES: Final = 4 * 1024**2
 FIRST_BYTES: Final = 4096
 """How much is kept of what is refused, for its dead letter."""
 
+MAX_GZIP_MEMBERS: Final = 100
+"""Most members of a gzip batch. Every client writes one. A batch of empty ones, 20 bytes each, takes time in the square
+of their number."""
+
 # A frame unpacks to less than three times its size, JSON to some twenty times.
 FIRST_GUESS: Final = 8
 LEAST_GUESS: Final = 64 * 1024
@@ -47,7 +51,7 @@ Unpack = Callable[[Any], bytes]
 
 
 class TooLarge(Exception):
-    """A batch unpacks to more than it may; ``first`` are its first bytes, packed as they came."""
+    """A batch unpacks to more than it may, or has more parts; ``first`` are its first bytes, packed as they came."""
 
     def __init__(self, what: str, first: bytes = b"") -> None:
         super().__init__(what)
@@ -90,8 +94,12 @@ def _unpacked_into(codec: Any, packed: Any) -> bytes:
 
 def gzip_decode(packed: Any) -> bytes:
     """Unpack gzip, of one member or several. Raises :class:`TooLarge`."""
-    found, left, rest = [], MAX_BATCH_BYTES, bytes(packed)
+    found: list[bytes] = []
+    left, rest = MAX_BATCH_BYTES, bytes(packed)
     while rest:
+        if len(found) == MAX_GZIP_MEMBERS:
+            what = f"a compressed batch of {len(packed)} bytes has more than {MAX_GZIP_MEMBERS} gzip members"
+            raise TooLarge(what, bytes(packed[:FIRST_BYTES]))
         unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         found.append(unpacking.decompress(rest, left + 1))
         left -= len(found[-1])

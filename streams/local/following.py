@@ -3,16 +3,17 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Self
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from streams.errors import BadRecord
+from streams.kafka.admin import KAFKA
 from streams.kafka.security import connection
-from streams.model.alert import Alert, AlertId, supersedes
+from streams.model.alert import Alert, AlertId, decode_alert, supersedes
 from streams.settings import Settings
 from streams.topics import ALERTS, APP_ID, DEAD_LETTERS, TRADES
 from streams.unexpected import say_once
@@ -67,8 +68,9 @@ class AlertFollower:
         while True:
             try:
                 async for message in self._consumer:
-                    with contextlib.suppress(msgspec.DecodeError):
-                        self._take(msgspec.json.decode(message.value or b"", type=Alert))
+                    # The worker says of what is no alert that it is none.
+                    with contextlib.suppress(BadRecord):
+                        self._take(decode_alert(message.value or b""))
             except KafkaError:
                 raise
             except Exception as error:  # noqa: BLE001 - it only shows alerts: whatever it is, the run goes on
@@ -140,3 +142,18 @@ class GroupProgress:
         topics = {entry["topic"]: entry["partitions"] for entry in await self._admin.describe_topics()}
         partitions = [TopicPartition(topic, entry["partition"]) for entry in topics.get(topic, [])]
         return await self._consumer.end_offsets(partitions) if partitions else {}
+
+
+async def lag_of(progress: GroupProgress) -> int:
+    """Return the worker's lag in messages; while the broker does not answer, 1, so that nobody takes it for done."""
+    lag = await answer(progress.lag)
+    return 1 if lag is None else lag
+
+
+async def answer(figure: Callable[[], Awaitable[int]]) -> int | None:
+    """Return a figure that the broker knows, None while it does not answer."""
+    try:
+        return await figure()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the broker is asked again
+        KAFKA.notice(error)
+        return None

@@ -13,7 +13,7 @@ from agents.alerts.words import TIMES_SIGN, sentence
 from streams.model.alert import Alert
 from streams.model.money import percent
 from streams.model.units import USD
-from streams.settings import SEVERITIES
+from streams.severities import SEVERITIES
 from streams.words import counted, time_span
 
 COLOURS: Final = {"LOW": "36", "MEDIUM": "33", "HIGH": "31", "CRITICAL": "1;31"}

@@ -24,13 +24,14 @@ from streams.errors import BadSetting, Fatal, MonitorError
 from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
 from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.local.embedded.valkey import HOST, EmbeddedRedis, free_port
-from streams.local.supervisor import Plan, Supervisor, say
-from streams.preflight import all_of, check_file, check_network, check_port, check_report
+from streams.local.plan import Plan
+from streams.local.supervisor import Supervisor, say
+from streams.preflight import all_of, check_file, check_network, check_port, check_report, check_token
 from streams.secret_files import without_files
 from streams.secured import ENCRYPTING
 from streams.settings import Settings, load_settings
 from streams.settings_names import check_names
-from streams.tls import of_web_servers
+from streams.tls import check_client_files, of_web_servers
 from streams.venues.registry import make_feeds, make_venues
 
 RUN_PREFIX: Final = "run-"
@@ -79,6 +80,7 @@ def run(options: RunOptions) -> int:
 def _run(options: RunOptions) -> int:
     settings, recording = _resolve(options)
     _check_secured(settings)
+    check_token(settings)
     check_report(options.report)
     if settings.feed == "live":
         asyncio.run(check_network(url for venue in make_venues(settings) for url in venue.addresses()))
@@ -142,14 +144,27 @@ def start_servers(settings: Settings, data: Path, logs: Path, exits: ExitStack) 
 def _check_secured(settings: Settings) -> None:
     """Raise :class:`BadSetting` where TLS or a login is asked of a server that this run would start itself.
 
-    Also where a certificate of the web servers cannot be used.
+    Also where a file with a certificate, for whichever connection, cannot be used.
     """
     given, protocol, mode = settings.model_fields_set, settings.kafka_security_protocol, settings.postgres_sslmode
     if "kafka_bootstrap_servers" not in given and protocol != "PLAINTEXT":
         raise BadSetting(f"KAFKA_SECURITY_PROTOCOL={protocol} needs KAFKA_BOOTSTRAP_SERVERS: {EMBEDDED_SPEAK_NO_TLS}")
     if "postgres_host" not in given and mode in ENCRYPTING:
         raise BadSetting(f"POSTGRES_SSLMODE={mode} needs POSTGRES_HOST: {EMBEDDED_SPEAK_NO_TLS}")
+    check_client_files(settings)
     of_web_servers(settings)
+
+
+def _check_options(options: RunOptions, feed: str) -> None:
+    """Raise :class:`BadSetting` where an option is of another feed and would do nothing."""
+    of_feeds: dict[str, dict[str, object]] = {
+        "recording": {"--file": options.files, "--symbol": options.symbol, "--speed": options.speed},
+        "simulator": {"--seed": options.seed, "--rate": options.rate},
+    }
+    for other, values in of_feeds.items():
+        given = [name for name, value in values.items() if value not in (None, (), [])]
+        if given and other != feed:
+            raise BadSetting(f"{given[0]} is for FEED={other}, and this is FEED={feed}: leave it out")
 
 
 @dataclass(frozen=True)
@@ -164,6 +179,7 @@ def _resolve(options: RunOptions) -> tuple[Settings, _Recording | None]:
     settings = check_names(load_settings())
     feed = options.feed or settings.feed or ("recording" if files else "simulator")
     settings = load_settings(feed=feed)
+    _check_options(options, feed)
     if feed != "recording":
         return settings, None
     checked = [check_file(file) for file in files] or [check_file(None)]

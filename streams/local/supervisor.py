@@ -6,9 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -18,15 +17,15 @@ from aiokafka.errors import KafkaError
 from agents.alerts.postgres import open_pool
 from agents.alerts.recorder import alert_rows
 from streams.errors import Fatal, Outage
-from streams.kafka.admin import KAFKA
-from streams.kafka.refusal import refusal
+from streams.kafka.refusal import refusal, unanswered
 from streams.local import report
 from streams.local.embedded.process import Child
-from streams.local.following import AlertFollower, GroupProgress
+from streams.local.following import AlertFollower, GroupProgress, answer, lag_of
 from streams.local.log_files import keep_short
+from streams.local.plan import Plan
 from streams.local.probing import get_page, listens, reachable_host
+from streams.logs import without_stamp
 from streams.model.alert import Alert, AlertId
-from streams.settings import Settings
 from streams.topics import ALERTS
 from streams.words import counted
 
@@ -57,25 +56,6 @@ NOTE_SECONDS: Final = 10.0
 ABANDONED: Final = 130
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to run: settings as the children see them, their commands, and when to end."""
-
-    settings: Settings
-    environment: Mapping[str, str]
-    logs: Path
-    simulator: Sequence[str] | None
-    producer: Sequence[str]
-    worker: Sequence[str]
-    duration_seconds: float | None = None
-    report: Path | None = None
-
-    @property
-    def is_recording(self) -> bool:
-        """Whether the producer ends by itself."""
-        return self.settings.feed == "recording"
-
-
 class Abandoned(Exception):
     """The user asked to stop twice, or before anything was ready. The run ends at once and without a summary."""
 
@@ -102,10 +82,9 @@ class Supervisor:
             async with GroupProgress(settings) as progress:
                 await self._watch(progress)
         except KafkaError as error:
-            unanswered = Fatal(f"the broker at {settings.kafka_bootstrap_servers} does not answer: {error}")
-            raise (await refusal(settings) or unanswered) from None
+            raise (await refusal(settings) or unanswered(error, settings)) from None
         except Abandoned:
-            say("stopped without waiting")
+            say("stopped without waiting" if self._ready else "stopped before it was ready")
             return ABANDONED
         finally:
             shortening.cancel()
@@ -125,7 +104,7 @@ class Supervisor:
                 metrics = await self._get(self._plan.settings.web_port, "/metrics")
                 with contextlib.suppress(TimeoutError):
                     await self._until(follower.has_read_all, CATCH_UP_SECONDS)
-                letters = await _asked(progress.dead_letters)
+                letters = await answer(progress.dead_letters)
                 refused = None if letters is None else letters - letters_before
                 summary = await self._conclude(metrics, refused, seconds, follower.identities)
                 await self._end("worker", WORKER_GRACE_SECONDS)
@@ -163,7 +142,7 @@ class Supervisor:
             if following.done():
                 following.result()
             if self._plan.is_recording:
-                if self._children["producer"].exit_code == 0 and await _lag(progress) == 0:
+                if self._children["producer"].exit_code == 0 and await lag_of(progress) == 0:
                     return
                 if time.monotonic() > note_due:
                     note_due += NOTE_SECONDS
@@ -179,12 +158,12 @@ class Supervisor:
         await self._end("simulator", SIMULATOR_GRACE_SECONDS)
 
         async def is_done() -> bool:
-            return await _lag(progress) == 0
+            return await lag_of(progress) == 0
 
         try:
             await self._until(is_done, HURRIED_DRAIN_SECONDS if self._told_to_stop.is_set() else DRAIN_SECONDS)
         except TimeoutError:
-            lag = await _asked(progress.lag)
+            lag = await answer(progress.lag)
             left = "how many messages are not processed is unknown" if lag is None else _unprocessed(lag)
             say(f"the worker did not finish in time: {left}")
 
@@ -234,7 +213,7 @@ class Supervisor:
     async def _note(self) -> None:
         trades = report.totals(await self._get(self._plan.settings.web_port, "/metrics"))["trades"]
         reading = self._children["producer"].exit_code is None
-        words = self._children["producer"].last_words() if reading else "the recording is read"
+        words = without_stamp(self._children["producer"].last_words()) if reading else "the recording is read"
         done = "the worker does not answer" if trades is None else f"{counted(trades, 'trade')} processed"
         say(f"{done}; {words}")
 
@@ -308,21 +287,6 @@ def say(text: str) -> None:
         print(text, flush=True)  # noqa: T201 - the terminal is the interface
     except BrokenPipeError:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the rest of the process
-
-
-async def _lag(progress: GroupProgress) -> int:
-    """Return the worker's lag in messages; while the broker does not answer, 1, so that nobody takes it for done."""
-    lag = await _asked(progress.lag)
-    return 1 if lag is None else lag
-
-
-async def _asked(figure: Callable[[], Awaitable[int]]) -> int | None:
-    """Return a figure that the broker knows, None while it does not answer."""
-    try:
-        return await figure()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the broker is asked again
-        KAFKA.notice(error)
-        return None
 
 
 def _unprocessed(lag: int) -> str:

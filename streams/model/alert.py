@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from streams.errors import UNREADABLE, BadRecord
 from streams.model.figures import Figures, with_figures
+from streams.model.kinds import MAX_NAME
+from streams.model.trade import is_market_name
 
 
 class AlertId(NamedTuple):
@@ -28,7 +31,7 @@ class Alert(Figures, msgspec.Struct, frozen=True, omit_defaults=False):
 
     ``offset`` is the source offset that the figures contain. ``raised_offset`` is that of the message that raised the
     alert, in the row that raised it. ``retracted``: later trades took the measured value back below the first step.
-    ``covered_since`` is the first pane that was counted of the market, None where nobody knows. Rows do not keep it.
+    ``covered_since`` is the first pane that was counted of the market, None where nobody knows.
 
     Fields from ``unit`` on have defaults: a message of 0.1 (commit 1a202df) has none of them, and its
     ``threshold_micro_usd`` is the threshold. That one is 0 where the unit is not USD.
@@ -84,3 +87,17 @@ def supersedes(new: Alert, old: Alert) -> bool:
 
 def _judgement(alert: Alert) -> tuple[str, int | None, bool]:
     return alert.severity, alert.measured, alert.retracted
+
+
+def decode_alert(data: bytes) -> Alert:
+    """Read a message of the topic ``alerts``. Raises :class:`BadRecord` for bytes that are no alert."""
+    try:
+        alert = msgspec.json.decode(data, type=Alert)
+    except msgspec.ValidationError as error:
+        raise BadRecord("wrong_type", f"not an alert: {error}") from None
+    except UNREADABLE as error:
+        raise BadRecord("not_json", f"not an alert: {error}") from None
+    if not all(map(is_market_name, (alert.rule, alert.venue, alert.symbol, alert.severity, alert.unit))):
+        text = f"rule, venue, symbol, severity and unit must be 1 to {MAX_NAME} printable characters other than '|'"
+        raise BadRecord("wrong_type", f"not an alert: {text}")
+    return alert

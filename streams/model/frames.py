@@ -37,7 +37,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from streams.errors import BadRecord
+from streams.errors import UNREADABLE, BadRecord
 from streams.model.amounts import UNITS_PER_BASE, amounts_of
 from streams.model.kinds import MAX_NAME, WIDE_ID_BYTES, MarketKind, implied_kind, kind_to_name
 from streams.model.trade import MAX_WORD, Trade, is_market_name
@@ -170,7 +170,7 @@ def _other_version(data: bytes) -> str:
     """Say which version a frame has that this release does not know; nothing where it cannot be told."""
     try:
         version = msgspec.msgpack.decode(_items_decoder.decode(data)[0], type=int)
-    except (msgspec.DecodeError, UnicodeDecodeError, IndexError):
+    except (*UNREADABLE, IndexError):
         return ""
     return "" if version == VERSION else f"frame version {version} is not known, only {VERSION} is"
 
@@ -179,7 +179,7 @@ def decode_frame(data: bytes) -> Frame:
     """Read a frame and check its shape. Raises :class:`BadRecord` (``not_a_frame``) on anything else."""
     try:
         frame = _decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BadRecord("not_a_frame", _other_version(data) or str(error)[:200]) from None
     count = len(frame)
     kind = frame.kind

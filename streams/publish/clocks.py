@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any, Final
 
+import msgspec
+
 from streams import metrics
 from streams.kafka.broker_clock import BrokerClock, steady_us, wall_us
+from streams.model.connection import Connection
 from streams.model.trade import Trade
 from streams.settings import Settings
 
@@ -61,6 +64,7 @@ class Clocks:
     ) -> None:
         self._max_future_us = settings.max_future_seconds * MICROS
         self._limit_us = settings.max_clock_skew_seconds * MICROS
+        metrics.clock_skew_limit_seconds.set(settings.max_clock_skew_seconds)
         self._broker = broker
         self._wall = wall
         self._steady = steady
@@ -123,6 +127,16 @@ class Clocks:
     def corrected_us(self, own_us: int) -> int:
         """Return a time that this machine's clock said, by the clock that counts."""
         return own_us - round(self.skew_us())
+
+    def timed(self, connection: Connection) -> Connection:
+        """Return what is known of a socket, with its times by the clock that counts."""
+        ahead = self.skew_us() / MICROS
+        since, last = connection.since, connection.last_message
+        return msgspec.structs.replace(
+            connection,
+            since=None if since is None else since - ahead,
+            last_message=None if last is None else last - ahead,
+        )
 
     def latest_us(self, record_us: int | None = None) -> int:
         """Return the latest time that a trade may have; ``record_us`` is the time of its record, where it has one."""

@@ -14,11 +14,8 @@ import msgspec
 from streams import metrics
 from streams.errors import Fatal
 from streams.kafka.broker_clock import BrokerClock
-from streams.model import deadletters
-from streams.model.deadletters import DeadLetter
 from streams.model.frames import encode_end
 from streams.model.kinds import MarketKind
-from streams.model.tally import Tally
 from streams.model.trade import Batch, Reject
 from streams.progress import show_progress
 from streams.publish.clocks import Clocks
@@ -27,6 +24,7 @@ from streams.publish.deduplicator import Deduplicator
 from streams.publish.pacer import Pacer
 from streams.publish.published_ids import PublishedIds
 from streams.publish.publisher import Outgoing, Publisher
+from streams.publish.refusals import Refusals
 from streams.publish.screening import framed
 from streams.publish.status import Facts, StatusServer
 from streams.settings import Settings
@@ -37,7 +35,6 @@ from streams.words import counted
 
 log = logging.getLogger(__name__)
 
-ORIGIN: Final = "producer"
 # How long a producer that was told to stop tries to deliver what it has. A broker restarts within this time.
 DRAIN_SECONDS: Final = 30.0
 # A batch enters the buffer in steps of at most this, so that the buffer keeps its bound whatever the size of a batch.
@@ -85,8 +82,7 @@ class Producer:
         self._coalescer = Coalescer(settings.frame_max_trades, settings.frame_linger_ms * 1000)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._reasons_said: set[str] = set()
-        self._tally = Tally()
+        self._refusals = Refusals()
         self._reading = 0
         self._says_ends = says_ends
         # The markets read, each with its kind: only kept where their ends are to be said.
@@ -127,7 +123,7 @@ class Producer:
             await self._publisher.close()
             await self._deduplicator.close()
         publisher = self._publisher
-        seconds, reasons = time.monotonic() - began, self._tally.reasons()
+        seconds, reasons = time.monotonic() - began, self._refusals.reasons()
         return ProducerSummary(publisher.trades, publisher.frames, publisher.letters, seconds, reasons)
 
     def facts(self) -> Facts:
@@ -137,7 +133,7 @@ class Producer:
         age = None if publisher.last_ack is None else time.monotonic() - publisher.last_ack
         connected = sum(feed.connected for feed in self._feeds)
         clocks = self._clocks.details()
-        connections = [found for feed in self._feeds if (found := feed.connection()) is not None]
+        connections = [self._clocks.timed(found) for feed in self._feeds if (found := feed.connection()) is not None]
         missing = sum(connection.missing for connection in connections)
         is_connected = bool(connected or not self._reading)
         return Facts(
@@ -256,7 +252,9 @@ class Producer:
         for group in groups:
             if self._says_ends:
                 self._markets[group.venue, group.symbol] = group.kind
-            frame, trades, refused = framed(group, group.received_us, self._clocks.latest_us())
+            frame, trades, refused = framed(
+                group, self._clocks.corrected_us(group.received_us), self._clocks.latest_us()
+            )
             self._refuse(refused, group.received_us)
             if frame is not None:
                 stamp_ms = self._timestamp_ms(group.received_us)
@@ -271,20 +269,7 @@ class Producer:
 
     def _refuse(self, rejects: Sequence[Reject], received_us: int) -> None:
         for refused in rejects:
-            reason = refused.reason
-            self._tally.refuse(refused)
-            detail, payload = deadletters.fitted(refused.detail, refused.payload)
-            if reason not in self._reasons_said:
-                self._reasons_said.add(reason)
-                log.warning(
-                    "refused a record of %s (%s: %s); it is kept in topic %s, more of this kind are only counted",
-                    refused.venue or "a feed",
-                    reason,
-                    detail,
-                    DEAD_LETTERS,
-                )
-            letter = DeadLetter(reason, detail, payload, ORIGIN, refused.venue, refused.symbol, refused_us=_now_us())
-            value = deadletters.encode(letter)
+            reason, value = refused.reason, self._refusals.letter(refused, self._clocks.now_us())
             timestamp_ms = self._timestamp_ms(received_us)
             self._publisher.put(Outgoing(DEAD_LETTERS, reason, value, timestamp_ms, reason=reason))
 

@@ -1,10 +1,10 @@
 """Venues are asked here: what the code of one raises costs the record it was given, and nothing else."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from streams.errors import BadRecord
+from streams.errors import BadRecord, BadSetting
 from streams.model.products import Product
 from streams.model.trade import Trade
 from streams.unexpected import say_once
@@ -30,6 +30,27 @@ def row_of(venue: Venue, row: bytes) -> Trade:
 def product_of(venue: Venue, symbol: str) -> Product:
     """Return what the venue says a symbol's trades are. Raises :class:`BadRecord`, and nothing else."""
     return _asked(venue, venue.product_of, symbol)
+
+
+def countable(venue: Venue, symbols: Sequence[str]) -> tuple[str, ...]:
+    """Return the symbols whose trades the venue can count in USD, and log why each other is left out.
+
+    Raises :class:`BadSetting` where none is left of some.
+    """
+    counted = []
+    refusals = []
+    for symbol in symbols:
+        try:
+            product_of(venue, symbol)
+        except BadRecord as error:
+            refusals.append(error.detail)
+            log.warning("%s: not subscribing: %s", venue.name, error.detail)
+        else:
+            counted.append(symbol)
+    if refusals and not counted:
+        where = f" in {venue.symbols_setting}" if venue.symbols_setting else ""
+        raise BadSetting(f"{venue.name} has nothing to watch{where} ({'; '.join(refusals)}): ask for other symbols")
+    return tuple(counted)
 
 
 def _asked(venue: Venue, question: Callable[[Given], Answer], given: Given) -> Answer:

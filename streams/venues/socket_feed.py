@@ -5,11 +5,11 @@ import logging
 import time
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing
 from typing import Final
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
 from streams import metrics
@@ -17,12 +17,12 @@ from streams.addresses import without_secrets
 from streams.errors import BadRecord, BadSetting, Outage
 from streams.model.connection import Connection
 from streams.model.trade import Batch, Reject, Trade
-from streams.unexpected import Library
-from streams.venues.asking import message_of, product_of
+from streams.venues.asking import countable, message_of
 from streams.venues.base import Feed, Venue
 from streams.venues.parsed import Parsed
 from streams.venues.reconnect import Backoff, ConnectionLimiter
 from streams.venues.request_pace import RequestPace
+from streams.venues.socket_opening import SOCKETS, opened_socket
 from streams.venues.socket_report import MISSING_SECONDS, SocketReport
 from streams.venues.socket_timing import SocketTiming
 from streams.venues.subscriptions import Phase, Subscriptions
@@ -30,10 +30,6 @@ from streams.words import counted
 
 log = logging.getLogger(__name__)
 
-SOCKETS: Final = Library("the socket client", OSError, TimeoutError, WebSocketException)
-
-# A snapshot of a hundred rows is 25 kB. Anything far above that holds no trades, and must not fill memory.
-MAX_MESSAGE_BYTES: Final = 16 * 2**20
 # How soon a silent symbol or a missing answer is noticed. Both deadlines are ten seconds and more.
 TICK_SECONDS: Final = 0.25
 # While the producer has no room, nobody reads the socket. That time is not counted as the venue's silence.
@@ -71,7 +67,7 @@ class SocketFeed(Feed):
         timing = timing or SocketTiming()
         self.url = url
         self.venue = venue
-        self.symbols = _counted(venue, symbols)
+        self.symbols = countable(venue, symbols)
         self.connected = False
         self.reconnects = 0
         self.subscriptions = Subscriptions(
@@ -149,7 +145,7 @@ class SocketFeed(Feed):
             await asyncio.sleep(pause)
 
     async def _session(self) -> AsyncGenerator[Batch, None]:
-        async with self._opened_socket() as socket:
+        async with opened_socket(self.url, self.venue.name, self._timing) as socket:
             keepalive = asyncio.create_task(self._keep_alive(socket))
             try:
                 self._count_opened()
@@ -162,25 +158,6 @@ class SocketFeed(Feed):
                 keepalive.cancel()
                 if self.connected:
                     self._set_connected(connected=False)
-
-    @asynccontextmanager
-    async def _opened_socket(self) -> AsyncGenerator[ClientConnection, None]:
-        with SOCKETS.surprises():
-            # The library's own keepalive would end the connection while the producer has no room and nobody reads.
-            socket = await connect(
-                self.url,
-                open_timeout=self._timing.open_timeout_seconds,
-                close_timeout=1,
-                ping_interval=None,
-                compression=None,
-                max_size=MAX_MESSAGE_BYTES,
-                proxy=None if _is_loopback(self.url) else True,
-            )
-        try:
-            yield socket
-        finally:
-            with suppress(Outage), SOCKETS.asked(self.venue.name):
-                await socket.close()
 
     async def _read(self, socket: ClientConnection) -> AsyncGenerator[Batch, None]:
         deadline = time.monotonic() + self._timing.heartbeat_timeout_seconds
@@ -317,25 +294,3 @@ class SocketFeed(Feed):
     def unsettled(self) -> list[str]:
         """Return the symbols that are not acknowledged now."""
         return [symbol for symbol in self.symbols if self.subscriptions.phase(symbol) is not Phase.ACTIVE]
-
-
-def _counted(venue: Venue, symbols: Sequence[str]) -> tuple[str, ...]:
-    """Return the symbols whose trades the venue can count in USD, and log why each other is left out."""
-    counted = []
-    refusals = []
-    for symbol in symbols:
-        try:
-            product_of(venue, symbol)
-        except BadRecord as error:
-            refusals.append(error.detail)
-            log.warning("%s: not subscribing: %s", venue.name, error.detail)
-        else:
-            counted.append(symbol)
-    if refusals and not counted:
-        where = f" in {venue.symbols_setting}" if venue.symbols_setting else ""
-        raise BadSetting(f"{venue.name} has nothing to watch{where} ({'; '.join(refusals)}): ask for other symbols")
-    return tuple(counted)
-
-
-def _is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")

@@ -12,6 +12,8 @@ import msgspec
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from faust.assignor.partition_assignor import PartitionAssignor
 
+from streams.errors import UNREADABLE
+
 FIELD: Final = "peer_secret"
 # Members learn of a new secret at nearly the same moment, and a request that was under way is over after a second.
 FORMER_SECONDS: Final = 30.0
@@ -69,6 +71,6 @@ class Assignor(PartitionAssignor):  # type: ignore[misc]
         super().on_assignment(assignment)
         try:
             agreed = msgspec.json.decode(self._decompress(assignment.user_data), type=_Agreed)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             agreed = _Agreed()
         self.agreed.agree(agreed.peer_secret)

@@ -5,7 +5,6 @@ from collections.abc import Collection
 import faust
 from faust.types import TP
 
-from streams import metrics
 from streams.topics import TRADES
 from streams.worker.assignor import AgreedSecrets
 
@@ -84,9 +83,13 @@ class GroupFacts:
         return self._committed(TP(TRADES, partition))
 
     def progress(self) -> object:
-        """Return what differs whenever the worker gets on: commits, records restored, partitions that come and go."""
+        """Return what differs whenever the worker gets on: commits, records restored, partitions that come and go.
+
+        What its standbys read is not among it: that is others' work, which goes on while its own stands still.
+        """
         partitions = self.partitions()
-        return [*map(self.committed_offset, partitions)], partitions, metrics.restored_records.collect()
+        restored = {**self._app.tables.recovery.active_offsets}
+        return [*map(self.committed_offset, partitions)], partitions, restored
 
     def _committed(self, tp: TP) -> int | None:
         offset: int | None = self._app.consumer._committed_offset.get(tp)  # Faust keeps it nowhere public

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 5.0
 """How often it looks. It counts looks and not seconds: a process that was frozen has not been stuck meanwhile."""
 
+STANDARD_ERROR: Final = 2
+"""Its descriptor. In the place of sys.stderr Faust puts a log without one, which the interpreter refuses."""
+
 
 class Stuck(Fatal):
     """The worker does not get on. Starting again goes on from the last commit."""
@@ -44,6 +47,8 @@ class Watchdog:
         self._lag = lag
         self._on_stuck = on_stuck
         self._task: asyncio.Task[None] | None = None
+        self._last: object = None
+        self._looks = 0
 
     async def start(self) -> None:
         """Look in the background."""
@@ -55,21 +60,27 @@ class Watchdog:
             await cancelled(self._task)
 
     async def _watch(self) -> None:
-        last: object = None
-        looks = 0
         while True:
-            # This task cannot see that the loop itself hangs. The interpreter does, says where, and ends with 1.
-            # Its clock may jump by minutes, so it has more time.
-            faulthandler.dump_traceback_later(2 * self._deadline_seconds, exit=True)
-            now = self._progress()
-            looks, last = (looks + 1, last) if now == last else (0, now)
-            if looks * LOOK_SECONDS >= self._deadline_seconds:
-                stuck = await self._judge()
-                if stuck is not None:
-                    self._on_stuck(stuck)
-                    return
-                looks = 0
+            try:
+                stuck = await self._look()
+            except Exception as error:  # noqa: BLE001 - a watch that ended would be missed by nobody
+                say_once(log, "looking whether the worker gets on", error)
+                stuck = None
+            if stuck is not None:
+                self._on_stuck(stuck)
+                return
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self) -> Stuck | None:
+        # This task cannot see that the loop itself hangs. The interpreter does, says where, and ends with 1.
+        # Its clock may jump by minutes, so it has more time.
+        faulthandler.dump_traceback_later(2 * self._deadline_seconds, file=STANDARD_ERROR, exit=True)
+        now = self._progress()
+        self._looks, self._last = (self._looks + 1, self._last) if now == self._last else (0, now)
+        if self._looks * LOOK_SECONDS < self._deadline_seconds:
+            return None
+        self._looks = 0
+        return await self._judge()
 
     async def _judge(self) -> Stuck | None:
         """Return what keeps the worker from getting on; None where nothing waits, or where it is the broker."""
@@ -79,9 +90,6 @@ class Watchdog:
         try:
             lag = await self._lag()
         except Outage:
-            return None
-        except Exception as error:  # noqa: BLE001 - a watch that ended would be missed by nobody
-            say_once(log, "looking whether the worker gets on", error)
             return None
         return Stuck(f"{held} although {lag} messages wait; start again to go on from the last commit") if lag else None
 

@@ -14,14 +14,13 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from streams.errors import MonitorError
+from streams.errors import UNREADABLE, MonitorError
 from streams.model.kinds import MarketKind
 from tables.market.coverage import SINCE, SINCE_ITEMS, since_of
 from tables.market.episodes import Mark
 from tables.market.formats import (
     FORMAT,
     NO_TAIL,
-    UNREADABLE,
     Format,
     Tail,
     longer_addition,
@@ -248,6 +247,14 @@ def _mark_lengths(fields: list[Raw]) -> list[int]:
 def offset_of(value: bytes) -> int:
     """Return the source offset a stored value contains, without reading the rest of it."""
     return int(msgspec.msgpack.decode(_offset_decoder.decode(value)[0], type=int))
+
+
+def known_offset(value: bytes) -> int | None:
+    """Return the source offset that a value contains, None for bytes that are no value of any release."""
+    try:
+        return offset_of(value)
+    except (*UNREADABLE, IndexError):
+        return None
 
 
 def shifted(value: bytes, by: int) -> bytes:

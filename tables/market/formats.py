@@ -9,15 +9,13 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Raw
 
-from streams.errors import Fatal
+from streams.errors import UNREADABLE, Fatal
 
 FORMAT: Final = 1
 """The newest format of heads and chunks that this release reads, and the one it writes. A value without one has 1."""
 
 RELEASE: Final = "release"
 """Where a value of a later format says in ``more`` who wrote it, for the line with which an older worker ends."""
-
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Format = Annotated[int, msgspec.Meta(ge=1)]
 Lengths = Callable[[list[Raw]], Iterable[int]]

@@ -1,12 +1,16 @@
 """What stores have in common: what the keeper needs of one beyond Faust's interface, and what Faust gives it."""
 
+import logging
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from faust.types import TP
 
+from streams import metrics
 from streams.settings import Settings
-from tables.market.chunks import offset_of
+from tables.market.chunks import known_offset
+
+log = logging.getLogger(__name__)
 
 Items = Mapping[bytes, bytes]
 
@@ -77,8 +81,8 @@ class ChangelogMessage(Protocol):
         ...
 
     @property
-    def key(self) -> bytes:
-        """The key in the store."""
+    def key(self) -> bytes | None:
+        """The key in the store; None where somebody sent one without."""
         ...
 
     @property
@@ -100,22 +104,35 @@ class Overtaken:
     """Values that a restore found in the changelog behind newer ones of the same keys, by key.
 
     A worker that was frozen while its partition moved wrote them when it woke. Compaction would keep them, the last of
-    their keys. So the owner of the partition writes its own again.
+    their keys. So the owner of the partition writes its own again. The same goes for bytes that are no value at all.
     """
 
     def __init__(self) -> None:
         self._values: dict[bytes, bytes] = {}
         self._first = -1
+        self._is_unreadable_said = False
 
-    def replaces(self, record: ChangelogMessage, stored: bytes | None) -> bool:
-        """Return whether a record, which has a value, should replace what is stored; see :func:`newer`."""
+    def replaces(self, record: ChangelogMessage, key: bytes, stored: bytes | None) -> bool:
+        """Return whether a record, which has this key and a value, should replace what is stored; see :func:`newer`."""
         incoming = record.value or b""
         if newer(stored, incoming):
-            self._values.pop(record.key, None)
+            self._values.pop(key, None)
             return True
+        if known_offset(incoming) is None:
+            metrics.unreadable_changelog_records.inc()
+            if not self._is_unreadable_said:
+                self._is_unreadable_said = True
+                log.warning(
+                    "the changelog's partition %d holds what no release wrote there, first at offset %d: passed over; "
+                    "find out who else writes to it",
+                    record.partition,
+                    record.offset,
+                )
+            if stored is None:
+                return False
         if not self._values:
             self._first = record.offset
-        self._values[record.key] = incoming
+        self._values[key] = incoming
         return False
 
     def known_to(self, offset: int) -> int:
@@ -138,7 +155,13 @@ class Overtaken:
 def newer(stored: bytes | None, incoming: bytes) -> bool:
     """Whether a changelog record should replace what is stored: not where that contains a higher source offset.
 
+    What is no value, as any program can send to a topic, replaces nothing, and is replaced by any value.
+
     A worker that was frozen while its partition moved flushes old state when it wakes. Its record then lands in the
     changelog behind the new owner's.
     """
-    return stored is None or offset_of(incoming) >= offset_of(stored)
+    offset = known_offset(incoming)
+    if offset is None:
+        return False
+    before = None if stored is None else known_offset(stored)
+    return before is None or offset >= before

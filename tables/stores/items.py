@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from tables.market.chunks import HEAD, Chunk, Head, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 
 _HEAD: Final = HEAD.encode()
 

@@ -51,11 +51,12 @@ class Store(memory.Store):  # type: ignore[misc]
         metrics.restored_records.inc(len(batch))
         for event in batch:
             message = event.message
-            if message.value is None:
+            key, value = message.key, message.value
+            if value is None or key is None:
                 continue
             items = self._partitions.setdefault(message.partition, {})
-            if self.overtaken(message.partition).replaces(message, items.get(message.key)):
-                items[message.key] = message.value
+            if self.overtaken(message.partition).replaces(message, key, items.get(key)):
+                items[key] = value
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Forget partitions that are neither served nor kept as standby here any more."""

@@ -150,10 +150,11 @@ class Store(base.Store):  # type: ignore[misc]
             if restore is None:
                 continue
             restore.reached = message.offset
-            if message.value is None:
+            key, value = message.key, message.value
+            if value is None or key is None:
                 continue
-            if self.overtaken(message.partition).replaces(message, restore.items.get(message.key)):
-                restore.items[message.key] = message.value
+            if self.overtaken(message.partition).replaces(message, key, restore.items.get(key)):
+                restore.items[key] = value
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:  # noqa: ARG002
         """Write what was read of the changelogs. Waits for Redis: nothing is consumed before it has it."""

@@ -126,12 +126,13 @@ class Store(rocksdb.Store):  # type: ignore[misc]
             message = event.message
             last[message.tp] = max(message.offset, last.get(message.tp, -1))
             writes.setdefault(message.partition, {})
-            if message.value is None:
+            key, value = message.key, message.value
+            if value is None or key is None or key == self.offset_key:
                 continue
             pending = writes[message.partition]
-            stored = pending.get(message.key) or self._db_for_partition(message.partition).get(message.key)
-            if self.overtaken(message.partition).replaces(message, stored):
-                pending[message.key] = message.value
+            stored = pending.get(key) or self._db_for_partition(message.partition).get(key)
+            if self.overtaken(message.partition).replaces(message, key, stored):
+                pending[key] = value
         for partition, items in writes.items():
             db_batch = WriteBatch(raw_mode=True)
             for key, value in items.items():

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import math
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from aiohttp import hdrs, web
 from pydantic import SecretStr
 from yarl import URL
 
-from streams.errors import BadSetting
+from streams.preflight import check_token
 from streams.settings import Settings
 from tables.web.attempts import Attempts
 from tables.web.sessions import SESSION_SECONDS, Sessions
@@ -39,31 +38,25 @@ PROVEN: Final = web.RequestKey("liqmon_of_worker", bool)
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address to bind to is reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class Access:
-    """Decides about requests. Raises :class:`BadSetting` where the settings would let anyone on the network in.
+    """Decides about requests.
 
-    ``is_worker`` says of a request whether another worker of the group proves that it asks.
+    Raises :class:`streams.errors.BadSetting` where the settings would let anyone on the network in.
+
+    ``now`` returns unix seconds, by which sessions end. ``is_worker`` says of a request whether another worker of the
+    group proves that it asks.
     """
 
-    def __init__(self, settings: Settings, is_worker: Callable[[web.Request], bool] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        now: Callable[[], float] = time.time,
+        is_worker: Callable[[web.Request], bool] | None = None,
+    ) -> None:
         token: SecretStr | None = settings.web_token
-        if token is None and not is_loopback(settings.web_host):
-            raise BadSetting(
-                f"WEB_TOKEN: must be set (at least 16 characters) where WEB_HOST is not loopback: {settings.web_host} "
-                "can be reached from other machines"
-            )
+        check_token(settings)
         self._token = token.get_secret_value().encode() if token is not None else None
-        self._sessions = Sessions(self._token, time.time) if self._token is not None else None
+        self._sessions = Sessions(self._token, now) if self._token is not None else None
         self._is_worker = is_worker
         self._attempts = Attempts(time.monotonic)
         public = URL(settings.web_public_url).host if settings.web_public_url else None
@@ -127,8 +120,7 @@ class Access:
             raise web.HTTPRequestEntityTooLarge(max_size=MAX_FORM_BYTES, actual_size=request.content_length or 0)
         if request.content_type != "application/x-www-form-urlencoded":
             raise web.HTTPUnsupportedMediaType
-        if wait := self.seconds_to_wait(request):
-            raise web.HTTPTooManyRequests(reason=TOO_OFTEN, headers={hdrs.RETRY_AFTER: str(math.ceil(wait))})
+        self._limit(request)
         try:
             async with asyncio.timeout(FORM_SECONDS):
                 form: Any = await request.post()
@@ -136,6 +128,8 @@ class Access:
             raise web.HTTPRequestTimeout from None
         except (ValueError, LookupError):
             raise web.HTTPBadRequest(text="the form cannot be read") from None
+        # Again: any number of forms may have been begun while the limit was not reached.
+        self._limit(request)
         given = form.get("token", "")
         if not isinstance(given, str) or not self.is_token(given.strip()):
             await self.refused(request)
@@ -146,6 +140,10 @@ class Access:
             COOKIE, self._sessions.begin(), max_age=SESSION_SECONDS, httponly=True, samesite="Strict", secure=is_https
         )
         return response
+
+    def _limit(self, request: web.Request) -> None:
+        if wait := self.seconds_to_wait(request):
+            raise web.HTTPTooManyRequests(reason=TOO_OFTEN, headers={hdrs.RETRY_AFTER: str(math.ceil(wait))})
 
     async def logout(self, request: web.Request) -> web.StreamResponse:
         """End the session on this worker, whoever has a copy of its cookie, and delete the browser's."""

@@ -42,6 +42,8 @@ async def _refusal(access: Access, request: web.Request) -> web.StreamResponse |
 
 
 def _answer_to(request: web.Request, error: Exception) -> web.StreamResponse:
+    if isinstance(error, web.HTTPNotFound):
+        return problem(request, HTTPStatus.NOT_FOUND, "nothing is served at this path")
     if isinstance(error, web.HTTPException):
         answer = problem(request, HTTPStatus(error.status), error.reason)
         for name in (hdrs.ALLOW, hdrs.RETRY_AFTER):

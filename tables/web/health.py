@@ -26,9 +26,12 @@ class Health:
         return _json({"status": "running"}, 200)
 
     async def readyz(self, _: web.Request) -> web.StreamResponse:
-        """Answer whether this worker is of use: 200 with the facts, or 503 with them."""
+        """Answer whether this worker is of use: 200 with the facts, or 503 with them.
+
+        ``clock`` says what is wrong with its machine's clock, as a producer's does; empty while that is right.
+        """
         facts = await readiness(self._worker)
-        return _json(facts, 200 if all(facts.values()) else 503)
+        return _json({**facts, "clock": self._worker.clock_fault()}, 200 if all(facts.values()) else 503)
 
 
 def _json(body: Mapping[str, str | bool], status: int) -> web.Response:

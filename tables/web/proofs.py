@@ -17,7 +17,8 @@ SCHEME: Final = "Liqmon-Peer"
 VERSION: Final = "1"
 
 CLOCK_SECONDS: Final = 120.0
-"""How far the clocks of two workers may be apart. Each of them may be a minute off before it refuses trades."""
+"""How far the clocks of two workers may be apart: with 15 s of ``MAX_CLOCK_SKEW_SECONDS``, four times what two that are
+right can be. Workers sign and look by the broker's clock where that tells its time."""
 
 MOST_SEEN: Final = 100_000
 """Proofs that are remembered, 200 bytes each, so that none counts twice: 400 a second for as long as one is good."""

@@ -38,13 +38,13 @@ def add_routes(
 
     Raises :class:`streams.errors.BadSetting` where the settings would open it to the network without a token.
     """
-    proofs = Proofs(worker.peer_secrets)
+    proofs = Proofs(worker.peer_secrets, worker.now)
 
     def is_worker(request: web.Request) -> bool:
         header = request.headers.get(hdrs.AUTHORIZATION, "")
         return proofs.accepts(request.method, worker.address, request.raw_path, header)
 
-    access = Access(worker.settings, is_worker)
+    access = Access(worker.settings, worker.now, is_worker)
     cluster = Cluster(worker, proofs)
     local = LocalRows(served)
     copies = Copies(link, served)

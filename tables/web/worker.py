@@ -114,9 +114,8 @@ class Worker(ServingWorker, Protocol):
         """Whether the table store answered the last time."""
         ...
 
-    @property
-    def clock_is_right(self) -> bool:
-        """Whether it may judge what the future is: by the broker's time, or by a clock of its own that is right."""
+    def clock_fault(self) -> str:
+        """Return what is wrong with its machine's clock, for people; empty while that is right."""
         ...
 
     async def postgres_answers(self) -> bool:

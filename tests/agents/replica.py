@@ -17,7 +17,8 @@ from streams.model.frames import encode_frame
 from streams.model.trade import Trade
 from streams.settings import Settings, load_settings
 from tables.market.chunks import HEAD, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tables.stores.base import newer
 from tests.trades import row_reader
 

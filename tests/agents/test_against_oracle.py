@@ -19,7 +19,8 @@ from streams.model.frames import decode_frame, encode_frame
 from streams.settings import load_settings
 from tables.market.chunks import prefix
 from tables.market.identities import TradeId
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tables.stores.items import market_from, taken_from
 from tests.oracle import Oracle, OracleTrade, Terms
 from tests.real_data import FUTURES_JSONL, REST_JSON, SPOT_CSV, futures_jsonl, real_file, rest_json, spot_csv

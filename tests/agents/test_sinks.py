@@ -397,3 +397,31 @@ async def test_a_fault_in_delivery_is_said_and_delivery_begins_again(
     await until(lambda: discord.messages)
     assert discord.messages[0].identity.endswith(str(PANE + 1))
     assert way.fatal == []
+
+
+async def test_a_postgres_that_was_read_only_is_written_to_again(
+    settings: Settings, pool: asyncpg.Pool, way_for: Callable[..., Way], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection stays read-only as it began, also once its database is mended, or another server is the primary."""
+    async with pool.acquire() as admin:
+        read_only = f'ALTER DATABASE "{settings.postgres_db}" SET default_transaction_read_only'
+        way = way_for(settings)
+        await way.sinks.start()
+        await until(lambda: way.sinks.pool is not None)
+        await admin.execute(f"{read_only} = on")
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        recording = asyncio.create_task(way.sinks.record(message()))
+        await until(lambda: "trying again until it does" in caplog.text)
+        assert not await way.sinks.reachable()
+        for _ in range(3):
+            await way.sinks.sample([a_sample()])
+        assert caplog.text.count("was not written") == 1
+        await admin.execute(f"{read_only} = off")
+        assert await recording
+        await way.sinks.sample([a_sample()])
+        assert await way.sinks.reachable()
+        assert await admin.fetchval("SELECT count(*) FROM liquidation_alerts") == 1
+        assert await admin.fetchval("SELECT count(*) FROM window_stats") == 1

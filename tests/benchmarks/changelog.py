@@ -19,7 +19,8 @@ from streams.kafka.partitioning import partition_of
 from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.settings import load_settings
 from streams.topics import APP_ID
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tables.stores.items import taken_from
 from tests.faults.processes import Processes
 from tests.kafka import RealKafka

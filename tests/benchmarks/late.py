@@ -16,7 +16,8 @@ from streams.settings import Settings, load_settings
 from streams.venues.json_rows import RowReader
 from streams.venues.kraken.products import SPOT_PRODUCT
 from streams.venues.registry import make_venues
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 
 START_US = 1_700_000_000_000_000
 SECONDS = 1000

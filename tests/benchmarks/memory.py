@@ -6,7 +6,8 @@ from random import Random
 
 from tables.market.chunks import encode
 from tables.market.identities import add_range
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 
 HOUR = 3600
 FIRST_PANE = 1_700_000_000

@@ -35,7 +35,7 @@ from streams.venues.registry import make_venues
 from streams.worker.bundles import MAX_MESSAGES
 from tables.keeper import Keeper
 from tables.market.admission import Admission
-from tables.market.state import Span
+from tables.market.span import Span
 from tests.faults.processes import Process, Processes
 from tests.kafka.server import RealKafka
 from tests.memory_broker import MemoryBroker, MemoryState

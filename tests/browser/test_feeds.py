@@ -1,5 +1,6 @@
 """The page of workers, with a producer whose sockets come and go."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -67,6 +68,10 @@ def test_each_socket_is_shown_with_its_state(fed: Fed, visit: Open) -> None:
         assert last_message.endswith("s ago")
         assert (reconnects, carried) == ("0", symbols)
     assert page.locator("#producers .panel", has_text="does not answer").count() == 1
+    split = r"all => all.map((one) => one.innerText.split('\n'))"
+    facts = dict(page.locator("#producers .facts div").evaluate_all(split))
+    assert re.fullmatch(r"broker \S+ · venue \S+", facts["Clock skew seconds"])
+    assert all(facts.values()), "no name without a value"
 
     rows = ask(fed.worker.port, "/api/workers").json["producers"]
     answering = next(row for row in rows if row["answering"])

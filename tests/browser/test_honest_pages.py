@@ -189,6 +189,8 @@ def test_an_unknown_market_is_no_skeleton(worker: MemoryWorker, port: int, visit
     page.locator("#unknown a", has_text="BTC/USD (kraken spot)").wait_for()
     visited.page.goto(f"{visited.origin}/market?venue=kraken_spot&symbol=DOGE/USD")
     page.locator("#unknown").wait_for()
+    lines = page.locator("#unknown p").all_inner_texts()
+    assert lines == ["No trade of it has come yet. It is shown here as soon as one does.", "All markets"]
     worker.trade("DOGE/USD", LAST - NOON, 0.1)
     page.locator("#charts").wait_for()
     assert page.locator("#unknown").is_hidden()
@@ -206,6 +208,26 @@ def test_words_are_explained_on_a_phone_too(port: int, visit: Open) -> None:
     assert page.locator("#help").evaluate("dialog => dialog.scrollTop") == 0
     assert {"pane", "window", "episode", "severity", "copy", "late"} <= {*words}
     page.screenshot(path=ARTIFACTS / "help-dark-phone.png")
+
+
+def test_a_phone_shows_the_connection_beside_the_logout(visit: Open) -> None:
+    """Its dot and its word begin within their place, and the button is there, on one line."""
+    token = "a token of this test"
+    with serving(MemoryWorker(web_token=token)) as (port,):
+        page = visit(port, size=PHONE, live=False).page
+        page.fill("input[name=token]", token)
+        page.locator("button").click()
+        page.locator(".connection.live").wait_for()
+        page.locator("#logout button").wait_for()
+        wide, seen = page.locator("#connection").evaluate("one => [one.scrollWidth, one.clientWidth]")
+        assert wide <= seen, "nothing is cut off"
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+        page.evaluate("() => { document.getElementById('connection').textContent = 'live, and much more than fits' }")
+        words = page.locator("#connection").evaluate(
+            "one => { const range = document.createRange(); range.selectNodeContents(one); "
+            "return range.getBoundingClientRect().left - one.getBoundingClientRect().left; }"
+        )
+        assert words >= 0, "what does not fit is cut off at its end"
 
 
 def test_a_row_is_judged_by_its_owner(visit: Open) -> None:

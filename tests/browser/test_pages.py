@@ -92,6 +92,8 @@ def test_the_alerts_page_shows_the_history(worker: Process, visit: Open, oracle:
     page = visit(worker.port, "/alerts").page
     page.locator(".alert-row").first.wait_for()
     assert page.locator(".alert-row").count() == len(oracle.alerts())
+    wide, seen = page.locator(".scroll").evaluate("one => [one.scrollWidth, one.clientWidth]")
+    assert wide <= seen, "no column is cut off"
     page.select_option("#severity", "CRITICAL")
     wanted = [alert for alert in oracle.alerts() if alert["severity"] == "CRITICAL"]
     page.wait_for_function(f"() => document.querySelectorAll('.alert-row').length === {len(wanted)}")

@@ -187,7 +187,7 @@ def test_a_markets_page_shows_every_rule(port: int, visit: Open) -> None:
         ["Price move in 5m against the threshold", "4.32%"],
         ["Traded volume in 5m against the threshold", "$292"],
     ]
-    assert page.locator("#episode").inner_text().startswith("MEDIUM since")
+    assert page.locator("#episode").inner_text().startswith("MEDIUM, episode since")
 
 
 def test_the_alerts_page_lists_the_rules_that_the_worker_says(port: int, visit: Open) -> None:

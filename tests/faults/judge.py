@@ -18,7 +18,8 @@ from streams.model.deadletters import DeadLetter
 from streams.model.deadletters import decode as decode_letter
 from streams.topics import ALERTS, APP_ID, DEAD_LETTERS
 from tables.market.chunks import HEAD, decode_chunk, decode_head, market_of
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tables.stores.base import newer
 from tests.faults.ledger import Entry
 from tests.faults.processes import http_get

@@ -28,6 +28,7 @@ class Entry:
     offset: int
     key: bytes
     value: bytes
+    timestamp_ms: int = 0
 
 
 class Ledger:
@@ -72,7 +73,7 @@ class Ledger:
             while any([await consumer.position(place) < ends[place] for place in partitions]):
                 for place, records in (await consumer.getmany(timeout_ms=FETCH_MS)).items():
                     entries += [
-                        Entry(place.partition, record.offset, record.key or b"", record.value or b"")
+                        Entry(place.partition, record.offset, record.key or b"", record.value or b"", record.timestamp)
                         for record in records
                         if record.offset < ends[place]
                     ]

@@ -68,6 +68,7 @@ def messages(seed: int, spot: str, now_us: int) -> Iterator[Poison]:
     yield Poison("more than any frame holds", b"{" * (MAX_MESSAGE_BYTES + 1), "too_large")
     yield Poison("no alert", b'{"rule": "volume"}', "wrong_type", ALERTS)
     yield Poison("no alert at all", b"\x00\xff", "not_json", ALERTS)
+    yield Poison("an alert without end", b'{"a":' * 5000, "not_json", ALERTS)
 
 
 async def explode(address: str, partition: int = 0) -> int:
@@ -132,6 +133,7 @@ def _broken_frames(spot: str) -> Iterator[Poison]:
     frame = decode_frame(whole)
     yield Poison("nothing", b"", "not_a_frame")
     yield Poison("zeroes", bytes(64), "not_a_frame")
+    yield Poison("lists to no end", b"\x91" * 5000, "not_a_frame")
     yield Poison("half a frame", whole[: len(whole) // 2], "not_a_frame")
     yield Poison("a frame of tomorrow", _frame(frame, version=9), "not_a_frame")
     yield Poison("columns of different lengths", _frame(frame, prices=frame.prices[:-8]), "not_a_frame")

@@ -6,6 +6,7 @@ import enum
 import socket
 import struct
 from collections import Counter
+from collections.abc import Callable
 from typing import Self
 
 HOST = "127.0.0.1"
@@ -36,9 +37,10 @@ class _Weather:
 class Proxy:
     """A listener on loopback that passes connections on to ``port`` of ``host``.
 
-    Faults that last (:meth:`delay`, :meth:`hold`, :meth:`swallow`, :meth:`refuse`) end with :meth:`heal`; those that
-    strike once (:meth:`cut`, :meth:`reset`, :meth:`cut_at`) leave new connections alone. ``struck`` counts, by
-    fault, the connections or pieces that one really met, so that a test can show that its fault fell inside the run.
+    Faults that last (:meth:`delay`, :meth:`hold`, :meth:`hold_at`, :meth:`swallow`, :meth:`refuse`) end with
+    :meth:`heal`; those that strike once (:meth:`cut`, :meth:`reset`, :meth:`cut_at`) leave new connections alone.
+    ``struck`` counts, by fault, the connections or pieces that one really met, so that a test can show that its fault
+    fell inside the run.
     """
 
     def __init__(self, port: int, host: str = HOST, *, listen_port: int = 0) -> None:
@@ -50,6 +52,7 @@ class Proxy:
         self._links: set[_Link] = set()
         self._weather = {Direction.TO_SERVER: _Weather(), Direction.TO_CLIENT: _Weather()}
         self._trap: _Trap | None = None
+        self._is_meant: Callable[[bytes], bool] | None = None
 
     @property
     def address(self) -> str:
@@ -92,6 +95,10 @@ class Proxy:
         for weather in self._of(direction):
             weather.flowing.clear()
 
+    def hold_at(self, is_meant: Callable[[bytes], bool]) -> None:
+        """Hold one connection, the next whose bytes to the server are ``is_meant``, from these on; others go on."""
+        self._is_meant = is_meant
+
     def swallow(self, direction: Direction = Direction.BOTH) -> None:
         """Be a black hole: accept connections and bytes, deliver none, tell no one.
 
@@ -129,12 +136,13 @@ class Proxy:
 
     async def heal(self) -> None:
         """End every fault. Connections that lost bytes are reset; the others go on."""
-        self._trap = None
+        self._trap = self._is_meant = None
         for weather in self._weather.values():
             weather.delay_seconds = 0.0
             weather.swallow = False
             weather.flowing.set()
         for link in list(self._links):
+            link.flowing.set()
             if link.lossy:
                 link.end(reset=True)
         if self._server is None:
@@ -213,6 +221,8 @@ class Proxy:
                 if not weather.flowing.is_set():
                     self.struck["hold"] += 1
                     await weather.flowing.wait()
+                self._hold_if_meant(link, direction, piece)
+                await link.flowing.wait()
                 if weather.swallow:
                     self.struck["swallow"] += 1
                     link.lossy = True
@@ -229,6 +239,12 @@ class Proxy:
         async with asyncio.TaskGroup() as pair:
             pair.create_task(read())
             pair.create_task(write())
+
+    def _hold_if_meant(self, link: "_Link", direction: Direction, piece: bytes) -> None:
+        if self._is_meant is not None and direction is Direction.TO_SERVER and self._is_meant(piece):
+            self.struck["hold_at"] += 1
+            self._is_meant = None
+            link.flowing.clear()
 
     async def _spring(self, link: "_Link", writer: asyncio.StreamWriter, piece: bytes, *, delivered: bool) -> None:
         self.struck["cut_at"] += 1
@@ -267,6 +283,8 @@ class _Link:
         self.ended = False
         self.reset = False
         self.spared: asyncio.StreamWriter | None = None
+        self.flowing = asyncio.Event()
+        self.flowing.set()
 
     def end(self, *, reset: bool) -> None:
         self.ended = True

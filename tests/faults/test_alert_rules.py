@@ -14,6 +14,7 @@ from tests.faults.exchange import Exchange
 from tests.faults.feed import SPOT_SYMBOLS
 from tests.faults.marks import fault_run
 from tests.faults.stack import Stack
+from tests.kafka.requests import writes_to
 from tests.prometheus_server import FASTER, Prometheus, rule_names
 
 pytestmark = fault_run(
@@ -29,7 +30,7 @@ SHOWN: set[str] = set()
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Give a stack with a producer and a worker that are ready."""
-    async with Stack(tmp_path_factory.mktemp("rules"), workers=1, producers=1, seed=51) as running:
+    async with Stack(tmp_path_factory.mktemp("rules"), workers=1, producers=1, seed=51, proxied_kafka=True) as running:
         await running.everybody_ready()
         yield running
 
@@ -107,6 +108,23 @@ async def test_a_message_that_cannot_be_sent(stack: Stack, prometheus: Prometheu
         await exchange.finish()
     await stack.drained()
     await clear(stack, prometheus, "LiqmonOutboxOld")
+
+
+async def test_a_producer_that_publishes_nothing(stack: Stack, prometheus: Prometheus) -> None:
+    """Its connection hangs. It is unready, keeps what it hears, and takes another connection by itself."""
+    (producer,) = stack.producers
+    async with Exchange(stack, per_second=150) as exchange:
+        await exchange.heard_by(1)
+        await exchange.until_sent(300)
+        stack.to_kafka.hold_at(writes_to(TRADES))
+        await fire(stack, prometheus, "LiqmonNothingPublished")
+        assert stack.to_kafka.struck["hold_at"]
+        await stack.until(lambda: not producer.ready(), RULE_SECONDS, "a producer that is not ready")
+        await stack.ready(producer)
+        await clear(stack, prometheus, "LiqmonNothingPublished")
+        await exchange.finish()
+    await stack.to_kafka.heal()
+    await stack.drained()
 
 
 async def test_a_venue_that_is_silent_and_then_away(stack: Stack, prometheus: Prometheus) -> None:

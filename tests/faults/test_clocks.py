@@ -7,8 +7,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -16,10 +19,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from streams.kafka.record_times import NAME
-from streams.topics import TRADES
+from streams.topics import ALERTS, TRADES
 from tests.faults.clocks import LiveScript, WrongClock, library, take_back
 from tests.faults.exchange import Exchange
-from tests.faults.judge import judge, letters
+from tests.faults.judge import CHANGELOG, judge, letters
 from tests.faults.marks import REAL_KAFKA, fault_run
 from tests.faults.processes import Process, http_get
 from tests.faults.stack import Stack
@@ -146,21 +149,38 @@ async def jumps(
     await stack.until(lambda: is_told(wrong=False), 30, f"{SKEW_RULE} to clear")
 
 
-async def test_a_worker_whose_clock_jumps_counts_exactly_by_the_brokers_time(stack: Stack) -> None:
-    """5 minutes fast, then slow: what the broker stamps needs no clock of a worker's."""
-    jumping, _ = stack.workers
+async def test_a_worker_whose_clock_jumps_counts_exactly_by_the_brokers_time_and_is_unready(stack: Stack) -> None:
+    """5 minutes fast from its start on, then slow. It serves its partitions all the while and shows the right times."""
+    jumping, good = stack.workers
     clock = WrongClock(jumping.directory)
     clock.ahead(FIVE_MINUTES)
     clock.give_to(jumping)
+    began, written = time.time(), {topic: await stack.ledger.ends(topic) for topic in (ALERTS, CHANGELOG)}
     await restarted(stack, jumping)
-    await stack.settled()
+    await stack.until(lambda: lacks_only_its_clock(jumping), 60, "the worker to lack nothing but its clock")
     async with Exchange(stack) as exchange:
-        await exchange.until_sent(600)
-        await shows_skew(stack, jumping, "broker", FIVE_MINUTES)
-        clock.ahead(-FIVE_MINUTES)
-        await exchange.until_sent(600)
-        await shows_skew(stack, jumping, "broker", -FIVE_MINUTES)
+        for ahead, where in ((FIVE_MINUTES, "ahead of"), (-FIVE_MINUTES, "behind")):
+            clock.ahead(ahead)
+            await exchange.until_sent(600)
+            await shows_skew(stack, jumping, "broker", ahead)
+            await stack.until(partial(says_clock_is, jumping, where), 20, f"the worker to say it is {where} the broker")
+            await exchange.published()
+            await stack.until(lambda: is_near_its_end(jumping), 90, "the worker to count on while it is unready")
+            await asyncio.to_thread(shows_right_times, jumping)
+            assert await asyncio.to_thread(lacks_only_its_clock, jumping)
+        await stack.ready(good)
+        assert (await stack.sql("SELECT count(*) FROM window_stats WHERE sampled_at > now() + interval '1 min'"))[0][
+            0
+        ] == 0
+        for topic, ends in written.items():
+            entries = await stack.ledger.read(topic, ends)
+            assert entries
+            assert all(began - 60 < entry.timestamp_ms / 1000 < time.time() + 60 for entry in entries), topic
+        clock.ahead(0)
+        await stack.ready(jumping)
         await verdict_of(stack, exchange)
+    assert jumping.log_text().count("goes on by the broker's time") == 1
+    assert "right again" in jumping.log_text()
 
 
 async def test_where_publishers_stamp_records_a_worker_with_a_wrong_clock_waits_unready(stack: Stack) -> None:
@@ -177,9 +197,7 @@ async def test_where_publishers_stamp_records_a_worker_with_a_wrong_clock_waits_
         await exchange.until_sent(300)
         for ahead in (FIVE_MINUTES, -FIVE_MINUTES):
             clock.ahead(ahead)
-            await stack.until(
-                lambda: says_clock_is(jumping, right=False), 20, "the worker to say that its clock is wrong"
-            )
+            await stack.until(lambda: says_clock_is(jumping, "the broker's"), 20, "the worker to say that it is wrong")
             await exchange.until_sent(600)
             assert not (await asyncio.to_thread(facts, jumping))["clock_right"]
         await stack.ready(good)
@@ -188,12 +206,50 @@ async def test_where_publishers_stamp_records_a_worker_with_a_wrong_clock_waits_
         await verdict_of(stack, exchange)
 
 
-def says_clock_is(worker: Process, *, right: bool) -> bool:
-    """Whether a worker says so of its clock now."""
+def says_clock_is(worker: Process, where: str) -> bool:
+    """Whether a worker says now that its clock is wrong, and in which direction."""
     try:
-        return facts(worker)["clock_right"] is right
+        said = facts(worker)
     except OSError:
         return False
+    return said["clock_right"] is False and where in str(said["clock"])
+
+
+def lacks_only_its_clock(worker: Process) -> bool:
+    """Whether a worker has all that it needs for being ready, but a right clock."""
+    try:
+        said = facts(worker)
+    except OSError:
+        return False
+    return {name for name, holds in said.items() if holds is False} == {"clock_right"}
+
+
+def row_of(worker: Process) -> dict[str, Any]:
+    """Return what a worker says of itself on its page."""
+    _, body = http_get(worker.port, "/api/workers?scope=local", ANSWER_SECONDS)
+    (row,) = json.loads(body)["rows"]
+    found: dict[str, Any] = row
+    return found
+
+
+def is_near_its_end(worker: Process) -> bool:
+    """Whether all but the newest messages of its partitions are counted and committed."""
+    try:
+        active = [one for one in row_of(worker)["partitions"] if one["role"] == "active"]
+    except OSError:
+        return False
+    return all(one["lag"] is not None and one["lag"] < 100 for one in active)
+
+
+def shows_right_times(worker: Process) -> None:
+    """See that what a worker shows of the present is no five minutes off."""
+    row = row_of(worker)
+    up_seconds = time.time() - row["started"]
+    assert 0 <= up_seconds < FIVE_MINUTES, row
+    ages = [one["age_seconds"] for one in row["partitions"] if one["role"] == "active" and one["markets"]]
+    assert ages
+    assert max(ages) < FIVE_MINUTES / 2, row
+    assert max(ages) > 0, row
 
 
 async def publishers_stamp(stack: Stack) -> None:

@@ -148,6 +148,21 @@ async def test_hold_loses_nothing(proxy: Proxy, client: Client, server: Echo) ->
     assert proxy.struck["hold"] == 1
 
 
+async def test_one_connection_is_held_and_others_go_on(proxy: Proxy, client: Client, server: Echo) -> None:
+    """From the bytes on that were meant, until it is healed."""
+    other = await Client.connect(proxy)
+    proxy.hold_at(lambda piece: b"meant" in piece)
+    assert await client.ask(b"before") == b"before"
+    await client.say(b"meant")
+    await client.say(b" and more")
+    assert await client.hears_nothing()
+    assert await other.ask(b"meant too") == b"meant too"
+    await proxy.heal()
+    assert await client.hear(14) == b"meant and more"
+    assert proxy.struck["hold_at"] == 1
+    other.writer.close()
+
+
 async def test_swallow_tells_no_one(proxy: Proxy, client: Client, server: Echo) -> None:
     """Old and new connections stay open, nothing arrives; healing resets them, since their streams have holes."""
     proxy.swallow()

@@ -23,7 +23,8 @@ from tables.market.episodes import Mark
 from tables.market.formats import Tail
 from tables.market.panes import Pane
 from tables.market.rolling import Rolling
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tables.serving import LatestAlert, ServedMarkets
 from tests.kraken import product_of
 from tests.worker import WINDOWS, MemoryWorker

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.alerts.recorder import decode_alert
 from agents.counting.monitor import SourceMessage, decode
 from agents.counting.runs import row_of, rows_of
 from streams.model import deadletters
+from streams.model.alert import decode_alert
 from streams.model.amounts import amounts_of
 from streams.model.frames import decode_frame
 from streams.model.trade import Trade

@@ -33,10 +33,12 @@ async def tls_front(port: int, context: ssl.SSLContext) -> AsyncIterator[int]:
         both.add(asyncio.create_task(_pass_on(server_reader, writer)))
 
     async with await asyncio.start_server(serve, HOST, 0, ssl=context) as server:
-        yield server.sockets[0].getsockname()[1]
-        for task in both:
-            task.cancel()
-        await asyncio.gather(*both, return_exceptions=True)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,6 +1,7 @@
 """The web servers of workers and producers over TLS, and those who ask them."""
 
 import asyncio
+import errno
 import os
 import shutil
 import socket
@@ -95,6 +96,30 @@ def test_pages_are_served_over_tls_alone(settings: Settings, run: Run) -> None:
             assert await asyncio.gather(*(got(port, trusted) for _ in range(20))) == ["pong"] * 20
             assert len(await got(port, trusted, "/large", 3_000_000)) == 3_000_000
             await until(lambda: len(connections) == 0)
+
+    run(scenario())
+
+
+@on_both_loops
+def test_without_a_descriptor_a_connection_is_closed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    """A handshake takes a second one for a moment. A client that nobody answers must not keep the first."""
+
+    def none_left(_: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def scenario() -> None:
+        connections = Connections(100)
+        async with serving({"/ping": ping}, connections, of_web_servers(settings)) as port:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "dup", none_left)
+                client = await opened(port)
+                async with asyncio.timeout(5):
+                    assert await is_closed(client)
+                client.close()
+            assert len(connections) == 0
+            assert await got(port, trusting(settings)) == "pong"
 
     run(scenario())
 

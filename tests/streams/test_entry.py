@@ -21,10 +21,16 @@ def test_ctrl_c_while_modules_are_imported(module: str, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as command:
-        assert command.stderr is not None
-        imported = next(line for line in command.stderr if line.partition("|")[2].partition("|")[2].strip() == module)
-        command.send_signal(signal.SIGINT)
-        said = [line for line in command.stderr if not line.startswith("import time:")]
-        assert command.wait(30) == 130, imported
+        try:
+            assert command.stderr is not None
+            imported = next(
+                line for line in command.stderr if line.partition("|")[2].partition("|")[2].strip() == module
+            )
+            command.send_signal(signal.SIGINT)
+            said = [line for line in command.stderr if not line.startswith("import time:")]
+            assert command.wait(30) == 130, imported
+        finally:
+            # One that goes on has started servers. Those end with it.
+            command.kill()
     assert said == ["liqmon: stopped before it was ready\n"]
     assert not (tmp_path / "data").exists()

@@ -2,7 +2,7 @@
 
 import logging
 
-from streams.logs import MAX_TEMPLATES, REPEAT_SECONDS, Repeats
+from streams.logs import MAX_TEMPLATES, REPEAT_SECONDS, Repeats, without_stamp
 
 
 class Clock:
@@ -18,6 +18,14 @@ class Clock:
 def record(name: str, text: str, *args: object, level: int = logging.ERROR) -> logging.LogRecord:
     """Return what a logger hands to its handler."""
     return logging.LogRecord(name, level, "", 0, text, args, None)
+
+
+def test_a_line_is_told_to_people_without_its_stamp() -> None:
+    """A line of a log loses time, level and module, and that of a command its name; words that are none stay."""
+    line = "2026-11-30 10:11:43,391 INFO streams.progress: trades.csv: 100%, 1,466 trades"
+    assert without_stamp(line) == "trades.csv: 100%, 1,466 trades"
+    assert without_stamp("liqmon: FILE trades.csv: gone") == "FILE trades.csv: gone"
+    assert without_stamp("no stamp: at all") == "no stamp: at all"
 
 
 def test_a_librarys_repeats_are_left_out_and_counted() -> None:

@@ -1,8 +1,13 @@
 """What the view is told of the rules."""
 
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
 from agents.rules.book import rule_book
 from streams.settings import load_settings
-from streams.view import shown
+from streams.view import WorkerView, shown
 from tables.market.values import FIGURE_NAMES
 from tables.serving import ShownRule
 
@@ -25,3 +30,18 @@ def test_every_rule_compares_a_figure_that_is_shown() -> None:
     rules = rule_book(load_settings(price_move_pct=1)).rules
     assert {shown(rule).figure for rule in rules} <= {*FIGURE_NAMES}
     assert all(rule.label for rule in rules)
+
+
+@pytest.mark.parametrize(
+    ("store_answers", "is_waiting", "is_held_up"),
+    [(True, False, False), (False, False, True), (True, True, True), (False, True, True)],
+)
+def test_what_would_hold_up_the_next_worker_too(*, store_answers: bool, is_waiting: bool, is_held_up: bool) -> None:
+    """A table store that does not answer, and trades that wait for a right clock: nobody is ended for them."""
+    settings = load_settings()
+    parts = SimpleNamespace(store_answers=store_answers, was_restored=None, is_waiting=is_waiting)
+    view = WorkerView(
+        cast("Any", None), settings, keeper=cast("Any", parts), rules=rule_book(settings), sinks=cast("Any", None),
+        ending=cast("Any", None), record_clock=cast("Any", parts), home=hash, venue_names={},
+    )  # fmt: skip
+    assert view.is_held_up == is_held_up

@@ -8,11 +8,12 @@ import pytest
 from faust.types import TP
 
 from streams.errors import Outage
+from streams.kafka.outbound import Record
 from tables.restating import Restating
 from tables.stale_writes import OwnWrites, Stretch
 from tables.stores.base import newer
 from tests.memory_broker import MemoryBroker, MemoryState
-from tests.tables.test_keeper import CHANGELOG, Worker
+from tests.tables.keeping import CHANGELOG, Worker
 from tests.waiting import until
 
 
@@ -65,7 +66,7 @@ def heir_of(group: Group) -> Worker:
     heir = Worker(group.broker, MemoryState())
     for offset, record in enumerate(group.broker.of(CHANGELOG)):
         read = Read(record.key, record.value, offset)
-        if heir.state.overtaken(0).replaces(read, heir.state.items[0].get(record.key)):
+        if heir.state.overtaken(0).replaces(read, record.key, heir.state.items[0].get(record.key)):
             heir.state.items[0][record.key] = record.value
     heir.begins[0] = len(group.broker.of(CHANGELOG))
     return heir
@@ -98,6 +99,17 @@ async def test_it_is_found_between_the_owners_own_records_too(group: Group) -> N
     assert len(group.stale()) == 2
     await group.look()
     assert group.stale() == []
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", b"\x91" * 5000])
+async def test_what_no_release_wrote_is_written_over(group: Group, junk: bytes) -> None:
+    """Any program can send to a topic."""
+    keys = {record.key for record in group.broker.of(CHANGELOG)}
+    for key in (*keys, b"", b"\xff", b"x|Y|head"):
+        await group.broker.send(Record(CHANGELOG, key, junk, 0))
+    await group.look()
+    last = {record.key: record.value for record in group.broker.of(CHANGELOG)}
+    assert junk not in {last[key] for key in keys}
 
 
 async def test_an_owner_that_is_alone_writes_nothing_twice(group: Group) -> None:
@@ -134,12 +146,50 @@ async def test_what_cannot_be_read_is_looked_at_again(group: Group) -> None:
     assert group.stale() == []
 
 
+async def test_a_partition_that_cannot_be_read_holds_up_no_other(group: Group) -> None:
+    """The leader of one may be away for long, and that of another not."""
+    group.owner.begins[1] = 0
+    group.zombie.offset = 0
+    await group.zombie.trade("B/USD", 0, partition=1)
+    await group.owner.trade("B/USD", 1, partition=1)
+    await group.owner.keeper.flush()
+    await group.zombie.keeper.flush()
+    reached = dict(group.owner.keeper.reached)
+    ends = {at: sum(record.partition == at for record in group.broker.of(CHANGELOG)) for at in (0, 1)}
+    assert group.owner.keeper.foreign_writes(reached, ends).keys() == {0, 1}
+
+    async def read(partition: int, stretch: Stretch) -> dict[bytes, bytes]:
+        if partition == 0:
+            raise Outage("the broker does not answer")
+        return await group.read(partition, stretch)
+
+    with pytest.raises(Outage):
+        await Restating(group.owner.keeper, read).look(reached, ends)
+    assert group.owner.keeper.foreign_writes(reached, ends).keys() == {0}
+    assert {key.split(b"|")[1] for key in group.stale()} == {b"A/USD"}
+
+
 async def test_what_a_restore_met_behind_newer_values_is_written_over(group: Group) -> None:
     """The owner before was gone within seconds, and could not do it."""
     await group.zombie.keeper.flush()
     heir = heir_of(group)
     await heir.keeper.market(0, "kraken_spot", "A/USD")
     await Restating(heir.keeper, group.read).look({}, {0: len(group.broker.of(CHANGELOG))})
+    assert group.stale() == []
+
+
+@pytest.mark.parametrize("is_flush", [False, True], ids=["look", "flush"])
+async def test_what_could_not_be_written_over_is_written_over_later(group: Group, is_flush: bool) -> None:
+    """Whatever went wrong: nobody else would ever do it."""
+    await group.zombie.keeper.flush()
+    heir = heir_of(group)
+    heir.offset = group.owner.offset
+    await heir.trade("B/USD", 4)
+    group.broker.on_send = lambda _: RuntimeError("nobody expected this")
+    with pytest.raises(RuntimeError):
+        await (heir.keeper.flush() if is_flush else heir.keeper.restate_restored())
+    group.broker.on_send = lambda _: None
+    await heir.keeper.restate_restored()
     assert group.stale() == []
 
 

@@ -1,7 +1,8 @@
 """What is known of the markets that a worker serves."""
 
 from tables.market.episodes import Mark
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tables.serving import latest_alert
 
 

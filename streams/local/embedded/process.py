@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from streams.errors import Fatal
+from streams.logs import without_stamp
 
 GUARD: Final = Path(__file__).with_name("guard.py")
 # Servers start in tens of milliseconds, and a run starts three.
@@ -142,7 +143,7 @@ class Child:
         """Return one line that says how it ended, what it said last, and where its log is."""
         code = self.exit_code
         how = f"by {signal.Signals(-code).name}" if code is not None and code < 0 else f"with code {code}"
-        words = self.last_words()
+        words = without_stamp(self.last_words())
         return f"{self.name} ended {how}{': ' + words if words else ''}{self._where()}"
 
     def _where(self) -> str:

@@ -5,9 +5,11 @@ import io
 import lzma
 import os
 import shutil
+import stat
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,7 +103,12 @@ class Archives:
     def parts(self, path: Path) -> list[Part]:
         """Return what a file holds, in the order of its names. Raises :class:`BadRecording` for what is no text."""
         with reading(path):
-            size = path.stat().st_size
+            status = path.stat()
+            size = status.st_size
+            if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+                raise BadRecording(
+                    f"recording {path} is a pipe or a device, which can be read once only: save it to a file first"
+                )
             with path.open("rb") as file:
                 head = file.read(_MAGIC_BYTES)
             if head.startswith(_ZIP):
@@ -160,6 +167,9 @@ class Archives:
                 f"recording {path.name} has {len(infos)} members, and {MAX_MEMBERS} can be played in one run: "
                 "unpack it and give fewer"
             )
+        twice = next((name for name, count in Counter(info.filename for info in infos).items() if count > 1), None)
+        if twice is not None:
+            raise BadRecording(f"recording {path.name} has two members called {twice}: unpack it and give one of them")
         if any(info.flag_bits & 1 for info in infos):
             raise BadRecording(f"recording {path.name} is a zip archive with a password: unpack it first")
         parts = [

@@ -13,7 +13,7 @@ from streams.venues.recording.csv_rows import KINDS, CsvFormat, identity_of
 from streams.venues.recording.json_lines import JsonFormat, decode_keys
 from streams.venues.recording.lines import Format
 from streams.venues.recording.markets import Market, Markets
-from streams.venues.recording.names import symbol_of_file, symbol_of_name
+from streams.venues.recording.names import symbol_of_file, symbol_of_name, symbol_of_pair
 from streams.venues.recording.pages import HISTORY, Keys, Pages, has_ids, is_page, pair_of_page, refuse_other_answers
 
 READ_HERE: Final = (
@@ -113,17 +113,24 @@ class Finder:
         return Found(make, has_header=bool(columns.header), has_row_lines=True)
 
     def _have_ids(self, columns: Columns, rows: Sequence[Sequence[str]], market: Market | None) -> bool:
-        """Whether rows have identities of their own: any but 0, as wide as those of their market."""
+        """Whether rows have identities of their own: any but 0, as wide as those of their market.
+
+        One that all of different rows share is none: it may be the exchange's number, or a placeholder.
+        """
         if columns.identity is None:
             return False
+        identities: set[tuple[str, int]] = set()
+        different: set[tuple[str, ...]] = set()
         for row in rows:
             try:
-                _, product = market or self._markets.named(row[columns.symbol or 0])
-                if identity_of(row[columns.identity], wide=product.kind.has_wide_ids) is not None:
-                    return True
+                symbol, product = market or self._markets.named(row[columns.symbol or 0])
+                identity = identity_of(row[columns.identity], wide=product.kind.has_wide_ids)
             except BadRecord:
                 continue
-        return False
+            if identity is not None:
+                identities.add((symbol, identity))
+                different.add(tuple(row))
+        return len(identities) > 1 or len(different) == 1
 
     def _json_lines(self, lines: Sequence[bytes]) -> Found | None:
         for line in lines:
@@ -148,8 +155,11 @@ class Finder:
             refuse_other_answers(self._label, keys)
             market = self._market() if HISTORY in keys or self._symbol else None
             numbered = not has_ids(keys)
-            if market is None and (pair := pair_of_page(keys)) is not None:
-                self._counted(pair)
+            pair = None if HISTORY in keys else pair_of_page(keys)
+            if pair is not None and (market is None or symbol_of_pair(pair) is not None):
+                named, _ = self._counted(pair)
+                if market is not None and named != market[0]:
+                    raise self.refused(f"names its market, {named}: leave --symbol {self._symbol} out")
 
         def make(ids_before: int) -> JsonFormat:
             pages = Pages(self._name, self._markets, market, numbered=numbered, ids_before=ids_before)
@@ -164,7 +174,8 @@ class Finder:
         symbol = self._symbol or symbol_of_file(self._tells)
         if symbol is None:
             raise BadRecording(
-                f"recording {self._label}: no market can be told from its name; give it with --symbol BASE/QUOTE"
+                f"recording {self._label}: no market can be told from its name; give it as SYMBOL=BTC/USD with make, "
+                "else as --symbol BTC/USD"
             )
         return self._counted(symbol)
 

@@ -53,7 +53,7 @@ _NO_BASES: Final = frozenset(
 )
 _RENAMED: Final = {"XBT": "BTC", "XDG": "DOGE"}
 _PRODUCT: Final = re.compile(
-    rf"(?<![A-Za-z])(?:{'|'.join(FUTURES_PREFIXES)})[A-Z0-9]{{4,}}(?:_\d{{6}})?", re.IGNORECASE
+    rf"(?<![A-Za-z])(?:{'|'.join(FUTURES_PREFIXES)})[A-Z0-9]{{4,}}(?:_\d{{6}}(?!\d))?", re.IGNORECASE
 )
 _LEGACY: Final = re.compile(r"[XZ]([A-Z0-9]{3})[XZ]([A-Z0-9]{3})")
 _VENUE_PREFIX: Final = "recording:"

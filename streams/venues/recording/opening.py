@@ -126,6 +126,8 @@ def _open(part: Part, archives: Archives, name: str, finder: Finder, ids_before:
     found = finder.find(lines, document)
     skip_lines = next(at for at, line in enumerate(lines, 1) if line.strip()) if found.has_header else 0
     rows = [document()] if found.is_document else [line.rstrip(b"\n") for line in lines[skip_lines:]]
+    if not any(row.strip() for row in rows):
+        raise finder.refused("has a header and no row below it")
     tally = Tally()
     batches = found.make(0).read(Chunk(rows, skip_lines + 1, 1, 1))
     tally.add(batches)

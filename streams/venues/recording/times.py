@@ -19,7 +19,7 @@ MICROS: Final = 1_000_000
 _NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 # The year 2100 in nanoseconds has 19 digits. A power beyond would be computed in full.
 _MAX_DIGITS: Final = 24
-_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ].*(Z|[+-][0-9]{2}:?[0-9]{2})", re.IGNORECASE)
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ].*(Z|[+-][0-9]{2}(:?[0-9]{2})?)", re.IGNORECASE)
 _DATE_WITHOUT_ZONE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -56,7 +56,7 @@ def date_to_us(text: str) -> int:
         if _DATE_WITHOUT_ZONE.fullmatch(stripped):
             raise ValueError(f"{stripped[:40]!r} has no time zone: write it with Z at its end if it is UTC")
         raise ValueError(f"{stripped[:40]!r} is no date")
-    return (datetime.fromisoformat(stripped) - _EPOCH) // timedelta(microseconds=1)
+    return (datetime.fromisoformat(stripped.upper()) - _EPOCH) // timedelta(microseconds=1)
 
 
 def reader_of(unit: Unit) -> Callable[[str], int]:

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from streams.errors import Outage
-from streams.settings import SEVERITIES
+from streams.severities import SEVERITIES
 from tables.market.state import Market
 from tables.serving import ServedMarkets
 from tables.web.api.exports import csv_response, csv_text
@@ -124,7 +124,7 @@ class Api:
             offset=market.offset,
             newest_pane=market.watermark,
             oldest_pane=market.oldest,
-            age_seconds=age_seconds(market),
+            age_seconds=age_seconds(market, self._served.now()),
             missing_ids=sum(high - low + 1 for row in rows for low, high in row.gaps),
             rows=rows,
         )

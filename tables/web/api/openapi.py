@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from streams.settings import SEVERITIES
+from streams.severities import SEVERITIES
 from tables.web.api.handlers import DEFAULT_ALERTS, FORMATS, MAX_ALERTS, SCOPES
 from tables.web.api.params import MAX_UNIX_SECONDS, NAME_PATTERN
 from tables.web.api.rows import MarketRow, Panes, Spark, WindowRow

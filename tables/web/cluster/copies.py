@@ -4,13 +4,13 @@ import asyncio
 import logging
 import math
 import re
-import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 import msgspec
 
 from streams import keys
+from streams.errors import UNREADABLE
 from streams.model.figures import FIGURES
 from streams.model.kinds import MarketKind, implied_kind
 from streams.redis_link import RedisLink, Script
@@ -62,11 +62,6 @@ class Copy(msgspec.Struct, frozen=True):
     kind: MarketKind
     standing: Standing | None
     covered_since: int | None
-
-    @property
-    def age_seconds(self) -> float:
-        """Time since it was written."""
-        return max(0.0, round(time.time() - self.updated_at, 3))
 
 
 class Copies:
@@ -122,17 +117,21 @@ class Copies:
                 standing=msgspec.json.decode(fields["rules"], type=Standing) if "rules" in fields else None,
                 covered_since=int(fields["covered_since"]) if "covered_since" in fields else None,
             )
-        except (KeyError, ValueError, msgspec.DecodeError) as error:
+        except (KeyError, ValueError, *UNREADABLE) as error:
             if not self._is_refused_said:
                 self._is_refused_said = True
                 log.warning("a live window in Redis cannot be read (%r); such markets are left out", error)
             return None
 
+    def age_seconds(self, copy: Copy) -> float:
+        """Return the time since a copy was written."""
+        return max(0.0, round(self._served.now() - copy.updated_at, 3))
+
     def window_rows(self, copy: Copy) -> Iterator[WindowRow]:
         """Yield every window of a market."""
         end = copy.watermark + PANE_SECONDS
         received = copy.received_at
-        standing = self._standing(copy)
+        standing, now = self._standing(copy), self._served.now()
         for seconds, figures in copy.windows.items():
             of_rules = seconds == standing.window_seconds
             yield WindowRow(
@@ -144,8 +143,8 @@ class Copies:
                 owner=copy.owner,
                 partition=copy.partition,
                 source="redis",
-                age_seconds=None if received is None else max(0.0, round(time.time() - received, 3)),
-                copy_age_seconds=copy.age_seconds,
+                age_seconds=None if received is None else max(0.0, round(now - received, 3)),
+                copy_age_seconds=self.age_seconds(copy),
                 judgements=judgements_of(standing.rules, standing.measured, copy.alerts, seconds) if of_rules else [],
                 covered_since=copy.covered_since,
                 **dict(zip(FIGURE_NAMES, figures, strict=True)),

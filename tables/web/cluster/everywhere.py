@@ -84,7 +84,7 @@ class Everywhere:
                                 }
                                 if not new.keys() & rows.keys():
                                     rows.update(new)
-                                    ages.append(copy.age_seconds)
+                                    ages.append(self._copies.age_seconds(copy))
                         await asyncio.sleep(0)
         except (Outage, TimeoutError):
             return ages, "Redis does not answer"

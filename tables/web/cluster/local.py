@@ -54,7 +54,7 @@ class LocalRows:
                 owner=served.owner,
                 partition=partition,
                 source="memory",
-                age_seconds=age_seconds(market),
+                age_seconds=age_seconds(market, served.now()),
                 judgements=self._judgements(market, figures) if of_rules else [],
                 covered_since=market.covered_since,
                 **dict(zip(FIGURE_NAMES, figure_values(figures), strict=True)),
@@ -96,6 +96,6 @@ class LocalRows:
         return Spark(market.venue, market.symbol, end, SPARK_STEP, points)
 
 
-def age_seconds(market: Market) -> float | None:
+def age_seconds(market: Market, now: float) -> float | None:
     """Return the time since a market's last trade was received; None where that is not known, after a restart."""
-    return max(0.0, round(time.time() - market.received_us / 1e6, 3)) if market.received_us else None
+    return max(0.0, round(now - market.received_us / 1e6, 3)) if market.received_us else None

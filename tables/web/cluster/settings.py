@@ -25,10 +25,13 @@ SHOWN: Final = (
     "max_markets_per_partition",
     "new_markets_per_minute",
     "only_listed_markets",
+    "spot_symbols",
+    "futures_symbols",
+    "usd_quotes",
     "commit_interval_seconds",
     "venues",
 )
-"""What decides about windows, rules and alerts. Never a secret, nor what is a worker's own: ports and directories."""
+"""What decides about markets, windows, rules and alerts. Never a secret, nor a worker's own ports and directories."""
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -30,7 +30,7 @@ from tables.web.worker import Worker
 MAX_STATUS_BYTES: Final = 256 * 1024
 """Of a producer's answer, which names its connections and counts: a few kilobytes."""
 
-STARTED: Final = time.time()
+STARTED: Final = time.monotonic()
 STANDING_BY: Final = "stands by: no partition is left for it"
 PACKAGES: Final = ("liquidation-monitor", "faust-streaming", "aiokafka", "aiohttp", "asyncpg", "msgspec")
 FORMATS: Final = {"frames": frames.VERSION, "state": formats.FORMAT}
@@ -133,7 +133,7 @@ async def readiness(worker: Worker) -> dict[str, bool]:
         "tables_recovered": worker.has_recovered,
         "table_store_reachable": worker.store_answers,
         "table_store_writable": not worker.is_ending,
-        "clock_right": worker.clock_is_right,
+        "clock_right": not worker.clock_fault(),
         "postgres_reachable": await worker.postgres_answers(),
     }
 
@@ -141,14 +141,18 @@ async def readiness(worker: Worker) -> dict[str, bool]:
 async def worker_row(worker: Worker, served: ServedMarkets, watchers: int) -> WorkerRow:
     """Describe this worker."""
     facts = await readiness(worker)
-    note = ", ".join(f"not {name.replace('_', ' ')}" for name, holds in facts.items() if not holds)
+    note = ", ".join(
+        (name == "clock_right" and worker.clock_fault()) or f"not {name.replace('_', ' ')}"
+        for name, holds in facts.items()
+        if not holds
+    )
     markets = [(partition, rolling.market) for partition, rolling in served.rollings()]
     return WorkerRow(
         url=worker.address,
         answering=True,
         ready=all(facts.values()),
         note=note or (STANDING_BY if worker.is_unassigned else ""),
-        started=STARTED,
+        started=round(worker.now() - (time.monotonic() - STARTED), 1),
         table_store=URL(worker.settings.table_store).scheme,
         markets=len(markets),
         panes=sum(
@@ -157,7 +161,7 @@ async def worker_row(worker: Worker, served: ServedMarkets, watchers: int) -> Wo
         memory_bytes=_memory_bytes(),
         watchers=watchers,
         partitions=[*_partitions(worker, markets)],
-        feeds=_feeds([market for _, market in markets]),
+        feeds=_feeds([market for _, market in markets], worker.now()),
         versions=versions(),
         formats=FORMATS,
         settings=shown_settings(worker.settings),
@@ -167,18 +171,18 @@ async def worker_row(worker: Worker, served: ServedMarkets, watchers: int) -> Wo
 def _partitions(worker: Worker, markets: list[tuple[int, Market]]) -> list[PartitionRow]:
     rows = []
     for partition in worker.partitions():
-        ages = [age for at, market in markets if at == partition and (age := age_seconds(market)) is not None]
+        here = [market for at, market in markets if at == partition]
         end, committed = worker.end_offset(partition), worker.committed_offset(partition)
         rows.append(
             PartitionRow(
                 partition=partition,
                 role="active",
-                markets=sum(at == partition for at, _ in markets),
+                markets=len(here),
                 offset=worker.next_offset(partition),
                 end_offset=end,
                 committed_offset=committed,
                 lag=max(0, end - committed) if end is not None and committed is not None else None,
-                age_seconds=min(ages, default=None),
+                age_seconds=_least_age(here, worker.now()),
             )
         )
     rows += [_standby(worker, partition) for partition in worker.standby_partitions()]
@@ -191,12 +195,16 @@ def _standby(worker: Worker, partition: int) -> PartitionRow:
     return PartitionRow(partition, "standby", 0, applied, end, None, lag, None)
 
 
-def _feeds(markets: list[Market]) -> list[FeedRow]:
+def _feeds(markets: list[Market], now: float) -> list[FeedRow]:
     rows = []
     for venue in sorted({market.venue for market in markets}):
-        ages = [age_seconds(market) for market in markets if market.venue == venue]
-        rows.append(FeedRow(venue, len(ages), min((age for age in ages if age is not None), default=None)))
+        of_venue = [market for market in markets if market.venue == venue]
+        rows.append(FeedRow(venue, len(of_venue), _least_age(of_venue, now)))
     return rows
+
+
+def _least_age(markets: list[Market], now: float) -> float | None:
+    return min((age for market in markets if (age := age_seconds(market, now)) is not None), default=None)
 
 
 def _memory_bytes() -> int:

@@ -12,6 +12,7 @@ const WORDS = [
   ["episode", "An alert and those that follow it within the cooldown, in which only a higher severity alerts again."],
   ["retracted", "Said of an alert when late trades took its window back below the threshold."],
   ["copy", "Figures that a worker left in Redis before it fell silent, shown with their age until it or another answers."],
+  ["lag", "Messages that wait to be counted, or are counted and not yet committed."],
   ["L, S", "Longs and shorts that were liquidated. Only futures say so."],
   ["VWAP", "The average price, weighted by volume."],
 ];

@@ -110,9 +110,10 @@ function showUnknown(reason) {
   if (reason === null) return;
   say(`${capital(reason)}: ${symbol || "no symbol"} of ${venueName(venue) || "no venue"}.`);
   const alike = [...feed.rows.values()].filter((row) => row.symbol === symbol || (symbol && finds(symbol, row))).slice(0, 8);
+  const links = alike.flatMap((row) => [el("a", { href: marketAddress(row.venue, row.symbol) }, `${row.symbol} (${venueName(row.venue)})`), " "]);
   box.replaceChildren(
-    el("p", {}, "It is shown here as soon as it trades. A market that has not traded since the state began is not known either."),
-    alike.length > 0 && el("p", {}, "Alike: ", ...alike.flatMap((row) => [el("a", { href: marketAddress(row.venue, row.symbol) }, `${row.symbol} (${venueName(row.venue)})`), " "])),
+    el("p", {}, "No trade of it has come yet. It is shown here as soon as one does."),
+    ...(links.length ? [el("p", {}, "Alike: ", ...links)] : []),
     el("p", {}, el("a", { href: address("") }, "All markets")),
   );
 }
@@ -199,7 +200,7 @@ function drawFurther(values) {
 function drawEpisode(row) {
   const { judgements, level } = standing(row);
   const alert = level ? judgements.find((one) => one.level === level).alert : null;
-  setText(byId("episode"), alert ? `${alert.severity} since ${clock(alert.episode)}` : "");
+  setText(byId("episode"), alert ? `${alert.severity}, episode since ${clock(alert.episode)}` : "");
   setClass(byId("episode"), `badge ${alert?.severity ?? ""}`);
 }
 

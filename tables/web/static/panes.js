@@ -43,7 +43,7 @@ export class PaneTable {
     const missing = panes.reduce((sum, pane) => sum + pane.gaps.reduce((ids, [low, high]) => ids + high - low + 1, 0), 0);
     const ids = panes.reduce((sum, pane) => sum + pane.id_count, 0);
     const hasLongIds = typeof panes.at(-1)?.ids[0] === "string";
-    const gaps = hasLongIds ? "gaps between 16-byte ids cannot be seen" : missing ? `${count(missing)} missing` : "none missing";
+    const gaps = hasLongIds ? "ids that do not count up, so gaps cannot be told" : missing ? `${count(missing)} missing` : "none missing";
     this.tell(`${count(panes.length)} panes, ${count(ids)} ids, ${gaps}`);
   }
 

@@ -75,6 +75,7 @@ export const alertSentence = (alert) => {
 
 /** What an alert's window lacks, in words: it may reach back before the first trade of its market that was counted. */
 export function shortage(alert) {
-  const since = feed.rows.get(marketKey(alert))?.covered_since;
+  // A row of an earlier release does not say it. Its market does, as long as nobody began anew.
+  const since = alert.covered_since ?? feed.rows.get(marketKey(alert))?.covered_since;
   return since && alert.window_start < since && alert.pane >= since ? `, of data since ${clock(since)}` : "";
 }

@@ -1,7 +1,7 @@
 // What every page has: navigation, connection, theme, keys, and new alerts announced.
 
 import { at, here, marketAddress } from "./address.js";
-import { el, byId, setClass, setText } from "./dom.js";
+import { byId, el, setClass, setText, svg } from "./dom.js";
 import { feed } from "./feed.js";
 import { age, count } from "./format.js";
 import { help } from "./help.js";
@@ -52,9 +52,12 @@ function header() {
     el("span", { id: "connection", class: "connection", role: "status" }),
     el("button", { id: "theme", type: "button", class: "plain", title: "Dark or light (t)", "aria-label": "Switch between dark and light", onclick: switchTheme }, "◐"),
     el("button", { type: "button", class: "plain", title: "Help (?)", "aria-label": "Help: words and keys", onclick: () => byId("help").showModal() }, "?"),
-    el("form", { id: "logout", method: "post", action: at("logout"), hidden: true }, el("button", { class: "plain", type: "submit" }, "Log out")),
+    el("form", { id: "logout", method: "post", action: at("logout"), hidden: true }, el("button", { class: "plain", type: "submit", title: "Log out", "aria-label": "Log out" }, el("span", {}, "Log out"), leaving())),
   );
 }
+
+/** A door and an arrow, in place of words where the header is narrow. */
+const leaving = () => svg("svg", { width: 16, height: 16, viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: "M9 2H3v12h6M7 8h7M11 5l3 3-3 3" }));
 
 function showTools() {
   byId("logout").hidden = !feed.hello?.has_token;
@@ -84,6 +87,7 @@ function showConnection() {
     setClass(node, `connection ${feed.connection}`);
     setText(node, feed.connection === "lost" ? "connection lost" : "connecting");
   }
+  node.title = node.textContent;
   const notes = feed.connection === "lost" ? ["Connection lost: the figures are old. Trying again."] : feed.status?.notes ?? [];
   setText(byId("notes"), notes.join(" · "));
   document.body.classList.toggle("lost", feed.connection === "lost");

@@ -85,14 +85,17 @@ const ago = (unix) => (unix === null ? NONE : age(feed.now() - unix));
 
 const sentence = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
 
+/** A value for people; one of several parts, such as a skew against two clocks, as a list of them. */
 function plain(value) {
+  if (value !== null && typeof value === "object") return Object.entries(value).map(([name, part]) => `${name} ${plain(part)}`).join(" · ");
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value === "number") return value.toLocaleString("en-US", { maximumFractionDigits: 3 });
   return String(value ?? NONE);
 }
 
 function producerCard(row) {
-  const shown = Object.entries(row.details).map(([name, value]) => [sentence(name), plain(value)]);
+  // What is empty, such as the complaint about a clock that is right, would be a name without a value.
+  const shown = Object.entries(row.details).filter(([, value]) => value !== "").map(([name, value]) => [sentence(name), plain(value)]);
   return el(
     "article",
     { class: "panel" },

@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 from streams.http.descriptors import MOST_CONNECTIONS
 from streams.http.server import add_headers
 from streams.model.figures import FIGURES
-from streams.settings import SEVERITIES
+from streams.severities import SEVERITIES
 from tables.market.panes import PANE_SECONDS
 from tables.market.values import FIGURE_NAMES
 from tables.serving import ServedMarkets, ShownRule
@@ -137,13 +137,13 @@ class Stream:
                         return
                     judged = now
                 events, seen = board.since(seen, owner), board.revision
-                await _write(response, events or event("beat", b'{"at":%.3f}' % time.time()))
+                await _write(response, events or event("beat", b'{"at":%.3f}' % self._served.now()))
                 await board.wait(seen, QUIET_SECONDS)
 
     def _hello(self) -> Hello:
         settings = self._worker.settings
         return Hello(
-            at=time.time(),
+            at=self._served.now(),
             here=self._served.owner,
             columns=FIGURE_NAMES,
             figures=SHOWN_FIGURES,

@@ -95,7 +95,7 @@ class Hub:
         self._served = served
         self._local = local
         self._cluster = cluster
-        self._alerts = RecentAlerts(worker.alerts, self.board)
+        self._alerts = RecentAlerts(worker.alerts, self.board, worker.now)
         self._versions: dict[Rolling, int] = {}
         self._sparks: dict[Rolling, int] = {}
         self._queue: deque[tuple[int, Rolling]] = deque()

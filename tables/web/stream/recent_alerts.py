@@ -1,5 +1,6 @@
 """New and changed alerts, of any worker, since all are rows in Postgres."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -22,12 +23,16 @@ REMEMBERED: Final = 5000
 
 
 class RecentAlerts:
-    """Takes alerts over to the board. ``available`` tells whether Postgres answered the last time."""
+    """Takes alerts over to the board. ``available`` tells whether Postgres answered the last time.
 
-    def __init__(self, source: AlertSource, board: Board) -> None:
+    ``now`` returns unix seconds of a clock that Postgres's agrees with, but for :data:`OVERLAP`.
+    """
+
+    def __init__(self, source: AlertSource, board: Board, now: Callable[[], float]) -> None:
         self.available = True
         self._source = source
         self._board = board
+        self._now = now
         self._asked: datetime | None = None
         self._seen: dict[AlertId, tuple[int, str | None, str]] = {}
 
@@ -37,7 +42,7 @@ class RecentAlerts:
 
     async def take(self) -> None:
         """Put what is new or changed since the last time on the board."""
-        asked = datetime.now(UTC)
+        asked = datetime.fromtimestamp(self._now(), UTC)
         try:
             if self._asked is None:
                 alerts = (await self._source.latest(RECENT))[::-1]

@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from agents.alerts.columns import from_row
+from agents.alerts.columns import COLUMNS, COVERED_SINCE, from_row, to_row
 from agents.alerts.history import AlertHistory
 from agents.alerts.postgres import Migration, migrate, migrations
 from agents.alerts.recorder import Recorder, RecordOutcome
@@ -74,6 +74,44 @@ async def test_settled_rows_leave_the_offset_that_raised_the_alert(pool: asyncpg
         await recorder.record(an_alert(count=count, offset=offset, raised_offset=raised))
     (row,) = await pool.fetch(ROWS)
     assert (row["count"], row["source_offset"], row["raised_offset"]) == (12, 60, 41)
+
+
+async def test_since_when_a_market_is_counted_stays_in_the_row(pool: asyncpg.Pool) -> None:
+    """Later figures bring theirs; a state of an earlier release, which does not know it, takes nothing away."""
+    recorder = Recorder(pool, deliver=False)
+    for count, since, kept in ((10, None, None), (11, PANE - 90, PANE - 90), (12, None, PANE - 90), (13, PANE, PANE)):
+        await recorder.record(an_alert(count=count, covered_since=since))
+        (row,) = await pool.fetch(ROWS)
+        assert from_row(row).covered_since == kept
+
+
+async def test_a_worker_of_the_release_before_writes_into_the_migrated_table(pool: asyncpg.Pool) -> None:
+    """It leaves the column out: null in what it inserts, and as it was in what it brings up to date."""
+    names = [column for column in COLUMNS if column != COVERED_SINCE]
+    insert = f"""
+        INSERT INTO liquidation_alerts AS present ({", ".join(f'"{name}"' for name in names)}, judged_count)
+        VALUES ({", ".join(f"${at}" for at in range(1, len(names) + 1))}, ${names.index("count") + 1})
+        ON CONFLICT (rule, venue, symbol, "timestamp") DO UPDATE
+        SET count = EXCLUDED.count, judged_count = EXCLUDED.count, revision = present.revision + 1
+        WHERE present.count < EXCLUDED.count
+    """
+
+    async def by_release_before(alert: Alert) -> None:
+        await pool.execute(
+            insert, *(value for name, value in zip(COLUMNS, to_row(alert), strict=True) if name in names)
+        )
+
+    history, young = AlertHistory(lambda: pool), an_alert(count=10, covered_since=PANE - 90)
+    await by_release_before(young)
+    (row,) = await history.latest(1)
+    assert (row.covered_since, "since" in (row.sentence or "")) == (None, False)
+
+    recorder = Recorder(pool, deliver=False)
+    assert await recorder.record(msgspec.structs.replace(young, count=11)) is RecordOutcome.SUPERSEDED
+    await by_release_before(msgspec.structs.replace(young, count=12))
+    (row,) = await history.latest(1)
+    assert (row.revision, row.covered_since) == (3, PANE - 90)
+    assert (row.sentence or "").endswith(", of data since 00:04:34")
 
 
 async def test_a_row_of_0_1_is_read_back(pool: asyncpg.Pool) -> None:

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.alerts.columns import COLUMNS, from_row, to_row
-from agents.alerts.recorder import Recorder, RecordOutcome, alert_rows, decode_alert
+from agents.alerts.recorder import Recorder, RecordOutcome, alert_rows
 from streams import metrics
 from streams.errors import BadRecord, Outage
-from streams.model.alert import Alert, AlertId
+from streams.model.alert import Alert, AlertId, decode_alert
 from tests.agents.factories import PANE, an_alert
 
 IDENTITY = AlertId("volume", "kraken_spot", "BTC/USD", PANE)
@@ -216,7 +216,14 @@ def test_a_message_is_read_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "reason"), [(b"", "not_json"), (b"\xff", "not_json"), (b"{}", "wrong_type"), (b"[1]", "wrong_type")]
+    ("data", "reason"),
+    [
+        (b"", "not_json"),
+        (b"\xff", "not_json"),
+        (b"{}", "wrong_type"),
+        (b"[1]", "wrong_type"),
+        (b'{"a":' * 5000, "not_json"),
+    ],
 )
 def test_what_is_no_alert_is_a_bad_record(data: bytes, reason: str) -> None:
     """Bytes that are no alert raise BadRecord with the reason for the dead letters."""
@@ -242,9 +249,9 @@ def test_an_alert_survives_the_way_through_a_row(alert: Alert) -> None:
     assert msgspec.json.encode(back) == msgspec.json.encode(alert)
 
 
-@pytest.mark.parametrize("name", ["rule", "venue", "symbol"])
+@pytest.mark.parametrize("name", ["rule", "venue", "symbol", "severity", "unit"])
 @pytest.mark.parametrize("text", ["", "a|b", "line\nfeed", "\x1b[31mred", "x" * 65])
 def test_an_alert_whose_names_no_market_has_is_refused(name: str, text: str) -> None:
     """Whoever may write to the topic could else put anything on terminals and into messages."""
-    with pytest.raises(BadRecord, match="not an alert: rule, venue and symbol must be"):
+    with pytest.raises(BadRecord, match="not an alert: rule, venue, symbol, severity and unit must be"):
         decode_alert(msgspec.json.encode(an_alert(**{name: text})))

@@ -11,7 +11,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
-from agents.alerts.recorder import decode_alert
 from agents.counting import monitor as monitor_module
 from agents.counting.evaluation import Evaluator
 from agents.counting.monitor import Monitor, SourceMessage, alert_record, decode
@@ -22,7 +21,7 @@ from streams.errors import BadRecord
 from streams.kafka.outbound import Outbound
 from streams.kafka.partitioning import partition_of
 from streams.model import deadletters
-from streams.model.alert import Alert
+from streams.model.alert import Alert, decode_alert
 from streams.model.deadletters import MAX_PAYLOAD_BYTES, DeadLetter
 from streams.model.frames import decode_frame
 from streams.model.kinds import MarketKind
@@ -33,10 +32,11 @@ from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.venues.kraken.products import LINEAR_FUTURES
 from tables.keeper import Keeper
 from tables.market.admission import Admission
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tests.agents.factories import an_alert
 from tests.memory_broker import MemoryBroker, MemoryState
-from tests.tables.test_keeper import volumes_in
+from tests.tables.keeping import volumes_in
 from tests.trades import BTC, NOON, PERPETUAL, frame_of, future, row_reader, spot, worth
 
 PARTITIONS = 4

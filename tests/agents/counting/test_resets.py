@@ -6,7 +6,8 @@ import pytest
 from streams.errors import BadRecord
 from streams.model.frames import Frame, decode_frame, encode_end, encode_reset
 from tables.market.rolling import Rolling
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tables.stores.items import market_from
 from tests.agents.counting.test_monitor import HOME, Worker
 from tests.trades import BTC, NOON, frame_of, spot, worth

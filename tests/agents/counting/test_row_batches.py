@@ -12,7 +12,6 @@ import msgspec
 import pytest
 from prometheus_client import generate_latest
 
-from agents.alerts.recorder import decode_alert
 from agents.counting.evaluation import Evaluator
 from agents.counting.monitor import Monitor, SourceMessage, alert_record
 from agents.counting.row_batches import LEAST_TOGETHER, RowBatches
@@ -21,14 +20,15 @@ from streams import metrics
 from streams.kafka.outbound import Outbound
 from streams.kafka.partitioning import partition_of
 from streams.model import deadletters
-from streams.model.alert import Alert, AlertId, supersedes
+from streams.model.alert import Alert, AlertId, decode_alert, supersedes
 from streams.settings import load_settings
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.venues.plain_rows import PlainReader
 from streams.venues.registry import make_venues
 from tables.keeper import Keeper
 from tables.market.admission import Admission
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tests.memory_broker import MemoryBroker, MemoryState
 from tests.trades import NOON, row_reader
 

@@ -25,7 +25,8 @@ from streams.model.frames import VERSION, Frame, decode_frame, encode_frame
 from streams.model.kinds import SPOT_KIND
 from streams.model.products import Notional, Product, inverse, linear
 from streams.model.trade import MAX_PRICE, MAX_QUANTITY, MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Kind, Side, Trade
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tests.trades import BTC, NOON, PERPETUAL, frame_of, future, message_of, spot, worth
 
 PANE_US = 1_000_000

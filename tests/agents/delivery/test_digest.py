@@ -58,6 +58,14 @@ def test_what_became_of_each_alert_is_told_with_it() -> None:
     assert "possible duplicates" in message["content"]
 
 
+def test_a_window_that_is_longer_than_the_data_says_so_also_where_its_sentence_is_cut() -> None:
+    """In a line of its own; one that is whole has none."""
+    young = an_alert(total_volume_micro_usd=10**80, covered_since=PANE - 90)
+    short, whole = digest([Notice(young), Notice(a_move(covered_since=PANE - 299))], web_url="")["embeds"]
+    assert "⏳ **Not whole yet**: counted since 00:04:34 UTC" in short["description"].splitlines()
+    assert "whole" not in whole["description"]
+
+
 def test_two_rules_of_a_market_are_shown_apart() -> None:
     """Discord shows embeds with the same link as one."""
     assert faults_of(digest([Notice(an_alert()), Notice(a_move())], web_url=WEB)) == []
@@ -75,7 +83,12 @@ def test_two_rules_of_a_market_are_shown_apart() -> None:
 def test_discord_takes_as_many_as_it_can_hold(names: list[tuple[str, str, bool]], amount: int) -> None:
     """Whatever their names and figures."""
     notices = [
-        Notice(an_alert(venue=venue, symbol=symbol, total_volume_micro_usd=amount, retracted=flag), "CRITICAL", flag, 1)
+        Notice(
+            an_alert(venue=venue, symbol=symbol, total_volume_micro_usd=amount, retracted=flag, covered_since=PANE),
+            "CRITICAL",
+            flag,
+            1,
+        )
         for venue, symbol, flag in names
     ]
     assert faults_of(digest(notices, web_url=WEB, backlog=Backlog(10**9, 1e12))) == []
@@ -86,7 +99,10 @@ def test_ten_alerts_of_the_longest_names_fit() -> None:
     name = "*" * MAX_NAME
     notices = [
         Notice(
-            an_alert(rule="x" * MAX_NAME, venue=name, symbol=name, retracted=True, pane=PANE + n), "CRITICAL", True, 1
+            an_alert(rule="x" * MAX_NAME, venue=name, symbol=name, retracted=True, pane=PANE + n, covered_since=PANE),
+            "CRITICAL",
+            True,
+            RAISED,
         )
         for n in range(MOST_EMBEDS)
     ]

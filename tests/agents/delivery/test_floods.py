@@ -12,7 +12,7 @@ from agents.alerts.recorder import Recorder
 from agents.alerts.words import identity
 from agents.delivery import claims
 from agents.delivery.outbox import Outbox
-from streams.settings import SEVERITIES
+from streams.severities import SEVERITIES
 from tests.agents.alerts import release_0_1
 from tests.agents.delivery import release_before
 from tests.agents.delivery.conftest import Running, eventually, rows, states, until

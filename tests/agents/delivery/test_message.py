@@ -10,7 +10,8 @@ from agents.delivery import message as embeds
 from agents.delivery.base import Notice
 from streams.model.alert import Alert
 from streams.model.figures import FIGURES
-from streams.settings import SEVERITIES, load_settings
+from streams.settings import load_settings
+from streams.severities import SEVERITIES
 from tests.agents.factories import PANE, a_move, an_alert
 from tests.discord_server import faults_of
 
@@ -95,6 +96,20 @@ def test_a_retracted_alert_says_so_in_every_text() -> None:
         "↩️ **Retracted**: later trades took this window back below the threshold.",
     ]
     assert "etracted" not in str(message_of(a_move()))
+
+
+def test_an_alert_from_a_window_longer_than_the_data_says_so_in_every_text() -> None:
+    """Since when it counts, in the words of the page; whoever reads only the line that a phone shows learns it too."""
+    message = message_of(an_alert(covered_since=PANE - 90))
+    what = "2.02 M USD traded in 5 min, 2.0\N{MULTIPLICATION SIGN} the threshold, of data since 00:04:34"
+    assert message["content"] == f"**MEDIUM** BTC/USD: {what}"
+    assert message["embeds"][0]["description"].splitlines() == [
+        what,
+        "Traded volume, a proxy: spot trades carry no liquidation label.",
+        "⏳ **Not whole yet**: counted since 00:04:34 UTC, so the window holds less than 5 min.",
+    ]
+    for whole in (None, PANE - 299, PANE - 5000):
+        assert "since" not in str(message_of(an_alert(covered_since=whole)))
 
 
 def test_amounts_of_nothing_are_left_out() -> None:

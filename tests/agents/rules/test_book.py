@@ -19,7 +19,8 @@ from agents.rules.window import KnownWindow, PastWindow
 from streams.errors import BadSetting, Fatal
 from streams.model.figures import FIGURES
 from streams.settings import load_settings
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tests.agents.factories import an_alert
 from tests.trades import NOON
 from tests.worker import MemoryWorker

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -13,7 +14,8 @@ from agents.stats.sampler import Sampler, samples
 from agents.stats.window_stats import WindowSample
 from streams import metrics
 from streams.settings import load_settings
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tests.trades import BTC, NOON
 from tests.waiting import until
 from tests.worker import MemoryWorker
@@ -95,6 +97,15 @@ async def test_every_window_of_every_market_is_sampled(started: Callable[..., An
     assert {(sample.symbol, sample.window_seconds) for sample in worker.samples} == {
         (symbol, seconds) for symbol in (BTC, "ETH/USD") for seconds in (60, 120, 900)
     }
+
+
+async def test_a_sample_is_stamped_by_the_clock_that_counts(started: Callable[..., Any]) -> None:
+    """The machine's is 5 minutes ahead."""
+    worker = Worker()
+    worker.ahead_seconds = 300.0
+    await started(worker)
+    await until(lambda: worker.samples)
+    assert {sample.sampled_at for sample in worker.samples} <= {int(time.time()) - 300 - late for late in range(10)}
 
 
 async def test_a_market_that_rests_is_not_sampled_for_ever(started: Callable[..., Any]) -> None:

@@ -137,14 +137,21 @@ async def test_what_all_askers_have_left_is_not_made() -> None:
 async def test_an_error_is_everybodys_and_not_kept() -> None:
     """All who waited hear of it; the next one makes a new attempt."""
     calls = 0
+    go_on = asyncio.Event()
 
     async def fails_once(_: web.Request) -> web.StreamResponse:
         nonlocal calls
         calls += 1
         if calls == 1:
+            await go_on.wait()
             raise web.HTTPServiceUnavailable
         return web.Response(text="fine")
 
-    async with serving({"/slow": Shared(fails_once).__call__}, Connections(100)) as port:
-        assert (await got(port))[0] == 503
+    shared = Shared(fails_once)
+    async with serving({"/slow": shared.__call__}, Connections(100)) as port:
+        asked = [asyncio.create_task(got(port)) for _ in range(5)]
+        await until(lambda: [job.askers for job in shared._jobs.values()] == [5])
+        go_on.set()
+        assert [(await one)[0] for one in asked] == [503] * 5
         assert (await got(port))[0] == 200
+    assert calls == 2

@@ -26,11 +26,14 @@ class Worker:
         self.asked = 0
         self.looks: list[tuple[Mapping[int, int], Mapping[int, int]]] = []
         self.error: Exception | None = None
+        self.go_on: asyncio.Event | None = None
 
     async def look(self, reached: Mapping[int, int], ends: Mapping[int, int]) -> None:
         """Take note of what the watch saw; fail where the test says so."""
         await asyncio.sleep(0)
         self.looks.append((reached, ends))
+        if self.go_on is not None:
+            await self.go_on.wait()
         if self.error is not None:
             raise self.error
 
@@ -111,5 +114,20 @@ async def test_whoever_looks_at_the_ends_too_may_fail(worker: Worker, error: Exc
     reached, ends = worker.looks[0]
     assert reached == {}
     assert ends[0] >= 1
+    worker.reached = {0: 10**9}
+    await until(lambda: worker.told)
+
+
+@pytest.mark.usefixtures("watch")
+async def test_a_look_that_takes_long_does_not_hold_up_the_watch(worker: Worker) -> None:
+    """It may wait for a flush, and that for a table store. Only one is under way."""
+    worker.go_on = asyncio.Event()
+    await until(lambda: worker.looks)
+    asked, looks = worker.asked, len(worker.looks)
+    await until(lambda: worker.asked > asked + 3)
+    assert len(worker.looks) == looks
+    worker.go_on.set()
+    await until(lambda: len(worker.looks) > looks)
+    worker.go_on.clear()
     worker.reached = {0: 10**9}
     await until(lambda: worker.told)

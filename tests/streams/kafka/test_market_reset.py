@@ -33,5 +33,5 @@ async def test_without_a_broker_it_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     """That names the broker."""
     monkeypatch.setattr(market_reset, "ANSWER_SECONDS", 1)
     (port,) = free_ports(1)
-    with pytest.raises(Outage, match=f"Kafka at 127.0.0.1:{port} does not answer"):
+    with pytest.raises(Outage, match=f"Kafka at 127.0.0.1:{port} does not answer.*: start it, or set KAFKA_"):
         await reset_market(settings_for(f"127.0.0.1:{port}"), "kraken_spot", "BTC/USD")

@@ -27,7 +27,7 @@ async def admin(kafka: RealKafka, network: Proxy) -> AsyncIterator[AIOKafkaAdmin
 
 @pytest.mark.parametrize("topics", [True, False])
 async def test_a_changelog_of_an_earlier_release(kafka: RealKafka, admin: AIOKafkaAdminClient, *, topics: bool) -> None:
-    """Where the program may make topics. It kept two days of writes."""
+    """Where the program may make topics. It kept two days of writes, and keeps an hour from now on."""
     before = {"cleanup.policy": "compact", "segment.ms": "60000", "max.message.bytes": "9000000"}
     await admin.create_topics([NewTopic(CHANGELOG, 2, 1, topic_configs=before | FORMER_CHANGELOG_CONFIG)])
     settings = load_settings(kafka_bootstrap_servers=kafka.address, topic_partitions=2, create_topics=topics)
@@ -36,3 +36,4 @@ async def test_a_changelog_of_an_earlier_release(kafka: RealKafka, admin: AIOKaf
     found = {name: value for name, (value, _) in (await configuration(admin, CHANGELOG)).items()}
     wanted = {**CHANGELOG_CONFIG, **before} if topics else before | FORMER_CHANGELOG_CONFIG
     assert wanted.items() <= found.items()
+    assert int(found["min.compaction.lag.ms"]) == (1 if topics else 48) * 3_600_000

@@ -1,5 +1,6 @@
 """What a batch may unpack to: a bomb is refused in little memory, and what is behind it is read."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -13,7 +14,16 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
 from streams.kafka.mends import mend_aiokafka
-from streams.kafka.unpacking import MAX_BATCH_BYTES, MAX_BATCH_RECORDS, MAX_FETCHED_BYTES, MAX_MESSAGE_BYTES, Refused
+from streams.kafka.unpacking import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_RECORDS,
+    MAX_FETCHED_BYTES,
+    MAX_GZIP_MEMBERS,
+    MAX_MESSAGE_BYTES,
+    Refused,
+    TooLarge,
+    gzip_decode,
+)
 from streams.topics import TRADES
 
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
@@ -90,6 +100,13 @@ def test_a_bomb_is_refused_in_little_memory_and_what_follows_is_read(codec: str,
     assert [(offset, first) for offset, first, _ in found] == [(6, None), (7, 7), (8, None)]
     assert f"unpacks to more than {MAX_BATCH_BYTES}" in found[1][2]
     assert peak_kilobytes < MOST_KILOBYTES + len(bomb) // 500
+
+
+def test_a_gzip_batch_of_a_great_many_members_is_refused() -> None:
+    """Each costs a copy of all that follow: a megabyte of them held a worker up for a second."""
+    with pytest.raises(TooLarge, match=f"has more than {MAX_GZIP_MEMBERS} gzip members"):
+        gzip_decode(gzip.compress(b"") * (MAX_GZIP_MEMBERS + 1))
+    assert gzip_decode(gzip.compress(b"x") * MAX_GZIP_MEMBERS) == b"x" * MAX_GZIP_MEMBERS
 
 
 def test_a_bomb_of_many_records_stands_for_all_their_offsets() -> None:

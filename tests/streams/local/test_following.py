@@ -43,3 +43,18 @@ async def test_an_alert_is_shown_again_when_it_says_something_else(fresh_broker:
         following.cancel()
         assert shown == [raised, risen, retracted, stands, other]
         assert follower.identities == [raised.id, other.id]
+
+
+async def test_what_is_no_alert_is_not_shown(fresh_broker: EmbeddedBroker) -> None:
+    """Whoever may write to the topic could else put anything on the terminal, or end what shows alerts."""
+    alert = an_alert()
+    others = [an_alert(symbol="\x1b[31mred"), an_alert(unit="x" * 5000), an_alert(severity="\x07")]
+    async with AIOKafkaProducer(bootstrap_servers=fresh_broker.address) as producer:
+        for value in (b'{"a":' * 5000, b"\xff", *map(msgspec.json.encode, others), msgspec.json.encode(alert)):
+            await producer.send_and_wait(ALERTS, value, partition=0)
+    shown: list[Alert] = []
+    async with AlertFollower(load_settings(kafka_bootstrap_servers=fresh_broker.address), shown.append, {}) as follower:
+        following = asyncio.create_task(follower.follow())
+        await until(lambda: bool(shown))
+        following.cancel()
+    assert shown == [alert]

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from streams.data_directory import lock_directory
+from streams.local.log_files import MAX_BYTES
 from streams.settings import Settings
 from tests.oracle import Oracle, Terms
 from tests.real_data import spot_csv
@@ -185,9 +186,13 @@ def test_recording_ends_by_itself(start: Callable[..., Run], tmp_path: Path) -> 
     log = tmp_path / "data" / "logs" / "worker.log"
     log.parent.mkdir(parents=True)
     log.write_text("what an earlier run logged\n")
+    long = log.with_name("simulator.log")
+    long.touch()
+    os.truncate(long, MAX_BYTES + 1)
     run = start("--report", str(report), FEED="recording", FILE=str(file), SYMBOL="BTC/USD", FRAME_MAX_TRADES="7")
     assert run.end() == 0, run.output
     assert re.match("what an earlier run logged\n.+", log.read_text(), re.DOTALL)
+    assert (long.stat().st_size, long.with_name("simulator.log.1").stat().st_size) == (0, MAX_BYTES + 1)
     written = json.loads(report.read_text())
     assert (written["trades"], written["duplicates"], written["late"], written["dead_letters"]) == (100, 0, 0, 1)
     assert written["frames"] == 15
@@ -314,6 +319,23 @@ def test_sigterm_during_the_start(start: Callable[..., Run]) -> None:
         ),
         ([], {"WEB_PORT": "6066", "PRODUCER_METRICS_PORT": "6066"}, "WEB_PORT and PRODUCER_METRICS_PORT are both 6066"),
         ([], {"WINDOW_SECONDS": "soon"}, "wrong setting: WINDOW_SECONDS"),
+        ([], {"WEB_HOST": "0.0.0.0"}, "WEB_TOKEN: must be set"),
+        (
+            [],
+            {"KAFKA_BOOTSTRAP_SERVERS": "k:9", "KAFKA_SECURITY_PROTOCOL": "SSL", "KAFKA_SSL_CAFILE": "missing.pem"},
+            r"KAFKA_SSL_CAFILE: missing\.pem cannot be read: no such file",
+        ),
+        (
+            [],
+            {"POSTGRES_HOST": "p", "POSTGRES_SSLMODE": "verify-full", "POSTGRES_SSL_CAFILE": "trades.csv"},
+            r"POSTGRES_SSL_CAFILE: trades\.csv holds no certificate in PEM form",
+        ),
+        (["--speed", "2"], {}, "--speed is for FEED=recording, and this is FEED=simulator: leave it out"),
+        (
+            ["--rate", "5"],
+            {"FILE": "trades.csv", "SYMBOL": "BTC/USD"},
+            "--rate is for FEED=simulator, and this is FEED=recording: leave it out",
+        ),
         (["--report", "missing/report.json"], {}, "--report missing/report.json cannot be written"),
         (
             ["--feed", "live"],

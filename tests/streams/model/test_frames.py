@@ -272,6 +272,8 @@ def reason_for(data: bytes) -> str | None:
 @example(msgspec.msgpack.encode(["1"] + [b""] * 11))
 @example(msgspec.msgpack.encode({"version": 1}))
 @example(b"\x9c\x01\xa1\xff")
+@example(b"\x91" * 5000)
+@example(b"\x81\xa1a" * 5000)
 def test_any_bytes_are_a_frame_or_refused(data: bytes) -> None:
     """No other exception, whatever arrives."""
     assert reason_for(data) in (None, "not_a_frame")

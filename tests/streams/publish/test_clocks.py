@@ -7,6 +7,7 @@ import pytest
 
 from streams.kafka.broker_clock import BrokerClock
 from streams.metrics import REGISTRY
+from streams.model.connection import Connection
 from streams.publish.clocks import Clocks
 from streams.settings import load_settings
 from tests.streams.publish.feeds import trade
@@ -58,6 +59,16 @@ def test_the_brokers_clock_counts_whatever_the_machines(ahead: float) -> None:
     assert machine.clocks.latest_us() == pytest.approx(machine.true_us + 60 * SECOND, abs=5000)
     assert machine.clocks.corrected_us(machine.wall()) == pytest.approx(machine.true_us, abs=5000)
     assert bool(machine.clocks.wrong()) == (ahead != 0)
+
+
+def test_what_is_known_of_a_socket_has_the_times_of_the_clock_that_counts() -> None:
+    """Pages reckon from them how long ago something was."""
+    machine = Machine(300.0)
+    machine.hear_broker()
+    open_since, true_seconds = machine.wall() / SECOND - 5, machine.true_us / SECOND
+    told = machine.clocks.timed(Connection("kraken_spot", "ws://x", True, open_since, None, 0, 1, 0))
+    assert told.since == pytest.approx(true_seconds - 5, abs=0.01)
+    assert told.last_message is None
 
 
 def test_a_clock_that_jumps_is_noticed_at_once() -> None:

@@ -1,9 +1,12 @@
 """What is read of Faust's application, typed."""
 
+from collections import Counter
+from collections.abc import Callable
 from types import SimpleNamespace
 
 from faust.types import TP
 
+from streams import metrics
 from streams.worker.facts import GroupFacts
 
 
@@ -57,3 +60,29 @@ def test_a_standby_is_as_far_as_its_changelog() -> None:
         facts = GroupFacts(app)
         assert facts.standby_partitions() == [2]
         assert facts.standby_offsets(2) == (7, 9)
+
+
+def test_a_worker_gets_on_by_commits_restored_records_and_moves() -> None:
+    """Not by what its standbys read of others, which goes on while it is stuck."""
+    committed = {TP("trades", 1): 40}
+    actives, standbys = Counter({TP("changelog", 1): 5}), Counter({TP("changelog", 2): 6})
+    assigned = [TP("trades", 1)]
+    app = SimpleNamespace(
+        assignor=SimpleNamespace(assigned_actives=lambda: assigned),
+        consumer=SimpleNamespace(_committed_offset=committed),
+        tables=SimpleNamespace(recovery=SimpleNamespace(active_offsets=actives, standby_offsets=standbys)),
+    )
+    facts = GroupFacts(app)
+    seen = [facts.progress()]
+    metrics.restored_records.inc()
+    standbys[TP("changelog", 2)] += 1
+    assert facts.progress() == seen[0]
+    moves: list[Callable[[], None]] = [
+        lambda: committed.update({TP("trades", 1): 41}),
+        lambda: actives.update({TP("changelog", 1): 1}),
+        lambda: assigned.append(TP("trades", 3)),
+    ]
+    for move in moves:
+        move()
+        assert facts.progress() not in seen
+        seen.append(facts.progress())

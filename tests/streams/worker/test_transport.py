@@ -19,12 +19,13 @@ from faust.types import TP
 from pydantic import SecretStr
 
 from agents.counting.monitor import SourceMessage
-from streams.app import MonitorApp, create_app
+from streams.app import create_app
 from streams.errors import Fatal
 from streams.kafka.admin import MAX_RECORD_BYTES
 from streams.kafka.outbound import Record
 from streams.kafka.unpacking import MAX_BATCH_BYTES
 from streams.metrics import REGISTRY
+from streams.monitor_app import MonitorApp
 from streams.settings import Settings, load_settings
 from streams.topics import ALERTS, APP_ID, DEAD_LETTERS, TRADES
 from streams.worker.continuity import Step
@@ -76,11 +77,13 @@ def settings(
 
 @pytest.fixture
 async def worker(settings: Settings, network: Proxy) -> AsyncIterator[MonitorApp]:
-    """Give a worker that has its partitions and serves them."""
+    """Give a worker that has its partitions, serves them, and has handled what a test before did not commit."""
     app = create_app(settings)
     try:
         await app.start()
         await until(lambda: app.consumer.flow_active and app.sinks.pool)
+        end = (await app.consumer.log_ends([PLACE], 10))[PLACE]
+        await until(lambda: (app.consumer.next_offset(PLACE) or 0) >= end)
         yield app
     finally:
         await network.heal()

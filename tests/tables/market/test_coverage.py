@@ -6,8 +6,10 @@ import pytest
 from tables.market.chunks import CorruptState, Head, decode_head, encode
 from tables.market.coverage import SINCE, covering
 from tables.market.formats import NewerState, Tail
-from tables.market.state import Market, Span
-from tests.tables.market.test_state import START, add, stored
+from tables.market.span import Span
+from tables.market.state import Market
+from tests.tables.market.moves import START, add
+from tests.tables.market.test_state import stored
 
 SPAN = Span(window=5, retention=200, slack=100)
 LONGER = Span(window=5, retention=1000, slack=100)
@@ -50,6 +52,21 @@ def test_longer_windows_begin_where_panes_were_kept() -> None:
     assert restored(stored(restored(head, LONGER)), LONGER).covered_since == START + 500 - SPAN.retention + 1
     young = stored(counted(START, START + 50))
     assert restored(young, LONGER).covered_since == START
+
+
+def test_a_market_that_is_turned_back_lacks_what_had_left_while_its_clock_ran_ahead() -> None:
+    """Those panes are gone, also where an earlier release began the state and nobody knows since when it counts."""
+    gone = START + 300 - SPAN.retention
+    market = counted(START, START + 150, START + 300)
+    assert market.turn_back(START + 200)
+    assert market.covered_since == gone + 1
+    market = counted(START, START + 150, START + 300)
+    market.covered_since = None
+    assert market.turn_back(START + 200)
+    assert market.covered_since == gone + 1
+    young = counted(START + 150, START + 300)
+    assert young.turn_back(START + 200)
+    assert young.covered_since == START + 150
 
 
 def test_a_state_that_an_earlier_release_began_does_not_say() -> None:

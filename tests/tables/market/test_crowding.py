@@ -18,7 +18,8 @@ from streams.settings import load_settings
 from tables.market.chunks import CHUNK_PANES, encode
 from tables.market.crowding import MAX_ID_BYTES, id_bytes
 from tables.market.identities import TradeId, add_id, grows
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tests.recordings import START, Tape
 from tests.trades import row_reader
 from tests.wire import records

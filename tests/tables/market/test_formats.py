@@ -11,7 +11,8 @@ from tables.market.chunks import CHUNK_PANES, CorruptState, Head, decode_chunk, 
 from tables.market.episodes import Mark
 from tables.market.formats import FORMAT, NO_TAIL, NewerState, Tail
 from tables.market.panes import Pane
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 
 SPAN = Span(window=5, retention=200, slack=100)
 PANES: list[Any] = [None] * CHUNK_PANES

@@ -8,7 +8,8 @@ import pytest
 from tables.market.chunks import CHUNK_PANES, CorruptState, decode_chunk, encode
 from tables.market.formats import NO_TAIL
 from tables.market.panes import Pane
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 from tests.trades import NOON
 
 SPAN = Span(window=300, retention=3600)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from streams.model.trade import Kind, Side
 from tables.market.identities import add_id
 from tables.market.rolling import SPARK_STEP, Rolling
-from tables.market.state import Market, Span
+from tables.market.span import Span
+from tables.market.state import Market
 
 WINDOWS = (1, 10, 32, 64, 300)
 SPAN = Span(window=64, retention=400)

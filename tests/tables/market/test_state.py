@@ -1,6 +1,5 @@
-"""A market's state against a naive model: running sums, eviction, restores, flushes of which only a part arrived."""
+"""What is stored of a market against a naive model: restores, flushes of which only a part arrived."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from itertools import count
 
@@ -13,105 +12,8 @@ from streams.model.kinds import FUTURES_KIND, SPOT_KIND, MarketKind, implied_kin
 from tables.market.chunks import CHUNK_PANES, KIND, Chunk, Head, decode_chunk, decode_head, encode
 from tables.market.coverage import SINCE
 from tables.market.episodes import Mark
-from tables.market.identities import add_id
-from tables.market.state import Market, Span
-
-SPAN = Span(window=20, retention=80, slack=50)
-START = 1000
-
-# (how far from the newest pane, notional, whether a liquidation): mostly on, sometimes back, sometimes far ahead.
-MOVES = st.lists(
-    st.tuples(
-        st.integers(-3, 3) | st.integers(-100, 10) | st.integers(0, 400),
-        st.integers(1, 1000),
-        st.booleans(),
-    ),
-    max_size=40,
-)
-Move = tuple[int, int, bool]
-
-
-def a_market() -> Market:
-    """Return an empty market."""
-    return Market("v", "S", SPAN)
-
-
-def add(market: Market, number: int, trade_id: int, notional: int, *, liquidation: bool = False) -> bool:
-    """Count a trade, as the evaluator does; return whether its pane is kept."""
-    pane = market.open_pane(number)
-    if pane is None:
-        return False
-    if add_id(pane.ids, trade_id):
-        pane.add_trade(trade_id, number * 10**6, 1.0, notional, 0, 1, 0, 2, liquidation)
-        market.counted(number, pane, notional, notional if liquidation else 0)
-    else:
-        market.counted(number, pane, 0, 0)
-    market.offset += 1
-    return True
-
-
-class Model:
-    """A list of trades, and sums taken over it."""
-
-    def __init__(self) -> None:
-        self.trades: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        self.watermark = -1
-
-    def add(self, number: int, notional: int, *, liquidation: bool) -> bool:
-        if number <= self.watermark - SPAN.retention:
-            return False
-        self.watermark = max(self.watermark, number)
-        self.trades[number].append((notional, notional if liquidation else 0))
-        return True
-
-    def window(self, last: int, length: int = SPAN.window) -> tuple[int, int]:
-        rows = [row for number in range(last - length + 1, last + 1) for row in self.trades.get(number, [])]
-        return sum(row[0] for row in rows), sum(row[1] for row in rows)
-
-    def kept(self) -> list[int]:
-        return sorted(number for number in self.trades if number > self.watermark - SPAN.retention)
-
-
-def numbers_of(moves: Iterable[Move]) -> list[tuple[int, int, bool]]:
-    """Return the moves with the panes they lead to."""
-    newest = START
-    found = []
-    for step, notional, liquidation in moves:
-        number = newest + step
-        newest = max(newest, number)
-        found.append((number, notional, liquidation))
-    return found
-
-
-def assert_as(model: Model, market: Market) -> None:
-    """All that can be asked of a market is what the model says."""
-    assert market.watermark == model.watermark
-    assert (market.volume, market.liquidated) == model.window(model.watermark)
-    kept = model.kept()
-    found = dict(market.panes(market.oldest, market.watermark))
-    assert list(found) == kept
-    for number, pane in found.items():
-        assert (pane.notional, pane.liquidated) == model.window(number, 1)
-        assert pane.count == len(model.trades[number])
-    judged = [number for number in kept if number >= market.oldest + SPAN.window - 1]
-    if judged:
-        assert list(market.sums(judged[0], judged[-1])) == [(number, *model.window(number)) for number in judged]
-        middle = judged[len(judged) // 2]
-        assert list(market.sums(middle, middle)) == [(middle, *model.window(middle))]
-    for length in (1, SPAN.window, SPAN.retention):
-        assert (
-            market.figures(model.watermark, length).total_volume_micro_usd == model.window(model.watermark, length)[0]
-        )
-
-
-@given(MOVES)
-def test_sums_panes_and_windows_are_the_models(moves: list[Move]) -> None:
-    """After every trade, whatever the order; a trade too old for its pane is told."""
-    market, model = a_market(), Model()
-    for trade_id, (number, notional, liquidation) in enumerate(numbers_of(moves)):
-        kept = model.add(number, notional, liquidation=liquidation)
-        assert add(market, number, trade_id, notional, liquidation=liquidation) == kept
-        assert_as(model, market)
+from tables.market.state import Market
+from tests.tables.market.moves import MOVES, SPAN, START, Model, Move, a_market, add, assert_as, numbers_of
 
 
 class Table:
@@ -170,43 +72,6 @@ def test_after_a_flush_cut_short_a_replay_ends_the_same(moves: list[Move], flush
 
 
 @given(MOVES)
-def test_counting_everything_twice_changes_nothing(moves: list[Move]) -> None:
-    """The ids are in the panes: what is still kept is counted once."""
-    market, model = a_market(), Model()
-    steps = numbers_of(moves)
-    for trade_id, (number, notional, liquidation) in enumerate(steps):
-        model.add(number, notional, liquidation=liquidation)
-        add(market, number, trade_id, notional, liquidation=liquidation)
-    for trade_id, (number, notional, liquidation) in enumerate(steps):
-        add(market, number, trade_id, notional, liquidation=liquidation)
-    late = {trade_id for trade_id, (number, _, _) in enumerate(steps) if number not in model.kept()}
-    if not late:
-        assert_as(model, market)
-
-
-def test_the_edges_of_what_is_kept() -> None:
-    """The oldest pane kept counts, the one before it is late; the window loses a pane when the next begins."""
-    market = a_market()
-    add(market, START, 1, 5)
-    assert add(market, START - SPAN.retention + 1, 2, 7)
-    assert not add(market, START - SPAN.retention, 3, 7)
-    add(market, START + SPAN.window - 1, 4, 11)
-    assert market.volume == 16
-    add(market, START + SPAN.window, 5, 13)
-    assert market.volume == 24
-
-
-def test_what_has_left_is_forgotten() -> None:
-    """Memory holds what is kept and at most a chunk more, however long a market trades."""
-    market = a_market()
-    for number in range(START, START + 2000):
-        add(market, number, number, 1)
-    assert len(market.chunks) <= SPAN.retention // CHUNK_PANES + 2
-    assert market.pane(START) is None
-    assert len(market._numbers) <= SPAN.retention + CHUNK_PANES
-
-
-@given(MOVES)
 def test_the_ring_never_grows_and_never_mixes(moves: list[Move]) -> None:
     """A market has no more keys than slots, and no two kept chunks share one."""
     market, table = a_market(), Table()
@@ -218,15 +83,6 @@ def test_the_ring_never_grows_and_never_mixes(moves: list[Move]) -> None:
         assert len(table.items) <= SPAN.slots + 1
         written = {decode_chunk(b"", value).number for slot, value in table.items.items() if slot != "head"}
         assert {chunk for chunk in kept if any(market.chunks[chunk].panes)} <= written
-
-
-@pytest.mark.parametrize(("window", "retention", "slack"), [(1, 1, 0), (300, 4200, 3600), (86_400, 90_000, 3600)])
-def test_the_ring_has_room_for_what_is_kept_and_the_slack(window: int, retention: int, slack: int) -> None:
-    """Wherever the panes begin in their chunks."""
-    span = Span(window, retention, slack)
-    for oldest in range(CHUNK_PANES):
-        newest = oldest + retention + slack - 1
-        assert newest // CHUNK_PANES - oldest // CHUNK_PANES + 1 <= span.slots
 
 
 def test_only_what_changed_is_written() -> None:
@@ -262,16 +118,6 @@ def test_processing_a_trade_again_writes_its_pane_again() -> None:
     add(market, START, 1, 5)
     assert [chunk.number for chunk in market.take_dirty()[1]] == [START // CHUNK_PANES]
     assert market.volume == 5
-
-
-@pytest.mark.parametrize(("ahead", "must"), [(SPAN.slack, False), (SPAN.slack + 1, True)])
-def test_event_time_may_not_run_far_past_the_last_flush(ahead: int, must: bool) -> None:
-    """Else a chunk that a replay needs could be overwritten."""
-    market = a_market()
-    add(market, START, 1, 1)
-    assert not market.must_flush()
-    add(market, START + ahead, 2, 1)
-    assert market.must_flush() is must
 
 
 def test_chunks_without_a_head_are_taken_over_by_the_next_trade() -> None:

@@ -171,6 +171,25 @@ class TestRestore:
         assert await owner.heads("BTC/USD") == item("BTC/USD", 1)
         assert owner.replayed == 2
 
+    @pytest.mark.parametrize("junk", [b"", b"junk", b"\x90", b"\x91" * 5000, b"\x93\xa1x\x00\x00"])
+    async def test_what_no_release_wrote_is_passed_over_and_written_over(
+        self, kind: str, new_owner: OwnerFactory, changelog: Changelog, junk: bytes
+    ) -> None:
+        """Any program can send to a topic: it must end no restore, and compaction must not keep it."""
+        key = next(iter(item("BTC/USD", 1)))
+        other = next(iter(item("ETH/USD", 1)))
+        for items in ({other: junk}, {key: junk}, item("BTC/USD", 1), {key: junk}, {None: junk}, {b"": junk}):
+            changelog.write(items)  # type: ignore[arg-type]
+        changelog.write({b"__faust\0offset__": junk, b"\xff": junk})
+        owner = await new_owner(kind, 0)
+        assert await owner.heads("BTC/USD") == item("BTC/USD", 1)
+        assert await owner.heads("ETH/USD") == {}
+        assert owner.store.overtaken(0).take().get(key) == junk, "compaction would keep it"
+        await owner.write(item("ETH/USD", 2))
+        await owner.store.stop()
+        heir = await new_owner(kind, 0)
+        assert await heir.heads("ETH/USD") == item("ETH/USD", 2)
+
     async def test_a_partition_that_comes_back_is_up_to_date(
         self, kind: str, owner: Owner, new_owner: OwnerFactory
     ) -> None:

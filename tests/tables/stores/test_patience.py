@@ -8,7 +8,7 @@ import pytest
 from streams import metrics
 from streams.errors import Outage
 from tables.stores import patience
-from tests.tables.test_keeper import Worker
+from tests.tables.keeping import Worker
 from tests.waiting import until
 
 

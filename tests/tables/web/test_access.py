@@ -13,6 +13,7 @@ from streams.errors import BadSetting
 from streams.http.server import add_headers
 from streams.settings import load_settings
 from tables.web.access import Access
+from tables.web.attempts import AT_ONCE
 from tables.web.guard import guard
 
 TOKEN = "correct horse battery"
@@ -165,6 +166,29 @@ async def test_a_form_that_does_not_come_is_given_up(client: Client, monkeypatch
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     answer = await client.post("/login", data=never(), headers=form, allow_redirects=False)
     assert answer.status == 408
+
+
+async def test_forms_begun_together_are_limited_as_forms_one_after_the_other(client: Client) -> None:
+    """None of them has shown a token when it begins."""
+    begun, may_end = asyncio.Semaphore(0), asyncio.Event()
+
+    async def slow(token: str) -> AsyncIterator[bytes]:
+        yield b"tok"
+        begun.release()
+        await may_end.wait()
+        yield f"en={token}".encode()
+
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    tokens = [f"wrong{number}" for number in range(2 * AT_ONCE)]
+    posts = [
+        asyncio.create_task(client.post("/login", data=slow(token), headers=form, allow_redirects=False))
+        for token in tokens
+    ]
+    for _ in posts:
+        await begun.acquire()
+    may_end.set()
+    statuses = sorted([(await post).status for post in posts])
+    assert statuses == [303] * AT_ONCE + [429] * AT_ONCE
 
 
 @pytest.mark.parametrize("form", [{"token": "wrong"}, {"token": ""}, {}, {"token": "\x00"}])

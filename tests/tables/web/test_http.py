@@ -52,3 +52,12 @@ async def test_what_is_no_request_is_refused_like_others(worker: Process, sent: 
     assert headers.items() >= {**SECURITY_HEADERS, "Cache-Control": "no-store"}.items()
     assert "aiohttp" not in answer
     assert "Traceback" not in worker.log_text()[len(log) :]
+
+
+async def test_a_path_that_is_none_says_so(worker: Process) -> None:
+    """One line for people, that repeats nothing of what was asked."""
+    sent = b"GET /no-such-page HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    async with asyncio.timeout(10):
+        answer = (await answer_to(worker.port, sent)).decode()
+    assert answer.startswith("HTTP/1.1 404 Not Found")
+    assert answer.endswith("\r\n\r\n404 Not Found: nothing is served at this path\n")

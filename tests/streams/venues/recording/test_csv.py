@@ -240,3 +240,25 @@ async def test_the_first_bad_line_is_counted_as_an_editor_does(tmp_path: Path) -
     path = write(tmp_path / "XBTUSD.csv", HEADER, "", "1381095255123,buy,1,1", "1381095255123,buy,none,1")
     (reject,) = await rejects_of(recording(path))
     assert reject.detail == "line 4: price is 'none', not a number"
+
+
+@pytest.mark.parametrize("identity", ["1", "77"])
+async def test_an_identity_that_all_rows_share_is_none(tmp_path: Path, identity: str) -> None:
+    """All rows but one would vanish as duplicates."""
+    path = write(
+        tmp_path / "XBTUSD.csv", "time,price,qty,trade_id", *(f"{1381095255 + n},1,1,{identity}" for n in range(9))
+    )
+    assert len({trade.trade_id for trade in await trades_of(recording(path))}) == 9
+
+
+async def test_a_row_that_is_there_twice_is_one_trade(tmp_path: Path) -> None:
+    """Its identity is its own."""
+    path = write(tmp_path / "XBTUSD.csv", "time,price,qty,trade_id", *["1381095255,1,1,77"] * 2)
+    assert [trade.trade_id for trade in await trades_of(recording(path))] == [77, 77]
+
+
+@pytest.mark.parametrize("written", ["2013-10-06 21:34:15+00", "2013-10-06t21:34:15z", "2013-10-06 23:34:15+02"])
+async def test_dates_as_databases_write_them(tmp_path: Path, written: str) -> None:
+    """Postgres leaves the minutes of a zone out where they are none."""
+    path = write(tmp_path / "XBTUSD.csv", "date,price,qty", f"{written},1,1")
+    assert [trade.time_us for trade in await trades_of(recording(path))] == [1_381_095_255_000_000]

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import random
 import tarfile
 import tracemalloc
@@ -178,9 +179,36 @@ def test_an_exchange_is_no_currency(tmp_path: Path, name: str) -> None:
     """The market must be given."""
     path = tmp_path / name
     path.write_bytes(rows(0))
-    with pytest.raises(BadRecording, match="no market can be told from its name; give it with --symbol"):
+    with pytest.raises(BadRecording, match=r"told from its name; give it as SYMBOL=BTC/USD .*--symbol BTC/USD"):
         recording(path)
     assert recording(path, symbol="XBTUSD").venue.startswith("recording:")
+
+
+@pytest.mark.parametrize("name", ["XBTUSD.csv", "XBTUSD.csv.gz"])
+def test_a_pipe_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    """What is read to find the format would be missing from the numbers; without a writer it would be waited for."""
+    path = tmp_path / name
+    os.mkfifo(path)
+    with pytest.raises(BadRecording, match="is a pipe or a device, which can be read once only: save it to a file"):
+        recording(path)
+
+
+def test_members_of_one_name_are_refused(tmp_path: Path) -> None:
+    """The last of them would be played twice."""
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.writestr("XBTUSD.csv", rows(0))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("XBTUSD.csv", rows(1))
+    with pytest.raises(BadRecording, match=r"has two members called XBTUSD\.csv"):
+        recording(tmp_path / "two.zip")
+
+
+@pytest.mark.parametrize(("pair", "said"), [("XXBTZUSD", "names its market, BTC/USD"), ("XXBTZEUR", "is of XXBTZEUR")])
+def test_a_page_is_of_the_market_that_it_names(tmp_path: Path, pair: str, said: str) -> None:
+    """``--symbol`` is for files that name none: another market's trades would be counted as its."""
+    path = write(tmp_path / "page.json", {"error": [], "result": {pair: [["1.5", "2", FIRST, "b", "m", "", 7]]}})
+    with pytest.raises(BadRecording, match=said):
+        recording(path, symbol="ETH/USD")
 
 
 class TestUseless:
@@ -195,6 +223,14 @@ class TestUseless:
         words = "has no row that can be used, of 3 read (bad_time 3; the first: recording:xbtusd, line 1: time 1000000"
         assert words in text
         assert text.endswith(": '1,2,3')")
+
+    @pytest.mark.parametrize("content", [b"timestamp,price,volume", b"\xef\xbb\xbftime,price,qty\r\n\r\n"])
+    def test_a_header_alone(self, tmp_path: Path, content: bytes) -> None:
+        """As of an export that found nothing."""
+        path = tmp_path / "XBTUSD.csv"
+        path.write_bytes(content)
+        with pytest.raises(BadRecording, match="has a header and no row below it"):
+            recording(path)
 
     async def test_at_the_end(self, tmp_path: Path) -> None:
         """Where a session begins with what is no trade."""

@@ -40,6 +40,8 @@ def test_pair_names_become_v2_symbols(pair: str, symbol: str | None) -> None:
         ("kraken_spot_btcusd_2019-07-01T0000_40min.csv", "BTC/USD"),
         ("XDGUSD_2023.csv", "DOGE/USD"),
         ("PF_XBTUSD.csv", "PF_XBTUSD"),
+        ("PF_XBTUSD_20231117.csv", "PF_XBTUSD"),
+        ("fi_xbtusd_231124_trades.csv", "FI_XBTUSD_231124"),
         ("fi_ethusd_211231-part1.csv", "FI_ETHUSD_211231"),
         ("trades of today.csv", None),
     ],

@@ -1,0 +1,26 @@
+"""What a run starts, with which settings, and when it ends."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from streams.settings import Settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run: settings as the children see them, their commands, and when to end."""
+
+    settings: Settings
+    environment: Mapping[str, str]
+    logs: Path
+    simulator: Sequence[str] | None
+    producer: Sequence[str]
+    worker: Sequence[str]
+    duration_seconds: float | None = None
+    report: Path | None = None
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether the producer ends by itself."""
+        return self.settings.feed == "recording"
