@@ -14,8 +14,8 @@ import msgspec
 from streams.kafka.broker_clock import APPEND_TIME
 from streams.kafka.unpacking import Refused
 
-# A bundle is handled to its end before anything else of its partition: 64 frames of 20 trades take about 5 ms, and so
-# do as many rows as this together.
+# A bundle is handled to its end before anything else of its partition: 64 frames of 20 trades take about 5 ms.
+# So do as many rows as this, together.
 MAX_MESSAGES: Final = 1024
 # What is no row weighs as much as so many.
 ROWS_PER_FRAME: Final = 16
