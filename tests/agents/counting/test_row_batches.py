@@ -280,11 +280,11 @@ async def test_together_is_as_one_by_one(seed: int, slack: int) -> None:
 async def test_state_is_flushed_before_event_time_runs_far_past_it() -> None:
     """A chunk that a replay needs must be stored before a later one takes its place in the ring."""
     worker, random = Worker(MemoryState(), MemoryBroker()), Random(1)
-    seconds = [*[0.0] * LEAST_TOGETHER, *[100.0] * LEAST_TOGETHER]
+    seconds = [0.0, *[1.0] * LEAST_TOGETHER, *[100.0] * LEAST_TOGETHER]
     rows = [a_row(random, HERE[0], number, second, 10) for number, second in enumerate(seconds)]
     await worker.together([SourceMessage(row, 0, at, NOON + 100) for at, row in enumerate(rows)])
     heads = [record for record in worker.broker.of("changelog") if record.key.endswith(HEAD.encode())]
-    assert decode_head(heads[0].key, heads[0].value).watermark == NOON
+    assert decode_head(heads[0].key, heads[0].value).watermark == NOON + 1
     assert (await worker.keeper.market(0, "kraken_spot", HERE[0])).watermark == NOON + 100
 
 
