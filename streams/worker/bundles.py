@@ -50,14 +50,14 @@ def bundled(records: Sequence[Any]) -> Iterator[Any]:
     first = size = weight = 0
     for record in records:
         value = record.value or b""
-        length, heavy = len(value), 1 if value.startswith(ROW_START) else ROWS_PER_FRAME
+        length, heavy = len(value), 1 if value[:1] == ROW_START else ROWS_PER_FRAME
         if items and (weight + heavy > MAX_MESSAGES or size + length > MAX_BYTES):
             yield _bundle(last, items, first)
             items, size, weight = [], 0, 0
         if not items:
             first = first_of(record)
-        is_brokers_time = record.timestamp_type == APPEND_TIME
-        items.append(Item(record.offset, record.timestamp, record.value, is_brokers_time, refusal_of(record)))
+        refusal = record.detail if isinstance(record, Refused) else ""
+        items.append(Item(record.offset, record.timestamp, record.value, record.timestamp_type == APPEND_TIME, refusal))
         size += length
         weight += heavy
         last = record
@@ -68,11 +68,6 @@ def bundled(records: Sequence[Any]) -> Iterator[Any]:
 def first_of(record: Any) -> int:
     """Return the first offset that a record of the client's stands for: one that was refused may be a whole batch."""
     return record.first if isinstance(record, Refused) else int(record.offset)
-
-
-def refusal_of(record: Any) -> str:
-    """Return why a record of the client's was refused; empty where it was not."""
-    return record.detail if isinstance(record, Refused) else ""
 
 
 def _bundle(last: Any, items: list[Item], first: int) -> Any:
