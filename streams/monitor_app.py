@@ -303,7 +303,9 @@ class MonitorApp(faust.App):  # type: ignore[misc]
 
     async def _waiting(self) -> int:
         committed = {partition: self.view.committed_offset(partition) for partition in self.view.partitions()}
-        return await admin.waiting(self.settings, TRADES, committed) if committed and not self.view.is_held_up else 0
+        if not committed or await self.view.is_held_up():
+            return 0
+        return await admin.waiting(self.settings, TRADES, committed)
 
     async def _carry_over(self) -> None:
         changelog = self.panes.changelog_topic_name

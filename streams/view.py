@@ -122,10 +122,9 @@ class WorkerView(RulesView, GroupFacts):
         """Return the time, unix seconds, by the broker's clock; by its machine's until that is known."""
         return self._record_clock.own.now()
 
-    @property
-    def is_held_up(self) -> bool:
-        """Whether it waits for what whoever is started in its place would wait for too."""
-        return self._record_clock.is_waiting or not self.store_answers
+    async def is_held_up(self) -> bool:
+        """Ask whether it waits for what whoever is started in its place would wait for too."""
+        return self._record_clock.is_waiting or not self.store_answers or not await self.postgres_answers()
 
     async def postgres_answers(self) -> bool:
         """Ask Postgres."""

@@ -32,16 +32,18 @@ def test_every_rule_compares_a_figure_that_is_shown() -> None:
     assert all(rule.label for rule in rules)
 
 
-@pytest.mark.parametrize(
-    ("store_answers", "is_waiting", "is_held_up"),
-    [(True, False, False), (False, False, True), (True, True, True), (False, True, True)],
-)
-def test_what_would_hold_up_the_next_worker_too(*, store_answers: bool, is_waiting: bool, is_held_up: bool) -> None:
-    """A table store that does not answer, and trades that wait for a right clock: nobody is ended for them."""
+@pytest.mark.parametrize("held_up_by", ["nothing", "the table store", "a wrong clock", "Postgres"])
+async def test_what_would_hold_up_the_next_worker_too(held_up_by: str) -> None:
+    """Nobody is ended for a table store or a Postgres that does not answer, or trades that wait for a right clock."""
+
+    async def reachable() -> bool:
+        return held_up_by != "Postgres"
+
     settings = load_settings()
-    parts = SimpleNamespace(store_answers=store_answers, was_restored=None, is_waiting=is_waiting)
+    keeper = SimpleNamespace(store_answers=held_up_by != "the table store", was_restored=None)
     view = WorkerView(
-        cast("Any", None), settings, keeper=cast("Any", parts), rules=rule_book(settings), sinks=cast("Any", None),
-        ending=cast("Any", None), record_clock=cast("Any", parts), home=hash, venue_names={},
+        cast("Any", None), settings, keeper=cast("Any", keeper), rules=rule_book(settings),
+        sinks=cast("Any", SimpleNamespace(reachable=reachable)), ending=cast("Any", None),
+        record_clock=cast("Any", SimpleNamespace(is_waiting=held_up_by == "a wrong clock")), home=hash, venue_names={},
     )  # fmt: skip
-    assert view.is_held_up == is_held_up
+    assert await view.is_held_up() == (held_up_by != "nothing")
