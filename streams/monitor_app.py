@@ -111,7 +111,9 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             rows=RowReader(venues),
             now=self.record_clock.own.now,
         )
-        self.row_batches = RowBatches(self.market_monitor, self.evaluator, self.keeper, PlainReader(venues))
+        self.row_batches = RowBatches(
+            self.market_monitor, self.evaluator, self.keeper, PlainReader(venues), may_go_on=self._may_go_on
+        )
         self.sinks = Sinks(
             conf_,
             on_fatal=die,
@@ -245,13 +247,16 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             await self.guarded(lambda _: self.row_batches.handle(rows), rows[0])
         return []
 
+    async def _may_go_on(self) -> None:
+        if self.ending.has_begun:
+            await self.ending.over()
+
     async def guarded(self, handle: Callable[[SourceMessage], Awaitable[T]], message: SourceMessage) -> T:
         """Run a handler that must not raise: Faust acknowledges a message whose agent raised.
 
         A bug ends the process. In one that is ending no more messages are handled.
         """
-        if self.ending.has_begun:
-            await self.ending.over()
+        await self._may_go_on()
         try:
             return await handle(message)
         except (Outage, Fatal) as error:

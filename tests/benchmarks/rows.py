@@ -123,6 +123,10 @@ def measure(symbols: int, count: int) -> str:
     return f"{symbols:7}  {1e6 * used / trades:24.2f}  {trades / seconds:9,.0f}\n"
 
 
+async def goes_on() -> None:
+    """Nothing ends."""
+
+
 async def inner(symbols: int, count: int) -> str:
     """Return a line of the table: a monitor handles the rows, as bundles of one partition."""
     settings = load_settings()
@@ -132,7 +136,7 @@ async def inner(symbols: int, count: int) -> str:
     state, admission = MemoryState(), Admission(most=symbols, new_per_minute=symbols)
     keeper = Keeper(lambda: state, "changelog", span, outbound, evaluator.settle_all, alert_record, admission=admission)
     monitor = Monitor(evaluator, keeper, outbound, home=lambda _: 0, rows=RowReader(venues))
-    batches = RowBatches(monitor, evaluator, keeper, PlainReader(venues))
+    batches = RowBatches(monitor, evaluator, keeper, PlainReader(venues), may_go_on=goes_on)
     messages = [SourceMessage(row, 0, at, time.time()) for at, (_, row) in enumerate(rows(symbols, count))]
     started, used = time.perf_counter(), time.process_time()
     for at in range(0, count, MAX_MESSAGES):

@@ -59,6 +59,10 @@ class Mortal(Evaluator):
         return super().fold_together(*args, **kwargs)
 
 
+async def goes_on() -> None:
+    """Nothing ends."""
+
+
 class Worker:
     """A monitor over a broker and a store in memory; ``sent`` are (offset, message) of partition 0."""
 
@@ -88,7 +92,9 @@ class Worker:
             home=lambda symbol: partition_of(symbol, PARTITIONS),
             rows=row_reader(),
         )
-        self.batches = RowBatches(self.monitor, self.evaluator, self.keeper, PlainReader(make_venues(load_settings())))
+        self.batches = RowBatches(
+            self.monitor, self.evaluator, self.keeper, PlainReader(make_venues(load_settings())), may_go_on=goes_on
+        )
 
     async def one_by_one(self, messages: Sequence[SourceMessage]) -> None:
         for message in messages:
@@ -286,6 +292,24 @@ async def test_state_is_flushed_before_event_time_runs_far_past_it() -> None:
     heads = [record for record in worker.broker.of("changelog") if record.key.endswith(HEAD.encode())]
     assert decode_head(heads[0].key, heads[0].value).watermark == NOON + 1
     assert (await worker.keeper.market(0, "kraken_spot", HERE[0])).watermark == NOON + 100
+
+
+async def test_a_process_that_is_ending_counts_nothing_more() -> None:
+    """Not the next market's rows, and no row alone."""
+
+    async def ends() -> None:
+        raise Died
+
+    worker, random = Worker(MemoryState(), MemoryBroker()), Random(1)
+    rows = [a_row(random, HERE[at % 2], at, at / 10, 10) for at in range(2 * LEAST_TOGETHER)]
+    messages = [SourceMessage(row, 0, at, NOON + 100) for at, row in enumerate(rows)]
+    await worker.together(messages[:LEAST_TOGETHER])
+    before = states(worker)
+    worker.batches._may_go_on = ends
+    for rest in (messages[LEAST_TOGETHER:], messages[-1:]):
+        with pytest.raises(Died):
+            await worker.together(rest)
+    assert states(worker) == before
 
 
 class Log:
