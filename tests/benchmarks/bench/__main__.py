@@ -49,7 +49,8 @@ def main() -> int:
     if (reason := RealKafka.available()) is not None:
         say(f"a real Kafka cannot run here: {reason}")
         return 1
-    bench = Bench([SYSTEMS[name] for name in options.systems or USUAL], options.repeats)
+    systems = [SYSTEMS[name] for name in options.systems or USUAL]
+    bench = Bench(systems, options.repeats)
     parts = [BY_NAME[name].scaled(options.scale) for name in options.only or BY_NAME]
     ends = time.monotonic() + 60 * options.minutes
     rows: list[Row] = []
@@ -60,8 +61,8 @@ def main() -> int:
         if options.json:
             options.json.write_bytes(as_json(rows))
         if options.markdown:
-            options.markdown.write_text(as_markdown(rows, facts()))
-    sys.stdout.write(as_markdown(rows, facts()))
+            options.markdown.write_text(as_markdown(rows, facts(systems)))
+    sys.stdout.write(as_markdown(rows, facts(systems)))
     for failure in bench.failures:
         say(f"not measured: {failure}")
     return 1 if bench.failures else 0

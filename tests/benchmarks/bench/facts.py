@@ -3,12 +3,14 @@
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
 
 from tests.benchmarks.bench.parts import SEED
+from tests.benchmarks.bench.system import System
 from tests.benchmarks.peers import build
 from tests.kafka import jars
 
@@ -37,17 +39,29 @@ def _peers() -> str:
     return ", ".join(f"{name} {pom.findtext(f'.//{{*}}properties/{{*}}{key}')}" for name, key in named)
 
 
-def facts() -> list[str]:
+def _commit() -> str:
+    """Return which commit was measured; nothing where this is no checkout."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        said = subprocess.run(git, capture_output=True, text=True, timeout=60, check=False).stdout.strip()
+    except OSError:
+        return ""
+    return f"Commit {said}. " if said else ""
+
+
+def facts(systems: Iterable[System]) -> list[str]:
     """Return a line for each."""
+    fewer = [f"{system.name} {system.share:.0%}" for system in systems if system.share < 1]
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return [
         f"Machine: {os.cpu_count()} x {_processor()}, {memory:.0f} GiB, {platform.system()} {platform.release()}; "
         f"load {load} at the end.",
-        f"Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in PACKAGES)}.",
+        f"{_commit()}Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in PACKAGES)}.",
         f"Kafka {jars.version()}, {_peers()}, {_java()}, {' '.join(build.JVM_OPTIONS)}.",
         f"Seed {SEED}. Medians, with the least and the most of the runs; systems take turns.",
         "Processor time is the measured process's own, from the first trade it has counted to the last. "
         "Systems named -warm: the second half of the same runs.",
         UNEQUAL,
+        *([f"Slow systems read fewer trades: {', '.join(fewer)}."] if fewer else []),
     ]

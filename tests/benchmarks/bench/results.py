@@ -1,4 +1,4 @@
-"""Results of runs: medians and spread, as JSON and as a Markdown table. Pure."""
+"""Results of runs: medians and spread, as JSON and as a Markdown table."""
 
 from collections.abc import Callable, Iterable, Sequence
 from statistics import median
