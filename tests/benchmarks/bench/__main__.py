@@ -54,14 +54,17 @@ def main() -> int:
     parts = [BY_NAME[name].scaled(options.scale) for name in options.only or BY_NAME]
     ends = time.monotonic() + 60 * options.minutes
     rows: list[Row] = []
-    for at, part in enumerate(parts):
-        now = time.monotonic()
-        # What one part leaves of its share, those behind it have.
-        rows += bench.rows(part, now + (ends - now) / (len(parts) - at))
-        if options.json:
-            options.json.write_bytes(as_json(rows))
-        if options.markdown:
-            options.markdown.write_text(as_markdown(rows, facts(systems)))
+    try:
+        for at, part in enumerate(parts):
+            now = time.monotonic()
+            # What one part leaves of its share, those behind it have.
+            rows += bench.rows(part, now + (ends - now) / (len(parts) - at))
+            if options.json:
+                options.json.write_bytes(as_json(rows))
+            if options.markdown:
+                options.markdown.write_text(as_markdown(rows, facts(systems)))
+    except KeyboardInterrupt:
+        bench.failures.append(f"{part.name} and what follows: ended by hand")
     sys.stdout.write(as_markdown(rows, facts(systems)))
     for failure in bench.failures:
         say(f"not measured: {failure}")
