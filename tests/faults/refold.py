@@ -10,7 +10,7 @@ import json
 import sys
 from base64 import b64decode, b64encode
 from importlib import import_module
-from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -44,7 +44,9 @@ async def main() -> None:
             return sent
 
     app = Folding(import_module("streams.settings").load_settings())
-    values = import_module("tables.market.chunks" if find_spec("tables.market") else "tables.chunks")
+    # By its own files: this directory may be on the path too, behind it.
+    has_market = (Path(program.__file__ or "").parents[1] / "tables" / "market").is_dir()
+    values = import_module("tables.market.chunks" if has_market else "tables.chunks")
     for partition, key, value in [(one[0], b64decode(one[1]), b64decode(one[2])) for one in work["items"]]:
         read = values.decode_head if key.endswith(b"|head") else values.decode_chunk
         items[partition, key] = values.encode(read(key, value))
