@@ -6,8 +6,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 OPENSSL = shutil.which("openssl")
-NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1"
 COMMAND_SECONDS = 30
+# ``openssl ca`` gives any dates in every version; ``openssl x509`` refuses those that are over since 3.5.
+CONFIGURATION = """
+[ca]
+default_ca = authority
+[authority]
+database = {directory}/index.txt
+new_certs_dir = {directory}
+certificate = {directory}/ca.pem
+private_key = {directory}/ca.key
+default_md = sha256
+policy = policy
+rand_serial = yes
+unique_subject = no
+x509_extensions = extensions
+[policy]
+commonName = supplied
+[extensions]
+subjectAltName = DNS:localhost,IP:127.0.0.1
+authorityKeyIdentifier = keyid
+"""
+EXPIRED = ("-startdate", "20200101000000Z", "-enddate", "20200102000000Z")
 
 
 class Issued(NamedTuple):
@@ -25,11 +45,15 @@ class Authority:
         directory.mkdir(parents=True)
         self._directory = directory
         self.certificate = directory / "ca.pem"
-        self._key = directory / "ca.key"
         _openssl(
             *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"),
-            *("-subj", f"/CN={name}", "-keyout", self._key, "-out", self.certificate),
+            # Python 3.13 takes no CA without it.
+            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+            *("-subj", f"/CN={name}", "-keyout", directory / "ca.key", "-out", self.certificate),
         )
+        (directory / "index.txt").touch()
+        self._configuration = directory / "ca.cnf"
+        self._configuration.write_text(CONFIGURATION.format(directory=directory))
 
     def issue(self, name: str, *, expired: bool = False) -> Issued:
         """Make a certificate for this machine's loopback, for servers and clients alike."""
@@ -38,11 +62,9 @@ class Authority:
             *("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
             *("-subj", f"/CN={name}", "-keyout", key, "-out", request),
         )
-        names = self._directory / "names"
-        names.write_text(f"{NAMES}\n")
         _openssl(
-            *("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial"),
-            *("-days", "-1" if expired else "1", "-extfile", names, "-out", certificate),
+            *("ca", "-batch", "-notext", "-config", self._configuration, "-in", request, "-out", certificate),
+            *(EXPIRED if expired else ("-days", "1")),
         )
         both.write_text(key.read_text() + certificate.read_text())
         return Issued(certificate, key, both)
