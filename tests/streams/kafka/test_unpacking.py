@@ -76,12 +76,12 @@ def unpacked(data: bytes, topic: str = TRADES, fetch_offset: int = 0) -> list[An
     return list(partition_records(data, topic, fetch_offset))
 
 
-@pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("magic", [1, 2])
+# Batches of before Kafka 0.11 know no zstd.
+@pytest.mark.parametrize(
+    ("codec", "magic"), [(codec, magic) for codec in CODECS for magic in (1, 2) if codec != "zstd" or magic == 2]
+)
 def test_what_is_not_too_large_comes_as_it_was(codec: str, magic: int) -> None:
     """Also where it unpacks to far more than it was guessed to."""
-    if codec == "zstd" and magic == 1:
-        pytest.skip("batches of before Kafka 0.11 know no zstd")
     values = [b"", b"x", bytes(range(256)) * 100, bytes(MAX_MESSAGE_BYTES - 7)]
     found = unpacked(batch(values, CODECS[codec], 50, magic) + batch(values, CODECS[codec], 54, magic), fetch_offset=50)
     assert [(record.offset, record.value) for record in found] == list(enumerate(values * 2, start=50))
