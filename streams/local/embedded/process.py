@@ -142,9 +142,12 @@ class Child:
     def obituary(self) -> str:
         """Return one line that says how it ended, what it said last, and where its log is."""
         code = self.exit_code
-        how = f"by {signal.Signals(-code).name}" if code is not None and code < 0 else f"with code {code}"
+        # One that ended by itself has said why.
+        how, said = f"with code {code}", ": "
+        if code is not None and code < 0:
+            how, said = f"by {signal.Signals(-code).name}", "; the last line that it wrote: "
         words = without_stamp(self.last_words())
-        return f"{self.name} ended {how}{': ' + words if words else ''}{self._where()}"
+        return f"{self.name} ended {how}{said + words if words else ''}{self._where()}"
 
     def _where(self) -> str:
         return f" (log: {self.log})" if self.log is not None else ""

@@ -208,6 +208,15 @@ def test_obituary_names_the_cause(tmp_path: Path) -> None:
     assert child.obituary() == f"the worker ended with code 1: no partitions (log: {tmp_path / 'log'})"
 
 
+def test_what_a_killed_child_wrote_last_is_not_called_the_cause(tmp_path: Path) -> None:
+    script = "import os; print('an alert', flush=True); os.kill(os.getpid(), 9)"
+    child = Child("the worker", [sys.executable, "-c", script], log=tmp_path / "log")
+    child.process.wait(timeout=20)
+    child.kill()
+    said = "the worker ended by SIGKILL; the last line that it wrote: an alert"
+    assert child.obituary() == f"{said} (log: {tmp_path / 'log'})"
+
+
 def test_program_that_is_missing(tmp_path: Path) -> None:
     """A program that cannot be run is named."""
     child = Child("the broker", [str(tmp_path / "missing")], first_line=True, log=tmp_path / "log")
