@@ -37,6 +37,7 @@ from streams.venues.registry import listed_markets, make_venues
 from streams.view import WorkerView
 from streams.worker.application import Application
 from streams.worker.bundles import Item
+from streams.worker.changelog import Fetched
 from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.options import faust_options
 from streams.worker.record_clock import RecordClock
@@ -171,6 +172,10 @@ class MonitorApp(faust.App):  # type: ignore[misc]
     def home(self, symbol: str) -> int:
         """Return the partition of a symbol."""
         return partition_of(symbol, self.consumer.topic_partitions(TRADES) or self.settings.topic_partitions)
+
+    def restore(self, tp: TP, fetched: Fetched) -> None:
+        """Give the store of a table what was fetched of its changelog."""
+        self.tables.recovery.take(tp, fetched)
 
     def drop_queued(self) -> None:
         """Empty the queues of streams, whose partitions are about to be fetched again; changelogs keep theirs."""
