@@ -175,7 +175,15 @@ class MonitorApp(faust.App):  # type: ignore[misc]
 
     def restore(self, tp: TP, fetched: Fetched) -> None:
         """Give the store of a table what was fetched of its changelog."""
-        self.tables.recovery.take(tp, fetched)
+        try:
+            self.tables.recovery.take(tp, fetched)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the records are not there
+            self.cannot_store(error)
+
+    def on_rebalance_end(self) -> None:
+        """Load the markets of the partitions that are restored now: a worker that is ready has them."""
+        super().on_rebalance_end()
+        self.keeper.begin_loads(self.view.partitions())
 
     def drop_queued(self) -> None:
         """Empty the queues of streams, whose partitions are about to be fetched again; changelogs keep theirs."""
