@@ -46,7 +46,7 @@ SECONDS_AT_MOST = 600
 class Restored(msgspec.Struct):
     """What one worker took, in seconds from its start, and its resident memory once all is there, in megabytes.
 
-    ``reading`` is the part in which it read the changelog.
+    ``reading`` is the part in which it read the changelog. ``asked`` is how many answers it gave until one was whole.
     """
 
     reading: float
@@ -54,6 +54,7 @@ class Restored(msgspec.Struct):
     ready_cpu: float
     whole: float
     whole_cpu: float
+    asked: float
     records: float
     rss_mb: float
 
@@ -87,14 +88,15 @@ async def fill(address: str, markets: int, trades_a_second: int) -> tuple[int, i
     return records, size
 
 
-def until_whole(worker: Process, markets: int) -> None:
-    """Wait until the worker's answer about all markets lacks nothing. Raises :class:`TimeoutError`."""
-    deadline = time.monotonic() + SECONDS_AT_MOST
+def until_whole(worker: Process, markets: int) -> int:
+    """Ask until the worker's answer about all markets lacks nothing; return how often. Raises :class:`TimeoutError`."""
+    deadline, asked = time.monotonic() + SECONDS_AT_MOST, 0
     while time.monotonic() < deadline:
+        asked += 1
         with urllib.request.urlopen(f"http://{HOST}:{worker.port}/api/windows", timeout=60) as answer:
             rows = msgspec.json.decode(answer.read())
             if not answer.headers[NOTES] and len({row["symbol"] for row in rows}) == markets:
-                return
+                return asked
         # An answer takes the worker's time.
         time.sleep(0.2)
     raise TimeoutError(worker.tail())
@@ -116,13 +118,14 @@ def measure(worker: Process, markets: int) -> Restored:
     began = time.monotonic()
     worker.start().wait_ready(SECONDS_AT_MOST)
     ready, ready_cpu = time.monotonic() - began, cpu_seconds([worker.pid])
-    until_whole(worker, markets)
+    asked = until_whole(worker, markets)
     return Restored(
         reading=reading_seconds(worker.log_text()),
         ready=ready,
         ready_cpu=ready_cpu,
         whole=time.monotonic() - began,
         whole_cpu=cpu_seconds([worker.pid]),
+        asked=asked,
         records=worker.metric("liqmon_restored_records_total"),
         rss_mb=resident_bytes(worker.pid) / MEGABYTE,
     )
@@ -163,7 +166,8 @@ def main(markets: int = 1000, runs: int = 3, trades_a_second: int = 3) -> None:
 def _line(name: str, run: Restored) -> str:
     return (
         f"{name}: {run.records:,.0f} records, reading {run.reading:.1f} s, ready {run.ready:.1f} s "
-        f"({run.ready_cpu:.1f} s CPU), whole {run.whole:.1f} s ({run.whole_cpu:.1f} s CPU), {run.rss_mb:,.0f} MB"
+        f"({run.ready_cpu:.1f} s CPU), answer {run.asked:g} whole at {run.whole:.1f} s ({run.whole_cpu:.1f} s CPU), "
+        f"{run.rss_mb:,.0f} MB"
     )
 
 
