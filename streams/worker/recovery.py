@@ -25,7 +25,7 @@ class FlowControl(FlowControlEvent):  # type: ignore[misc]
     """Faust's flow of messages to its queues. Resuming empties the queues only where the flow was suspended.
 
     A recovery lets the flow go on up to three times, the last time after the partitions were sought. What was taken of
-    them by then is not fetched again. Neither are the records that a standby has yet to apply.
+    them by then is not fetched again.
     """
 
     def resume(self) -> None:

@@ -2,8 +2,9 @@
 
 Fills the changelog on a real Kafka with an hour of panes of so many markets, with so many trades each second in each,
 as compaction leaves it. Then workers with empty directories take it over, one after the other. For each it prints the
-seconds and the CPU time from its start until it is ready, those until its first answer about all markets is whole, and
-its memory then. Restoring alone is timed by the worker's log.
+seconds and the CPU time from its start until it is ready, those until an answer about all markets is whole, and
+its memory then. Restoring alone is timed by the worker's log. At last one of two workers is killed, and it prints when
+the other one, which stood by, has everything.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ from tables.market.state import Market
 from tables.stores.items import taken_from
 from tables.web.cluster.replicas import NOTES
 from tests.benchmarks.changelog import CHANGELOG, MEGABYTE, PARTITIONS, SPAN, say, trade
-from tests.faults.processes import Process, Processes
+from tests.faults.processes import Process, Processes, wait_until
 from tests.kafka import RealKafka
 from tests.kafka.server import HOST
 from tests.machine import cpu_seconds, resident_bytes
@@ -131,6 +132,26 @@ def measure(worker: Process, markets: int) -> Restored:
     )
 
 
+def take_over(processes: Processes, markets: int) -> float:
+    """Return the seconds from the kill of one of two workers until the other one's answer is whole."""
+    owner, heir = processes.worker("owner").start(), processes.worker("heir").start()
+    for worker in (owner, heir):
+        worker.wait_ready(SECONDS_AT_MOST)
+    wait_until(lambda: standing_by(heir) == PARTITIONS, SECONDS_AT_MOST, "copies of all partitions")
+    began = time.monotonic()
+    owner.kill()
+    until_whole(heir, markets)
+    return time.monotonic() - began
+
+
+def standing_by(worker: Process) -> int:
+    """Return of how many partitions the group has a whole copy beside its owner's, as a worker knows it."""
+    with urllib.request.urlopen(f"http://{HOST}:{worker.port}/api/workers", timeout=60) as answer:
+        rows = msgspec.json.decode(answer.read())["rows"]
+    copies = [one for row in rows for one in row["partitions"] if one["role"] == "standby"]
+    return sum(one["lag"] == 0 for one in copies)
+
+
 @contextmanager
 def stack(markets: int, trades_a_second: int) -> Iterator[Processes]:
     """Give processes beside a Kafka whose changelog is full."""
@@ -159,8 +180,9 @@ def main(markets: int = 1000, runs: int = 3, trades_a_second: int = 3) -> None:
             found.append(measure(worker, markets))
             say(_line(f"worker {number}", found[-1]))
             worker.stop()
-    fields = Restored.__struct_fields__
-    say(_line("median", Restored(*(statistics.median(getattr(run, field) for run in found) for field in fields))))
+        fields = Restored.__struct_fields__
+        say(_line("median", Restored(*(statistics.median(getattr(run, field) for run in found) for field in fields))))
+        say(f"take-over from a killed worker by one that stood by: {take_over(processes, markets):.1f} s")
 
 
 def _line(name: str, run: Restored) -> str:
