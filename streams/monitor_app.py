@@ -16,6 +16,7 @@ from faust.types import TP
 
 from agents.counting.evaluation import Evaluator
 from agents.counting.monitor import Monitor, SourceMessage, alert_record
+from agents.counting.row_batches import RowBatches, is_row
 from agents.rules.book import rule_book
 from agents.sinks import Sinks
 from agents.stats.sampler import Sampler
@@ -33,6 +34,7 @@ from streams.redis_start import check_redis
 from streams.settings import Settings
 from streams.topics import APP_ID, TRADES
 from streams.venues.json_rows import RowReader
+from streams.venues.plain_rows import PlainReader
 from streams.venues.registry import listed_markets, make_venues
 from streams.view import WorkerView
 from streams.worker.application import Application
@@ -109,6 +111,9 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             home=self.home,
             rows=RowReader(venues),
             now=self.record_clock.own.now,
+        )
+        self.row_batches = RowBatches(
+            self.market_monitor, self.evaluator, self.keeper, PlainReader(venues), may_go_on=self._may_go_on
         )
         self.sinks = Sinks(
             conf_,
@@ -231,21 +236,40 @@ class MonitorApp(faust.App):  # type: ignore[misc]
 
     async def count(self, partition: int, items: Iterable[Item]) -> bool:
         """Handle the messages of a bundle; return false where that must not be acknowledged: the rest is let go."""
+        clock, rows = self.record_clock, list[SourceMessage]()
         for item in items:
-            judged_by = await self.record_clock.time_of(item.timestamp_ms, is_brokers=item.is_brokers_time)
+            if rows and not (item.is_brokers_time or clock.answers_at_once):
+                # Nothing that can be counted waits for the clock.
+                rows = await self._count_rows(rows)
+            judged_by = await clock.time_of(item.timestamp_ms, is_brokers=item.is_brokers_time)
             if judged_by is None:
+                await self._count_rows(rows)
                 return False
             message = SourceMessage(item.value, partition, item.offset, judged_by, item.refused)
+            if is_row(message):
+                rows.append(message)
+                continue
+            rows = await self._count_rows(rows)
             await self.guarded(self.market_monitor.handle, message)
+        await self._count_rows(rows)
         return True
+
+    async def _count_rows(self, rows: list[SourceMessage]) -> list[SourceMessage]:
+        """Handle rows that follow each other; return those that are left, none."""
+        if rows:
+            await self.guarded(lambda _: self.row_batches.handle(rows), rows[0])
+        return []
+
+    async def _may_go_on(self) -> None:
+        if self.ending.has_begun:
+            await self.ending.over()
 
     async def guarded(self, handle: Callable[[SourceMessage], Awaitable[T]], message: SourceMessage) -> T:
         """Run a handler that must not raise: Faust acknowledges a message whose agent raised.
 
         A bug ends the process. In one that is ending no more messages are handled.
         """
-        if self.ending.has_begun:
-            await self.ending.over()
+        await self._may_go_on()
         try:
             return await handle(message)
         except (Outage, Fatal) as error:

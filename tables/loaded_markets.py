@@ -93,6 +93,10 @@ class LoadedMarkets:
         self.touch(partition, market)
         return market
 
+    def held(self, partition: int, venue: str, symbol: str) -> Market | None:
+        """Return a market that is in memory."""
+        return self._partitions.get(partition, {}).get((venue, symbol))
+
     def touch(self, partition: int, market: Market) -> None:
         """Put a changed market into the next flush, unless its partition has moved."""
         if self._partitions.get(partition, {}).get((market.venue, market.symbol)) is market:

@@ -5,12 +5,14 @@ does not depend on how trades were grouped into frames. Rules whose figure only 
 whose figure can fall are judged when the market's clock leaves a pane. Trades that come late are judged one by one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 
 import msgspec
 
+from agents.counting.row_runs import RowRun
 from agents.counting.runs import Run, Trades
-from agents.counting.tally import Outcome, count_rows, count_run, moves_clock
+from agents.counting.tally import Outcome, count_rows, count_run, count_together, has_room, moves_clock
 from agents.rules.base import Rule, Timing, severity_name
 from agents.rules.book import RuleBook
 from agents.rules.window import JudgedWindow, KnownWindow
@@ -84,6 +86,57 @@ class Evaluator:
             outcome.done = run.end
         market.took(offset, outcome.done, len(trades))
         return outcome
+
+    def fold_together(
+        self,
+        market: Market,
+        run: RowRun,
+        ids: Sequence[int],
+        outcome: Outcome,
+        *,
+        partition: int,
+        first_offset: int,
+        last_offset: int,
+    ) -> bool:
+        """Count plain rows, each a message of its own, as :meth:`fold` would one after another; return whether it did.
+
+        ``ids`` are theirs where the run is not dense.
+        Where it returns false, nothing of them is counted, and they are to be folded one by one. One of them may raise
+        an alert, be a copy, or come late. What the clock's step to their pane says is in the outcome in any case.
+        """
+        number, summary = run.number, run.summary
+        if summary is None or number < market.watermark or market.must_flush_before(number):
+            return False
+        pane = market.pane(number)
+        if not has_room(market, number, pane, summary, 2 * len(ids) or 2):
+            return False
+        rules, before = self._rules_of(market), copy_of(pane)
+        if number > market.watermark:
+            position = _Position(partition, first_offset)
+            if rules.closed:
+                self._close_pane(market, rules, outcome, position)
+            if market in self._unsettled:
+                self._settle_leaving(market, number, outcome, position)
+        count_together(market, number, summary, ids)
+        if self._would_raise(market, rules):
+            market.put_back(number, before)
+            return False
+        market.received_us = max(market.received_us, run.received_us)
+        self._unsettle(market, rules, number)
+        market.took(last_offset, 1, 1)
+        return True
+
+    def _would_raise(self, market: Market, rules: _Rules) -> bool:
+        """Whether the newest window as it is alerts. If not, it did not with fewer trades of its newest pane either."""
+        window = self._window
+        window.at(market, market.watermark, market.volume, market.liquidated)
+        for rule in rules.growing:
+            measured = rule.measure(window)
+            if measured is not None and measured >= rule.steps[0]:
+                marks = [copy(mark) for mark in market.marks.get(rule.name, ())]
+                if judge(marks, window.pane, rule.severity(measured), self.cooldown)[0] is not Verdict.QUIET:
+                    return True
+        return False
 
     def end(self, market: Market, *, partition: int, offset: int) -> Outcome:
         """Judge the newest pane as over: nothing follows it, since its recording has ended."""

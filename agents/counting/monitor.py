@@ -15,6 +15,7 @@ import msgspec
 from agents.counting.evaluation import Evaluator
 from agents.counting.not_kept import NotKept
 from agents.counting.runs import Trades, row_of
+from agents.counting.series import series_of
 from agents.counting.tally import Outcome, Refusal
 from streams import metrics
 from streams.errors import BadRecord
@@ -53,6 +54,11 @@ class SourceMessage(msgspec.Struct, frozen=True):
     timestamp: float
     refused: str = ""
 
+    @property
+    def received_us(self) -> int:
+        """Its time in microseconds: a row of JSON says of none other when it was received."""
+        return round(self.timestamp * 1e6)
+
 
 def decode(message: SourceMessage, rows: RowReader) -> Trades:
     """Read a frame, or one trade as JSON, which ``rows`` gives to its venue. Raises :class:`BadRecord`."""
@@ -67,7 +73,7 @@ def decode(message: SourceMessage, rows: RowReader) -> Trades:
             trade.venue,
             trade.symbol,
             trade.product.kind,
-            round(message.timestamp * 1e6),
+            message.received_us,
             [row_of(trade, amounts_of(trade))],
             [trade.word],
         )
@@ -100,23 +106,31 @@ class Monitor:
         self._evaluator = evaluator
         self._keeper = keeper
         self._outbound = outbound
-        self._home = home
+        self.home = home
         self._rows = rows
         self._now = now
         self._not_kept = NotKept()
 
     async def handle(self, message: SourceMessage) -> None:
         """Do everything a message asks for, up to handing alerts and dead letters to the broker's client."""
+        trades = await self.decoded(message)
+        if trades is not None:
+            await self.handle_trades(message, trades)
+
+    async def decoded(self, message: SourceMessage) -> Trades | None:
+        """Return what a message holds; None where that cannot be used, and was put aside."""
         try:
-            trades = decode(message, self._rows)
+            return decode(message, self._rows)
         except BadRecord as error:
             await self._refuse(message, error.reason, error.detail, message.value or b"")
-            return
         except Exception as error:
             log.exception("a message could not be decoded (partition %d, offset %d)", message.partition, message.offset)
             await self._refuse(message, "internal_error", repr(error)[:200], message.value or b"")
-            return
-        home = self._home(trades.symbol)
+        return None
+
+    async def handle_trades(self, message: SourceMessage, trades: Trades) -> None:
+        """Do what a message asks for that is decoded."""
+        home = self.home(trades.symbol)
         if home != message.partition:
             await self._forward(message, trades, home)
         elif trades.is_reset:
@@ -158,12 +172,10 @@ class Monitor:
             ended = self._evaluator.end(market, partition=message.partition, offset=message.offset)
             await self._emit(message, trades, ended)
             return
-        venue = metrics.venue_label(trades.venue)
-        metrics.frames.labels(venue).inc()
-        metrics.frame_bytes.labels(venue).inc(len(message.value or b""))
-        metrics.last_trade_seconds.labels(*metrics.market_labels(trades.venue, trades.symbol)).set(
-            trades.received_us / 1e6
-        )
+        series = series_of(trades.venue, trades.symbol)
+        series.frames.inc()
+        series.frame_bytes.inc(len(message.value or b""))
+        series.last_trade_seconds.set(trades.received_us / 1e6)
 
     async def _turn_back(self, message: SourceMessage, trades: Trades) -> None:
         """Bring a market back whose clock ran ahead, as an operator asked; nothing happens where it did not."""
@@ -184,24 +196,28 @@ class Monitor:
         )
 
     async def _emit(self, message: SourceMessage, trades: Trades, outcome: Outcome) -> None:
-        for alert in outcome.alerts:
-            await self._outbound.post(alert_record(alert))
-        for rule, severity in outcome.raised:
-            metrics.alerts.labels(rule, severity).inc()
-            metrics.event_to_alert_seconds.observe(max(0.0, self._now() - trades.received_us / 1e6))
+        await self.emit_alerts(outcome, trades.received_us)
         for refusal in outcome.refused:
             await self._refuse(
                 message, refusal.reason, refusal.detail, _refused_bytes(message, trades, refusal.at), trades, refusal
             )
         for at in outcome.apart:
             metrics.trades_apart.labels(metrics.kind_label(trades.kind_name(at))).inc()
-        venue = metrics.venue_label(trades.venue)
+        series = series_of(trades.venue, trades.symbol)
         if outcome.counted:
-            metrics.trades.labels(venue).inc(outcome.counted)
+            series.trades.inc(outcome.counted)
         if outcome.duplicates:
-            metrics.duplicates.labels(venue).inc(outcome.duplicates)
+            series.duplicates.inc(outcome.duplicates)
         if outcome.late:
-            metrics.late.labels(venue).inc(outcome.late)
+            series.late.inc(outcome.late)
+
+    async def emit_alerts(self, outcome: Outcome, received_us: int) -> None:
+        """Send what was raised, or has grown, by trades that were received then."""
+        for alert in outcome.alerts:
+            await self._outbound.post(alert_record(alert))
+        for rule, severity in outcome.raised:
+            metrics.alerts.labels(rule, severity).inc()
+            metrics.event_to_alert_seconds.observe(max(0.0, self._now() - received_us / 1e6))
 
     async def refuse_alert(self, message: SourceMessage, error: BadRecord) -> None:
         """Put aside a message of the topic ``alerts`` that no row can hold."""

@@ -12,6 +12,7 @@ from streams.model.trade import Kind
 from tables.market.chunks import CHUNK_PANES
 from tables.market.crowding import CROWDED, MAX_ID_BYTES
 from tables.market.identities import add_id, add_range
+from tables.market.panes import Pane
 from tables.market.state import Market
 
 TOO_MANY_IDS: Final = (
@@ -83,6 +84,39 @@ def count_run(market: Market, trades: Trades, run: Run, latest_us: int, outcome:
     market.counted(run.number, pane, summary.notional, 0)
     outcome.counted += summary.count
     return True
+
+
+def has_room(market: Market, number: int, pane: Pane | None, summary: Pane, entries: int) -> bool:
+    """Whether a pane surely takes a run of rising ids, which make so many entries, and is one that may alert.
+
+    The ids must be behind those it has, and its sums stay small. One that only snapshots have filled may alert with
+    the first of the run's trades, and not before: it does not take them together.
+    """
+    if pane is None:
+        return entries < CROWDED
+    return (
+        (not pane.count or market.is_live(number))
+        and pane.has_room(summary.notional, summary.whole)
+        and (not pane.ids or summary.first_id > pane.ids[-1])  # type: ignore[operator]
+        and len(pane.ids) + entries < CROWDED
+    )
+
+
+def count_together(market: Market, number: int, summary: Pane, ids: Sequence[int]) -> None:
+    """Count a run of live fills for which there is room, at the market's clock or ahead of it.
+
+    ``ids`` are theirs, ascending; none are given where they have no hole.
+    """
+    pane = market.open_pane(number)
+    assert pane is not None  # noqa: S101 - it is not behind the clock
+    if ids:
+        for trade_id in ids:
+            add_range(pane.ids, trade_id, trade_id)
+    else:
+        add_range(pane.ids, summary.first_id, summary.last_id)  # type: ignore[arg-type]
+    pane.add_figures(summary)
+    market.mark(number, is_live=True)
+    market.counted(number, pane, summary.notional, 0)
 
 
 def count_rows(market: Market, rows: list[Row], run: Run, latest_us: int, outcome: Outcome) -> bool | None:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from copy import copy
-from typing import Self
+from typing import NamedTuple, Self
 
 from streams.errors import BadRecord
 from streams.model.connection import Connection
@@ -33,6 +33,21 @@ class Feed(ABC):
         return None
 
 
+class PlainFields(NamedTuple):
+    """What a row's fields are called that hold these.
+
+    A row with all of them, and no other field by which a venue is recognised, is a fill, on the side ``buy`` or
+    ``sell``. Price and quantity are numbers, the id an integer, the time a text of ISO 8601 with its zone.
+    """
+
+    symbol: str
+    side: str
+    price: str
+    quantity: str
+    trade_id: str
+    time: str
+
+
 class Venue(ABC):
     """An exchange, or a part of one: its name on trades, its markets, its feed, its messages and its rows.
 
@@ -43,6 +58,10 @@ class Venue(ABC):
 
     row_fields: tuple[str, ...] = ()
     """Keys of a row of this venue as JSON, by which it is recognised. Without any, its trades come in frames only."""
+
+    plain_fields: PlainFields | None = None
+    """Fields of rows that are read many at once, without :meth:`read_row`, with the same trades. Their quantities are
+    in base currency, and what else a row holds does not matter. Whoever writes another :meth:`read_row` says None."""
 
     message_fields: tuple[str, ...] = ()
     """Keys of its socket's messages, by which a recorded one is recognised that names no venue."""

@@ -1,6 +1,6 @@
 """Trades that others publish as JSON, one row per message: which venue a row belongs to, by its fields."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +13,12 @@ from streams.venues.base import Venue
 from streams.venues.json_text import BAD_JSON, mark_constants
 
 VENUE: Final = "venue"
+
+
+def recognised(venues: Iterable[Venue], fields: Collection[str]) -> Venue | None:
+    """Return the venue that recognises the most of these fields, the first of several; None where none does."""
+    best = max(venues, key=lambda venue: len({*venue.row_fields} & {*fields}), default=None)
+    return best if best is not None and {*best.row_fields} & {*fields} else None
 
 
 class RowReader:

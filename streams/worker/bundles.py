@@ -15,7 +15,11 @@ from streams.kafka.broker_clock import APPEND_TIME
 from streams.kafka.unpacking import Refused
 
 # A bundle is handled to its end before anything else of its partition: 64 frames of 20 trades take about 5 ms.
-MAX_MESSAGES: Final = 64
+# So do as many rows as this, together.
+MAX_MESSAGES: Final = 1024
+# What is no row weighs as much as so many.
+ROWS_PER_FRAME: Final = 16
+ROW_START: Final = b"{"
 # About 4 900 trades of 53 bytes, so large frames travel nearly alone.
 MAX_BYTES: Final = 256 * 1024
 
@@ -43,17 +47,19 @@ def bundled(records: Sequence[Any]) -> Iterator[Any]:
     """Yield the records of one partition (aiokafka's) bundled, in order."""
     items: list[Item] = []
     last: Any = None
-    first = size = 0
+    first = size = weight = 0
     for record in records:
-        length = len(record.value or b"")
-        if items and (len(items) == MAX_MESSAGES or size + length > MAX_BYTES):
+        value = record.value or b""
+        length, heavy = len(value), 1 if value[:1] == ROW_START else ROWS_PER_FRAME
+        if items and (weight + heavy > MAX_MESSAGES or size + length > MAX_BYTES):
             yield _bundle(last, items, first)
-            items, size = [], 0
+            items, size, weight = [], 0, 0
         if not items:
             first = first_of(record)
-        is_brokers_time = record.timestamp_type == APPEND_TIME
-        items.append(Item(record.offset, record.timestamp, record.value, is_brokers_time, refusal_of(record)))
+        refusal = record.detail if isinstance(record, Refused) else ""
+        items.append(Item(record.offset, record.timestamp, record.value, record.timestamp_type == APPEND_TIME, refusal))
         size += length
+        weight += heavy
         last = record
     if items:
         yield _bundle(last, items, first)
@@ -62,11 +68,6 @@ def bundled(records: Sequence[Any]) -> Iterator[Any]:
 def first_of(record: Any) -> int:
     """Return the first offset that a record of the client's stands for: one that was refused may be a whole batch."""
     return record.first if isinstance(record, Refused) else int(record.offset)
-
-
-def refusal_of(record: Any) -> str:
-    """Return why a record of the client's was refused; empty where it was not."""
-    return record.detail if isinstance(record, Refused) else ""
 
 
 def _bundle(last: Any, items: list[Item], first: int) -> Any:

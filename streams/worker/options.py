@@ -68,8 +68,9 @@ def faust_options(settings: Settings) -> dict[str, object]:
         # A killed worker is replaced within 20 s; Faust's default is a minute.
         "broker_session_timeout": 10.0,
         "broker_heartbeat_interval": 3.0,
-        "broker_max_poll_records": 500,
-        # Bundles hold up to 64 messages, or 256 kB.
+        # A fetch brings what a bundle of rows holds, or several bundles of frames.
+        "broker_max_poll_records": 1024,
+        # Bundles hold up to 64 frames or 1024 rows, or 256 kB.
         "stream_buffer_maxsize": 64,
         "stream_wait_empty": True,
         "consumer_auto_offset_reset": "earliest",

@@ -64,6 +64,11 @@ class RecordClock:
             self._look()
             await asyncio.sleep(LOOK_SECONDS)
 
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether :meth:`time_of` need not wait for a record that the broker did not stamp."""
+        return self._probe.is_answered.is_set() and not self._has_let_go and self.own.is_right
+
     async def time_of(self, timestamp_ms: int, *, is_brokers: bool) -> float | None:
         """Return the time by which a record is judged, unix seconds. Waits while this worker's clock is wrong.
 

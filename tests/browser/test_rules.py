@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from playwright.sync_api import Browser
 
 from agents.alerts.history import AlertRow
 from agents.rules.book import known_rules
@@ -20,7 +21,6 @@ from tests.trades import NOON
 from tests.worker import MemoryWorker, NoAlerts
 
 SYMBOL = "BTC/USD"
-# A page asks for the panes of the last minutes before it knows when its market traded last.
 LAST = int(time.time())
 MINUS = "\N{MINUS SIGN}"
 MARKET = f"/market?venue=kraken_spot&symbol={SYMBOL}"
@@ -188,6 +188,31 @@ def test_a_markets_page_shows_every_rule(port: int, visit: Open) -> None:
         ["Traded volume in 5m against the threshold", "$292"],
     ]
     assert page.locator("#episode").inner_text().startswith("MEDIUM, episode since")
+
+
+ROWS_COME_LATE = """
+delete window.SharedWorker;
+window.EventSource = class extends EventSource {
+  addEventListener(type, take) {
+    super.addEventListener(type, type === "rows" ? (event) => setTimeout(take, 1000, event) : take);
+  }
+};
+"""
+
+
+@pytest.mark.parametrize("script", ["", ROWS_COME_LATE], ids=["at once", "late"])
+def test_the_charts_of_a_quiet_market_are_whole_whenever_its_row_comes(browser: Browser, script: str) -> None:
+    """Its clock stands hours behind the present. Until its row comes, a page does not know that."""
+    worker = MemoryWorker(price_move_pct=2)
+    for second, price in ((0, 100.0), (10, 97.0), (20, 95.6781)):
+        worker.trade(SYMBOL, LAST - 7200 + second - NOON, price)
+    with serving(worker) as (port,):
+        page = browser.new_page()
+        page.add_init_script(script)
+        page.goto(f"http://127.0.0.1:{port}{MARKET}")
+        page.locator("#rules [data-rule=price_move] canvas").wait_for()
+        assert page.locator("#rules [data-rule=price_move] .readout").inner_text() == "4.32%"
+        page.close()
 
 
 def test_the_alerts_page_lists_the_rules_that_the_worker_says(port: int, visit: Open) -> None:

@@ -258,17 +258,24 @@ def check_episodes(alerts: list[Alert], oracle: Oracle, sent: list[Alert], disor
 
 
 def check_quiet(alerts: list[Alert]) -> None:
-    """Within its cooldown an alert is followed by higher severities only, and these belong to its episode."""
-    latest: dict[tuple[str, str, str], Alert] = {}
-    for alert in sorted(alerts, key=lambda alert: alert.pane):
-        market = alert.rule, alert.venue, alert.symbol
-        before = latest.get(market)
-        latest[market] = alert
+    """Within its cooldown an alert is followed by higher severities only, and these belong to its episode.
+
+    ``alerts`` are in the order in which they came. One whose trades came late may have an earlier pane than others
+    before it: then it is more severe than these.
+    """
+    told: dict[tuple[str, str, str], list[Alert]] = {}
+    for alert in alerts:
+        known = told.setdefault((alert.rule, alert.venue, alert.symbol), [])
+        before = max((one for one in known if one.pane < alert.pane), key=lambda one: one.pane, default=None)
         if before is None or alert.pane >= before.pane + TERMS.cooldown_seconds:
             assert alert.episode == alert.pane, f"{alert} begins an episode"
         else:
             assert alert.episode == before.episode, f"{alert} belongs to the episode of {before}"
             assert SEVERITIES.index(alert.severity) > SEVERITIES.index(before.severity), f"{alert} after {before}"
+        for later in known:
+            if alert.pane < later.pane < alert.pane + TERMS.cooldown_seconds:
+                assert SEVERITIES.index(alert.severity) > SEVERITIES.index(later.severity), f"{later} told of {alert}"
+        known.append(alert)
 
 
 async def check_served(stack: Stack, oracle: Oracle, venues: Collection[str]) -> None:

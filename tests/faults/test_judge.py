@@ -15,8 +15,10 @@ def alerts(*raised: tuple[int, str, int]) -> list[Alert]:
 
 
 def test_escalations_and_later_episodes_are_right() -> None:
-    """Of any market, whatever order they are read in."""
+    """Also where one comes late that no other has told."""
+    check_quiet(alerts((0, "LOW", 0), (120, "MEDIUM", 0), (420, "LOW", 420), (500, "CRITICAL", 420)))
     check_quiet(alerts((420, "LOW", 420), (0, "LOW", 0), (120, "MEDIUM", 0), (500, "CRITICAL", 420)))
+    check_quiet(alerts((20, "LOW", 20), (0, "MEDIUM", 0), (50, "HIGH", 20)))
 
 
 def test_each_rule_of_a_market_has_episodes_of_its_own() -> None:
@@ -33,8 +35,17 @@ def test_each_rule_of_a_market_has_episodes_of_its_own() -> None:
         [(0, "HIGH", 0), (20, "MEDIUM", 0)],
         [(0, "LOW", 0), (250, "MEDIUM", 0), (310, "LOW", 310)],
         [(20, "LOW", 0)],
+        [(20, "MEDIUM", 20), (0, "LOW", 0)],
     ],
-    ids=["forgotten", "forgotten, higher", "twice", "lower", "cooldown not restarted", "of no beginning"],
+    ids=[
+        "forgotten",
+        "forgotten, higher",
+        "twice",
+        "lower",
+        "cooldown not restarted",
+        "of no beginning",
+        "late and told already",
+    ],
 )
 def test_what_an_episode_that_was_lost_would_raise_is_noticed(raised: list[tuple[int, str, int]]) -> None:
     """The second alert is one too many, or belongs elsewhere."""

@@ -53,8 +53,11 @@ async function load({ all = false } = {}) {
   try {
     const reach = state.window + ruleWindow() + 60;
     const newest = state.info?.newest_pane ?? feed.rows.get(key)?.pane ?? feed.now();
-    const from = isFull ? Math.min(newest, state.at ?? newest) - reach : newest - OVERLAP_SECONDS;
-    const answer = await ask("api/panes", { venue, symbol, from: Math.max(0, Math.floor(from)) });
+    const since = (pane) => Math.max(0, Math.floor(isFull ? Math.min(pane, state.at ?? pane) - reach : pane - OVERLAP_SECONDS));
+    const asked = (pane) => ask("api/panes", { venue, symbol, from: since(pane) });
+    let answer = await asked(newest);
+    // Before its row has come nobody knows where the market's clock is: that of a quiet one stands far behind.
+    if (isFull && since(answer.newest_pane) < since(newest)) answer = await asked(answer.newest_pane);
     if (isFull) {
       state.panes.clear();
       state.reloadedAt = now;

@@ -32,5 +32,13 @@ def test_a_bundle_stays_within_its_bytes_unless_one_message_alone_passes_them() 
     assert [[item.offset for item in unbundled(bundle.value)] for bundle in bundles] == [[0], [1], [2], [3]]
 
 
+def test_frames_weigh_more_than_rows() -> None:
+    """A bundle is handled to its end, so it holds as many of either as take the same time."""
+    frames = list(bundled([record(at, b"\x9c") for at in range(100)]))
+    rows = list(bundled([record(at, b"{}") for at in range(3000)]))
+    assert [len(unbundled(bundle.value)) for bundle in frames] == [64, 36]
+    assert [len(unbundled(bundle.value)) for bundle in rows] == [1024, 1024, 952]
+
+
 def test_nothing_gives_no_bundle() -> None:
     assert list(bundled([])) == []

@@ -1,0 +1,193 @@
+"""Rows of JSON, each a message of its own, counted many at once with what the monitor makes of them one by one.
+
+Plain rows of a bundle are read together, sorted by market, and counted a pane at a time. Each market's rows stay in the
+order of their messages, so its state, its alerts and what is stored of it are the same. Only between markets the order
+differs. What is not plain, or may raise an alert, or was counted before, the monitor handles alone, at its place.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+from agents.counting.evaluation import Evaluator
+from agents.counting.monitor import Monitor, SourceMessage
+from agents.counting.row_runs import RowBatch, RowRun
+from agents.counting.runs import Trades
+from agents.counting.series import series_of
+from agents.counting.tally import Outcome
+from streams.model.plain_rows import PlainMarket, PlainRows
+from streams.venues.plain_rows import PlainReader
+from tables.keeper import Keeper
+from tables.market.state import Market
+
+LEAST_TOGETHER: Final = 24
+"""Rows below which the fixed cost of columns, about half a millisecond, exceeds that of one row after another."""
+
+
+MOST_ALONE: Final = 64
+"""Rows handled alone before others have a turn: they take some 5 ms, and a bundle of nothing else would take 100."""
+
+
+def is_row(message: SourceMessage) -> bool:
+    """Whether a message is a row of JSON that may be read together with others."""
+    return not message.refused and message.value is not None and message.value.startswith(b"{")
+
+
+class _Tally:
+    """Of a bundle's plain rows, which are of one venue: messages that were counted together, and their bytes."""
+
+    def __init__(self) -> None:
+        self.messages = self.size = 0
+
+
+class RowBatches:
+    """Handles rows of one partition at a time, as ``monitor`` would one after another.
+
+    ``may_go_on`` is awaited before each market's rows, and before each row alone. In a process that is ending it does
+    not return.
+    """
+
+    def __init__(
+        self,
+        monitor: Monitor,
+        evaluator: Evaluator,
+        keeper: Keeper,
+        reader: PlainReader,
+        *,
+        may_go_on: Callable[[], Awaitable[object]],
+    ) -> None:
+        self._monitor = monitor
+        self._may_go_on = may_go_on
+        self._alone = 0
+        self._evaluator = evaluator
+        self._keeper = keeper
+        self._reader = reader
+
+    async def handle(self, messages: Sequence[SourceMessage]) -> None:
+        """Handle rows that follow each other; :func:`is_row` says of each that it is one."""
+        rows = None
+        if len(messages) >= LEAST_TOGETHER:
+            rows = self._reader.read([message.value or b"" for message in messages])
+        if rows is None:
+            for message in messages:
+                await self._handle_alone(message)
+            return
+        others, done = await self._apart(messages, rows)
+        batch = RowBatch(
+            rows,
+            {place: at for place, (at, _) in others.items()},
+            done,
+            [message.received_us for message in messages],
+            [len(message.value or b"") for message in messages],
+            self._evaluator.max_future_us,
+        )
+        tally = _Tally()
+        try:
+            for at, runs in batch.by_market():
+                await self._may_go_on()
+                await self._count(messages, batch, rows.markets[at], runs, others, tally)
+        finally:
+            series = series_of(rows.markets[0].venue, rows.markets[0].symbol)
+            series.trades.inc(tally.messages)
+            series.frames.inc(tally.messages)
+            series.frame_bytes.inc(tally.size)
+
+    async def _handle_alone(self, message: SourceMessage, trades: Trades | None = None) -> None:
+        await self._may_go_on()
+        self._alone += 1
+        if self._alone % MOST_ALONE == 0:
+            await asyncio.sleep(0)
+        if trades is None:
+            await self._monitor.handle(message)
+        else:
+            await self._monitor.handle_trades(message, trades)
+
+    async def _apart(
+        self, messages: Sequence[SourceMessage], rows: PlainRows
+    ) -> tuple[dict[int, tuple[int, Trades]], set[int]]:
+        """Handle, in their order, what cannot wait for its market's turn: return the places that this was done for.
+
+        It is rows of markets that are not in memory, or of another partition, and rows of markets that no plain row is
+        of. Whether a market is taken in depends on those taken in before it. Return, by place, the other rows that are
+        not plain too: their markets' places, and what was read.
+        """
+        partition = messages[0].partition
+        markets = {(market.venue, market.symbol): at for at, market in enumerate(rows.markets)}
+        is_here = [self._is_here(partition, *place) for place in markets]
+        others: dict[int, tuple[int, Trades]] = {}
+        done: set[int] = set()
+        if len(rows.places) == len(messages) and all(is_here):
+            return others, done
+        plain = dict(zip(rows.places.tolist(), rows.market.tolist(), strict=True))
+        for place, message in enumerate(messages):
+            at = plain.get(place)
+            trades = None
+            if at is None:
+                trades = await self._monitor.decoded(message)
+                at = None if trades is None else markets.get((trades.venue, trades.symbol))
+            if at is not None:
+                # What joined its market's rows once stays with them, whoever leaves memory meanwhile.
+                is_here[at] = is_here[at] or self._is_here(partition, rows.markets[at].venue, rows.markets[at].symbol)
+            if at is None or not is_here[at]:
+                done.add(place)
+                if trades is not None or at is not None:
+                    await self._handle_alone(message, trades)
+            elif trades is not None:
+                others[place] = at, trades
+        return others, done
+
+    def _is_here(self, partition: int, venue: str, symbol: str) -> bool:
+        return self._monitor.home(symbol) == partition and self._keeper.held(partition, venue, symbol) is not None
+
+    async def _count(
+        self,
+        messages: Sequence[SourceMessage],
+        batch: RowBatch,
+        of: PlainMarket,
+        runs: Sequence[RowRun],
+        others: Mapping[int, tuple[int, Trades]],
+        tally: _Tally,
+    ) -> None:
+        """Count the rows of one market, run by run; a run that cannot be counted together, row by row."""
+        partition = messages[0].partition
+        last: RowRun | None = None
+        market: Market | None = None
+        outcome = Outcome()
+        for run in runs:
+            if market is None:
+                # Anything may have happened where something was waited for: the market may be another object.
+                market = self._keeper.held(partition, of.venue, of.symbol)
+                if market is not None and market.kind == of.kind:
+                    # A flush has taken what was touched before it.
+                    self._keeper.touch(partition, market)
+                else:
+                    market = None
+            first, end = run.start, run.end
+            is_counted = market is not None and self._evaluator.fold_together(
+                market,
+                run,
+                () if run.is_dense else batch.ids(run),
+                outcome,
+                partition=partition,
+                first_offset=messages[batch.places[first]].offset,
+                last_offset=messages[batch.places[end - 1]].offset,
+            )
+            if outcome.alerts:
+                await self._monitor.emit_alerts(outcome, messages[batch.places[first]].received_us)
+                outcome.alerts, outcome.raised, market = [], [], None
+            if is_counted:
+                last = run
+                tally.messages += end - first
+                tally.size += run.size
+                if market is not None and market.must_flush():
+                    await self._keeper.flush()
+                    market = None
+                continue
+            market = last = None
+            for at, place in enumerate(batch.places[first:end], first):
+                trades = others[place][1] if place in others else batch.trades(at, of, messages[place].received_us)
+                await self._handle_alone(messages[place], trades)
+        if last is not None:
+            series_of(of.venue, of.symbol).last_trade_seconds.set(
+                messages[batch.places[last.end - 1]].received_us / 1e6
+            )

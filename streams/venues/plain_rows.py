@@ -1,0 +1,131 @@
+"""Rows of JSON that are read together: those that are plain. Any other is read alone, by its venue.
+
+A row is plain where it has a venue's plain fields, and none by which another venue is recognised. Its numbers have at
+most 15 digits. Its venue would make the same trade of it, bit for bit; a property test says so.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+import numpy as np
+
+from streams.errors import BadRecord
+from streams.model.decimals import MOST_DIGITS, linear_amounts
+from streams.model.kinds import MarketKind
+from streams.model.plain_rows import PlainMarket, PlainRows
+from streams.model.products import linear
+from streams.model.trade import MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Side, is_market_name
+from streams.venues.asking import product_of
+from streams.venues.base import Venue
+from streams.venues.json_rows import VENUE, recognised
+from streams.venues.json_text import BAD_JSON
+
+_SIDES: Final = {"buy": int(Side.BUY), "sell": int(Side.SELL)}
+_LEAST_PRICE: Final = float(MIN_PRICE)
+# A field that must not be there: nothing that JSON holds is of this type but this text.
+_Absent = Literal["\x00 no such field"]
+_NUMBER_CHARACTERS: Final = b"0123456789."
+_MARKED: Final = bytes(ord("0") if at in _NUMBER_CHARACTERS else ord(" ") for at in range(256))
+# With more digits than this a number has a run of as many of these characters, whatever its exponent.
+_LONG: Final = b"0" * (MOST_DIGITS + 1)
+
+
+class PlainReader:
+    """Reads plain rows of the first of these venues that has such, and that is recognised by their fields."""
+
+    def __init__(self, venues: Iterable[Venue]) -> None:
+        self._venue: Venue | None = None
+        with_rows = [venue for venue in venues if venue.row_fields]
+        for venue in with_rows:
+            fields = venue.plain_fields if _speaks_of_read_row(venue) else None
+            if fields is not None and set(venue.row_fields) <= {*fields} and recognised(with_rows, fields) is venue:
+                others = {VENUE, *(name for other in with_rows for name in other.row_fields)} - {*fields}
+                self._venue = venue
+                self._decode = msgspec.json.Decoder(_struct(fields, sorted(others))).decode
+                return
+
+    def read(self, rows: Sequence[bytes]) -> PlainRows | None:
+        """Return the plain ones of these rows, None where there are none. Raises nothing."""
+        if self._venue is None:
+            return None
+        has_long = _LONG in b"\n".join(rows).translate(_MARKED)
+        decode, found, places = self._decode, [], []
+        for at, row in enumerate(rows):
+            if has_long and _LONG in row.translate(_MARKED):
+                continue
+            try:
+                found.append(decode(row))
+            except BAD_JSON:
+                continue
+            places.append(at)
+        return _columns(self._venue, found, places) if found else None
+
+
+def _speaks_of_read_row(venue: Venue) -> bool:
+    """Whether a venue's plain fields are those of its ``read_row``, and not of one that another class replaced."""
+    said, read = (
+        next(at for at, kind in enumerate(type(venue).__mro__) if name in vars(kind))
+        for name in ("plain_fields", "read_row")
+    )
+    return said <= read
+
+
+def _struct(fields: Sequence[str], others: Sequence[str]) -> Any:
+    # In the order of the plain fields, which a venue gives in the order of its rows: those are found at once.
+    types = {
+        "symbol": str,
+        "side": Literal["buy", "sell"],
+        "price": float,
+        "quantity": float,
+        "trade_id": Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)],
+        "time": Annotated[datetime, msgspec.Meta(tz=True)],
+    }
+    absent = {f"other_{number}": name for number, name in enumerate(others)}
+    return msgspec.defstruct(
+        "PlainRow",
+        [*types.items(), *((attribute, _Absent, None) for attribute in absent)],
+        rename=dict(zip(types, fields, strict=True)) | absent,
+        gc=False,
+    )
+
+
+def _columns(venue: Venue, found: list[Any], places: list[int]) -> PlainRows:
+    symbols = [row.symbol for row in found]
+    numbers = {symbol: number for number, symbol in enumerate(dict.fromkeys(symbols))}
+    kinds = [_kind(venue, symbol) for symbol in numbers]
+    count = len(found)
+    prices = np.fromiter([row.price for row in found], np.float64, count)
+    amounts = linear_amounts(prices, np.fromiter([row.quantity for row in found], np.float64, count))
+    # Between 2009 and 2100 a double of seconds is less than half a microsecond off.
+    seconds = np.fromiter([row.time.timestamp() for row in found], np.float64, count)
+    times = np.rint(np.clip(seconds, -1e10, 1e10) * 1e6).astype(np.int64)
+    market = np.fromiter([numbers[symbol] for symbol in symbols], np.int64, count)
+    is_plain = amounts.is_exact & (prices >= _LEAST_PRICE) & (times >= MIN_TIME_US) & (times < MAX_TIME_US)
+    if None in kinds:
+        is_plain &= np.array([kind is not None for kind in kinds])[market]
+    rows = PlainRows(
+        [PlainMarket(venue.name, symbol, kind) for symbol, kind in zip(numbers, kinds, strict=True) if kind],
+        np.array(places, np.int64),
+        market if None not in kinds else (np.cumsum([kind is not None for kind in kinds]) - 1)[market],
+        np.fromiter([row.trade_id for row in found], np.int64, count),
+        times,
+        prices,
+        amounts.notionals,
+        amounts.rests,
+        amounts.wholes,
+        amounts.fractions,
+        np.fromiter([_SIDES[row.side] for row in found], np.int64, count),
+    )
+    return rows if is_plain.all() else rows.taken(is_plain)
+
+
+def _kind(venue: Venue, symbol: str) -> MarketKind | None:
+    """Return the kind of a symbol's market, None where its rows are not plain."""
+    try:
+        product = product_of(venue, symbol)
+    except BadRecord:
+        return None
+    is_plain = product.notional is linear and not product.kind.has_wide_ids
+    return product.kind if is_plain and is_market_name(symbol) and is_market_name(venue.name) else None
