@@ -39,6 +39,7 @@ from streams.venues.registry import listed_markets, make_venues
 from streams.view import WorkerView
 from streams.worker.application import Application
 from streams.worker.bundles import Item
+from streams.worker.changelog import Fetched
 from streams.worker.ending import Ending, die, die_of_bug
 from streams.worker.options import faust_options
 from streams.worker.record_clock import RecordClock
@@ -176,6 +177,18 @@ class MonitorApp(faust.App):  # type: ignore[misc]
     def home(self, symbol: str) -> int:
         """Return the partition of a symbol."""
         return partition_of(symbol, self.consumer.topic_partitions(TRADES) or self.settings.topic_partitions)
+
+    def restore(self, tp: TP, fetched: Fetched) -> None:
+        """Give the store of a table what was fetched of its changelog."""
+        try:
+            self.tables.recovery.take(tp, fetched)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the records are not there
+            self.cannot_store(error)
+
+    def on_rebalance_end(self) -> None:
+        """Load the markets of the partitions that are restored now: a worker that is ready has them."""
+        super().on_rebalance_end()
+        self.keeper.begin_loads(self.view.partitions())
 
     def drop_queued(self) -> None:
         """Empty the queues of streams, whose partitions are about to be fetched again; changelogs keep theirs."""

@@ -14,7 +14,7 @@ from tables.market.idle import Idle
 from tables.market.span import Span
 from tables.market.state import Market
 from tables.stores.base import StateStore
-from tables.stores.items import market_from
+from tables.stores.items import market_from, market_steps
 from tables.stores.patience import until_answered
 
 log = logging.getLogger(__name__)
@@ -135,6 +135,12 @@ class LoadedMarkets:
             log.warning("%s", error)
             return None
 
+    def begin_loads(self, partitions: Iterable[int]) -> None:
+        """Begin to load every market of partitions that are served from now on; :meth:`preload` waits for it."""
+        for partition in partitions:
+            # Who waits for it is told of an error too, and asyncio need not be.
+            self._load_of(partition).add_done_callback(_failed)
+
     async def preload(self, partitions: Collection[int], within_seconds: float) -> None:
         """Load every market of partitions served here, once, so that :meth:`markets` has those that do not trade.
 
@@ -171,9 +177,21 @@ class LoadedMarkets:
         is_listed = self._admission.is_listed
         for venue, symbol in sorted(known, key=lambda place: (not is_listed(*place), place)):
             if (venue, symbol) not in markets and self._admission.may_load(venue, symbol, len(markets)):
-                market = await self._load(partition, venue, symbol)
+                market = await self._load_by_steps(partition, venue, symbol)
                 if market is not None:
                     self._take_in(markets, market)
+            await asyncio.sleep(0)
+
+    async def _load_by_steps(self, partition: int, venue: str, symbol: str) -> Market | None:
+        """Do what :meth:`_load` does, and let messages be counted in between: nobody waits for this market."""
+        items = await self._answered(lambda store: store.load(partition, prefix(venue, symbol)))
+        steps = market_steps(items, venue, symbol, self._span)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                market: Market | None = end.value
+                return market
             await asyncio.sleep(0)
 
     def markets(self) -> Iterator[tuple[int, Market]]:
@@ -242,6 +260,11 @@ class LoadedMarkets:
         self._is_closing = True
         for load in self._loads.values():
             load.cancel()
+
+
+def _failed(load: asyncio.Task[None]) -> None:
+    if not load.cancelled() and (error := load.exception()) is not None:
+        log.error("markets could not be loaded, which whoever asks for them tries again: %s", error)
 
 
 def _succeeded(load: asyncio.Task[None] | None) -> bool:

@@ -68,3 +68,9 @@ def _stat(process: int | str) -> list[str]:
         return Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def resident_bytes(pid: int) -> int:
+    """Return how much of a process is in memory; 0 for one that is gone."""
+    fields = _stat(pid)
+    return int(fields[21]) * os.sysconf("SC_PAGE_SIZE") if fields else 0

@@ -4,7 +4,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from faust.types import TP
+
 from streams.settings import Settings
+from streams.worker.changelog import Fetched
 from streams.worker.recovery import FlowControl
 
 
@@ -29,6 +32,10 @@ class Application(Protocol):
     @property
     def flow_control(self) -> FlowControl:
         """The flow of messages into the queues of streams."""
+        ...
+
+    def restore(self, tp: TP, fetched: Fetched) -> None:
+        """Give the store of a table what was fetched of its changelog."""
         ...
 
     def drop_queued(self) -> None:

@@ -1,24 +1,31 @@
-"""Faust's recovery of tables, without its three ways of losing trades.
+"""Faust's recovery of tables, without its three ways of losing trades, and by fetches instead of records.
 
 It gave up at a step that took too long, went on after another rebalance had overtaken it, and emptied queues again.
 """
 
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 from faust.tables import TableManager as FaustTableManager
 from faust.tables.recovery import RebalanceAgain, ServiceStopped
 from faust.tables.recovery import Recovery as FaustRecovery
+from faust.types import TP
+from mode import Service
 from mode.utils.queues import FlowControlEvent, FlowControlQueue
 from mode.utils.times import Seconds, want_seconds
 
 from streams.errors import Outage
+from streams.worker.changelog import Fetched
+
+# Of so many fetches the time is known by which a recovery says how long it will take.
+SAMPLES: Final = 100
 
 
 class FlowControl(FlowControlEvent):  # type: ignore[misc]
     """Faust's flow of messages to its queues. Resuming empties the queues only where the flow was suspended.
 
     A recovery lets the flow go on up to three times, the last time after the partitions were sought. What was taken of
-    them by then is not fetched again. Neither are the records that a standby has yet to apply.
+    them by then is not fetched again.
     """
 
     def resume(self) -> None:
@@ -34,7 +41,9 @@ class FlowControl(FlowControlEvent):  # type: ignore[misc]
 
 
 class Recovery(FaustRecovery):  # type: ignore[misc]
-    """Faust's recovery, which ends when partitions move again and raises :class:`Outage` when a step takes too long.
+    """Faust's recovery, which is given changelogs fetch by fetch (:meth:`take`).
+
+    It ends when partitions move again and raises :class:`Outage` when a step takes too long.
 
     Faust takes a step that took too long for an order to stop. It notices a move only once the partitions have moved.
     Until then it would call tables ready that the next recovery has yet to restore.
@@ -42,6 +51,54 @@ class Recovery(FaustRecovery):  # type: ignore[misc]
 
     # Set in the client's thread.
     are_partitions_moving = False
+
+    num_samples_required_for_estimate = 10
+
+    _last_active_event_processed_at: float | None
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _slurp_changelogs(self) -> None:
+        """Do nothing: Faust's task takes records from a queue, into which nobody puts any (:meth:`take`)."""
+
+    def take(self, tp: TP, fetched: Fetched) -> None:
+        """Have the store apply what was fetched of a changelog, and end the restore where that was the last of it.
+
+        Raises what the store raises: the process must not go on without these records.
+        """
+        if tp in self.active_tps:
+            offsets, received = self.active_offsets, self._active_events_received_at
+        elif tp in self.standby_tps:
+            offsets, received = self.standby_offsets, self._standby_events_received_at
+        else:
+            # It was assigned, and is neither served nor kept here any more.
+            return
+        # Faust seeks the last record that the store has, not the one behind it.
+        seen = offsets.get(tp)
+        records = [record for record in fetched.records if seen is None or record.offset > seen]
+        if records:
+            self.tp_to_table[tp].apply_changelog_batch(records)
+            offsets[tp] = fetched.offset
+            if tp in self.active_tps:
+                self._note_pace(len(records))
+            received[tp] = self._last_flush_at = monotonic()
+        if self.in_recovery and not self.need_recovery():
+            self._set_recovery_ended()
+            self.signal_recovery_end.set()
+        if not self.tables.standbys_ready and not self.standby_remaining_total():
+            self.tables.on_standbys_ready()
+
+    def _note_pace(self, records: int) -> None:
+        now, before = monotonic(), self._last_active_event_processed_at
+        if before is not None:
+            self._processing_times.append((now - before) / records)
+            if len(self._processing_times) > SAMPLES:
+                self._processing_times.popleft()
+        self._last_active_event_processed_at = now
+
+    def _set_recovery_started(self) -> None:
+        # What ended the recovery before must not end this one.
+        self.signal_recovery_end.clear()
+        super()._set_recovery_started()
 
     async def on_rebalance(self, *args: Any, **kwargs: Any) -> None:
         """Allow the next recovery to begin, since partitions have moved."""

@@ -15,6 +15,7 @@ from streams.kafka.unpacking import Refused
 from streams.topics import SOURCES, TRADES
 from streams.worker.application import Application
 from streams.worker.bundles import bundled, first_of, first_offset
+from streams.worker.changelog import Fetched, fetched_of
 from streams.worker.continuity import Continuity, Step
 from streams.worker.refused import WideSpans, end_if_refused, marked
 from streams.worker.stalls import Stalls
@@ -81,7 +82,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # By a message's offset, the first offset that it stands for. A bundle stands for its first message on, until it
-        # is committed. A changelog record stands for the gap that compaction left before it, until the next fetch.
+        # is committed. What a fetch brought of a changelog is one message, with the gaps that compaction left in it.
         self._firsts: dict[TP, dict[int, int]] = {}
         self._sources = Continuity()
         self._changelogs = Continuity()
@@ -119,20 +120,28 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                 )
             else:
                 end_if_refused(found)
-                # Compaction leaves gaps everywhere; what is missing within a fetch is not in the log.
-                before = [found[0].offset, *(record.offset + 1 for record in found)]
-                self._firsts[tp] = {record.offset: first for record, first in zip(found, before, strict=False)}
+                self._firsts[tp] = {found[-1].offset: found[0].offset}
+                records[tp] = [fetched_of(tp, found)]
         return records
 
     def _is_open(self, tp: TP) -> bool:
         return self.flow_active and (tp in self._get_active_partitions() or tp in self._buffered_partitions)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's
-        """Yield fetched messages without a hole."""
+        """Yield fetched messages without a hole. Those of changelogs go to the recovery instead, all of a fetch."""
         self._fetching = asyncio.current_task()
         async for tp, message in super().getmany(timeout):
-            if await self._follows(tp, message.offset):
+            if not await self._follows(tp, message.offset):
+                continue
+            if isinstance(message, Fetched):
+                # Nothing is awaited between the judgement and the store: a rebalance finds all of it there, or none.
+                self.app.restore(tp, message)
+                self._read_offset[tp] = message.offset
+            else:
                 yield tp, message
+
+    def _to_message(self, tp: TP, record: Any) -> Any:
+        return record if isinstance(record, Fetched) else super()._to_message(tp, record)
 
     async def _follows(self, tp: TP, last: int) -> bool:
         step = self._continuity(tp).judge(tp, self._first(tp, last), last)

@@ -1,6 +1,6 @@
 """A market as the items of a store: what is read makes a market, and what changed in one is written."""
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Final
 
 from tables.market.chunks import HEAD, Chunk, Head, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
@@ -10,20 +10,39 @@ from tables.market.state import Market
 _HEAD: Final = HEAD.encode()
 
 
+# As many chunks of 32 panes take about 5 ms.
+VALUES_A_STEP: Final = 32
+
+
 def market_from(items: Iterable[tuple[bytes, bytes]], venue: str, symbol: str, span: Span) -> Market | None:
     """Return the market that these items of it make, None where they hold nothing that this release reads.
 
     Raises :class:`tables.market.formats.NewerState` where a newer release wrote them.
     """
+    steps = market_steps(items, venue, symbol, span)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            market: Market | None = end.value
+            return market
+
+
+def market_steps(
+    items: Iterable[tuple[bytes, bytes]], venue: str, symbol: str, span: Span
+) -> Generator[None, None, Market | None]:
+    """Do what :func:`market_from` does, and yield between its steps, so that others may go on meanwhile."""
     head: Head | None = None
     chunks: list[Chunk] = []
     start = len(prefix(venue, symbol))
-    for key, value in items:
+    for number, (key, value) in enumerate(items, 1):
         part = key[start:]
         if part == _HEAD:
             head = decode_head(key, value)
         elif part.isdigit():
             chunks.append(decode_chunk(key, value))
+        if number % VALUES_A_STEP == 0:
+            yield
     if head is None and not chunks:
         return None
     market = Market(venue, symbol, span)

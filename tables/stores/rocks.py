@@ -124,14 +124,13 @@ class Store(rocksdb.Store):  # type: ignore[misc]
         last: dict[TP, int] = {}
         for event in batch:
             message = event.message
+            partition, key, value = message.partition, message.key, message.value
             last[message.tp] = max(message.offset, last.get(message.tp, -1))
-            writes.setdefault(message.partition, {})
-            key, value = message.key, message.value
+            pending = writes.setdefault(partition, {})
             if value is None or key is None or key == self.offset_key:
                 continue
-            pending = writes[message.partition]
-            stored = pending.get(key) or self._db_for_partition(message.partition).get(key)
-            if self.overtaken(message.partition).replaces(message, key, stored):
+            stored = pending.get(key) or self._db_for_partition(partition).get(key)
+            if self.overtaken(partition).replaces(message, key, stored):
                 pending[key] = value
         for partition, items in writes.items():
             db_batch = WriteBatch(raw_mode=True)

@@ -10,6 +10,7 @@ from tables.market.admission import Admission
 from tables.market.chunks import CorruptState, head_key
 from tables.market.episodes import Mark
 from tables.market.formats import NewerState
+from tables.stores.items import VALUES_A_STEP
 from tests.memory_broker import MemoryState
 from tests.tables.keeping import CHANGELOG, SECONDS, SPAN, Worker, count
 from tests.trades import NOON
@@ -347,3 +348,31 @@ async def test_alerts_that_came_with_a_market_are_told_from_those_raised_since()
         assert known == [True, False]
         worker.keeper.forget([0])
         assert not worker.keeper.was_restored(market, "price_move", NOON)
+
+
+async def test_a_market_with_many_panes_is_preloaded_in_steps() -> None:
+    """Messages are counted in between: a day of panes takes hundreds of milliseconds."""
+    worker = Worker()
+    for second in range(0, 4200, 32):
+        await worker.trade("A/USD", second)
+    await worker.keeper.flush()
+    again = Worker(state=worker.state)
+    again.keeper.begin_loads([0])
+    turns = 0
+    while not again.keeper.has_all([0]):
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > len(again.state.items[0]) // VALUES_A_STEP
+    ((_, loaded),) = again.keeper.markets()
+    ((_, before),) = worker.keeper.markets()
+    assert list(loaded.panes(0, loaded.watermark)) == list(before.panes(0, before.watermark))
+
+
+async def test_a_load_that_fails_while_nobody_waits_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """The worker stays unready, and its log says why."""
+    worker = Worker()
+    worker.state.items[0] = {b"kraken_spot|B/USD|head": b"broken"}
+    worker.keeper.begin_loads([0])
+    await until(lambda: caplog.messages)
+    assert "markets could not be loaded" in caplog.text
+    assert not worker.keeper.has_all([0])

@@ -131,6 +131,7 @@ async def readiness(worker: Worker) -> dict[str, bool]:
     return {
         "partitions_settled": not worker.is_rebalancing,
         "tables_recovered": worker.has_recovered,
+        "markets_loaded": worker.has_all(worker.partitions()),
         "table_store_reachable": worker.store_answers,
         "table_store_writable": not worker.is_ending,
         "clock_right": not worker.clock_fault(),

@@ -32,6 +32,7 @@ from streams.worker.continuity import Step
 from streams.worker.ending import MUST_NOT_GO_ON
 from streams.worker.refused import WIDE
 from tables.market.chunks import Head, encode, head_key
+from tables.web.cluster.workers import readiness
 from tests.faults.processes import Processes
 from tests.faults.proxy import HOST, Direction, Proxy
 from tests.kafka import RealKafka
@@ -359,6 +360,16 @@ async def test_a_recovery_that_is_overtaken_does_not_call_the_tables_ready(worke
     await consumer.on_partitions_assigned(assigned, generation)
     await until(lambda: not worker.rebalancing)
     assert worker.tables.actives_ready
+
+
+async def test_a_worker_that_got_its_partitions_loads_their_markets(worker: MonitorApp) -> None:
+    """Before anybody asks: it is not ready without."""
+    await until(lambda: worker.keeper.has_all(worker.view.partitions()))
+    assert (await readiness(worker.view))["markets_loaded"]
+    worker.keeper.forget(worker.view.partitions())
+    assert not (await readiness(worker.view))["markets_loaded"]
+    worker.on_rebalance_end()
+    await until(lambda: worker.keeper.has_all(worker.view.partitions()))
 
 
 async def test_a_record_that_the_broker_will_never_take_is_said_to_be_one(worker: MonitorApp) -> None:

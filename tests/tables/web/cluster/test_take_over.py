@@ -11,7 +11,7 @@ from tests.oracle import Oracle
 from tests.recordings import SCENARIOS
 from tests.view import Answer, View, ask, is_whole
 
-SLOW_SECONDS = 0.2
+SLOW_SECONDS = 0.4
 WATCHED_SECONDS = 30
 AT_ONCE = 3
 
