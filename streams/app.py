@@ -20,7 +20,6 @@ from streams.settings import Settings, settings
 from streams.settings_names import check_names
 from streams.tls import of_web_servers
 from streams.topics import ALERTS, TRADES
-from streams.worker.bundles import unbundled
 from streams.worker.command_line import keep_banner_on_terminals
 from streams.worker.refused import refusal_in
 from tables.stores.rocks import files_of
@@ -37,7 +36,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     @app.agent(trades_topic, name="agents.counting.monitor", concurrency=1)  # type: ignore[untyped-decorator]
     async def monitor(stream: faust.Stream) -> None:
         async for event in stream.events():
-            if await app.count(event.message.partition, unbundled(event.message.value)):
+            if await app.count(event.message.partition, event.message.bundle.parts):
                 app.consumer.handled(event.message)
             else:
                 app.consumer.withhold(event.message)

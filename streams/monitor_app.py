@@ -16,7 +16,8 @@ from faust.types import TP
 
 from agents.counting.evaluation import Evaluator
 from agents.counting.monitor import Monitor, SourceMessage, alert_record
-from agents.counting.row_batches import RowBatches, is_row
+from agents.counting.row_batches import RowBatches
+from agents.counting.source_rows import SourceRows
 from agents.rules.book import rule_book
 from agents.sinks import Sinks
 from agents.stats.sampler import Sampler
@@ -26,6 +27,7 @@ from streams.errors import Fatal, MonitorError, Outage
 from streams.kafka import admin
 from streams.kafka.broker_clock import BrokerClock, ClockProbe
 from streams.kafka.broker_watch import BrokerWatch
+from streams.kafka.columns import Columns
 from streams.kafka.outbound import Outbound, Record
 from streams.kafka.partitioning import partition_of
 from streams.kafka.stretches import read_stretch
@@ -61,6 +63,8 @@ from tables.stores.wiped import carry_over
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+# One message, or rows that follow each other.
+Source = TypeVar("Source", SourceMessage, SourceRows)
 
 
 class MonitorApp(faust.App):  # type: ignore[misc]
@@ -234,37 +238,32 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             Outage("stopping; start again when the table store can be written, to go on from the last commit")
         )
 
-    async def count(self, partition: int, items: Iterable[Item]) -> bool:
-        """Handle the messages of a bundle; return false where that must not be acknowledged: the rest is let go."""
-        clock, rows = self.record_clock, list[SourceMessage]()
-        for item in items:
-            if rows and not (item.is_brokers_time or clock.answers_at_once):
-                # Nothing that can be counted waits for the clock.
-                rows = await self._count_rows(rows)
-            judged_by = await clock.time_of(item.timestamp_ms, is_brokers=item.is_brokers_time)
-            if judged_by is None:
-                await self._count_rows(rows)
-                return False
-            message = SourceMessage(item.value, partition, item.offset, judged_by, item.refused)
-            if is_row(message):
-                rows.append(message)
-                continue
-            rows = await self._count_rows(rows)
-            await self.guarded(self.market_monitor.handle, message)
-        await self._count_rows(rows)
-        return True
+    async def count(self, partition: int, parts: Iterable[Columns | Item]) -> bool:
+        """Handle the messages of a bundle; return false where that must not be acknowledged: the rest is let go.
 
-    async def _count_rows(self, rows: list[SourceMessage]) -> list[SourceMessage]:
-        """Handle rows that follow each other; return those that are left, none."""
-        if rows:
-            await self.guarded(lambda _: self.row_batches.handle(rows), rows[0])
-        return []
+        What comes before a message that must wait for the clock is counted meanwhile.
+        """
+        clock = self.record_clock
+        for part in parts:
+            if isinstance(part, Item):
+                judged_by = await clock.time_of(part.timestamp_ms, is_brokers=part.is_brokers_time)
+                if judged_by is None:
+                    return False
+                message = SourceMessage(part.value, partition, part.offset, judged_by, part.refused)
+                await self.guarded(self.market_monitor.handle, message)
+            else:
+                times = await clock.times_of(part.timestamps_ms, are_brokers=part.are_brokers_times)
+                if times is None:
+                    return False
+                rows = SourceRows(partition, part.offsets, times, part.values, part.sizes)
+                await self.guarded(self.row_batches.handle, rows)
+        return True
 
     async def _may_go_on(self) -> None:
         if self.ending.has_begun:
             await self.ending.over()
 
-    async def guarded(self, handle: Callable[[SourceMessage], Awaitable[T]], message: SourceMessage) -> T:
+    async def guarded(self, handle: Callable[[Source], Awaitable[T]], message: Source) -> T:
         """Run a handler that must not raise: Faust acknowledges a message whose agent raised.
 
         A bug ends the process. In one that is ending no more messages are handled.

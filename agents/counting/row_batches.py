@@ -14,6 +14,7 @@ from agents.counting.monitor import Monitor, SourceMessage
 from agents.counting.row_runs import RowBatch, RowRun
 from agents.counting.runs import Trades
 from agents.counting.series import series_of
+from agents.counting.source_rows import SourceRows
 from agents.counting.tally import Outcome
 from streams.model.plain_rows import PlainMarket, PlainRows
 from streams.venues.plain_rows import PlainReader
@@ -26,11 +27,6 @@ LEAST_TOGETHER: Final = 24
 
 MOST_ALONE: Final = 64
 """Rows handled alone before others have a turn: they take some 5 ms, and a bundle of nothing else would take 100."""
-
-
-def is_row(message: SourceMessage) -> bool:
-    """Whether a message is a row of JSON that may be read together with others."""
-    return not message.refused and message.value is not None and message.value.startswith(b"{")
 
 
 class _Tally:
@@ -63,11 +59,11 @@ class RowBatches:
         self._keeper = keeper
         self._reader = reader
 
-    async def handle(self, messages: Sequence[SourceMessage]) -> None:
-        """Handle rows that follow each other; :func:`is_row` says of each that it is one."""
+    async def handle(self, messages: SourceRows) -> None:
+        """Handle rows that follow each other, which all begin as an object of JSON."""
         rows = None
         if len(messages) >= LEAST_TOGETHER:
-            rows = self._reader.read([message.value or b"" for message in messages])
+            rows = self._reader.read(messages.values)
         if rows is None:
             for message in messages:
                 await self._handle_alone(message)
@@ -77,8 +73,8 @@ class RowBatches:
             rows,
             {place: at for place, (at, _) in others.items()},
             done,
-            [message.received_us for message in messages],
-            [len(message.value or b"") for message in messages],
+            messages.received_us,
+            messages.sizes,
             self._evaluator.max_future_us,
         )
         tally = _Tally()
@@ -102,16 +98,14 @@ class RowBatches:
         else:
             await self._monitor.handle_trades(message, trades)
 
-    async def _apart(
-        self, messages: Sequence[SourceMessage], rows: PlainRows
-    ) -> tuple[dict[int, tuple[int, Trades]], set[int]]:
+    async def _apart(self, messages: SourceRows, rows: PlainRows) -> tuple[dict[int, tuple[int, Trades]], set[int]]:
         """Handle, in their order, what cannot wait for its market's turn: return the places that this was done for.
 
         It is rows of markets that are not in memory, or of another partition, and rows of markets that no plain row is
         of. Whether a market is taken in depends on those taken in before it. Return, by place, the other rows that are
         not plain too: their markets' places, and what was read.
         """
-        partition = messages[0].partition
+        partition = messages.partition
         markets = {(market.venue, market.symbol): at for at, market in enumerate(rows.markets)}
         is_here = [self._is_here(partition, *place) for place in markets]
         others: dict[int, tuple[int, Trades]] = {}
@@ -141,7 +135,7 @@ class RowBatches:
 
     async def _count(
         self,
-        messages: Sequence[SourceMessage],
+        messages: SourceRows,
         batch: RowBatch,
         of: PlainMarket,
         runs: Sequence[RowRun],
@@ -149,7 +143,7 @@ class RowBatches:
         tally: _Tally,
     ) -> None:
         """Count the rows of one market, run by run; a run that cannot be counted together, row by row."""
-        partition = messages[0].partition
+        partition = messages.partition
         last: RowRun | None = None
         market: Market | None = None
         outcome = Outcome()
@@ -169,8 +163,8 @@ class RowBatches:
                 () if run.is_dense else batch.ids(run),
                 outcome,
                 partition=partition,
-                first_offset=messages[batch.places[first]].offset,
-                last_offset=messages[batch.places[end - 1]].offset,
+                first_offset=messages.offsets[batch.places[first]],
+                last_offset=messages.offsets[batch.places[end - 1]],
             )
             if outcome.alerts:
                 await self._monitor.emit_alerts(outcome, messages[batch.places[first]].received_us)

@@ -51,11 +51,11 @@ class RowBatch:
         rows: PlainRows,
         others: dict[int, int],
         done: set[int],
-        received_us: Sequence[int],
+        received_us: Integers,
         sizes: Sequence[int],
         max_future_us: int,
     ) -> None:
-        received = np.array(received_us, np.int64)
+        received = received_us
         market, places = rows.market, rows.places
         numbers = rows.times_us // PANE_US
         numbers[rows.times_us > received[places] + max_future_us] = ALONE

@@ -18,6 +18,7 @@ from aiokafka.record import default_records, legacy_records
 from aiokafka.structs import ConsumerRecord
 
 from streams.kafka.admin import MAX_RECORD_BYTES
+from streams.kafka.columns import Columns, WholeBatch, are_columns, joined
 from streams.topics import SOURCES
 
 MAX_BATCH_BYTES: Final = 2 * MAX_RECORD_BYTES
@@ -32,6 +33,9 @@ partition, and brokers usually take 1 MB."""
 
 MAX_FETCHED_BYTES: Final = 4 * 1024**2
 """After so many bytes of one partition what was fetched is handed on. A fetch of 1 MB may hold a thousand batches."""
+
+MAX_FETCHED_RECORDS: Final = 8 * 1024
+"""So it is after so many records in columns: rows for eight bundles, more than a fetch of 1 MB usually holds."""
 
 FIRST_BYTES: Final = 4096
 """How much is kept of what is refused, for its dead letter."""
@@ -142,11 +146,16 @@ def _snappy_blocks(view: memoryview) -> Iterator[memoryview]:
 
 
 class _Batches:
-    """The batches of a fetch, as aiokafka asks for them; ``last`` is the one given last."""
+    """The batches of a fetch, as aiokafka asks for them; ``last`` is the one given last.
 
-    def __init__(self, batches: Any, *, is_source: bool) -> None:
-        self._batches = batches
+    Where they are wanted whole, each is one record: its columns.
+    """
+
+    def __init__(self, records: PartitionRecords, *, is_source: bool, are_whole: bool) -> None:
+        self._records = records
+        self._batches = records._records
         self._is_source = is_source
+        self._are_whole = are_whole
         self.last: Any = None
 
     def has_next(self) -> bool:
@@ -158,7 +167,7 @@ class _Batches:
         count = self.last.next_offset - getattr(self.last, "base_offset", self.last.next_offset)
         if self._is_source and count > MAX_BATCH_RECORDS:
             raise TooLarge(f"a batch holds {count} records, more than {MAX_BATCH_RECORDS}")
-        return self.last
+        return WholeBatch(self.last, self._records.next_fetch_offset) if self._are_whole else self.last
 
 
 def _within_limits(unpack: Callable[[PartitionRecords], Iterator[Any]]) -> Callable[..., Iterator[Any]]:
@@ -168,11 +177,17 @@ def _within_limits(unpack: Callable[[PartitionRecords], Iterator[Any]]) -> Calla
     def wrapped(records: PartitionRecords) -> Iterator[Any]:
         tp = records._tp
         is_source = tp.topic in SOURCES
-        batches = records._records = _Batches(records._records, is_source=is_source)
+        are_whole = are_columns(tp.topic)
+        if are_whole:
+            records._consumer_record = _as_it_is
+        batches = records._records = _Batches(records, is_source=is_source, are_whole=are_whole)
         while True:
             try:
                 for record in unpack(records):
-                    yield _refused(record) if is_source and _size(record) > MAX_MESSAGE_BYTES else record
+                    if are_whole:
+                        yield from _within_size(tp, record)
+                    else:
+                        yield _refused(record) if is_source and _size(record) > MAX_MESSAGE_BYTES else record
             except TooLarge as error:
                 batch, first = batches.last, records.next_fetch_offset
                 first = max(first, getattr(batch, "base_offset", first))
@@ -187,6 +202,32 @@ def _within_limits(unpack: Callable[[PartitionRecords], Iterator[Any]]) -> Calla
     return wrapped
 
 
+def _as_it_is(_: Any, record: Any) -> Any:
+    return record
+
+
+def _within_size(tp: Any, columns: Columns) -> Iterator[Columns | Refused]:
+    """Yield the records of a batch, and in their places those that are larger than they may be."""
+    start = 0
+    if max(columns.sizes) > MAX_MESSAGE_BYTES:
+        for at, size in enumerate(columns.sizes):
+            if size > MAX_MESSAGE_BYTES:
+                if at > start:
+                    yield columns.part(start, at)
+                start = at + 1
+                offset, time_ms, value = columns.offsets[at], columns.timestamps_ms[at], columns.values[at] or b""
+                yield Refused(
+                    tp.topic, tp.partition, offset, time_ms, int(columns.are_brokers_times), None, value[:FIRST_BYTES],
+                    None, -1, min(size, FIRST_BYTES), (), offset, _detail(size),
+                )  # fmt: skip
+    if start < len(columns.offsets):
+        yield columns.part(start, len(columns.offsets)) if start else columns
+
+
+def _detail(size: int) -> str:
+    return f"a message of {size} bytes, more than {MAX_MESSAGE_BYTES}"
+
+
 def _size(record: Any) -> int:
     size: int = record.serialized_key_size + record.serialized_value_size
     return size if not record.headers else size + sum(len(name) + len(value or b"") for name, value in record.headers)
@@ -194,10 +235,9 @@ def _size(record: Any) -> int:
 
 def _refused(record: Any) -> Refused:
     value = (record.value or b"")[:FIRST_BYTES]
-    detail = f"a message of {_size(record)} bytes, more than {MAX_MESSAGE_BYTES}"
     return Refused(
         record.topic, record.partition, record.offset, record.timestamp, record.timestamp_type, None, value, None, -1,
-        len(value), (), record.offset, detail,
+        len(value), (), record.offset, _detail(_size(record)),
     )  # fmt: skip
 
 
@@ -208,6 +248,8 @@ def _in_parts(getall: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
     def wrapped(result: FetchResult, max_records: int | None = None) -> list[Any]:
         if not result.check_assignment(result._topic_partition) or not result.has_more():
             return []
+        if are_columns(result._topic_partition.topic):
+            return _all_columns(result)
         found: list[Any] = []
         size = 0
         for record in result._partition_records:
@@ -222,6 +264,33 @@ def _in_parts(getall: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
         return found
 
     return wrapped
+
+
+def _all_columns(result: FetchResult) -> list[Columns | Refused]:
+    """Return what a fetch brought, in as few pieces as it has between what is refused."""
+    found: list[Columns | Refused] = []
+    beside: list[Columns] = []
+    size = count = 0
+    for piece in result._partition_records:
+        is_refused = isinstance(piece, Refused)
+        if beside and (is_refused or piece.are_brokers_times != beside[0].are_brokers_times):
+            found.append(joined(beside))
+            beside = []
+        if is_refused:
+            found.append(piece)
+            size, count = size + FIRST_BYTES, count + 1
+        else:
+            beside.append(piece)
+            size, count = size + sum(piece.sizes), count + len(piece.sizes)
+        if size >= MAX_FETCHED_BYTES or count >= MAX_FETCHED_RECORDS:
+            result._update_position()
+            break
+    else:
+        result._update_position()
+        result._partition_records = None
+    if beside:
+        found.append(joined(beside))
+    return found
 
 
 def _modules() -> Iterator[ModuleType]:

@@ -46,13 +46,14 @@ class PlainReader:
                 self._decode = msgspec.json.Decoder(_struct(fields, sorted(others))).decode
                 return
 
-    def read(self, rows: Sequence[bytes]) -> PlainRows | None:
+    def read(self, rows: Sequence[bytes | None]) -> PlainRows | None:
         """Return the plain ones of these rows, None where there are none. Raises nothing."""
         if self._venue is None:
             return None
-        has_long = _LONG in b"\n".join(rows).translate(_MARKED)
+        texts = [row or b"" for row in rows]
+        has_long = _LONG in b"\n".join(texts).translate(_MARKED)
         decode, found, places = self._decode, [], []
-        for at, row in enumerate(rows):
+        for at, row in enumerate(texts):
             if has_long and _LONG in row.translate(_MARKED):
                 continue
             try:

@@ -30,6 +30,11 @@ class Application(Protocol):
         ...
 
     @property
+    def consumer_generation_id(self) -> int:
+        """The generation of the group in which partitions were assigned."""
+        ...
+
+    @property
     def flow_control(self) -> FlowControl:
         """The flow of messages into the queues of streams."""
         ...

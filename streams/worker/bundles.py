@@ -1,17 +1,19 @@
 """Several Kafka messages in one of Faust's: Faust takes about 100 us per message, whatever it holds.
 
 The consumer bundles the messages of a partition that one fetch brought, and the monitor takes them apart again. A
-bundle has the offset of its last message, and a header that says its first: once it is acknowledged, they all are
+bundle has the offset of its last message, and knows its first: once it is acknowledged, they all are
 (:mod:`streams.worker.transport`).
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from itertools import accumulate, groupby
 from typing import Any, Final
 
 import msgspec
 
 from streams.kafka.broker_clock import APPEND_TIME
+from streams.kafka.columns import Columns
 from streams.kafka.unpacking import Refused
 
 # A bundle is handled to its end before anything else of its partition: 64 frames of 20 trades take about 5 ms.
@@ -23,10 +25,8 @@ ROW_START: Final = b"{"
 # About 4 900 trades of 53 bytes, so large frames travel nearly alone.
 MAX_BYTES: Final = 256 * 1024
 
-FIRST: Final = "liqmon-first-offset"
 
-
-class Item(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class Item(msgspec.Struct, frozen=True):
     """One message of a bundle. ``timestamp_ms`` is the broker's time of it, or the publisher's.
 
     ``refused`` says why it is no message that anybody should read; ``value`` then holds its first bytes.
@@ -39,46 +39,87 @@ class Item(msgspec.Struct, array_like=True, frozen=True, gc=False):
     refused: str = ""
 
 
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(list[Item]).decode
+class Bundle(msgspec.Struct):
+    """Messages of one partition in order. ``first`` and ``offset`` are the offsets that it stands for, with both ends.
+
+    Rows of JSON that follow each other are columns, anything else is an item.
+    """
+
+    first: int
+    offset: int = -1
+    parts: list[Columns | Item] = []
+    weight: int = 0
+    size: int = 0
+
+    @property
+    def timestamp_ms(self) -> int:
+        """The time of its last message."""
+        last = self.parts[-1]
+        return last.timestamp_ms if isinstance(last, Item) else last.timestamps_ms[-1]
+
+    def add(self, part: Columns | Item, weight: int, size: int) -> None:
+        """Append messages."""
+        self.parts.append(part)
+        self.offset = part.offset
+        self.weight += weight
+        self.size += size
+
+    def has_room(self, weight: int, size: int) -> bool:
+        """Whether a message of that weight, and so many bytes, goes in: the first one always does."""
+        return not self.parts or (self.weight + weight <= MAX_MESSAGES and self.size + size <= MAX_BYTES)
 
 
-def bundled(records: Sequence[Any]) -> Iterator[Any]:
-    """Yield the records of one partition (aiokafka's) bundled, in order."""
-    items: list[Item] = []
-    last: Any = None
-    first = size = weight = 0
-    for record in records:
-        value = record.value or b""
-        length, heavy = len(value), 1 if value[:1] == ROW_START else ROWS_PER_FRAME
-        if items and (weight + heavy > MAX_MESSAGES or size + length > MAX_BYTES):
-            yield _bundle(last, items, first)
-            items, size, weight = [], 0, 0
-        if not items:
-            first = first_of(record)
-        refusal = record.detail if isinstance(record, Refused) else ""
-        items.append(Item(record.offset, record.timestamp, record.value, record.timestamp_type == APPEND_TIME, refusal))
-        size += length
-        weight += heavy
-        last = record
-    if items:
-        yield _bundle(last, items, first)
+def bundled(found: Sequence[Columns | Refused]) -> Iterator[Bundle]:
+    """Yield what one fetch brought of one partition bundled, in order."""
+    bundle: Bundle | None = None
+    for part, first in _parts(found):
+        if isinstance(part, Item):
+            size = len(part.value or b"")
+            if bundle is not None and not bundle.has_room(ROWS_PER_FRAME, size):
+                yield bundle
+                bundle = None
+            bundle = bundle or Bundle(first)
+            bundle.add(part, ROWS_PER_FRAME, size)
+            continue
+        start, count = 0, len(part.sizes)
+        ends = list(accumulate(part.sizes, initial=0))
+        while start < count:
+            if bundle is not None and not bundle.has_room(1, part.sizes[start]):
+                yield bundle
+                bundle = None
+            bundle = bundle or Bundle(part.offsets[start])
+            end = bisect_right(ends, ends[start] + MAX_BYTES - bundle.size) - 1
+            end = min(max(end, start + 1), start + MAX_MESSAGES - bundle.weight, count)
+            rows = part if end - start == count else part.part(start, end)
+            bundle.add(rows, end - start, ends[end] - ends[start])
+            start = end
+    if bundle is not None:
+        yield bundle
+
+
+def _parts(found: Sequence[Columns | Refused]) -> Iterator[tuple[Columns | Item, int]]:
+    """Yield rows that follow each other as columns, anything else alone, each with the first offset it stands for."""
+    for piece in found:
+        if isinstance(piece, Refused):
+            is_brokers = piece.timestamp_type == APPEND_TIME
+            yield Item(piece.offset, piece.timestamp, piece.value, is_brokers, piece.detail), piece.first
+            continue
+        are_rows = [value is not None and value.startswith(ROW_START) for value in piece.values]
+        if all(are_rows):
+            yield piece, piece.first
+            continue
+        start = 0
+        for is_row, same in groupby(are_rows):
+            end = start + sum(1 for _ in same)
+            if is_row:
+                yield piece.part(start, end), piece.offsets[start]
+            else:
+                for at in range(start, end):
+                    offset = piece.offsets[at]
+                    yield Item(offset, piece.timestamps_ms[at], piece.values[at], piece.are_brokers_times), offset
+            start = end
 
 
 def first_of(record: Any) -> int:
-    """Return the first offset that a record of the client's stands for: one that was refused may be a whole batch."""
-    return record.first if isinstance(record, Refused) else int(record.offset)
-
-
-def _bundle(last: Any, items: list[Item], first: int) -> Any:
-    return replace(last, value=_encode(items), headers=((FIRST, str(first).encode()),))
-
-
-def first_offset(bundle: Any) -> int:
-    """Return the offset of a bundle's first message."""
-    return int(dict(bundle.headers)[FIRST])
-
-
-def unbundled(value: bytes) -> list[Item]:
-    """Return the messages of a bundle."""
-    return _decode(value)
+    """Return the first offset that what a fetch brought begins with: one that was refused may be a whole batch."""
+    return record.first if isinstance(record, Columns | Refused) else int(record.offset)

@@ -8,13 +8,18 @@ waits, since it would refuse good trades, or let bad ones pass. It is unready ei
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 from streams.kafka.broker_clock import ClockProbe
 from streams.tasks import cancelled, first_of
 from streams.topics import TRADES
 from streams.worker.own_clock import OwnClock
+
+Seconds = npt.NDArray[np.float64]
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +69,6 @@ class RecordClock:
             self._look()
             await asyncio.sleep(LOOK_SECONDS)
 
-    @property
-    def answers_at_once(self) -> bool:
-        """Whether :meth:`time_of` need not wait for a record that the broker did not stamp."""
-        return self._probe.is_answered.is_set() and not self._has_let_go and self.own.is_right
-
     async def time_of(self, timestamp_ms: int, *, is_brokers: bool) -> float | None:
         """Return the time by which a record is judged, unix seconds. Waits while this worker's clock is wrong.
 
@@ -88,6 +88,15 @@ class RecordClock:
             await first_of(self._let_go.wait(), within_seconds=LOOK_SECONDS)
         self._look()
         return min(timestamp_ms / 1000, self.own.now())
+
+    async def times_of(self, timestamps_ms: Sequence[int], *, are_brokers: bool) -> Seconds | None:
+        """Return the times by which records are judged that follow each other, as :meth:`time_of` does for each."""
+        first = await self.time_of(timestamps_ms[0], is_brokers=are_brokers)
+        if first is None:
+            return None
+        times: Seconds = np.array(timestamps_ms, np.int64) / 1000
+        # Nobody waits between them: it is the same moment for all.
+        return times if are_brokers else np.minimum(times, self.own.now())
 
     def _look(self) -> None:
         self.own.look(waits=self.is_stamped is False)

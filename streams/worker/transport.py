@@ -11,10 +11,11 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streams.kafka.columns import in_columns
 from streams.kafka.unpacking import Refused
 from streams.topics import SOURCES, TRADES
 from streams.worker.application import Application
-from streams.worker.bundles import bundled, first_of, first_offset
+from streams.worker.bundles import Bundle, bundled, first_of
 from streams.worker.changelog import Fetched, fetched_of
 from streams.worker.continuity import Continuity, Step
 from streams.worker.refused import WideSpans, end_if_refused, marked
@@ -44,6 +45,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._fetch_max_wait_ms = self.app.settings.fetch_max_wait_ms
         return consumer
 
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
+        with in_columns():
+            return await super()._fetch_records(*args, **kwargs)
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         # Partitions may have moved while state was flushed; aiokafka raises where none of them is left.
         held = {tp: offset for tp, offset in offsets.items() if tp in self.assignment()}
@@ -69,6 +74,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _rewind(self, tp: TopicPartition, offset: int) -> None:
         with contextlib.suppress(IllegalStateError):
             self._ensure_consumer().seek(tp, offset)
+
+
+class BundleMessage(driver.ConsumerMessage):  # type: ignore[misc]
+    """A bundle as one of Faust's messages, which has no value of its own."""
+
+    __slots__ = ("bundle",)
+
+    bundle: Bundle
 
 
 class Consumer(driver.Consumer):  # type: ignore[misc]
@@ -141,6 +154,13 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                 yield tp, message
 
     def _to_message(self, tp: TP, record: Any) -> Any:
+        if isinstance(record, Bundle):
+            message = BundleMessage(
+                tp.topic, tp.partition, record.offset, record.timestamp_ms / 1000, 0, None, None, None, None, 0, 0, tp,
+                generation_id=self.app.consumer_generation_id,
+            )  # fmt: skip
+            message.bundle = record
+            return message
         return record if isinstance(record, Fetched) else super()._to_message(tp, record)
 
     async def _follows(self, tp: TP, last: int) -> bool:
@@ -160,13 +180,13 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def _first(self, tp: TP, last: int) -> int:
         return self._firsts.get(tp, {}).get(last, last)
 
-    def _bundle(self, tp: TP, records: Sequence[Any]) -> list[Any]:
-        bundles = list(bundled(records))
+    def _bundle(self, tp: TP, found: Sequence[Any]) -> list[Bundle]:
+        bundles = list(bundled(found))
         firsts = self._firsts.setdefault(tp, {})
         if len(firsts) > MAX_REMEMBERED:
             committed = self._committed_offset[tp] or 0
             self._firsts[tp] = firsts = {last: first for last, first in firsts.items() if last >= committed}
-        firsts.update((bundle.offset, first_offset(bundle)) for bundle in bundles)
+        firsts.update((bundle.offset, bundle.first) for bundle in bundles)
         return bundles
 
     def _new_offset(self, tp: TP) -> int | None:

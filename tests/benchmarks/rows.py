@@ -23,6 +23,7 @@ from aiokafka import AIOKafkaProducer
 from agents.counting.evaluation import Evaluator
 from agents.counting.monitor import Monitor, SourceMessage, alert_record
 from agents.counting.row_batches import RowBatches
+from agents.counting.source_rows import SourceRows
 from agents.rules.book import rule_book
 from streams.kafka.admin import ensure_topics
 from streams.kafka.outbound import Outbound
@@ -140,7 +141,7 @@ async def inner(symbols: int, count: int) -> str:
     messages = [SourceMessage(row, 0, at, time.time()) for at, (_, row) in enumerate(rows(symbols, count))]
     started, used = time.perf_counter(), time.process_time()
     for at in range(0, count, MAX_MESSAGES):
-        await batches.handle(messages[at : at + MAX_MESSAGES])
+        await batches.handle(SourceRows.of(messages[at : at + MAX_MESSAGES]))
     used, seconds = time.process_time() - used, time.perf_counter() - started
     return f"{symbols:7}  {1e6 * used / count:24.2f}  {count / seconds:9,.0f}\n"
 

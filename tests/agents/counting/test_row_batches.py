@@ -15,6 +15,7 @@ from prometheus_client import generate_latest
 from agents.counting.evaluation import Evaluator
 from agents.counting.monitor import Monitor, SourceMessage, alert_record
 from agents.counting.row_batches import LEAST_TOGETHER, RowBatches
+from agents.counting.source_rows import SourceRows
 from agents.rules.book import rule_book
 from streams import metrics
 from streams.kafka.outbound import Outbound
@@ -101,7 +102,7 @@ class Worker:
             await self.monitor.handle(message)
 
     async def together(self, messages: Sequence[SourceMessage]) -> None:
-        await self.batches.handle(messages)
+        await self.batches.handle(SourceRows.of(messages))
 
 
 def seen(broker: MemoryBroker) -> dict[str, Any]:

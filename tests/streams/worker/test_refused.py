@@ -4,8 +4,9 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
+from streams.kafka.columns import Columns
 from streams.kafka.unpacking import Refused
-from streams.worker.bundles import bundled, first_offset, unbundled
+from streams.worker.bundles import Item, bundled
 from streams.worker.refused import WIDE, WideSpans, marked, refusal_in
 
 PLACE = TP("trades", 0)
@@ -23,9 +24,9 @@ def refused(first: int, last: int) -> Refused:
 
 def test_a_bundle_stands_for_every_offset_of_what_was_refused() -> None:
     """At its beginning, in its middle and at its end."""
-    [bundle] = bundled([refused(5, 9), record(10), refused(11, 20)])
-    assert (first_offset(bundle), bundle.offset) == (5, 20)
-    items = [(item.offset, item.value, item.refused) for item in unbundled(bundle.value)]
+    [bundle] = bundled([refused(5, 9), Columns([10], [1000], [b"x"], [1], False), refused(11, 20)])
+    assert (bundle.first, bundle.offset) == (5, 20)
+    items = [(item.offset, item.value, item.refused) for item in bundle.parts if isinstance(item, Item)]
     assert items == [(9, b"first", "too large"), (10, b"x", ""), (20, b"first", "too large")]
 
 
