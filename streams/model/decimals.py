@@ -49,8 +49,8 @@ def linear_amounts(prices: Doubles, quantities: Doubles) -> AmountColumns:
     """
     with np.errstate(over="ignore"):
         is_small = prices * quantities < _MOST_WORTH
-    price_integers, price_decimals, is_exact = _integers(prices)
-    quantity_integers, quantity_decimals, is_whole = _integers(quantities)
+        price_integers, price_decimals, is_exact = _integers(prices)
+        quantity_integers, quantity_decimals, is_whole = _integers(quantities)
     decimals = price_decimals + quantity_decimals
     is_exact &= is_whole & is_small
     is_exact &= (price_integers > 0) & (quantity_integers > 0) & (prices <= _MOST_PRICE) & (decimals <= _REST_DECIMALS)
@@ -81,8 +81,7 @@ def _integers(values: Doubles) -> tuple[Doubles, Integers, Marks]:
     places, left = np.arange(len(values)), values
     for count in range(_MOST_DECIMALS + 1):
         power = 10.0**count
-        with np.errstate(over="ignore"):
-            candidates = np.rint(left * power)
+        candidates = np.rint(left * power)
         fits = (candidates / power == left) & (candidates <= _MOST_INTEGER)
         if not fits.any():
             continue

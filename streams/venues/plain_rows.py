@@ -13,9 +13,8 @@ import numpy as np
 
 from streams.errors import BadRecord
 from streams.model.decimals import MOST_DIGITS, linear_amounts
-from streams.model.kinds import MarketKind
 from streams.model.plain_rows import PlainMarket, PlainRows
-from streams.model.products import linear
+from streams.model.products import Product, linear
 from streams.model.trade import MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Side, is_market_name
 from streams.venues.asking import product_of
 from streams.venues.base import Venue
@@ -28,21 +27,27 @@ _LEAST_PRICE: Final = float(MIN_PRICE)
 _Absent = Literal["\x00 no such field"]
 _NUMBER_CHARACTERS: Final = b"0123456789."
 _MARKED: Final = bytes(ord("0") if at in _NUMBER_CHARACTERS else ord(" ") for at in range(256))
+# All of them, and one more, are so many characters that follow each other.
+_LEAST_CHARACTER: Final = min(_NUMBER_CHARACTERS)
+_CHARACTERS: Final = max(_NUMBER_CHARACTERS) - _LEAST_CHARACTER
 # With more digits than this a number has a run of as many of these characters, whatever its exponent.
 _LONG: Final = b"0" * (MOST_DIGITS + 1)
+
+# Kraken lists about 1 500 markets.
+_MAX_SYMBOLS: Final = 16_384
 
 
 class PlainReader:
     """Reads plain rows of the first of these venues that has such, and that is recognised by their fields."""
 
     def __init__(self, venues: Iterable[Venue]) -> None:
-        self._venue: Venue | None = None
+        self._venue: _Symbols | None = None
         with_rows = [venue for venue in venues if venue.row_fields]
         for venue in with_rows:
             fields = venue.plain_fields if _speaks_of_read_row(venue) else None
             if fields is not None and set(venue.row_fields) <= {*fields} and recognised(with_rows, fields) is venue:
                 others = {VENUE, *(name for other in with_rows for name in other.row_fields)} - {*fields}
-                self._venue = venue
+                self._venue = _Symbols(venue)
                 self._decode = msgspec.json.Decoder(_struct(fields, sorted(others))).decode
                 return
 
@@ -51,7 +56,13 @@ class PlainReader:
         if self._venue is None:
             return None
         texts = [row or b"" for row in rows]
-        has_long = _LONG in b"\n".join(texts).translate(_MARKED)
+        joined = b"\n".join(texts)
+        has_long = _may_have_long(joined) and _LONG in joined.translate(_MARKED)
+        if not has_long:
+            try:
+                return _columns(self._venue, list(map(self._decode, texts)), range(len(texts)))
+            except BAD_JSON:
+                pass
         decode, found, places = self._decode, [], []
         for at, row in enumerate(texts):
             if has_long and _LONG in row.translate(_MARKED):
@@ -62,6 +73,39 @@ class PlainReader:
                 continue
             places.append(at)
         return _columns(self._venue, found, places) if found else None
+
+
+def _may_have_long(text: bytes) -> bool:
+    """Whether every second byte is a number's eight times one after another, as it is in each long number."""
+    marks = np.frombuffer(text, np.uint8)[::2] - _LEAST_CHARACTER <= _CHARACTERS
+    for step in (1, 2, 4):
+        marks = marks[:-step] & marks[step:]
+    return bool(marks.any())
+
+
+class _Symbols:
+    """A venue, and what markets its symbols are. It is asked about a symbol each time, and may change its mind."""
+
+    def __init__(self, venue: Venue) -> None:
+        self.venue = venue
+        self._known: dict[str, tuple[Product, PlainMarket | None]] = {}
+
+    def market(self, symbol: str) -> PlainMarket | None:
+        """Return the market of a symbol, None where its rows are not plain."""
+        try:
+            product = product_of(self.venue, symbol)
+        except BadRecord:
+            return None
+        known = self._known.get(symbol)
+        if known is None or known[0] is not product:
+            if len(self._known) >= _MAX_SYMBOLS:
+                self._known.clear()
+            is_plain = product.notional is linear and not product.kind.has_wide_ids
+            names = (symbol, self.venue.name)
+            is_plain = is_plain and all(map(is_market_name, names))
+            known = product, PlainMarket(self.venue.name, symbol, product.kind) if is_plain else None
+            self._known[symbol] = known
+        return known[1]
 
 
 def _speaks_of_read_row(venue: Venue) -> bool:
@@ -92,24 +136,25 @@ def _struct(fields: Sequence[str], others: Sequence[str]) -> Any:
     )
 
 
-def _columns(venue: Venue, found: list[Any], places: list[int]) -> PlainRows:
+def _columns(venue: _Symbols, found: list[Any], places: Sequence[int]) -> PlainRows:
     symbols = [row.symbol for row in found]
     numbers = {symbol: number for number, symbol in enumerate(dict.fromkeys(symbols))}
-    kinds = [_kind(venue, symbol) for symbol in numbers]
+    markets = list(map(venue.market, numbers))
     count = len(found)
     prices = np.fromiter([row.price for row in found], np.float64, count)
     amounts = linear_amounts(prices, np.fromiter([row.quantity for row in found], np.float64, count))
     # Between 2009 and 2100 a double of seconds is less than half a microsecond off.
     seconds = np.fromiter([row.time.timestamp() for row in found], np.float64, count)
     times = np.rint(np.clip(seconds, -1e10, 1e10) * 1e6).astype(np.int64)
-    market = np.fromiter([numbers[symbol] for symbol in symbols], np.int64, count)
+    market = np.fromiter(map(numbers.__getitem__, symbols), np.int64, count)
     is_plain = amounts.is_exact & (prices >= _LEAST_PRICE) & (times >= MIN_TIME_US) & (times < MAX_TIME_US)
-    if None in kinds:
-        is_plain &= np.array([kind is not None for kind in kinds])[market]
+    if None in markets:
+        is_plain &= np.array([found is not None for found in markets])[market]
+        market = (np.cumsum([found is not None for found in markets]) - 1)[market]
     rows = PlainRows(
-        [PlainMarket(venue.name, symbol, kind) for symbol, kind in zip(numbers, kinds, strict=True) if kind],
+        [found for found in markets if found is not None],
         np.array(places, np.int64),
-        market if None not in kinds else (np.cumsum([kind is not None for kind in kinds]) - 1)[market],
+        market,
         np.fromiter([row.trade_id for row in found], np.int64, count),
         times,
         prices,
@@ -120,13 +165,3 @@ def _columns(venue: Venue, found: list[Any], places: list[int]) -> PlainRows:
         np.fromiter([_SIDES[row.side] for row in found], np.int64, count),
     )
     return rows if is_plain.all() else rows.taken(is_plain)
-
-
-def _kind(venue: Venue, symbol: str) -> MarketKind | None:
-    """Return the kind of a symbol's market, None where its rows are not plain."""
-    try:
-        product = product_of(venue, symbol)
-    except BadRecord:
-        return None
-    is_plain = product.notional is linear and not product.kind.has_wide_ids
-    return product.kind if is_plain and is_market_name(symbol) and is_market_name(venue.name) else None
