@@ -21,6 +21,7 @@ from streams.settings_names import check_names
 from streams.tls import of_web_servers
 from streams.topics import ALERTS, TRADES
 from streams.worker.command_line import keep_banner_on_terminals
+from streams.worker.garbage import look_seldom
 from streams.worker.refused import refusal_in
 from tables.stores.rocks import files_of
 from tables.web.routes import add_routes
@@ -67,7 +68,9 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
 def process_app() -> MonitorApp:
     """Return this process's application, which Faust's command line runs."""
     keep_banner_on_terminals()
-    return create_app(check_names(settings()))
+    app = create_app(check_names(settings()))
+    look_seldom()
+    return app
 
 
 def __getattr__(name: str) -> MonitorApp:
