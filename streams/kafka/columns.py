@@ -1,7 +1,8 @@
 """Records of a partition as columns: a batch at a time, with no object of Python's for each record.
 
-aiokafka makes an object of eleven fields for each record. That takes as long as it takes to read a row of JSON. Inside :func:`in_columns` it hands on batches of ``trades`` as :class:`Columns` instead. Which batches it
-passes over, and where it goes on, is its own doing: to its loop over records a batch is a single one.
+aiokafka makes an object of eleven fields for each record. That takes as long as it takes to read a row of JSON. Inside
+:func:`in_columns` it hands on batches of ``trades`` as :class:`Columns` instead. Which batches it passes over, and
+where it goes on, is its own doing: to its loop over records a batch is a single one.
 
 Keys and headers of ``trades`` are not read: nobody asks for them.
 """

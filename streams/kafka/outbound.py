@@ -19,6 +19,9 @@ MAX_IN_FLIGHT: Final = 2000
 A market that changed is a head and mostly one chunk, so a flush of a thousand markets goes out without a pause.
 """
 
+RECORDS_A_STEP: Final = 64
+"""Records handed to the client before others have a turn: they take about 3 ms."""
+
 # The client itself tries for long before it gives a record up, so the first attempt of ours need not wait.
 RETRY_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
 
@@ -73,8 +76,13 @@ class Outbound:
         """Send records and wait until the broker has them all; return where, in their order."""
         done: list[Delivered] = []
         for at in range(0, len(records), MAX_IN_FLIGHT):
-            part = records[at : at + MAX_IN_FLIGHT]
-            done += await self._finish([(record, await self._start(record)) for record in part])
+            part = []
+            for number, record in enumerate(records[at : at + MAX_IN_FLIGHT], 1):
+                part.append((record, await self._start(record)))
+                if number % RECORDS_A_STEP == 0:
+                    # The client takes them without a pause while it has room.
+                    await asyncio.sleep(0)
+            done += await self._finish(part)
         return done
 
     async def _start(self, record: Record) -> Awaitable[Any]:
@@ -91,7 +99,8 @@ class Outbound:
             delays, future = Delays(RETRY_SECONDS), asyncio.ensure_future(sent)
             while True:
                 try:
-                    metadata = await asyncio.shield(future)
+                    # The answer to a batch of records ends them all: of a thousand the first is waited for.
+                    metadata = future.result() if future.done() else await asyncio.shield(future)
                 except (KafkaError, OSError) as error:
                     await _pause(delays, record.topic, error)
                     future = asyncio.ensure_future(await self._start(record))

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from streams.errors import Fatal
 from streams.kafka import outbound as outbound_module
-from streams.kafka.outbound import Delivered, Outbound, Record
+from streams.kafka.outbound import RECORDS_A_STEP, Delivered, Outbound, Record
 from tests.memory_broker import MemoryBroker
 from tests.waiting import until
 
@@ -195,3 +196,23 @@ async def test_a_record_that_is_too_large_is_not_tried_for_ever() -> None:
     broker.on_ack = failing(1, MessageSizeTooLargeError("9000000 bytes"))
     with pytest.raises(Fatal, match="for topic"):
         await outbound.deliver([record(0)])
+
+
+async def test_others_have_a_turn_while_a_great_many_records_are_handed_over() -> None:
+    """A client with room takes each at once, and two thousand of them would be one step."""
+    taken: list[Record] = []
+
+    async def send(record: Record) -> asyncio.Future[Delivered]:
+        taken.append(record)
+        place: asyncio.Future[Delivered] = asyncio.get_running_loop().create_future()
+        place.set_result(Delivered(0, len(taken) - 1))
+        return place
+
+    count = 5 * RECORDS_A_STEP
+    delivering = asyncio.create_task(Outbound(send).deliver([Record("t", b"k", b"v")] * count))
+    seen = [0]
+    while not delivering.done():
+        await asyncio.sleep(0)
+        seen.append(len(taken))
+    assert max(after - before for before, after in pairwise(seen)) == RECORDS_A_STEP
+    assert [where.offset for where in await delivering] == list(range(count))

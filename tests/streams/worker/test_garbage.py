@@ -28,5 +28,5 @@ assert first() is None
 
 def test_cycles_still_go() -> None:
     """In a process of its own: the pace is a process's."""
-    done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", LOOK], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
