@@ -1,25 +1,23 @@
 """Faust's Kafka transport with additions: bundles, continuity, a flush before each commit, questions that give up."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, Final
 
-from aiokafka import TopicPartition
-from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from streams.kafka.columns import in_columns
 from streams.kafka.unpacking import Refused
 from streams.topics import SOURCES, TRADES
 from streams.worker.application import Application
 from streams.worker.bundles import Bundle, bundled, first_of
 from streams.worker.changelog import Fetched, fetched_of
+from streams.worker.client_thread import ConsumerThread
 from streams.worker.continuity import Continuity, Step
-from streams.worker.refused import WideSpans, end_if_refused, marked
+from streams.worker.refused import end_if_refused, marked
 from streams.worker.stalls import Stalls
+from streams.worker.taken import Taken
 
 # How soon a consumer that has no partition yet looks again: short beside a commit interval, long beside a loop's turn.
 IDLE_SECONDS: Final = 0.01
@@ -32,48 +30,6 @@ MAX_REMEMBERED: Final = 10_000
 STALLED_SECONDS: Final = 300.0
 
 log = logging.getLogger(__name__)
-
-
-class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The client in its thread, with what the consumer below asks of it."""
-
-    app: Application
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        # Faust says 1.5 s. Kafka answers as soon as there is a byte, the embedded broker lets the whole wait pass.
-        consumer._fetch_max_wait_ms = self.app.settings.fetch_max_wait_ms
-        return consumer
-
-    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
-        with in_columns():
-            return await super()._fetch_records(*args, **kwargs)
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        # Partitions may have moved while state was flushed; aiokafka raises where none of them is left.
-        held = {tp: offset for tp, offset in offsets.items() if tp in self.assignment()}
-        return bool(held and await super()._commit(held))
-
-    async def log_ends(self, tps: Collection[TP], timeout_seconds: float) -> Mapping[TP, int]:
-        """Return the end offsets of partitions. Raises :class:`TimeoutError`, and what the client raises.
-
-        The question ends in the client's thread too. Calls share two lanes there, and commits and fetches must not
-        wait for an answer that nobody wants any more.
-        """
-        ends: Mapping[TP, int] = await self.call_thread(self._log_ends, tps, timeout_seconds)
-        return ends
-
-    async def _log_ends(self, tps: Collection[TP], timeout_seconds: float) -> Mapping[TP, int]:
-        async with asyncio.timeout(timeout_seconds):
-            return {TP(*tp): end for tp, end in (await self._ensure_consumer().end_offsets(tps)).items()}
-
-    async def rewind(self, tp: TP, offset: int) -> None:
-        """Put the position of a partition back; nothing happens where that has moved to another worker."""
-        await self.call_thread(self._rewind, driver.ensure_aiokafka_TP(tp), offset)
-
-    async def _rewind(self, tp: TopicPartition, offset: int) -> None:
-        with contextlib.suppress(IllegalStateError):
-            self._ensure_consumer().seek(tp, offset)
 
 
 class BundleMessage(driver.ConsumerMessage):  # type: ignore[misc]
@@ -105,7 +61,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._next: dict[TP, int] = {}
         self._caught_up: set[TP] = set()
         self._stalls = Stalls(STALLED_SECONDS)
-        self._wide = WideSpans()
+        self._taken = Taken()
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -151,6 +107,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                 self.app.restore(tp, message)
                 self._read_offset[tp] = message.offset
             else:
+                if self._is_source(tp):
+                    self._taken.took(tp, message.offset)
                 yield tp, message
 
     def _to_message(self, tp: TP, record: Any) -> Any:
@@ -190,32 +148,23 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return bundles
 
     def _new_offset(self, tp: TP) -> int | None:
-        """Return the offset to commit: a bundle that was acknowledged stands for every message it held."""
-        firsts, acked, index = self._firsts.get(tp), self._acked[tp], self._acked_index[tp]
-        if firsts:
-            committed = self._committed_offset[tp] or 0
-            for last in list(acked):
-                first = max(firsts.pop(last, last), committed)
-                if self._wide.take(tp, first, last):
-                    acked.remove(last)
-                    index.discard(last)
-                    continue
-                held = [at for at in range(first, last) if at not in index]
-                index.update(held)
-                acked += held
-        offset: int | None = super()._new_offset(tp)
-        beyond = self._wide.beyond(tp, offset, self._committed_offset[tp], index)
-        if beyond != offset:
-            acked[:] = [at for at in acked if at in index]
+        """Return the offset to commit: a message that was acknowledged stands for every offset before it."""
+        if not self._is_source(tp):
+            offset: int | None = super()._new_offset(tp)
+            return offset
+        acked = self._acked_index[tp]
+        beyond = self._taken.to_commit(tp, acked)
+        if beyond is not None:
+            self._acked[tp] = sorted(acked)
+            self._firsts[tp] = {last: first for last, first in self._firsts.get(tp, {}).items() if last >= beyond}
         return beyond
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Let Faust commit past offsets that the log does not hold, which it takes those within a bundle for."""
+        """Say that the log lacks offsets, which Faust takes those within a bundle for."""
         if not self._is_source(tp):
             await super()._add_gap(tp, offset_from, offset_to)
         elif offset_from < (first := self._first(tp, offset_to)):
             log.warning("the broker has no offsets %d to %d of %s any more", offset_from, first - 1, tp)
-            await super()._add_gap(tp, offset_from, first - 1)
 
     async def perform_seek(self) -> None:
         """Go back to the committed offsets of all assigned partitions; to the beginning where there is none.
@@ -242,6 +191,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def _seek_committed(self) -> None:
         self._sources.forget()
+        self._taken.forget()
         self.app.drop_queued()
         await super().perform_seek()
         sources = [tp for tp in self.assignment() if self._is_source(tp)]
@@ -264,7 +214,6 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._caught_up.clear()
         self._next.clear()
         self._stalls.forget()
-        self._wide.forget()
         # Until it is said where to begin: what a fetch brings that is under way belongs to neither assignment.
         self._sources.forget()
         self._changelogs.forget()
@@ -276,6 +225,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             with self.app.releasing():
                 await self.wait_empty()
         await super().on_partitions_revoked(revoked)
+        self._taken.forget()
 
     async def commit_and_end_transactions(self) -> None:
         """Commit all that is acknowledged by now. A commit under way, which Faust would trust, may lack the last."""

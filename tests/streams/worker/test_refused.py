@@ -1,15 +1,11 @@
 """What was refused keeps its place in the order of commits."""
 
-import pytest
 from aiokafka.structs import ConsumerRecord
-from faust.types import TP
 
 from streams.kafka.columns import Columns
 from streams.kafka.unpacking import Refused
 from streams.worker.bundles import Item, bundled
-from streams.worker.refused import WIDE, WideSpans, marked, refusal_in
-
-PLACE = TP("trades", 0)
+from streams.worker.refused import marked, refusal_in
 
 
 def record(offset: int, headers: tuple[tuple[str, bytes], ...] = ()) -> ConsumerRecord:
@@ -35,27 +31,3 @@ def test_why_a_message_was_refused_is_said_by_this_process_alone() -> None:
     ours, theirs, plain = marked([refused(1, 4), record(5, (("liqmon-refused", b"believe me"),)), record(6)])
     assert refusal_in(ours.headers) == "too large"
     assert refusal_in(theirs.headers) == refusal_in(plain.headers) == ""
-
-
-@pytest.mark.parametrize("committed", [10, None])
-def test_a_span_of_a_great_many_offsets_is_committed_when_what_is_before_it_is(committed: int | None) -> None:
-    """And what follows it, at the next commit."""
-    spans = WideSpans()
-    assert not spans.take(PLACE, 10, 9 + WIDE)
-    assert spans.take(PLACE, 10, 10 + WIDE)
-    assert spans.take(PLACE, 11 + WIDE, 11 + 2 * WIDE)
-    assert spans.take(PLACE, 99 + 2 * WIDE, 99 + 3 * WIDE)
-    acked = {12 + 2 * WIDE, 13 + 2 * WIDE, 50 + 2 * WIDE}
-    assert spans.beyond(PLACE, None, committed, acked) == 14 + 2 * WIDE
-    assert acked == {50 + 2 * WIDE}
-    assert spans.beyond(PLACE, None, 14 + 2 * WIDE, acked) is None
-    assert spans.beyond(PLACE, 99 + 2 * WIDE, 14 + 2 * WIDE, acked) == 100 + 3 * WIDE
-    assert spans.beyond(PLACE, None, 100 + 3 * WIDE, acked) is None
-
-
-def test_spans_of_before_partitions_moved_count_for_nothing() -> None:
-    """Whoever has them next handles them again."""
-    spans = WideSpans()
-    spans.take(PLACE, 10, 10 + WIDE)
-    spans.forget()
-    assert spans.beyond(PLACE, None, 10, set()) is None

@@ -30,7 +30,6 @@ from streams.settings import Settings, load_settings
 from streams.topics import ALERTS, APP_ID, DEAD_LETTERS, TRADES
 from streams.worker.continuity import Step
 from streams.worker.ending import MUST_NOT_GO_ON
-from streams.worker.refused import WIDE
 from tables.market.chunks import Head, encode, head_key
 from tables.web.cluster.workers import readiness
 from tests.faults.processes import Processes
@@ -44,8 +43,8 @@ PLACE = TP(TRADES, 0)
 ALERTED = TP(ALERTS, 0)
 CHANGELOG = TP(f"{APP_ID}-panes-changelog", 0)
 CLOSINGS = 3
-# So many offsets in one batch are not listed one by one.
-MANY = WIDE + 10
+# So many offsets in one batch are more than a batch may hold.
+MANY = 100_010
 ROOT = Path(__file__).parents[3]
 VENUE = "kraken_spot"
 # Trades that no test before has published.

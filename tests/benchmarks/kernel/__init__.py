@@ -1,0 +1,1 @@
+"""What a native kernel for rows of JSON would save: decision 0041."""
