@@ -160,5 +160,7 @@ class Group:
         if code is None:
             log.error("%s did not end within %g s and is killed", member.place.name, GRACE_SECONDS)
             return MUST_NOT_GO_ON
-        log.error("%s", member.obituary())
+        # Where all end for one, others have often died of the same: their own lines say so.
+        if self._failure is None:
+            log.error("%s", member.obituary())
         return code if code > 0 else MUST_NOT_GO_ON

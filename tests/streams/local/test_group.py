@@ -127,6 +127,13 @@ def test_a_second_ctrl_c_does_not_wait(waiting: Process, tmp_path: Path) -> None
     wait_until(lambda: not any(map(is_alive, members)), 5, "all members to be gone")
 
 
+def test_members_end_with_a_supervisor_that_is_killed(waiting: Process, tmp_path: Path) -> None:
+    """Nothing is left that holds a port or a directory."""
+    members = [int(path.read_text().split()[0]) for path in tmp_path.glob("workers/data/worker-*/lock")]
+    waiting.kill()
+    wait_until(lambda: not any(map(is_alive, members)), 5, "all members to be gone")
+
+
 def test_what_keeps_the_first_from_starting_ends_all_with_its_code(tmp_path: Path) -> None:
     """All have the same settings; one line has the reason. More members than partitions are said before."""
     with Processes(tmp_path, {"VENUES": "no_such_module", "TOPIC_PARTITIONS": "2"}) as processes:
