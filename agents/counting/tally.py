@@ -9,7 +9,7 @@ from agents.counting.runs import Row, Run, Trades, refusal_of
 from streams.model.alert import Alert
 from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT
 from streams.model.trade import Kind
-from tables.market.chunks import CHUNK_PANES
+from tables.market.chunk import CHUNK_PANES
 from tables.market.crowding import CROWDED, MAX_ID_BYTES
 from tables.market.identities import add_id, add_range
 from tables.market.panes import Pane

@@ -13,7 +13,6 @@ from streams import metrics
 from streams.settings import Settings
 from streams.tasks import cancelled
 from streams.topics import ALERTS, TRADES
-from tables.market.chunks import CHUNK_PANES
 from tables.market.state import Market
 
 log = logging.getLogger(__name__)
@@ -22,9 +21,6 @@ log = logging.getLogger(__name__)
 LAG_SECONDS: Final = 5.0
 # Shorter than the interval, so that a silent broker does not delay the next measurement.
 BROKER_SECONDS: Final = 4.0
-
-PANE_BYTES: Final = 700
-"""What a pane costs in memory, as ``python -m tests.benchmarks.memory`` measures it: 560 to 780."""
 
 
 def samples(
@@ -128,9 +124,10 @@ class Sampler:
 
     async def _measure(self) -> None:
         markets = [market for _, market in self._worker.markets()]
-        panes = sum(len(market.chunks) for market in markets) * CHUNK_PANES
         metrics.table_keys.labels("panes").set(sum(len(market.chunks) + 1 for market in markets))
-        metrics.table_bytes.labels("panes").set(panes * PANE_BYTES)
+        metrics.table_bytes.labels("panes").set(
+            sum(chunk.size for market in markets for chunk in market.chunks.values())
+        )
         lags = await self._worker.lags((TRADES, ALERTS), BROKER_SECONDS)
         # Partitions that moved are another worker's to report.
         metrics.consumer_lag.clear()

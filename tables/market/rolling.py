@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
-from tables.market.chunks import CHUNK_PANES, Chunk
+from tables.market.chunk import CHUNK_PANES, Chunk
 from tables.market.panes import Pane
 from tables.market.state import Market
 from tables.market.windows import WindowFigures, WindowSums, figures_of

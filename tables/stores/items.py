@@ -3,7 +3,8 @@
 from collections.abc import Generator, Iterable
 from typing import Final
 
-from tables.market.chunks import HEAD, Chunk, Head, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
+from tables.market.chunk import Chunk
+from tables.market.chunks import HEAD, Head, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
 from tables.market.span import Span
 from tables.market.state import Market
 
@@ -40,7 +41,10 @@ def market_steps(
         if part == _HEAD:
             head = decode_head(key, value)
         elif part.isdigit():
-            chunks.append(decode_chunk(key, value))
+            chunk = decode_chunk(key, value)
+            # At once: as objects the panes of an hour take ten times the memory.
+            chunk.rest()
+            chunks.append(chunk)
         if number % VALUES_A_STEP == 0:
             yield
     if head is None and not chunks:
