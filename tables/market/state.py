@@ -17,7 +17,6 @@ from tables.market.episodes import Mark, forget
 from tables.market.formats import NO_TAIL, Tail
 from tables.market.span import Span
 from tables.market.timeline import Timeline
-from tables.market.windows import WindowFigures, figures
 
 
 class Market(Timeline):
@@ -81,7 +80,8 @@ class Market(Timeline):
                     # Its chunk does not say so where a release wrote it that marks no panes.
                     self.mark(self.watermark, is_live=False)
         self._awake = {at for at, chunk in self.chunks.items() if chunk.awake is not None}
-        self._rest_all_but(self.watermark // CHUNK_PANES)
+        self.rest()
+        self._as_stored = [at for at, chunk in self.chunks.items() if chunk.awake is None]
         self._sum_anew()
 
     def turn_back(self, latest: int) -> bool:
@@ -113,7 +113,6 @@ class Market(Timeline):
         self._dirty = set(self.chunks)
         self._emptied = set(range(self.span.slots)) - {at % self.span.slots for at in self.chunks}
         self._sum_anew()
-        self._rest_all_but(self.watermark // CHUNK_PANES)
         return True
 
     def take_emptied(self) -> list[Chunk]:
@@ -133,10 +132,6 @@ class Market(Timeline):
         if first is None or final is None:
             raise LookupError(f"no pane of {self.venue} {self.symbol} in the window that ends with {last}")
         return change_pct(first.first_price, final.last_price)
-
-    def figures(self, last: int, window: int) -> WindowFigures:
-        """Return the figures of the window of ``window`` panes that ends with pane ``last``."""
-        return figures(pane for _, pane in self.panes(last - window + 1, last))
 
     def took(self, offset: int, done: int, total: int) -> None:
         """Take note that ``done`` of a message's ``total`` trades are counted and judged."""

@@ -3,12 +3,22 @@
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from tables.market.chunk import CHUNK_PANES, Chunk
 from tables.market.crowding import Crowd
 from tables.market.liveness import places
 from tables.market.panes import Pane
+from tables.market.pieces import Pieces, Walk
 from tables.market.span import Span
+from tables.market.windows import WindowFigures
+
+MAX_AWAKE_CHUNKS: Final = 8
+"""Chunks of a market, 20 kB each, that may wait awake for their flush: where event time runs fast, each is encoded once
+more if it rests before."""
+
+PACKED_A_CHUNK: Final = 4
+"""Chunks that are packed anew when a new one begins: 0.2 ms once in 32 s. An hour is done after a quarter of one."""
 
 
 class _Leaving:
@@ -17,10 +27,9 @@ class _Leaving:
     __slots__ = ("at", "liquidated", "volumes")
 
     def __init__(self, chunk: Chunk) -> None:
-        panes = chunk.panes_once()
         self.at = chunk.number
-        self.volumes = array("q", [pane.notional if pane is not None else 0 for pane in panes])
-        self.liquidated = array("q", [pane.liquidated if pane is not None else 0 for pane in panes])
+        volumes, liquidated = chunk.volumes()
+        self.volumes, self.liquidated = array("q", volumes), array("q", liquidated)
 
 
 class Timeline:
@@ -30,12 +39,14 @@ class Timeline:
     """
 
     __slots__ = (
+        "_as_stored",
         "_awake",
         "_dirty",
         "_end_at",
         "_first_at",
         "_leaving",
         "_numbers",
+        "_pieces",
         "chunks",
         "covered_since",
         "flushed_watermark",
@@ -65,6 +76,9 @@ class Timeline:
         # Chunks whose panes are objects: the newest, and those that late trades woke since it began.
         self._awake: set[int] = set()
         self._leaving: _Leaving | None = None
+        # Chunks that were packed in haste when they were loaded, the next to be packed anew at the end.
+        self._as_stored: list[int] = []
+        self._pieces = Pieces()
 
     @property
     def oldest(self) -> int:
@@ -132,15 +146,20 @@ class Timeline:
 
     def _wake(self, chunk: Chunk) -> list[Pane | None]:
         self._awake.add(chunk.number)
+        self._pieces.discard(chunk.number)
         if self._leaving is not None and self._leaving.at == chunk.number:
             self._leaving = None
         return chunk.wake()
 
-    def _rest_all_but(self, newest: int) -> None:
-        for at in self._awake:
-            if at != newest and (chunk := self.chunks.get(at)) is not None:
-                chunk.rest()
-        self._awake.intersection_update((newest,))
+    def rest(self) -> None:
+        """Pack the panes that nothing counts into any more: those behind the newest chunk that are flushed."""
+        newest = self.watermark // CHUNK_PANES
+        resting = [at for at in self._awake if at != newest and at not in self._dirty]
+        if not resting and len(self._awake) > MAX_AWAKE_CHUNKS:
+            resting = [at for at in self._awake if at != newest]
+        for at in resting:
+            self.chunks[at].rest()
+        self._awake.difference_update(resting)
 
     def crowd(self, number: int, pane: Pane) -> Crowd:
         """Return what says whether there is room for ids in this pane, which is open, while nothing else changes."""
@@ -181,7 +200,7 @@ class Timeline:
 
     def _advance(self, number: int) -> None:
         if number // CHUNK_PANES != self.watermark // CHUNK_PANES:
-            self._rest_all_but(number // CHUNK_PANES)
+            self._begin_chunk()
         self.watermark = number
         if self.flushed_watermark < 0:
             self.flushed_watermark = self.covered_since = number
@@ -191,6 +210,15 @@ class Timeline:
             self._leave(self._numbers[self._first_at])
             self._first_at += 1
         self._evict()
+
+    def _begin_chunk(self) -> None:
+        """Do what is done once a chunk: the newest rests, if it is flushed, and what was loaded is packed closer."""
+        if len(self._awake) > MAX_AWAKE_CHUNKS:
+            self.rest()
+        for at in self._as_stored[-PACKED_A_CHUNK:]:
+            if (chunk := self.chunks.get(at)) is not None:
+                chunk.pack_again()
+        del self._as_stored[-PACKED_A_CHUNK:]
 
     def _leave(self, number: int) -> None:
         """Take a pane out of the running sums."""
@@ -223,6 +251,7 @@ class Timeline:
             del self.chunks[at]
             self._dirty.discard(at)
             self._awake.discard(at)
+            self._pieces.discard(at)
             self.stale.discard(at)
         keep = bisect_left(self._numbers, oldest_chunk * CHUNK_PANES)
         del self._numbers[:keep]
@@ -232,6 +261,7 @@ class Timeline:
     def _sum_anew(self) -> None:
         self.volume = self.liquidated = 0
         self._leaving = None
+        self._pieces.clear()
         self._numbers = array(
             "I",
             [
@@ -276,6 +306,20 @@ class Timeline:
     def panes(self, first: int, last: int) -> Iterator[tuple[int, Pane]]:
         """Yield (number, pane) of the non-empty panes ``first..last`` in time order. They are for reading only."""
         return self._between(bisect_left(self._numbers, first), bisect_right(self._numbers, last))
+
+    def figures(self, last: int, window: int) -> WindowFigures:
+        """Return the figures of the window of ``window`` panes that ends with pane ``last``."""
+        return self.windows(last, (window,))[0]
+
+    def windows(self, last: int, windows: Sequence[int]) -> list[WindowFigures]:
+        """Return the figures of windows of so many panes, shortest first, that end with pane ``last``."""
+        walk, end, found = Walk(), last + 1, []
+        for window in windows:
+            start = last - window + 1
+            self._pieces.walk(walk, self.chunks, start, end)
+            found.append(walk.figures())
+            end = start
+        return found
 
     def _between(self, start: int, end: int) -> Iterator[tuple[int, Pane]]:
         """Yield (number, pane) of panes with figures, from a place in their order to another."""

@@ -43,7 +43,7 @@ def market_steps(
         elif part.isdigit():
             chunk = decode_chunk(key, value)
             # At once: as objects the panes of an hour take ten times the memory.
-            chunk.rest()
+            chunk.rest(as_stored=True)
             chunks.append(chunk)
         if number % VALUES_A_STEP == 0:
             yield
@@ -70,4 +70,5 @@ def taken_from(markets: Iterable[Market], span: Span) -> dict[bytes, bytes]:
         for chunk in chunks:
             slot = chunk.number % span.slots
             items[chunk_key(market.venue, market.symbol, slot)] = encode(chunk)
+        market.rest()
     return items
