@@ -26,9 +26,13 @@ _COLUMNS: Final = 1
 _HEADER: Final = struct.Struct("<BIIB")
 """Which of the two, a bit for each pane that is there, bytes of the ids that stand apart, and panes in all."""
 
+# The columns. Those of doubles stand together, and so do those that are written as differences from the same one.
+_LOW_ID, _FIRST_US, _LAST_PRICE = range(3)
+_HIGH_PRICE, _LOW_PRICE, _FIRST_PRICE = range(3, 6)
+_HIGH_ID, _FIRST_ID, _LAST_ID, _LAST_US = range(6, 10)
+_NOTIONAL, _LARGEST, _SELL, _BUY = range(10, 14)
+_COUNT, _REST, _WHOLE, _FRACTION, _LONG, _SHORT = range(14, 20)
 _ROWS: Final = 20
-_PRICES: Final = 16
-"""The row from which on values are doubles."""
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(list[Pane | None])
@@ -37,7 +41,7 @@ _ids_decoder: Final = msgspec.msgpack.Decoder(dict[int, list[int]])
 
 @cache
 def _packer(count: int) -> struct.Struct:
-    return struct.Struct(f"<{_PRICES * count}q{(_ROWS - _PRICES) * count}d")
+    return struct.Struct(f"<{2 * count}q{4 * count}d{14 * count}q")
 
 
 def pack(panes: Sequence[Pane | None]) -> bytes:
@@ -57,21 +61,13 @@ def _packed_columns(panes: Sequence[Pane | None], rows: list[tuple[object, ...]]
         ids, counts, notionals, rests, wholes, fractions, buys, sells, longs, shorts, largest, highs, lows,
         first_us, first_ids, first_prices, last_us, last_ids, last_prices,
     ) = zip(*rows, strict=True)  # fmt: skip
-    apart: dict[int, list[TradeId]] = {}
-    low_ids, high_ids = [], []
-    for at, of_pane in enumerate(ids):
-        if len(of_pane) == 2:
-            low_ids.append(of_pane[0])
-            high_ids.append(of_pane[1])
-        else:
-            apart[at] = of_pane
-            low_ids.append(of_pane[0] if of_pane else 0)
-            high_ids.append(of_pane[-1] if of_pane else 0)
+    apart: dict[int, list[TradeId]] = {at: of_pane for at, of_pane in enumerate(ids) if len(of_pane) != 2}
     count = len(rows)
     try:
         packed = _packer(count).pack(
-            *low_ids, *high_ids, *first_ids, *last_ids, *counts, *notionals, *rests, *wholes, *fractions, *buys,
-            *sells, *longs, *shorts, *largest, *first_us, *last_us, *last_prices, *first_prices, *highs, *lows,
+            *[of_pane[0] if of_pane else 0 for of_pane in ids], *first_us, *last_prices, *highs, *lows, *first_prices,
+            *[of_pane[-1] if of_pane else 0 for of_pane in ids], *first_ids, *last_ids, *last_us,
+            *notionals, *largest, *sells, *buys, *counts, *rests, *wholes, *fractions, *longs, *shorts,
         )  # fmt: skip
         beside = _encoder.encode(apart) if apart else b""
         _ids_decoder.decode(beside or b"\x80")
@@ -86,29 +82,21 @@ def _packed_columns(panes: Sequence[Pane | None], rows: list[tuple[object, ...]]
 
 def _shrink(rows: Integers) -> None:
     """Replace values by their differences from values that they resemble. What overflows, :func:`_grow` undoes."""
-    np.subtract(rows[1], rows[3], out=rows[3])
-    rows[1:3] -= rows[0]
-    np.subtract(rows[1], rows[4], out=rows[4])
-    np.subtract(rows[5], rows[13], out=rows[13])
-    rows[10] += rows[9]
-    np.subtract(rows[5], rows[10], out=rows[10])
-    rows[15] -= rows[14]
-    rows[17:] ^= rows[16]
-    for at in (0, 14, 16):
-        rows[at, 1:] = np.diff(rows[at])
+    rows[_HIGH_PRICE : _FIRST_PRICE + 1] ^= rows[_LAST_PRICE]
+    rows[_HIGH_ID : _LAST_ID + 1] -= rows[_LOW_ID]
+    rows[_LAST_US] -= rows[_FIRST_US]
+    rows[_SELL] += rows[_BUY]
+    rows[_LARGEST : _SELL + 1] -= rows[_NOTIONAL]
+    rows[: _LAST_PRICE + 1, 1:] -= rows[: _LAST_PRICE + 1, :-1].copy()
 
 
 def _grow(rows: Integers) -> None:
-    for at in (0, 14, 16):
-        np.cumsum(rows[at], out=rows[at])
-    rows[17:] ^= rows[16]
-    rows[15] += rows[14]
-    np.subtract(rows[5], rows[10], out=rows[10])
-    rows[10] -= rows[9]
-    np.subtract(rows[5], rows[13], out=rows[13])
-    np.subtract(rows[1], rows[4], out=rows[4])
-    rows[1:3] += rows[0]
-    np.subtract(rows[1], rows[3], out=rows[3])
+    np.add.accumulate(rows[: _LAST_PRICE + 1], axis=1, out=rows[: _LAST_PRICE + 1])
+    rows[_LARGEST : _SELL + 1] += rows[_NOTIONAL]
+    rows[_SELL] -= rows[_BUY]
+    rows[_LAST_US] += rows[_FIRST_US]
+    rows[_HIGH_ID : _LAST_ID + 1] += rows[_LOW_ID]
+    rows[_HIGH_PRICE : _FIRST_PRICE + 1] ^= rows[_LAST_PRICE]
 
 
 def unpack(packed: bytes) -> list[Pane | None]:
@@ -149,11 +137,12 @@ class Columns:
 
     def panes(self) -> list[Pane | None]:
         """Return the panes as new objects."""
+        low_ids, first_us = self._rows[:_LAST_PRICE].tolist()
+        last_prices, highs, lows, first_prices = self._prices()
         (
-            low_ids, high_ids, first_ids, last_ids, counts, notionals, rests, wholes, fractions, buys, sells, longs,
-            shorts, largest, first_us, last_us,
-        ) = self._rows[:_PRICES].tolist()  # fmt: skip
-        last_prices, first_prices, highs, lows = self._rows[_PRICES:].view(np.float64).tolist()
+            high_ids, first_ids, last_ids, last_us, notionals, largest, sells, buys, counts, rests, wholes, fractions,
+            longs, shorts,
+        ) = self._rows[_HIGH_ID:].tolist()  # fmt: skip
         ids = [[low, high] for low, high in zip(low_ids, high_ids, strict=True)]
         if self._apart:
             for at, of_pane in _ids_decoder.decode(self._apart).items():
@@ -171,34 +160,40 @@ class Columns:
 
     def with_figures(self) -> "Columns":
         """Return those of panes that hold figures, which have no places any more. Their ids are left out."""
-        counts = self._rows[4]
+        counts = self._rows[_COUNT]
         return self if counts.all() else Columns(self._rows[:, counts > 0], 0, 0, b"")
 
     def closes(self) -> list[float]:
         """Return the last price of each pane."""
-        closes: list[float] = self._rows[16].view(np.float64).tolist()
+        closes: list[float] = self._rows[_LAST_PRICE].view(np.float64).tolist()
         return closes
 
     def total(self) -> Pane:
         """Return the sums of all panes, without their ids. Each must hold figures."""
-        ints: list[list[int]] = self._rows[2:_PRICES].tolist()
-        if not ints[0]:
+        (
+            first_ids, last_ids, last_us, notionals, largest, sells, buys, counts, rests, wholes, fractions, longs,
+            shorts,
+        ) = self._rows[_FIRST_ID:].tolist()  # fmt: skip
+        if not counts:
             return Pane([])
-        doubles: list[list[float]] = self._rows[_PRICES:].view(np.float64).tolist()
+        last_prices, highs, lows, first_prices = self._prices()
         # Python's integers: 32 sums of 62 bits do not fit 64.
-        counts, notionals, rests, wholes, fractions, buys, sells, longs, shorts = map(sum, ints[2:11])
-        carried, fraction = divmod(fractions, UNITS_PER_BASE)
+        carried, fraction = divmod(sum(fractions), UNITS_PER_BASE)
         return Pane(
-            [], counts, notionals, rests, wholes + carried, fraction, buys, sells, longs, shorts, max(ints[11]),
-            max(doubles[2]), min(doubles[3]), ints[12][0], ints[0][0], doubles[1][0],
-            ints[13][-1], ints[1][-1], doubles[0][-1],
+            [], sum(counts), sum(notionals), sum(rests), sum(wholes) + carried, fraction, sum(buys), sum(sells),
+            sum(longs), sum(shorts), max(largest), max(highs), min(lows), int(self._rows[_FIRST_US, 0]), first_ids[0],
+            first_prices[0], last_us[-1], last_ids[-1], last_prices[-1],
         )  # fmt: skip
+
+    def _prices(self) -> list[list[float]]:
+        prices: list[list[float]] = self._rows[_LAST_PRICE:_HIGH_ID].view(np.float64).tolist()
+        return prices
 
     def volumes(self) -> tuple[list[int], list[int]]:
         """Return notional and liquidated notional by place; 0 where there is no pane."""
         notionals = np.zeros(self._size, np.int64)
         liquidated = np.zeros(self._size, np.int64)
         places = [place for place in range(self._size) if self.held >> place & 1]
-        notionals[places] = self._rows[5]
-        liquidated[places] = self._rows[11] + self._rows[12]
+        notionals[places] = self._rows[_NOTIONAL]
+        liquidated[places] = self._rows[_LONG] + self._rows[_SHORT]
         return notionals.tolist(), liquidated.tolist()

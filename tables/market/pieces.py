@@ -19,12 +19,14 @@ BLOCK_PANES: Final = BLOCK_CHUNKS * CHUNK_PANES
 CHUNK_PIECES: Final = 64
 """Chunks of one market whose sums are kept, 0.9 kB each. Four windows use about 20 of them at a time."""
 
-SQUARE_BITS: Final = 200
-"""Squared returns are added up as integers, in units of 2**-200: exactly, in any order.
+SQUARES: Final = 2.0**160
+"""Squared returns are added up as integers, in units of 2**-160: exactly, in any order.
 
-Two doubles that differ do so by at least 2**-53 of their size. So a return is at least as large. Its square has no bit
-below 2**-160.
+Two doubles that differ do so by at least 2**-53 of their size. So a return is at least as large, and its square is a
+double without a bit below 2**-158.
 """
+
+_SQUARES: Final = int(SQUARES)
 
 
 class Piece(msgspec.Struct, gc=False, frozen=True):
@@ -39,10 +41,9 @@ _EMPTY: Final = Piece(Pane([]), 0.0, 0)
 
 
 def square(before: float, after: float) -> int:
-    """Return the squared log return of two prices, in units of 2**-:data:`SQUARE_BITS`."""
+    """Return the squared log return of two prices, times :data:`SQUARES`."""
     log_return = math.log(after / before)
-    top, bottom = (log_return * log_return).as_integer_ratio()
-    return (top << SQUARE_BITS) // bottom
+    return int(log_return * log_return * SQUARES)
 
 
 class Walk:
@@ -78,7 +79,7 @@ class Walk:
     def figures(self) -> WindowFigures:
         """Return the figures of what was walked over so far."""
         # Division of integers rounds correctly, as a sum of all squares by math.fsum does.
-        self._total.realized_volatility = math.sqrt(self._squares / (1 << SQUARE_BITS))
+        self._total.realized_volatility = math.sqrt(self._squares / _SQUARES)
         return figures_of(self._total)
 
 
