@@ -144,6 +144,34 @@ class Timeline:
             pane = panes[number % CHUNK_PANES] = Pane([])
         return pane
 
+    def can_append(self, number: int) -> bool:
+        """Whether nothing is known of a pane ahead of the clock, nor of any behind it.
+
+        Otherwise this state was restored from chunks that are newer than its head.
+        """
+        numbers = self._numbers
+        return (not numbers or numbers[-1] < number) and self.pane(number) is None
+
+    def append(self, number: int, pane: Pane) -> None:
+        """Advance the clock to a pane of live fills, which :meth:`can_append` says is a new one."""
+        self._advance(number)
+        at, place = divmod(number, CHUNK_PANES)
+        chunk = self.chunks.get(at)
+        if chunk is None:
+            chunk = self.chunks[at] = Chunk(-1, at, [None] * CHUNK_PANES)
+            self._awake.add(at)
+        panes = chunk.awake
+        if panes is None:
+            panes = self._wake(chunk)
+        panes[place] = pane
+        if chunk.quiet:
+            chunk.quiet &= ~(1 << place)
+        self._dirty.add(at)
+        self.stale.add(at)
+        self._numbers.append(number)
+        self._end_at += 1
+        self.volume += pane.notional
+
     def _wake(self, chunk: Chunk) -> list[Pane | None]:
         self._awake.add(chunk.number)
         self._pieces.discard(chunk.number)
@@ -204,12 +232,15 @@ class Timeline:
         self.watermark = number
         if self.flushed_watermark < 0:
             self.flushed_watermark = self.covered_since = number
-        self._enter_to(number)
+        numbers = self._numbers
+        if self._end_at < len(numbers):
+            self._enter_to(number)
         first = number - self.span.window + 1
-        while self._first_at < self._end_at and self._numbers[self._first_at] < first:
-            self._leave(self._numbers[self._first_at])
+        while self._first_at < self._end_at and numbers[self._first_at] < first:
+            self._leave(numbers[self._first_at])
             self._first_at += 1
-        self._evict()
+        if self.chunks and next(iter(self.chunks)) < self.oldest // CHUNK_PANES:
+            self._evict()
 
     def _begin_chunk(self) -> None:
         """Do what is done once a chunk: the newest rests, if it is flushed, and what was loaded is packed closer."""
@@ -245,8 +276,6 @@ class Timeline:
 
     def _evict(self) -> None:
         oldest_chunk = self.oldest // CHUNK_PANES
-        if not self.chunks or next(iter(self.chunks)) >= oldest_chunk:
-            return
         for at in [at for at in self.chunks if at < oldest_chunk]:
             del self.chunks[at]
             self._dirty.discard(at)
