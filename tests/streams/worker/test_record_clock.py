@@ -131,3 +131,23 @@ async def test_what_waits_is_let_go_when_partitions_move_and_nothing_behind_it_i
         machine.skew = 0
         assert await machine.time_of(NOON) is None
     assert await machine.time_of(NOON) is not None
+
+
+@pytest.mark.parametrize("is_brokers", [True, False])
+async def test_records_that_follow_each_other_are_judged_as_each_of_them_alone(is_brokers: bool) -> None:
+    machine = Machine(3.0)
+    stamps = [NOON - 500, NOON - 1, NOON + 3600, 0, NOON]
+    together = await machine.clock.times_of([1000 * stamp for stamp in stamps], are_brokers=is_brokers)
+    assert together is not None
+    alone = [await machine.time_of(stamp, is_brokers=is_brokers) for stamp in stamps]
+    assert together.tolist() == pytest.approx(alone, abs=0.01)
+
+
+async def test_records_that_wait_together_are_let_go_together() -> None:
+    machine = Machine(300)
+    asked = asyncio.create_task(machine.clock.times_of([1000 * NOON, 1000 * NOON + 1], are_brokers=False))
+    await asyncio.sleep(0)
+    with machine.clock.letting_go():
+        assert await asked is None
+    machine.skew = 0
+    assert await machine.clock.times_of([1000 * NOON], are_brokers=False) is not None
