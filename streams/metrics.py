@@ -12,6 +12,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from streams.market_times import MarketTimes
+
 # The client would export one more series with each counter and histogram: when it was made, which nobody asks.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -49,11 +51,10 @@ refused_symbols = Gauge(
     "liqmon_feed_refused_symbols", "Symbols that the venue says it does not have.", ["venue"], registry=REGISTRY
 )
 feed_warnings = Counter("liqmon_feed_warnings", "Warnings in a venue's acknowledgements.", ["venue"], registry=REGISTRY)
-last_trade_seconds = Gauge(
+last_trade_seconds = MarketTimes(
     "liqmon_last_trade_timestamp_seconds",
     "When the last trade of a market was received, or since when a feed awaits the first.",
-    ["venue", "symbol"],
-    registry=REGISTRY,
+    REGISTRY,
 )
 gap_trades = Counter(
     "liqmon_gap_trades",
