@@ -3,12 +3,15 @@
 Topics and agents are declared here and nowhere else; what they do is in :mod:`agents`.
 """
 
+import time
 from functools import lru_cache
+from typing import Final
 
 import faust
 from faust.types import TP
 
 from agents.counting.monitor import SourceMessage
+from streams import stages
 from streams.errors import Fatal
 from streams.http.connections import Connections
 from streams.http.descriptors import most_connections
@@ -26,6 +29,10 @@ from streams.worker.refused import refusal_in
 from tables.stores.rocks import files_of
 from tables.web.routes import add_routes
 
+_fetch: Final = stages.Stage(stages.FETCH)
+_fold: Final = stages.Stage(stages.FOLD)
+_alert: Final = stages.Stage(stages.ALERT)
+
 
 def create_app(conf_: Settings | None = None) -> MonitorApp:
     """Return the application, with its agents, for these settings (default: the process's)."""
@@ -37,8 +44,12 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     @app.agent(trades_topic, name="agents.counting.monitor", concurrency=1)  # type: ignore[untyped-decorator]
     async def monitor(stream: faust.Stream) -> None:
         async for event in stream.events():
-            if await app.count(event.message.partition, unbundled(event.message.value)):
+            items, began = unbundled(event.message.value), time.perf_counter()
+            if items[0].is_brokers_time:
+                _fetch.took(app.record_clock.own.now() - items[0].timestamp_ms / 1000)
+            if await app.count(event.message.partition, items):
                 app.consumer.handled(event.message)
+                _fold.took(time.perf_counter() - began)
             else:
                 app.consumer.withhold(event.message)
 
@@ -46,6 +57,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
     async def recorder(stream: faust.Stream) -> None:
         async for event in stream.events():
             message = event.message
+            _alert.took(app.record_clock.own.now() - message.timestamp)
             source = SourceMessage(
                 message.value, message.partition, message.offset, message.timestamp, refusal_in(message.headers)
             )

@@ -37,14 +37,14 @@ def pieces(registry: CollectorRegistry) -> Iterator[bytes]:
 
 async def exposition() -> bytes:
     """Return every metric of the process in Prometheus's text format."""
-    text = bytearray()
+    text: list[bytes] = []
     began = time.perf_counter()
     for piece in pieces(metrics.REGISTRY):
-        text += piece
+        text.append(piece)
         if time.perf_counter() - began > STEP_SECONDS:
             await asyncio.sleep(0)
             began = time.perf_counter()
-    return bytes(text)
+    return b"".join(text)
 
 
 async def answer(_: web.Request) -> web.Response:

@@ -20,7 +20,13 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY: Final = CollectorRegistry()
 
 # Alerts are promised within 50 ms; the buckets are dense around that.
-LATENCY_BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+LATENCY_BUCKETS: Final = (
+    *(0.002, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+# A stage is a part of that.
+STAGE_BUCKETS: Final = (
+    *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
+)
 
 trades = Counter("liqmon_trades", "Trades counted into windows.", ["venue"], registry=REGISTRY)
 frames = Counter("liqmon_frames", "Frames processed (worker) or published (producer).", ["venue"], registry=REGISTRY)
@@ -98,6 +104,13 @@ event_to_row_seconds = Histogram(
     "liqmon_event_to_row_seconds",
     "From a trade's receipt to its alert's committed row.",
     buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+stage_seconds = Histogram(
+    "liqmon_stage_seconds",
+    "From a socket's frame to an alert's row and message, by stage (streams/stages.py).",
+    ["stage"],
+    buckets=STAGE_BUCKETS,
     registry=REGISTRY,
 )
 alert_rows = Counter(

@@ -10,12 +10,10 @@ import asyncpg
 
 from agents.alerts.columns import COLUMNS, COVERED_SINCE, IDENTITY, instant, to_row, unix_seconds
 from agents.alerts.postgres import answering
-from streams import metrics
+from streams import metrics, stages
 from streams.model.alert import Alert, AlertId
 
-# A replay's trades were received long ago: their age says nothing about this program's speed. An hour is longer than
-# any outage whose latency somebody would look up.
-LATENCY_HORIZON_SECONDS: Final = 3600.0
+_row: Final = stages.Stage(stages.ROW)
 
 
 class RecordOutcome(Enum):
@@ -167,12 +165,14 @@ class Recorder:
         Raises :class:`Outage` when Postgres does not answer. The row may be there then, and calling again is harmless.
         Raises :class:`BadRecord` for figures that no row can hold.
         """
+        began = time.perf_counter()
         with answering("recording an alert"):
             revision = await self._pool.fetchval(RECORD, *to_row(alert), self._first_state)
         if revision is None:
             outcome = RecordOutcome.IGNORED
         elif revision == 1:
             outcome = RecordOutcome.INSERTED
+            _row.took(time.perf_counter() - began)
             _observe_latency(self._now() - alert.received_us / 1e6)
         else:
             outcome = RecordOutcome.SUPERSEDED
@@ -183,7 +183,7 @@ class Recorder:
 
 
 def _observe_latency(age_seconds: float) -> None:
-    if 0 <= age_seconds < LATENCY_HORIZON_SECONDS:
+    if 0 <= age_seconds < stages.HORIZON_SECONDS:
         metrics.event_to_row_seconds.observe(age_seconds)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from streams import metrics
+from streams import metrics, stages
 from streams.errors import Fatal
 from streams.kafka.broker_clock import BrokerClock
 from streams.model.frames import encode_end
@@ -41,6 +41,7 @@ DRAIN_SECONDS: Final = 30.0
 # It is the least PRODUCER_MAX_BUFFERED_TRADES.
 STEP_TRADES: Final = 1000
 MICROS: Final = 1_000_000
+_receive: Final = stages.Stage(stages.RECEIVE)
 # Kafka deletes by the message's timestamp, and would delete a replay with its old receipt times at once. A message
 # older than an hour gets the present time instead.
 MAX_TIMESTAMP_AGE_US: Final = 3_600_000_000
@@ -249,6 +250,8 @@ class Producer:
         return int(self._loop.time() * MICROS)
 
     def _frame(self, groups: Sequence[Group]) -> None:
+        if groups:
+            _receive.took((_now_us() - min(group.received_us for group in groups)) / MICROS)
         for group in groups:
             if self._says_ends:
                 self._markets[group.venue, group.symbol] = group.kind

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams import exposition
+from streams import exposition, metrics
 from streams.market_times import MarketTimes
 
 MARKETS = 10_000
@@ -54,7 +54,7 @@ def test_the_library_sees_the_same_series() -> None:
 
 async def test_others_have_their_turn_while_ten_thousand_markets_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processor time of a step is counted, for a busy machine has others that take the rest."""
-    monkeypatch.setattr(exposition.metrics, "REGISTRY", filled(MARKETS)[0])
+    monkeypatch.setattr(metrics, "REGISTRY", filled(MARKETS)[0])
     writing = asyncio.create_task(exposition.exposition())
     steps = []
     while not writing.done():
