@@ -125,7 +125,7 @@ WITH alert AS (
         ELSE severity_rank(coalesce(present.escalated_to, present.severity)) < severity_rank(alert.alert_severity)
         END
 )
-SELECT revision FROM alert
+SELECT (SELECT revision FROM alert) AS revision
 """  # noqa: S608 - columns are constants, values are parameters
 
 _READ: Final = f"""
@@ -168,11 +168,29 @@ class Recorder:
         began = time.perf_counter()
         with answering("recording an alert"):
             revision = await self._pool.fetchval(RECORD, *to_row(alert), self._first_state)
+        return self._outcome(alert, revision, time.perf_counter() - began)
+
+    async def record_all(self, alerts: Sequence[Alert]) -> list[RecordOutcome]:
+        """Do for each alert what :meth:`record` does, in their order, and commit once: all of them, or none.
+
+        Raises what :meth:`record` raises; :class:`BadRecord` where no row can hold one of them.
+        """
+        if len(alerts) == 1:
+            return [await self.record(alerts[0])]
+        began = time.perf_counter()
+        with answering("recording alerts"):
+            async with self._pool.acquire() as connection:
+                rows = await connection.fetchmany(RECORD, [(*to_row(alert), self._first_state) for alert in alerts])
+        seconds = time.perf_counter() - began
+        return [self._outcome(alert, row["revision"], seconds) for alert, row in zip(alerts, rows, strict=True)]
+
+    def _outcome(self, alert: Alert, revision: int | None, seconds: float) -> RecordOutcome:
+        """Take note of what a statement did that took so long."""
         if revision is None:
             outcome = RecordOutcome.IGNORED
         elif revision == 1:
             outcome = RecordOutcome.INSERTED
-            _row.took(time.perf_counter() - began)
+            _row.took(seconds)
             _observe_latency(self._now() - alert.received_us / 1e6)
         else:
             outcome = RecordOutcome.SUPERSEDED
