@@ -18,7 +18,7 @@ from streams.model.frames import encode_end
 from streams.model.kinds import MarketKind
 from streams.model.trade import Batch, Reject
 from streams.progress import show_progress
-from streams.publish.clocks import Clocks
+from streams.publish.clocks import Clocks, Reading
 from streams.publish.coalescer import Coalescer, Group
 from streams.publish.deduplicator import Deduplicator
 from streams.publish.pacer import Pacer
@@ -250,17 +250,18 @@ class Producer:
         return int(self._loop.time() * MICROS)
 
     def _frame(self, groups: Sequence[Group]) -> None:
-        if groups:
-            _receive.took((_now_us() - min(group.received_us for group in groups)) / MICROS)
+        if not groups:
+            return
+        # Once for all of them: what a look costs is a fifth of what a frame costs.
+        clocks = self._clocks.read()
+        _receive.took((clocks.own_us - min(group.received_us for group in groups)) / MICROS)
         for group in groups:
             if self._says_ends:
                 self._markets[group.venue, group.symbol] = group.kind
-            frame, trades, refused = framed(
-                group, self._clocks.corrected_us(group.received_us), self._clocks.latest_us()
-            )
+            frame, trades, refused = framed(group, group.received_us - clocks.ahead_us, clocks.latest_us)
             self._refuse(refused, group.received_us)
             if frame is not None:
-                stamp_ms = self._timestamp_ms(group.received_us)
+                stamp_ms = _timestamp_ms(group.received_us, clocks)
                 self._publisher.put(Outgoing(TRADES, group.symbol, frame, stamp_ms, trades, group.venue))
 
     def _say_ends(self) -> None:
@@ -268,19 +269,20 @@ class Producer:
         now_us = _now_us()
         for (venue, symbol), kind in self._markets.items():
             frame = encode_end(venue, symbol, kind, now_us)
-            self._publisher.put(Outgoing(TRADES, symbol, frame, self._timestamp_ms(now_us)))
+            self._publisher.put(Outgoing(TRADES, symbol, frame, _timestamp_ms(now_us, self._clocks.read())))
 
     def _refuse(self, rejects: Sequence[Reject], received_us: int) -> None:
         for refused in rejects:
             reason, value = refused.reason, self._refusals.letter(refused, self._clocks.now_us())
-            timestamp_ms = self._timestamp_ms(received_us)
+            timestamp_ms = _timestamp_ms(received_us, self._clocks.read())
             self._publisher.put(Outgoing(DEAD_LETTERS, reason, value, timestamp_ms, reason=reason))
 
-    def _timestamp_ms(self, received_us: int) -> int:
-        """Return the record's time, by the clock that counts: a slow clock here must have nothing refused there."""
-        now_us = _now_us()
-        own_us = received_us if now_us - received_us < MAX_TIMESTAMP_AGE_US else now_us
-        return self._clocks.corrected_us(own_us) // 1000
+
+def _timestamp_ms(received_us: int, clocks: Reading) -> int:
+    """Return the record's time, by the clock that counts: a slow clock here must have nothing refused there."""
+    now_us = clocks.own_us
+    own_us = received_us if now_us - received_us < MAX_TIMESTAMP_AGE_US else now_us
+    return (own_us - clocks.ahead_us) // 1000
 
 
 def _now_us() -> int:
