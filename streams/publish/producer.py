@@ -41,6 +41,10 @@ DRAIN_SECONDS: Final = 30.0
 # It is the least PRODUCER_MAX_BUFFERED_TRADES.
 STEP_TRADES: Final = 1000
 MICROS: Final = 1_000_000
+# What has already arrived beside a trade is read in this time, and a loop's timers know no shorter one. Of two
+# producers one may be told to be later (docs/redis.md): a linger that is longer than this is meant for every frame.
+ALONE_US: Final = 1000
+LONGEST_LINGER_US: Final = 10_000
 _receive: Final = stages.Stage(stages.RECEIVE)
 # Kafka deletes by the message's timestamp, and would delete a replay with its old receipt times at once. A message
 # older than an hour gets the present time instead.
@@ -80,9 +84,13 @@ class Producer:
             settings, pace=pace, published_ids=published_ids, broker_clock=broker_clock, clocks=self._clocks
         )
         self._deduplicator = Deduplicator(published_ids, self._frame, self._publisher.nudge)
-        self._coalescer = Coalescer(settings.frame_max_trades, settings.frame_linger_ms * 1000)
+        linger_us = settings.frame_linger_ms * 1000
+        alone_us = ALONE_US if linger_us <= LONGEST_LINGER_US else linger_us
+        self._coalescer = Coalescer(settings.frame_max_trades, linger_us, alone_us)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        # When that is due, by the loop's clock: uvloop's handles do not always say.
+        self._timer_us = 0
         self._refusals = Refusals()
         self._reading = 0
         self._says_ends = says_ends
@@ -238,8 +246,13 @@ class Producer:
         """Publish the groups that have waited long enough, and come back when the next one has."""
         self._deduplicator.put(self._coalescer.due(self._clock_us()))
         due_us = self._coalescer.next_due_us()
-        if due_us is None or (self._timer is not None and not self._timer.cancelled()):
+        if due_us is None:
             return
+        if self._timer is not None:
+            if self._timer_us <= due_us:
+                return
+            self._timer.cancel()
+        self._timer_us = due_us
         self._timer = self._loop.call_at(due_us / MICROS, self._timed_release)
 
     def _timed_release(self) -> None:
