@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from streams import metrics
 from streams.errors import Fatal
 from streams.kafka.partitioning import partition_of
 from streams.local.embedded.broker import EmbeddedBroker
@@ -24,6 +25,11 @@ from streams.venues.recording.feed import RecordingFeed
 from tests.kraken import KRAKEN_SPOT
 from tests.streams.publish.feeds import NOON_US, SYMBOLS, Feed, consume, feed_of, frames, frozen, settings_for, trade
 from tests.waiting import until
+
+
+def stage_count(name: str) -> float:
+    """Return how many durations of a stage were measured."""
+    return metrics.REGISTRY.get_sample_value("liqmon_stage_seconds_count", {"stage": name}) or 0.0
 
 
 class TestPublication:
@@ -70,6 +76,12 @@ class TestPublication:
         assert producer.facts().details["published_trades"] == 2
         stop.set()
         await running
+
+    async def test_what_a_frame_waits_for_here_is_measured(self, fresh_broker: EmbeddedBroker) -> None:
+        """From its receipt until it is ready, and from there until the broker has it."""
+        before = [stage_count(name) for name in ("receive", "publish")]
+        await produce(settings_for(fresh_broker.address), [feed_of([trade(1)])], stop=asyncio.Event())
+        assert [stage_count(name) for name in ("receive", "publish")] == [count + 1 for count in before]
 
     async def test_the_message_is_stamped_with_the_receipt_time(self, fresh_broker: EmbeddedBroker) -> None:
         """Frame and Kafka's timestamp say when the trade came; an old receipt only in the frame, see retention."""
