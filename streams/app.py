@@ -32,7 +32,7 @@ from tables.stores.rocks import files_of
 from tables.web.routes import add_routes
 
 MOST_ALERTS: Final = 64
-"""Alerts that are recorded together: as many rows take Postgres about 30 ms, and no other alert waits for longer."""
+"""Alerts that are recorded together: as many rows take Postgres about 30 ms, and what comes meanwhile waits."""
 
 _fetch: Final = stages.Stage(stages.FETCH)
 _fold: Final = stages.Stage(stages.FOLD)

@@ -18,6 +18,7 @@ from streams.model import deadletters
 from streams.model.connection import Connection
 from streams.model.frames import decode_frame
 from streams.model.trade import Reject
+from streams.publish import producer as producer_module
 from streams.publish import publisher
 from streams.publish.producer import Producer, produce
 from streams.topics import DEAD_LETTERS, TRADES
@@ -76,6 +77,23 @@ class TestPublication:
         assert producer.facts().details["published_trades"] == 2
         stop.set()
         await running
+
+    async def test_a_trade_alone_does_not_wait_behind_a_busy_market(
+        self, fresh_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its frame is due before one that was begun earlier."""
+        monkeypatch.setattr(producer_module, "LONGEST_LINGER_US", 60_000_000)
+        feed, stop = Feed(), asyncio.Event()
+        producer = Producer(settings_for(fresh_broker.address, frame_linger_ms=10_000), [feed])
+        running = asyncio.create_task(producer.run(stop))
+        feed.give([trade(0)])
+        await until(lambda: producer.facts().details["published_frames"] == 1)
+        feed.give([trade(2)])
+        feed.give([trade(1, "ETH/USD")])
+        await until(lambda: producer.facts().details["published_frames"] == 2)
+        assert producer.buffered_trades == 1
+        stop.set()
+        assert (await running).trades == 3
 
     async def test_what_a_frame_waits_for_here_is_measured(self, fresh_broker: EmbeddedBroker) -> None:
         """From its receipt until it is ready, and from there until the broker has it."""
