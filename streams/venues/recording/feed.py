@@ -115,10 +115,13 @@ class RecordingFeed(Feed):
         self, recording: Recording, tally: Tally, archives: Archives, chunk_bytes: int
     ) -> Generator[list[Batch], None, None]:
         known = recording.make_format()
+        # Trades that are held back or merged one by one are looked at one by one.
+        is_alone = self._speed is None and len(self._recordings) == 1
+        read = known.read_together if is_alone else known.read
         with reading(recording.part.label, "read on"), ExitStack() as exits:
             for chunk in self._chunks(recording, archives, chunk_bytes, exits):
                 if isinstance(chunk, Chunk):
-                    batches = known.read(chunk)
+                    batches = read(chunk)
                 else:
                     batches = [Batch([], 0, [too_long(*chunk, recording.venue)])]
                 tally.add(batches)

@@ -53,6 +53,10 @@ class JsonFormat:
                 batches.append(batch)
         return batches
 
+    def read_together(self, chunk: Chunk) -> list[Batch]:
+        """Return the same."""
+        return self.read(chunk)
+
     def _line(self, line: bytes) -> Batch:
         keys = decode_keys(line)
         if HISTORY in keys or is_page(keys):

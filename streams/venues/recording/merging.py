@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from streams.model.trade import Batch
+from streams.model.trade import Batch, Trade
 
 # As many trades as a chunk of one file holds: parsing so many takes some 10 ms.
 _YIELDED_TRADES: Final = 4000
@@ -51,9 +51,11 @@ class _Source:
             return end + 1
         if until_us is not None:
             end = next((at for at in range(start + 1, end) if trades[at].time_us > until_us), end)
-        if not (done and is_divisible(done[-1])):
-            done.append(Batch([], 0, []))
-        done[-1].trades.extend(trades[start:end])
+        gathered = done[-1].trades if done and is_divisible(done[-1]) else None
+        if not isinstance(gathered, list):
+            gathered = list[Trade]()
+            done.append(Batch(gathered, 0, []))
+        gathered.extend(trades[start:end])
         done[-1].rejects.extend(rejects if start == 0 else ())
         if end < len(trades):
             self._at = end
