@@ -58,24 +58,6 @@ class PlainTrades(Sequence[Trade]):
         received_us = None if self.received_us is None else self.received_us[at]
         return PlainTrades(self.rows.taken(at), self._make, received_us)
 
-    def joined(self, others: Sequence["PlainTrades"]) -> "PlainTrades":
-        """Return these trades and those of others behind them, all of one market. When they were received is lost."""
-        parts = [self, *others]
-        lengths = [len(part) for part in parts]
-        starts = np.cumsum([0, *lengths[:-1]])
-        makers = [(part._make, part.rows.places) for part in parts]
-
-        def make(place: int) -> Trade:
-            part = int(np.searchsorted(starts, place, "right")) - 1
-            made, places = makers[part]
-            return made(int(places[place - int(starts[part])]))
-
-        # Behind the markets and the places.
-        columns = [np.concatenate(column) for column in zip(*(part.rows[2:] for part in parts), strict=True)]
-        columns[0] = np.zeros(sum(lengths), np.int64)
-        market = self.rows.markets[int(self.rows.market[0])]
-        return PlainTrades(PlainRows([market], np.arange(sum(lengths)), *columns), make)
-
     def by_market(self) -> list[Run]:
         """Return the trades of each market, markets in the order of their first trades."""
         markets, market = self.rows.markets, self.rows.market
@@ -92,3 +74,21 @@ class PlainTrades(Sequence[Trade]):
         market = rows.markets[int(rows.market[0])]
         columns = (rows.ids, rows.times_us, rows.prices, rows.notionals, rows.rests, rows.wholes, rows.fractions)
         return encode_columns(market.venue, market.symbol, market.kind, received_us, columns, rows.sides)
+
+
+def joined(parts: Sequence[PlainTrades]) -> PlainTrades:
+    """Return the trades of all parts behind each other. When they were received is lost."""
+    numbers: dict[PlainMarket, int] = {}
+    markets = []
+    for part in parts:
+        own = [numbers.setdefault(market, len(numbers)) for market in part.rows.markets]
+        markets.append(np.array(own, np.int64)[part.rows.market])
+    starts = np.cumsum([0, *(len(part) for part in parts)])
+
+    def make(place: int) -> Trade:
+        part = int(np.searchsorted(starts, place, "right")) - 1
+        return parts[part][place - int(starts[part])]
+
+    # Behind the markets, the places and each row's market.
+    columns = [np.concatenate(column) for column in zip(*(part.rows[3:] for part in parts), strict=True)]
+    return PlainTrades(PlainRows([*numbers], np.arange(starts[-1]), np.concatenate(markets), *columns), make)

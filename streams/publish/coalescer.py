@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from streams.model.kinds import MarketKind
-from streams.model.plain_trades import PlainTrades
+from streams.model.plain_trades import PlainTrades, joined
 from streams.model.trade import Trade
 
 # A frame has one receipt time, that of its first trade. A recording that is replayed fast brings messages of minutes at
@@ -57,7 +57,7 @@ class _Open(msgspec.Struct):
         if len(self.pieces) == 1:
             return first
         if isinstance(first, PlainTrades):
-            return first.joined([piece for piece in self.pieces[1:] if isinstance(piece, PlainTrades)])
+            return joined([piece for piece in self.pieces if isinstance(piece, PlainTrades)])
         return [trade for piece in self.pieces for trade in piece]
 
 

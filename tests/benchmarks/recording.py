@@ -22,9 +22,11 @@ from tests.machine import below, cpu_seconds, resident_bytes
 
 LOOK_SECONDS: Final = 0.2
 MEGABYTE: Final = 1024 * 1024
+# What starts a process and then becomes it.
+GUARD: Final = "guards"
 # How the processes of a run are told apart, by a part of their command lines; the first that fits counts.
 _ROLES: Final = (
-    ("guard.py", "guards"),
+    ("guard.py", GUARD),
     ("streams.cli\0produce", "producer"),
     ("streams.cli\0worker", "worker"),
     ("mock_cluster", "broker"),
@@ -83,26 +85,28 @@ def play(files: list[Path], directory: Path, *arguments: str, environment: dict[
         rss: dict[str, float] = defaultdict(float)
         while run.poll() is None:
             for pid in (run.pid, *below(run.pid)):
-                role = "supervisor" if pid == run.pid else _role(pid)
-                cpu[pid] = role, max(cpu_seconds([pid]), cpu.get(pid, ("", 0.0))[1])
+                before, used = cpu.get(pid, (GUARD, 0.0))
+                # A process that is ending has no command line any more.
+                role = "supervisor" if pid == run.pid else before if before != GUARD else _role(pid)
+                cpu[pid] = role, max(cpu_seconds([pid]), used)
                 rss[role] = max(rss[role], resident_bytes(pid) / MEGABYTE)
             time.sleep(LOOK_SECONDS)
     text = printed.read_text()
     if run.returncode:
         raise RuntimeError(text[-2000:])
     summary = msgspec.json.decode(report.read_bytes(), type=_Summary)
-    used: dict[str, float] = defaultdict(float)
+    by_role: dict[str, float] = defaultdict(float)
     for role, seconds in cpu.values():
-        used[role] += seconds
-    return Played(summary.trades, summary.trades / summary.seconds, summary.seconds, dict(used), dict(rss), text)
+        by_role[role] += seconds
+    return Played(summary.trades, summary.trades / summary.seconds, summary.seconds, dict(by_role), dict(rss), text)
 
 
 def _role(pid: int) -> str:
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
     except OSError:
-        return "guards"
-    return next((role for part, role in _ROLES if part in command), "guards")
+        return GUARD
+    return next((role for part, role in _ROLES if part in command), GUARD)
 
 
 def measure(
