@@ -18,6 +18,9 @@ from streams.model.trade import Trade
 # once. They get frames of their own where they were received further apart than this, so that latency and the bound on
 # future times stay true.
 MAX_RECEIPT_SPREAD_US: Final = 1_000_000
+# Of what was received long ago, latency says nothing, and a record is stamped with the present (producer.py).
+OLD_US: Final = 3_600_000_000
+MAX_OLD_SPREAD_US: Final = 60_000_000
 
 
 MarketKey = tuple[str, str, MarketKind]
@@ -46,9 +49,9 @@ class _Open(msgspec.Struct):
     pieces: list[Sequence[Trade]]
     count: int = 0
 
-    def takes(self, piece: Sequence[Trade], received_us: int) -> bool:
+    def takes(self, piece: Sequence[Trade], received_us: int, spread_us: int) -> bool:
         """Whether trades that were received then may come behind those that are here."""
-        is_near = -MAX_RECEIPT_SPREAD_US <= received_us - self.received_us <= MAX_RECEIPT_SPREAD_US
+        is_near = -spread_us <= received_us - self.received_us <= spread_us
         return is_near and (not self.pieces or _is_plain(self.pieces[0]) == _is_plain(piece))
 
     def trades(self) -> Sequence[Trade]:
@@ -85,10 +88,10 @@ def _received(trades: Sequence[Trade], at: int, received_us: int) -> int:
     return received_us
 
 
-def _near(trades: Sequence[Trade], received_us: int) -> int:
+def _near(trades: Sequence[Trade], received_us: int, spread_us: int) -> int:
     """Return how many of these trades, from the first on, may share a frame with one that was received then."""
     if isinstance(trades, PlainTrades) and trades.received_us is not None:
-        is_far = np.abs(trades.received_us - received_us) > MAX_RECEIPT_SPREAD_US
+        is_far = np.abs(trades.received_us - received_us) > spread_us
         return int(is_far.argmax()) if is_far.any() else len(trades)
     return len(trades)
 
@@ -107,7 +110,10 @@ class Coalescer:
         self.waiting = 0
 
     def add(self, arrived: Sequence[Trade], received_us: int, now_us: int) -> list[Group]:
-        """Take trades in that were received at ``received_us``, microseconds UTC; return the groups they filled."""
+        """Take trades in that were received at ``received_us``, microseconds UTC; return the groups they filled.
+
+        For columns that know when each trade was received, it is the present.
+        """
         done: list[Group] = []
         for market, trades in _runs(arrived):
             self.waiting += len(trades)
@@ -115,13 +121,15 @@ class Coalescer:
             start = 0
             while start < len(trades):
                 first_us = _received(trades, start, received_us)
-                if group is not None and not group.takes(trades, first_us):
+                is_old = first_us < received_us - OLD_US
+                spread_us = MAX_OLD_SPREAD_US if is_old else MAX_RECEIPT_SPREAD_US
+                if group is not None and not group.takes(trades, first_us, spread_us):
                     done.append(self._close(market))
                     group = None
                 if group is None:
                     group = self._open[market] = _Open(first_us, now_us + self._linger_us, [])
                 piece = trades[start : start + self._max_trades - group.count]
-                piece = piece[: _near(piece, group.received_us)]
+                piece = piece[: _near(piece, group.received_us, spread_us)]
                 group.pieces.append(piece)
                 group.count += len(piece)
                 start += len(piece)
