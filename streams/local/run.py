@@ -26,7 +26,8 @@ from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.local.embedded.valkey import HOST, EmbeddedRedis, free_port
 from streams.local.plan import Plan
 from streams.local.playing import suited
-from streams.local.supervisor import Supervisor, say
+from streams.local.supervisor import Supervisor
+from streams.local.terminal import say
 from streams.preflight import all_of, check_file, check_network, check_port, check_report, check_token
 from streams.secret_files import without_files
 from streams.secured import ENCRYPTING
