@@ -101,7 +101,8 @@ class Supervisor:
         letters_before, alerts = await progress.dead_letters(), await progress.ends(ALERTS)
         self._spawn("worker", self._plan.worker)
         await self._until_ready(lambda: self._is_ready(self._plan.settings.web_port), "the worker")
-        lines = AlertLines(say, self._address, colour=TERMINAL.is_live and not os.environ.get("NO_COLOR"))
+        where = str(self._plan.report or f"{self._address} while it runs, or give --report FILE")
+        lines = AlertLines(say, where, colour=TERMINAL.is_live and not os.environ.get("NO_COLOR"))
         async with AlertFollower(self._plan.settings, lines.show, alerts) as follower:
             following = asyncio.create_task(follower.follow())
             try:

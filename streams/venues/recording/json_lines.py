@@ -52,12 +52,15 @@ class JsonFormat:
 
     def read(self, chunk: Chunk) -> list[Batch]:
         """Return a batch for each line that holds trades or rejects."""
+        return self._read(chunk, together=False)
+
+    def _read(self, chunk: Chunk, *, together: bool) -> list[Batch]:
         batches = []
         for number, line in zip(chunk.numbers(), chunk.lines, strict=True):
             if not line.strip():
                 continue
             try:
-                batch = self._line(line)
+                batch = self._line(line, together=together)
             except BadRecord as error:
                 batch = Batch([], 0, [reject(error.reason, error.detail, line, self._name)])
             if batch.rejects:
@@ -67,16 +70,16 @@ class JsonFormat:
         return batches
 
     def read_together(self, chunk: Chunk) -> list[Batch]:
-        """Return the same, plain messages in columns."""
+        """Return the same, plain messages and pages in columns."""
         found = self._messages.read(chunk.lines)
         if found is None or int(found.is_odd.sum()) * _ODD_SHARE > len(chunk.lines):
-            return self.read(chunk)
+            return self._read(chunk, together=True)
         batches: list[Batch] = []
         start = 0
         for at, number in enumerate(chunk.numbers()):
             if not found.is_odd[at]:
                 continue
-            alone = self.read(Chunk([chunk.lines[at]], number, chunk.step, chunk.row + at))
+            alone = self._read(Chunk([chunk.lines[at]], number, chunk.step, chunk.row + at), together=True)
             if alone:
                 end = int(np.searchsorted(found.line, at))
                 batches += [Batch(found.trades[start:end], 0), *alone]
@@ -84,10 +87,10 @@ class JsonFormat:
         batches.append(Batch(found.trades[start:], 0))
         return [batch for batch in batches if batch.trades or batch.rejects]
 
-    def _line(self, line: bytes) -> Batch:
+    def _line(self, line: bytes, *, together: bool) -> Batch:
         keys = decode_keys(line)
         if HISTORY in keys or is_page(keys):
-            return self._pages.read(keys)
+            return self._pages.read(keys, together=together)
         if "frame" not in keys:
             return self._message(line, self._venue_of(keys), 0)
         received_us = _received(bytes(keys["received"])) if "received" in keys else 0

@@ -1,8 +1,8 @@
 """Several recordings as one, in the order of time, many trades in a step. No I/O.
 
 The order is that of :mod:`~.merging`: a file is asked for its next trade when that is the oldest of all files' next
-ones. So a trade that is older than one before it in its file follows that at once, and a trade of the future goes with
-the one before it. The key of a trade is the latest time so far in its file, and trades go in the order of their keys.
+ones. So a trade that is older than one before it in its file follows that at once. So does a trade of the future. The
+key of a trade is the latest time so far in its file, and trades go in the order of their keys.
 """
 
 from collections.abc import Iterator, Sequence
