@@ -24,7 +24,7 @@ from streams.errors import BadSetting, Fatal, MonitorError
 from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
 from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.local.embedded.valkey import HOST, EmbeddedRedis, free_port
-from streams.local.plan import Plan
+from streams.local.plan import Plan, command
 from streams.local.playing import suited
 from streams.local.supervisor import Supervisor
 from streams.local.terminal import say
@@ -97,11 +97,7 @@ def _run(options: RunOptions) -> int:
         logging.basicConfig(filename=logs / "run.log", format=LOG_FORMAT, force=True)
         environment = without_files(os.environ, start_servers(settings, data, logs, exits))
         environment |= {"FEED": str(settings.feed), **ports}
-        if (
-            recording is not None
-            and options.speed is None
-            and "kafka_bootstrap_servers" not in settings.model_fields_set
-        ):
+        if recording is not None and options.speed is None:
             environment |= suited(settings)
         environment.setdefault("PRODUCER_URLS", f"{settings.web_scheme}://{HOST}:{ports['PRODUCER_METRICS_PORT']}")
         environment |= {"DATA_DIR": str(_worker_directory(settings, data, exits)), "PYTHONUNBUFFERED": "1"}
@@ -117,11 +113,6 @@ def _run(options: RunOptions) -> int:
             report=options.report,
         )
         return asyncio.run(Supervisor(plan, exits).run())
-
-
-def command(*arguments: str) -> list[str]:
-    """Return the command that runs ``liqmon`` with these arguments in this interpreter."""
-    return [sys.executable, "-m", "streams.cli", *arguments]
 
 
 def start_servers(settings: Settings, data: Path, logs: Path, exits: ExitStack) -> dict[str, str]:

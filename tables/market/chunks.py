@@ -1,8 +1,8 @@
-"""How a market's state is laid out in the table: one head, and panes in a fixed ring of chunks.
+"""How a market's state is laid out in the table: one head, panes in a fixed ring of chunks, and sums of chunks.
 
-Keys are ``venue|symbol|head`` and ``venue|symbol|<slot>``. The slot of a chunk is its number modulo the ring's size. So
-a market never has more keys than the ring has slots, and nothing needs to expire. A key that ends in anything else
-belongs to a later release: it stays in the store, unread.
+Keys are ``venue|symbol|head``, ``venue|symbol|<slot>`` and ``venue|symbol|sums`` (:mod:`tables.market.sums`). The slot
+of a chunk is its number modulo the ring's size. So a market never has more keys than the ring has slots and two, and
+nothing needs to expire. A key that ends in anything else belongs to a later release: it stays in the store, unread.
 
 Values are msgpack arrays and begin with the source offset that they contain. Owners of a partition apply the same log
 in the same order, so of two values the one with the higher offset contains the other.
@@ -16,6 +16,7 @@ from msgspec import Raw
 
 from streams.errors import UNREADABLE, MonitorError
 from streams.model.kinds import MarketKind
+from tables.market.chunk import CHUNK_PANES, Chunk
 from tables.market.coverage import SINCE, SINCE_ITEMS, since_of
 from tables.market.episodes import Mark
 from tables.market.formats import (
@@ -30,10 +31,7 @@ from tables.market.formats import (
 )
 from tables.market.liveness import QUIET, naming_quiet, quiet_of
 from tables.market.panes import Pane
-
-CHUNK_PANES: Final = 32
-"""Panes in one chunk. A flush writes the chunks that changed, so they are small enough to write every second. They are
-large enough that an hour is about a hundred keys."""
+from tables.market.sums import SUMS
 
 HEAD: Final = "head"
 KIND: Final = "kind"
@@ -46,19 +44,6 @@ head's offset, and rows of the message behind those.
 
 _ADDITIONS: Final = {KIND: 3, CLOSING: 3, SINCE: SINCE_ITEMS}
 """How many items each addition of this release has."""
-
-
-class Chunk(msgspec.Struct):
-    """Panes ``number * CHUNK_PANES`` to ``(number + 1) * CHUNK_PANES - 1``; ``None`` where no trade fell.
-
-    ``quiet`` has a bit for each that holds figures and no live trade (:mod:`tables.market.liveness`).
-    """
-
-    offset: int
-    number: int
-    panes: list[Pane | None]
-    tail: Tail = NO_TAIL
-    quiet: int = 0
 
 
 class Head(msgspec.Struct):
@@ -127,6 +112,11 @@ def head_key(venue: str, symbol: str) -> bytes:
 def chunk_key(venue: str, symbol: str, slot: int) -> bytes:
     """Return the key of a market's ring slot."""
     return f"{venue}|{symbol}|{slot}".encode()
+
+
+def sums_key(venue: str, symbol: str) -> bytes:
+    """Return the key of the sums of a market's blocks."""
+    return f"{venue}|{symbol}|{SUMS}".encode()
 
 
 def split_key(key: bytes) -> tuple[str, str]:

@@ -10,13 +10,14 @@ import msgspec
 
 from streams.model.figures import change_pct
 from streams.model.kinds import MarketKind, implied_kind, kind_to_name
-from tables.market.chunks import CHUNK_PANES, CLOSING, Chunk, Head, closing, closing_of, named_kind, naming
+from tables.market.chunk import CHUNK_PANES, Chunk
+from tables.market.chunks import CLOSING, Head, closing, closing_of, named_kind, naming
 from tables.market.coverage import covered_since, covering
 from tables.market.episodes import Mark, forget
 from tables.market.formats import NO_TAIL, Tail
 from tables.market.span import Span
+from tables.market.sums import decode_sums, encode_sums
 from tables.market.timeline import Timeline
-from tables.market.windows import WindowFigures, figures
 
 
 class Market(Timeline):
@@ -25,6 +26,7 @@ class Market(Timeline):
     __slots__ = (
         "_emptied",
         "_judged",
+        "_stored_blocks",
         "is_midway",
         "judges_closed_panes",
         "kind",
@@ -52,11 +54,13 @@ class Market(Timeline):
         self.marks: dict[str, list[Mark]] = {}
         # What a later release added to the head.
         self.tail: Tail = NO_TAIL
+        # The blocks whose sums are in the store, as they were when they were written.
+        self._stored_blocks: frozenset[int] = frozenset()
         # Slots of the stored ring whose chunks were forgotten, and must be in the store too.
         self._emptied: set[int] = set()
 
-    def restore(self, head: Head | None, chunks: Iterable[Chunk]) -> None:
-        """Take over stored state; chunks that have left what is kept are ignored."""
+    def restore(self, head: Head | None, chunks: Iterable[Chunk], sums: Iterable[bytes] = ()) -> None:
+        """Take over stored state; chunks that have left what is kept are ignored, and sums that are not theirs."""
         if head is not None:
             self.watermark = self.flushed_watermark = head.watermark
             self.marks = head.marks
@@ -79,7 +83,12 @@ class Market(Timeline):
                 if not is_live and self.has_figures(self.watermark):
                     # Its chunk does not say so where a release wrote it that marks no panes.
                     self.mark(self.watermark, is_live=False)
+        self._awake = {at for at, chunk in self.chunks.items() if chunk.awake is not None}
+        self.rest()
+        self._as_stored = [at for at, chunk in self.chunks.items() if chunk.awake is None]
         self._sum_anew()
+        self._pieces.know(decode_sums(sums, self.chunks))
+        self._stored_blocks = frozenset(self._pieces.blocks)
 
     def turn_back(self, latest: int) -> bool:
         """Forget the panes after ``latest``, and the alerts raised there; return false where the clock is not past it.
@@ -94,9 +103,10 @@ class Market(Timeline):
         self.stale |= self.chunks.keys()
         for at, chunk in list(self.chunks.items()):
             first = at * CHUNK_PANES
-            chunk.panes = [pane if oldest <= first + n <= latest else None for n, pane in enumerate(chunk.panes)]
-            chunk.quiet &= sum(1 << n for n, pane in enumerate(chunk.panes) if pane is not None)
-            if chunk.panes.count(None) == CHUNK_PANES:
+            panes = self._wake(chunk)
+            panes[:] = [pane if oldest <= first + n <= latest else None for n, pane in enumerate(panes)]
+            chunk.quiet &= sum(1 << n for n, pane in enumerate(panes) if pane is not None)
+            if panes.count(None) == CHUNK_PANES:
                 del self.chunks[at]
         newest = max(self.chunks, default=None)
         self.watermark = -1
@@ -129,10 +139,6 @@ class Market(Timeline):
             raise LookupError(f"no pane of {self.venue} {self.symbol} in the window that ends with {last}")
         return change_pct(first.first_price, final.last_price)
 
-    def figures(self, last: int, window: int) -> WindowFigures:
-        """Return the figures of the window of ``window`` panes that ends with pane ``last``."""
-        return figures(pane for _, pane in self.panes(last - window + 1, last))
-
     def took(self, offset: int, done: int, total: int) -> None:
         """Take note that ``done`` of a message's ``total`` trades are counted and judged."""
         self.is_midway = done < total
@@ -150,6 +156,14 @@ class Market(Timeline):
         offset, row = self._judged
         # By its distance from the head's offset, which is shifted when the broker is replaced.
         return closing(is_live=self.is_live(self.watermark), messages=offset - self.offset, row=row)
+
+    def take_sums(self) -> bytes | None:
+        """Return the sums of blocks to store behind what :meth:`take_dirty` returned; None if nothing new is known."""
+        blocks = self._pieces.blocks
+        if self.is_midway or blocks.keys() <= self._stored_blocks:
+            return None
+        self._stored_blocks = frozenset(blocks)
+        return encode_sums(self.offset, blocks, self.chunks)
 
     def take_dirty(self) -> tuple[Head, list[Chunk]]:
         """Return what changed since the last call, stamped with the offset it contains.
