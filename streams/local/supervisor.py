@@ -121,6 +121,8 @@ class Supervisor:
                 await self._end("worker", WORKER_GRACE_SECONDS)
                 self._check_counted(summary)
             finally:
+                # What is said next, on whichever stream, begins a line of its own.
+                TERMINAL.show("")
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
 
