@@ -160,6 +160,7 @@ class Producer:
                 "dead_letters": publisher.letters,
                 "missing_symbols": missing,
                 "connections": connections,
+                "recordings": [str(feed.progress) for feed in self._feeds if feed.progress is not None],
             },
         )
 
@@ -205,6 +206,8 @@ class Producer:
 
     async def _read(self, feed: Feed) -> None:
         self._reading += 1
+        if feed.progress is not None:
+            feed.progress.waiting = lambda: self.buffered_trades
         try:
             async with aclosing(feed.batches()) as batches:
                 async for batch in batches:
