@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from streams.errors import BadRecord
-from streams.model.decimals import MOST_DIGITS, linear_amounts
+from streams.model.decimals import MOST_DIGITS, Integers, linear_amounts
 from streams.model.plain_rows import PlainMarket, PlainRows
 from streams.model.products import Product, linear
 from streams.model.trade import MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Side, is_market_name
@@ -41,14 +41,14 @@ class PlainReader:
     """Reads plain rows of the first of these venues that has such, and that is recognised by their fields."""
 
     def __init__(self, venues: Iterable[Venue]) -> None:
-        self._venue: _Symbols | None = None
+        self._venue: Symbols | None = None
         with_rows = [venue for venue in venues if venue.row_fields]
         for venue in with_rows:
-            fields = venue.plain_fields if _speaks_of_read_row(venue) else None
+            fields = venue.plain_fields if speaks_of(venue, "plain_fields", "read_row") else None
             if fields is not None and set(venue.row_fields) <= {*fields} and recognised(with_rows, fields) is venue:
                 others = {VENUE, *(name for other in with_rows for name in other.row_fields)} - {*fields}
-                self._venue = _Symbols(venue)
-                self._decode = msgspec.json.Decoder(_struct(fields, sorted(others))).decode
+                self._venue = Symbols(venue)
+                self._decode = msgspec.json.Decoder(row_struct(fields, sorted(others))).decode
                 return
 
     def read(self, rows: Sequence[bytes | None]) -> PlainRows | None:
@@ -56,23 +56,28 @@ class PlainReader:
         if self._venue is None:
             return None
         texts = [row or b"" for row in rows]
-        joined = b"\n".join(texts)
-        has_long = _may_have_long(joined) and _LONG in joined.translate(_MARKED)
-        if not has_long:
+        has_long = are_long(texts)
+        if texts and not has_long:
             try:
-                return _columns(self._venue, list(map(self._decode, texts)), range(len(texts)))
+                return columns_of(self._venue, list(map(self._decode, texts)), np.arange(len(texts)))
             except BAD_JSON:
                 pass
         decode, found, places = self._decode, [], []
         for at, row in enumerate(texts):
-            if has_long and _LONG in row.translate(_MARKED):
+            if has_long and are_long((row,)):
                 continue
             try:
                 found.append(decode(row))
             except BAD_JSON:
                 continue
             places.append(at)
-        return _columns(self._venue, found, places) if found else None
+        return columns_of(self._venue, found, np.array(places, np.int64)) if found else None
+
+
+def are_long(texts: Iterable[bytes]) -> bool:
+    """Whether a number in these texts may have more than 15 digits."""
+    joined = b"\n".join(texts)
+    return _may_have_long(joined) and _LONG in joined.translate(_MARKED)
 
 
 def _may_have_long(text: bytes) -> bool:
@@ -83,7 +88,7 @@ def _may_have_long(text: bytes) -> bool:
     return bool(marks.any())
 
 
-class _Symbols:
+class Symbols:
     """A venue, and what markets its symbols are. It is asked about a symbol each time, and may change its mind."""
 
     def __init__(self, venue: Venue) -> None:
@@ -108,16 +113,16 @@ class _Symbols:
         return known[1]
 
 
-def _speaks_of_read_row(venue: Venue) -> bool:
-    """Whether a venue's plain fields are those of its ``read_row``, and not of one that another class replaced."""
+def speaks_of(venue: Venue, plain: str, reading: str) -> bool:
+    """Whether what a venue calls plain is of its own way of reading, and not of one that another class replaced."""
     said, read = (
-        next(at for at, kind in enumerate(type(venue).__mro__) if name in vars(kind))
-        for name in ("plain_fields", "read_row")
+        next(at for at, kind in enumerate(type(venue).__mro__) if name in vars(kind)) for name in (plain, reading)
     )
     return said <= read
 
 
-def _struct(fields: Sequence[str], others: Sequence[str]) -> Any:
+def row_struct(fields: Sequence[str], others: Sequence[str]) -> Any:
+    """Return the type of a row with these fields, in the order of :class:`PlainFields`, and none of the others."""
     # In the order of the plain fields, which a venue gives in the order of its rows: those are found at once.
     types = {
         "symbol": str,
@@ -136,7 +141,8 @@ def _struct(fields: Sequence[str], others: Sequence[str]) -> Any:
     )
 
 
-def _columns(venue: _Symbols, found: list[Any], places: Sequence[int]) -> PlainRows:
+def columns_of(venue: Symbols, found: Sequence[Any], places: Integers) -> PlainRows:
+    """Return the plain ones of rows that were decoded as :func:`row_struct` and stood at these places."""
     symbols = [row.symbol for row in found]
     numbers = {symbol: number for number, symbol in enumerate(dict.fromkeys(symbols))}
     markets = list(map(venue.market, numbers))
@@ -153,7 +159,7 @@ def _columns(venue: _Symbols, found: list[Any], places: Sequence[int]) -> PlainR
         market = (np.cumsum([found is not None for found in markets]) - 1)[market]
     rows = PlainRows(
         [found for found in markets if found is not None],
-        np.array(places, np.int64),
+        places,
         market,
         np.fromiter([row.trade_id for row in found], np.int64, count),
         times,

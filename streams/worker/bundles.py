@@ -52,6 +52,18 @@ class Bundle(msgspec.Struct):
     size: int = 0
 
     @property
+    def begins_ms(self) -> int:
+        """The time of its first message."""
+        first = self.parts[0]
+        return first.timestamp_ms if isinstance(first, Item) else first.timestamps_ms[0]
+
+    @property
+    def begins_by_broker(self) -> bool:
+        """Whether that time is the broker's."""
+        first = self.parts[0]
+        return first.is_brokers_time if isinstance(first, Item) else first.are_brokers_times
+
+    @property
     def timestamp_ms(self) -> int:
         """The time of its last message."""
         last = self.parts[-1]

@@ -85,7 +85,6 @@ class Market(Timeline):
                     self.mark(self.watermark, is_live=False)
         self._awake = {at for at, chunk in self.chunks.items() if chunk.awake is not None}
         self.rest()
-        self._as_stored = [at for at, chunk in self.chunks.items() if chunk.awake is None]
         self._sum_anew()
         self._pieces.know(decode_sums(sums, self.chunks))
         self._stored_blocks = frozenset(self._pieces.blocks)
@@ -108,6 +107,7 @@ class Market(Timeline):
             chunk.quiet &= sum(1 << n for n, pane in enumerate(panes) if pane is not None)
             if panes.count(None) == CHUNK_PANES:
                 del self.chunks[at]
+                self._awake.discard(at)
         newest = max(self.chunks, default=None)
         self.watermark = -1
         if newest is not None:
