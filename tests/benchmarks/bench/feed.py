@@ -77,7 +77,8 @@ def totals(part: Part, trades: Columns) -> Totals:
     return {symbol_of(market): (count, int(sums[market])) for market in range(part.symbols)}
 
 
-def _row(symbol: str, trade_id: int, time_us: int, cents: int, quantity: int, *, is_buy: bool) -> str:
+def json_row(symbol: str, trade_id: int, time_us: int, cents: int, quantity: int, *, is_buy: bool) -> str:
+    """Return a trade as Kraken's WebSocket writes it; price in cents, quantity in 1e-8."""
     stamp = datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     return (
         f'{{"symbol":"{symbol}","side":"{"buy" if is_buy else "sell"}","price":{cents // 100}.{cents % 100:02},'
@@ -100,7 +101,7 @@ def json_messages(part: Part, trades: Columns) -> Iterator[tuple[str, bytes]]:
         some = trades.at(where)
         listed = zip(*(column.tolist() for column in (some.times, some.cents, some.quantities, some.buys)), strict=True)
         rows = [
-            _row(symbol, first_id + at, time_us, cents, quantity, is_buy=is_buy)
+            json_row(symbol, first_id + at, time_us, cents, quantity, is_buy=is_buy)
             for at, (time_us, cents, quantity, is_buy) in enumerate(listed)
         ]
         yield symbol, (rows[0] if part.is_rows else f"[{','.join(rows)}]").encode()
