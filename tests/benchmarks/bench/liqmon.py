@@ -12,7 +12,14 @@ from streams.local.embedded.postgres import EmbeddedPostgres
 from tests.benchmarks.bench.broker import PARTITIONS, FilledKafka
 from tests.benchmarks.bench.feed import Totals
 from tests.benchmarks.bench.measured import Run, rss_mb, run_of, watched
-from tests.benchmarks.bench.system import END_SECONDS, READY_SECONDS, TOTALS_SECONDS, WrongTotals, check
+from tests.benchmarks.bench.system import (
+    END_SECONDS,
+    HOLD_SECONDS,
+    READY_SECONDS,
+    TOTALS_SECONDS,
+    WrongTotals,
+    check,
+)
 from tests.faults.processes import Process, Processes, http_get
 
 LIQMON: Final = "liqmon"
@@ -46,6 +53,18 @@ class Liqmon:
             worker.stop(END_SECONDS)
         return run
 
+    def prepare(self) -> None:
+        """It is installed."""
+
+    def hold(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
+        """Read all trades; what it then has in memory."""
+        with _processes(address, directory) as processes:
+            worker = processes.worker("worker")
+            began = time.monotonic()
+            worker.start().wait_ready(READY_SECONDS)
+            _await_totals(worker, kafka.totals, HOLD_SECONDS)
+            return Run(0, 0, time.monotonic() - began, rss_mb(worker.pid))
+
     def restore(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
         """Start with empty tables until ``/readyz`` says so and an answer is complete; what it then has in memory."""
         with _processes(address, directory) as processes:
@@ -78,9 +97,9 @@ def _counted(worker: Process) -> float:
         return 0.0
 
 
-def _await_totals(worker: Process, expected: Totals) -> None:
+def _await_totals(worker: Process, expected: Totals, seconds: float = TOTALS_SECONDS) -> None:
     """Check what the worker's API says of an hour, once it has all trades."""
-    deadline = time.monotonic() + TOTALS_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         try:
             check(LIQMON, expected, _totals(worker))
