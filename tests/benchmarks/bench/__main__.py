@@ -10,6 +10,8 @@ from tests.benchmarks.bench.facts import facts
 from tests.benchmarks.bench.measure import Bench, say
 from tests.benchmarks.bench.parts import PARTS, Part, named
 from tests.benchmarks.bench.results import Row, as_json, as_markdown
+from tests.benchmarks.bench.sizing import as_lines
+from tests.benchmarks.bench.system import System
 from tests.benchmarks.bench.systems import SYSTEMS, USUAL
 from tests.kafka import RealKafka
 
@@ -57,6 +59,13 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+def page(rows: list[Row], systems: list[System]) -> str:
+    """Return all that was found, as Markdown."""
+    deployments = as_lines(rows)
+    more = "\n" + "\n".join(deployments) + "\n" if deployments else ""
+    return as_markdown(rows, facts(systems)) + more
+
+
 def main() -> int:
     """Measure, write what was asked for after each part, print the table; return the exit status."""
     options = parsed()
@@ -78,10 +87,10 @@ def main() -> int:
             if options.json:
                 options.json.write_bytes(as_json(rows))
             if options.markdown:
-                options.markdown.write_text(as_markdown(rows, facts(systems)))
+                options.markdown.write_text(page(rows, systems))
     except KeyboardInterrupt:
         bench.failures.append(f"{part.name} and what follows: ended by hand")
-    sys.stdout.write(as_markdown(rows, facts(systems)))
+    sys.stdout.write(page(rows, systems))
     for failure in bench.failures:
         say(f"not measured: {failure}")
     return 1 if bench.failures else 0

@@ -20,7 +20,7 @@ from tests.benchmarks.bench.system import (
     WrongTotals,
     check,
 )
-from tests.faults.processes import Process, Processes, http_get
+from tests.faults.processes import Process, Processes, http_get, wait_until
 
 LIQMON: Final = "liqmon"
 # Each answer of /metrics costs a worker milliseconds.
@@ -46,12 +46,21 @@ class Liqmon:
         """Read all trades."""
         with _processes(address, directory) as processes:
             worker = processes.worker("worker").start()
+            wait_until(lambda: _counted(worker) > 0 or not worker.running, READY_SECONDS, "the first trades")
+            self.counting(worker)
             sights = watched(worker, lambda: _counted(worker), kafka.part.trades, LOOK_SECONDS)
             run = run_of(sights, rss_mb(worker.pid))
+            self.counted()
             _await_totals(worker, kafka.totals)
             # Ended as an operator would: all is flushed and committed.
             worker.stop(END_SECONDS)
         return run
+
+    def counting(self, worker: Process) -> None:
+        """Do what is to be done when it has begun to count; here nothing."""
+
+    def counted(self) -> None:
+        """Do what is to be done when it has counted all; here nothing."""
 
     def prepare(self) -> None:
         """It is installed."""

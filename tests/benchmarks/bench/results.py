@@ -67,11 +67,15 @@ def _cell(value: float | None, spread: tuple[float, float] | None, form: str) ->
 
 def as_markdown(rows: Iterable[Row], facts: Sequence[str]) -> str:
     """Return the table, medians with least and most, under what is known of the machine."""
-    lines = [f"- {fact}" for fact in facts]
-    lines += [
+    lines = [
+        "# What was measured",
+        "",
+        "`make bench` writes this page. [Performance](performance.md) says what it means.",
+        "",
+        *(f"- {fact}" for fact in facts),
         "",
         "| work | system | CPU s per million trades | trades/s | RSS, MB | seconds | runs |",
-        "|---|---|---|---|---|---|---|",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         result, (rate, cost, memory, seconds) = row.result, row.spread

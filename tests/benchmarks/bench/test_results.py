@@ -59,7 +59,7 @@ def test_the_table_shows_medians_and_spread() -> None:
     """Where all runs are alike there is no spread, and what is not measured is a dash."""
     rows = [row_of("rows-10", "liqmon", RUNS), row_of("restore-1000", "liqmon", RESTORE)]
     lines = as_markdown(rows, ["Machine: small."]).splitlines()
-    assert lines[0] == "- Machine: small."
+    assert "- Machine: small." in lines
     figures = "3.00 (2.00 to 4.00) | 2,000 (1,000 to 4,000) | 100 (90 to 300) | 0.500 (0.250 to 1.000)"
     assert lines[-2:] == [
         f"| rows-10 | liqmon | {figures} | 3 |",
