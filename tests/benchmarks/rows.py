@@ -15,24 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from agents.counting.evaluation import Evaluator
-from agents.counting.monitor import Monitor, SourceMessage, alert_record
-from agents.counting.row_batches import RowBatches
-from agents.rules.book import rule_book
-from streams.kafka.outbound import Outbound
-from streams.settings import load_settings
-from streams.venues.json_rows import RowReader
-from streams.venues.plain_rows import PlainReader
-from streams.venues.registry import make_venues
 from streams.worker.bundles import MAX_MESSAGES
-from tables.keeper import Keeper
-from tables.market.admission import Admission
-from tables.market.span import Span
 from tests.benchmarks.bench import feed
 from tests.benchmarks.bench.broker import FilledKafka
 from tests.benchmarks.bench.liqmon import Liqmon
 from tests.benchmarks.bench.parts import Part
-from tests.memory_broker import MemoryBroker, MemoryState
+from tests.benchmarks.inner import InnerWorker, messages_of
 
 
 def part_of(symbols: int, count: int) -> Part:
@@ -55,26 +43,15 @@ def measure(symbols: int, count: int) -> str:
     return line(symbols, run.cpu, run.seconds, run.trades)
 
 
-async def goes_on() -> None:
-    """Nothing ends."""
-
-
 async def inner(symbols: int, count: int) -> str:
     """Return a line of the table: a monitor handles the rows, as bundles of one partition."""
-    settings = load_settings()
-    outbound, venues = Outbound(MemoryBroker().send), make_venues(settings)
-    span = Span(settings.window_seconds, settings.retention_seconds)
-    evaluator = Evaluator(rule_book(settings), window=span.window, cooldown=300, max_future_us=60_000_000)
-    state, admission = MemoryState(), Admission(most=symbols, new_per_minute=symbols)
-    keeper = Keeper(lambda: state, "changelog", span, outbound, evaluator.settle_all, alert_record, admission=admission)
-    monitor = Monitor(evaluator, keeper, outbound, home=lambda _: 0, rows=RowReader(venues))
-    batches = RowBatches(monitor, evaluator, keeper, PlainReader(venues), may_go_on=goes_on)
+    worker = InnerWorker()
     part = part_of(symbols, count)
     rows = feed.json_messages(part, feed.columns(part))
-    messages = [SourceMessage(row, 0, at, time.time()) for at, (_, row) in enumerate(rows)]
+    messages = messages_of([row for _, row in rows])
     started, used = time.perf_counter(), time.process_time()
     for at in range(0, part.trades, MAX_MESSAGES):
-        await batches.handle(messages[at : at + MAX_MESSAGES])
+        await worker.handle(messages[at : at + MAX_MESSAGES])
     used, seconds = time.process_time() - used, time.perf_counter() - started
     return line(symbols, used, seconds, part.trades)
 

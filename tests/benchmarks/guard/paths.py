@@ -4,17 +4,15 @@ A piece is made anew for each measurement, so that state does not grow from one 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cache
 from random import Random
 from typing import Final, NamedTuple
 
 from agents.counting.evaluation import Evaluator
-from agents.counting.monitor import Monitor, SourceMessage, alert_record, decode
-from agents.counting.row_batches import RowBatches
+from agents.counting.monitor import decode
 from agents.rules.book import rule_book
-from streams.kafka.outbound import Outbound
 from streams.model.frames import encode_frame
 from streams.model.trade import Kind, Side, Trade
 from streams.settings import load_settings
@@ -22,12 +20,10 @@ from streams.venues.json_rows import RowReader
 from streams.venues.kraken.products import SPOT_PRODUCT
 from streams.venues.plain_rows import PlainReader
 from streams.venues.registry import make_venues
-from tables.keeper import Keeper
-from tables.market.admission import Admission
 from tables.market.span import Span
 from tables.market.state import Market
 from tests.benchmarks.bench.feed import json_row
-from tests.memory_broker import MemoryBroker, MemoryState
+from tests.benchmarks.inner import InnerWorker, finish, messages_of
 
 VENUE: Final = "bench"
 START_SECONDS: Final = 1_700_000_000
@@ -72,10 +68,6 @@ def _frames(size: int, *, per_second: int = 100) -> list[bytes]:
     ]
 
 
-def _messages(values: list[bytes]) -> list[SourceMessage]:
-    return [SourceMessage(value, 0, at, float(START_SECONDS)) for at, value in enumerate(values)]
-
-
 @cache
 def _rows(markets: int, start: int, count: int) -> list[bytes]:
     random = Random(start)
@@ -88,43 +80,6 @@ def _rows(markets: int, start: int, count: int) -> list[bytes]:
     return made
 
 
-def finish(work: Coroutine[object, object, None]) -> None:
-    """Run what never waits for the world; without the cost of a loop of its own where it does not wait at all."""
-    try:
-        work.send(None)
-    except StopIteration:
-        return
-    raise RuntimeError("it waits for something")
-
-
-class _Worker:
-    """A worker's counting with a broker and a store in memory."""
-
-    def __init__(self) -> None:
-        settings = load_settings()
-        venues, outbound, state = make_venues(settings), Outbound(MemoryBroker().send), MemoryState()
-        span = Span(settings.window_seconds, settings.retention_seconds)
-        self.evaluator = Evaluator(
-            rule_book(settings), window=span.window, cooldown=300, max_future_us=10**9 * 1_000_000
-        )
-        self.keeper = Keeper(
-            lambda: state,
-            "changelog",
-            span,
-            outbound,
-            self.evaluator.settle_all,
-            alert_record,
-            admission=Admission(most=10**4, new_per_minute=10**4),
-        )
-        self.monitor = Monitor(self.evaluator, self.keeper, outbound, home=lambda _: 0, rows=RowReader(venues))
-        self.batches = RowBatches(
-            self.monitor, self.evaluator, self.keeper, PlainReader(venues), may_go_on=self._goes_on
-        )
-
-    async def _goes_on(self) -> None:
-        """Nothing ends."""
-
-
 def decode_rows() -> Piece:
     """Rows of a bundle, read together."""
     reader, rows = PlainReader(make_venues(load_settings())), _rows(MARKETS, 0, ROWS)
@@ -133,7 +88,7 @@ def decode_rows() -> Piece:
 
 def decode_frames(size: int) -> Piece:
     """Frames, read one by one."""
-    messages, rows = _messages(_frames(size)) * DECODED, RowReader(make_venues(load_settings()))
+    messages, rows = messages_of(_frames(size)) * DECODED, RowReader(make_venues(load_settings()))
 
     def run() -> None:
         for message in messages:
@@ -148,7 +103,7 @@ def fold_frames(size: int) -> Piece:
     rows, span = RowReader(make_venues(settings)), Span(settings.window_seconds, settings.retention_seconds)
     evaluator = Evaluator(rule_book(settings), window=span.window, cooldown=300, max_future_us=60_000_000)
     market = Market(VENUE, "M/USD", span)
-    decoded = [decode(message, rows) for message in _messages(_frames(size))]
+    decoded = [decode(message, rows) for message in messages_of(_frames(size))]
 
     def run() -> None:
         for offset, trades in enumerate(decoded):
@@ -165,30 +120,22 @@ def fold_frames(size: int) -> Piece:
 
 def rows_of(markets: int) -> Piece:
     """A second bundle of rows, read, counted and judged; the first has brought its markets into memory."""
-    worker = _Worker()
+    worker = InnerWorker()
 
     async def prepare() -> None:
-        await worker.batches.handle(_messages(_rows(markets, 0, ROWS)))
-        await worker.keeper.flush()
+        await worker.handle(messages_of(_rows(markets, 0, ROWS)))
+        await worker.flush()
 
     asyncio.run(prepare())
-    messages = _messages(_rows(markets, ROWS, ROWS))
-    return Piece(lambda: finish(worker.batches.handle(messages)), ROWS)
+    messages = messages_of(_rows(markets, ROWS, ROWS))
+    return Piece(lambda: finish(worker.handle(messages)), ROWS)
 
 
 def flush() -> Piece:
     """What changed in markets becomes records; every pane is of a trade."""
-    worker = _Worker()
-
-    async def prepare() -> None:
-        await worker.batches.handle(_messages(_rows(MARKETS, 0, ROWS)))
-
-    asyncio.run(prepare())
-    return Piece(lambda: asyncio.run(_flush(worker.keeper)), ROWS)
-
-
-async def _flush(keeper: Keeper) -> None:
-    await keeper.flush()
+    worker = InnerWorker()
+    asyncio.run(worker.handle(messages_of(_rows(MARKETS, 0, ROWS))))
+    return Piece(lambda: asyncio.run(worker.flush()), ROWS)
 
 
 def encode_frames(size: int) -> Piece:
