@@ -27,12 +27,23 @@ EXAMPLES: Final = """examples:
   liqmon run --duration 60                      everything on this machine, on the simulated market
   liqmon run --feed recording --file XBTUSD.csv --report report.json
   liqmon produce                                only a producer: the real Kraken, unless FEED says otherwise
-  liqmon worker                                 only a worker
+  liqmon worker                                 only a worker, which uses one core
+  liqmon worker --processes 4                   four of them as one program, for four cores
   liqmon topic trades --limit 10                read a topic as JSON lines
 
 Every setting is an environment variable or a line of .env; .env.example lists them all."""
 
+WORKER_EXAMPLES: Final = """examples:
+  liqmon worker                                 on one core, at WEB_PORT, with its tables in DATA_DIR
+  liqmon worker --processes 4                   on four: ports 6066, 6076, 6086 and 6096 of WEB_PORT=6066, tables in
+                                                DATA_DIR/worker-1 to worker-4; every page shows all of them
+
+TOPIC_PARTITIONS (4) is best a multiple of N. Ctrl-C or SIGTERM ends all. A member that dies is started again; the
+program ends where that does not help."""
+
 MAX_PORT: Final = 2**16
+# More than any machine that one person starts programs on has cores.
+MAX_PROCESSES: Final = 256
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,7 +98,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     produce.set_defaults(call=_produce)
 
-    worker = commands.add_parser("worker", help="keep windows, raise alerts, serve the web view")
+    worker = commands.add_parser(
+        "worker",
+        help="keep windows, raise alerts, serve the web view",
+        epilog=WORKER_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    worker.add_argument(
+        "--processes", type=_processes, default=1, metavar="N",
+        help="run N workers, one core each, as one program (default 1)",
+    )  # fmt: skip
     worker.set_defaults(call=_worker)
 
     simulate = commands.add_parser("simulate", help="serve a simulated Kraken: both WebSocket feeds on one port")
@@ -144,6 +164,12 @@ def _duration(text: str) -> float:
 def _natural(text: str) -> int:
     if not (text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
+    return int(text)
+
+
+def _processes(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= MAX_PROCESSES):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MAX_PROCESSES}, not {text!r}")
     return int(text)
 
 
@@ -212,8 +238,12 @@ async def _produce_until_stopped(settings: Settings, options: argparse.Namespace
         raise BadRecording(f"no row of the recording could be used, of {summary.rejects:,} read ({summary.reasons})")
 
 
-def _worker(_: argparse.Namespace) -> int:
+def _worker(options: argparse.Namespace) -> int:
     settings = _settings()
+    if options.processes > 1:
+        from streams.local.group import run_members  # noqa: PLC0415 - one worker needs no supervisor
+
+        return run_members(settings, options.processes)
     checks: list[Callable[[], object]] = [lambda: check_port(settings.web_host, settings.web_port, "WEB_PORT")]
     if settings.table_store.startswith("rocksdb:"):
         checks.append(lambda: hold_directory(settings.data_dir))

@@ -136,7 +136,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         self.served = ServedMarkets(self.view)
         self.redis = live_link(conf_)
         self.live_windows = LiveWindows(self.redis, self.served)
-        self.sampler = Sampler(self.view, conf_)
+        self.sampler = Sampler(self.view, self.served, conf_)
         self.watchdog = Watchdog(conf_.commit_deadline_seconds, self.view.progress, self._waiting, die)
         self.broker_watch = BrokerWatch(
             conf_,

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 from agents.alerts.postgres import open_pool
 from streams import cli, metrics
+from streams.local.members import PORT_STEP
 from streams.settings import Settings, load_settings
 from streams.settings_names import ARGUMENTS, COMPOSE, known_names
 from streams.venues.recording.names import symbol_of_file
@@ -200,6 +201,56 @@ def test_scraped_ports_are_the_programs() -> None:
         "worker": (["worker"], int(services["worker"]["environment"]["WEB_PORT"])),
         "producer": (["producer"], int(services["producer"]["environment"]["PRODUCER_METRICS_PORT"])),
     }
+
+
+def kubernetes() -> dict[str, dict[str, Any]]:
+    """Return what the file for Kubernetes asks for, by kind."""
+    return {one["kind"]: one for one in yaml.safe_load_all((ROOT / "kubernetes" / "worker.yml").read_text())}
+
+
+def test_the_container_for_kubernetes_is_one_that_starts() -> None:
+    """Its variables are settings with values that they take, those from its secret too; its command exists."""
+    text = (ROOT / "kubernetes" / "worker.yml").read_text()
+    pod = kubernetes()["StatefulSet"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    values = {one["name"].lower(): one.get("value", "10.0.0.1") for one in container["env"]}
+    secret = {name.lower(): "a secret of 16 characters" for name in re.findall(r"--from-literal=(\w+)", text)}
+    assert values.keys() | secret.keys() <= set(Settings.model_fields)
+    assert {"web_token", "postgres_password"} == secret.keys()
+    load_settings(**values, **secret)
+    # Else each service of the namespace sets variables, and one called postgres sets POSTGRES_PORT.
+    assert pod["enableServiceLinks"] is False
+    command = [sys.executable, "-m", "streams.cli", *container["args"], "--help"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+
+
+def test_kubernetes_asks_where_the_worker_answers() -> None:
+    """Ports, probes, volume and labels agree with each other, with the program and with the image."""
+    service, workers = kubernetes()["Service"], kubernetes()["StatefulSet"]["spec"]
+    pod = workers["template"]
+    (container,) = pod["spec"]["containers"]
+    (port,) = container["ports"]
+    assert port["containerPort"] == Settings.model_fields["web_port"].default == service["spec"]["ports"][0]["port"]
+    probes = {name: probe["httpGet"] for name, probe in container.items() if name.endswith("Probe")}
+    assert {name: probe["path"] for name, probe in probes.items()} == {
+        "startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz",
+    }  # fmt: skip
+    assert {probe["port"] for probe in probes.values()} == {port["name"]}
+    assert service["spec"]["selector"] == pod["metadata"]["labels"] == workers["selector"]["matchLabels"]
+    assert service["metadata"]["name"] == workers["serviceName"]
+    assert f"VOLUME {container['volumeMounts'][0]['mountPath']}\n" in (ROOT / "Dockerfile").read_text()
+    assert workers["replicas"] == Settings.model_fields["topic_partitions"].default
+
+
+def test_ports_of_several_processes_are_those_of_the_documents() -> None:
+    """Prometheus is told to look where the members are."""
+    text = (ROOT / "docs" / "operation.md").read_text()
+    first = Settings.model_fields["web_port"].default
+    wanted = [first + number * PORT_STEP for number in range(4)]
+    targets = re.search(r"targets: (\[localhost:.*\])", text)
+    assert targets
+    assert yaml.safe_load(targets[1]) == [f"localhost:{port}" for port in wanted]
+    assert [int(port) for port in re.findall(r"(?m)^\| `worker-\d` \| (\d+) ", text)] == wanted
 
 
 @pytest.mark.parametrize("file", ["alerts.yml", "grafana/dashboards/liquidation-monitor.json"])

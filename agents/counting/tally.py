@@ -9,7 +9,7 @@ from agents.counting.runs import Row, Run, Trades, refusal_of
 from streams.model.alert import Alert
 from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT
 from streams.model.trade import Kind
-from tables.market.chunks import CHUNK_PANES
+from tables.market.chunk import CHUNK_PANES
 from tables.market.crowding import CROWDED, MAX_ID_BYTES
 from tables.market.identities import add_id, add_range
 from tables.market.panes import Pane
@@ -105,15 +105,19 @@ def has_room(market: Market, number: int, pane: Pane | None, summary: Pane, entr
 def count_together(market: Market, number: int, summary: Pane, ids: Sequence[int]) -> None:
     """Count a run of live fills for which there is room, at the market's clock or ahead of it.
 
-    ``ids`` are theirs, ascending; none are given where they have no hole.
+    ``ids`` are theirs, ascending; none are given where they have no hole. The summary may become the market's pane.
     """
-    pane = market.open_pane(number)
+    is_new = number > market.watermark and market.can_append(number)
+    pane = summary if is_new else market.open_pane(number)
     assert pane is not None  # noqa: S101 - it is not behind the clock
     if ids:
         for trade_id in ids:
             add_range(pane.ids, trade_id, trade_id)
     else:
         add_range(pane.ids, summary.first_id, summary.last_id)  # type: ignore[arg-type]
+    if is_new:
+        market.append(number, pane)
+        return
     pane.add_figures(summary)
     market.mark(number, is_live=True)
     market.counted(number, pane, summary.notional, 0)

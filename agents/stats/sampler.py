@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from aiokafka.errors import KafkaError
@@ -13,38 +13,44 @@ from streams import metrics
 from streams.settings import Settings
 from streams.tasks import cancelled
 from streams.topics import ALERTS, TRADES
-from tables.market.chunks import CHUNK_PANES
+from tables.market.rolling import Rolling
 from tables.market.state import Market
 
 log = logging.getLogger(__name__)
 
 # As often as Prometheus scrapes (prometheus/prometheus.yml).
 LAG_SECONDS: Final = 5.0
+# They take about a millisecond.
+MARKETS_A_STEP: Final = 4
+SIZES_A_STEP: Final = 50
 # Shorter than the interval, so that a silent broker does not delay the next measurement.
 BROKER_SECONDS: Final = 4.0
 
-PANE_BYTES: Final = 700
-"""What a pane costs in memory, as ``python -m tests.benchmarks.memory`` measures it: 560 to 780."""
 
-
-def samples(
-    markets: Iterable[Market], windows: Iterable[int], now: float, interval_seconds: float
-) -> list[WindowSample]:
-    """Return a sample of each window of each market that has traded, stamped with the interval ``now`` falls in."""
+def samples(rolling: Rolling, windows: Sequence[int], now: float, interval_seconds: float) -> Iterator[WindowSample]:
+    """Yield a sample of each window of a market, stamped with the interval ``now`` falls in."""
+    market = rolling.market
     sampled_at = int(now // interval_seconds * interval_seconds)
-    return [
-        WindowSample(
+    for seconds, figures in zip(windows, rolling.figures(), strict=True):
+        yield WindowSample(
             sampled_at=sampled_at,
             venue=market.venue,
             symbol=market.symbol,
             window_seconds=seconds,
             window_end=market.watermark + 1,
-            figures=market.figures(market.watermark, seconds),
+            figures=figures,
         )
-        for market in markets
-        if market.watermark >= 0
-        for seconds in windows
-    ]
+
+
+class KeptWindows(Protocol):
+    """The windows that the worker keeps for all who look at them. ``windows`` are their lengths, shortest first."""
+
+    windows: tuple[int, ...]
+    is_kept: bool
+
+    def rollings(self) -> Sequence[tuple[int, Rolling]]:
+        """Return (partition, windows) of every market that has traded."""
+        ...
 
 
 class SampledWorker(Protocol):
@@ -73,15 +79,16 @@ class SampledWorker(Protocol):
 class Sampler:
     """Runs beside the agents. A failure is logged and never stops the worker."""
 
-    def __init__(self, worker: SampledWorker, settings: Settings) -> None:
+    def __init__(self, worker: SampledWorker, served: KeptWindows, settings: Settings) -> None:
         self._worker = worker
+        self._served = served
         self._settings = settings
-        self._windows = tuple(sorted({*settings.windows, settings.window_seconds}))
         self._rested: dict[tuple[str, str], tuple[int, float]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin to sample windows every ``STATS_INTERVAL_SECONDS``, and to measure lag and table sizes."""
+        self._served.is_kept = True
         metrics.markets.set_function(lambda: sum(1 for _ in self._worker.markets()))
         self._tasks = [
             asyncio.create_task(self._every(self._settings.stats_interval_seconds, "sample", self._sample)),
@@ -102,35 +109,41 @@ class Sampler:
                 log.exception("%s failed; it is tried again in %g s", what, seconds)
 
     async def _sample(self) -> None:
-        markets = [market for _, market in self._worker.markets()]
         interval = self._settings.stats_interval_seconds
-        # One market at a time: a thousand markets with hours of panes must not hold up the stream.
+        # A few at a time: many markets must not hold up the stream.
         taken: list[WindowSample] = []
         now = self._worker.now()
-        for market in self._moving(markets, time.monotonic()):
-            taken += samples([market], self._windows, now, interval)
-            await asyncio.sleep(0)
+        moving = self._moving([rolling for _, rolling in self._served.rollings()], time.monotonic())
+        for number, rolling in enumerate(moving, 1):
+            taken += samples(rolling, self._served.windows, now, interval)
+            if number % MARKETS_A_STEP == 0:
+                await asyncio.sleep(0)
         await self._worker.sample(taken)
 
-    def _moving(self, markets: Iterable[Market], now: float) -> list[Market]:
+    def _moving(self, rollings: Iterable[Rolling], now: float) -> list[Rolling]:
         """Return the markets that heard of a trade within the longest window: what rests would be told for ever."""
         known, self._rested = self._rested, {}
         moving = []
-        for market in markets:
+        for rolling in rollings:
+            market = rolling.market
             name = (market.venue, market.symbol)
             offset, since = known.get(name, (None, now))
             if offset != market.offset:
                 since = now
             self._rested[name] = (market.offset, since)
-            if now - since <= self._windows[-1]:
-                moving.append(market)
+            if now - since <= self._served.windows[-1]:
+                moving.append(rolling)
         return moving
 
     async def _measure(self) -> None:
         markets = [market for _, market in self._worker.markets()]
-        panes = sum(len(market.chunks) for market in markets) * CHUNK_PANES
         metrics.table_keys.labels("panes").set(sum(len(market.chunks) + 1 for market in markets))
-        metrics.table_bytes.labels("panes").set(panes * PANE_BYTES)
+        size = 0
+        for number, market in enumerate(markets, 1):
+            size += sum(chunk.size for chunk in market.chunks.values())
+            if number % SIZES_A_STEP == 0:
+                await asyncio.sleep(0)
+        metrics.table_bytes.labels("panes").set(size)
         lags = await self._worker.lags((TRADES, ALERTS), BROKER_SECONDS)
         # Partitions that moved are another worker's to report.
         metrics.consumer_lag.clear()

@@ -1,10 +1,16 @@
 """What a run starts, with which settings, and when it ends."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from streams.settings import Settings
+
+
+def command(*arguments: str) -> list[str]:
+    """Return the command that runs ``liqmon`` with these arguments in this interpreter."""
+    return [sys.executable, "-m", "streams.cli", *arguments]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from streams.errors import BadSetting, Fatal, MonitorError
 from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
 from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.local.embedded.valkey import HOST, EmbeddedRedis, free_port
-from streams.local.plan import Plan
+from streams.local.plan import Plan, command
 from streams.local.supervisor import Supervisor, say
 from streams.preflight import all_of, check_file, check_network, check_port, check_report, check_token
 from streams.secret_files import without_files
@@ -109,11 +109,6 @@ def _run(options: RunOptions) -> int:
             report=options.report,
         )
         return asyncio.run(Supervisor(plan, exits).run())
-
-
-def command(*arguments: str) -> list[str]:
-    """Return the command that runs ``liqmon`` with these arguments in this interpreter."""
-    return [sys.executable, "-m", "streams.cli", *arguments]
 
 
 def start_servers(settings: Settings, data: Path, logs: Path, exits: ExitStack) -> dict[str, str]:

@@ -16,6 +16,7 @@ from msgspec import Raw
 
 from streams.errors import UNREADABLE, MonitorError
 from streams.model.kinds import MarketKind
+from tables.market.chunk import CHUNK_PANES, Chunk
 from tables.market.coverage import SINCE, SINCE_ITEMS, since_of
 from tables.market.episodes import Mark
 from tables.market.formats import (
@@ -31,10 +32,6 @@ from tables.market.formats import (
 from tables.market.liveness import QUIET, naming_quiet, quiet_of
 from tables.market.panes import Pane
 
-CHUNK_PANES: Final = 32
-"""Panes in one chunk. A flush writes the chunks that changed, so they are small enough to write every second. They are
-large enough that an hour is about a hundred keys."""
-
 HEAD: Final = "head"
 KIND: Final = "kind"
 CLOSING: Final = "closing"
@@ -46,19 +43,6 @@ head's offset, and rows of the message behind those.
 
 _ADDITIONS: Final = {KIND: 3, CLOSING: 3, SINCE: SINCE_ITEMS}
 """How many items each addition of this release has."""
-
-
-class Chunk(msgspec.Struct):
-    """Panes ``number * CHUNK_PANES`` to ``(number + 1) * CHUNK_PANES - 1``; ``None`` where no trade fell.
-
-    ``quiet`` has a bit for each that holds figures and no live trade (:mod:`tables.market.liveness`).
-    """
-
-    offset: int
-    number: int
-    panes: list[Pane | None]
-    tail: Tail = NO_TAIL
-    quiet: int = 0
 
 
 class Head(msgspec.Struct):

@@ -23,8 +23,12 @@ _decoder: Final = msgspec.msgpack.Decoder(dict[int, int])
 class MarkedChunk(Protocol):
     """What is asked of a chunk."""
 
-    panes: list[Pane | None]
     quiet: int
+
+    @property
+    def panes(self) -> Sequence[Pane | None]:
+        """Its panes."""
+        ...
 
 
 def quiet_of(more: Mapping[str, Raw], panes: Sequence[Pane | None]) -> int:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tables.market.chunks import CHUNK_PANES
+from tables.market.chunk import CHUNK_PANES
 
 
 class Span(msgspec.Struct, frozen=True):

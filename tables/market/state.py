@@ -10,13 +10,13 @@ import msgspec
 
 from streams.model.figures import change_pct
 from streams.model.kinds import MarketKind, implied_kind, kind_to_name
-from tables.market.chunks import CHUNK_PANES, CLOSING, Chunk, Head, closing, closing_of, named_kind, naming
+from tables.market.chunk import CHUNK_PANES, Chunk
+from tables.market.chunks import CLOSING, Head, closing, closing_of, named_kind, naming
 from tables.market.coverage import covered_since, covering
 from tables.market.episodes import Mark, forget
 from tables.market.formats import NO_TAIL, Tail
 from tables.market.span import Span
 from tables.market.timeline import Timeline
-from tables.market.windows import WindowFigures, figures
 
 
 class Market(Timeline):
@@ -79,6 +79,9 @@ class Market(Timeline):
                 if not is_live and self.has_figures(self.watermark):
                     # Its chunk does not say so where a release wrote it that marks no panes.
                     self.mark(self.watermark, is_live=False)
+        self._awake = {at for at, chunk in self.chunks.items() if chunk.awake is not None}
+        self.rest()
+        self._as_stored = [at for at, chunk in self.chunks.items() if chunk.awake is None]
         self._sum_anew()
 
     def turn_back(self, latest: int) -> bool:
@@ -94,9 +97,10 @@ class Market(Timeline):
         self.stale |= self.chunks.keys()
         for at, chunk in list(self.chunks.items()):
             first = at * CHUNK_PANES
-            chunk.panes = [pane if oldest <= first + n <= latest else None for n, pane in enumerate(chunk.panes)]
-            chunk.quiet &= sum(1 << n for n, pane in enumerate(chunk.panes) if pane is not None)
-            if chunk.panes.count(None) == CHUNK_PANES:
+            panes = self._wake(chunk)
+            panes[:] = [pane if oldest <= first + n <= latest else None for n, pane in enumerate(panes)]
+            chunk.quiet &= sum(1 << n for n, pane in enumerate(panes) if pane is not None)
+            if panes.count(None) == CHUNK_PANES:
                 del self.chunks[at]
         newest = max(self.chunks, default=None)
         self.watermark = -1
@@ -128,10 +132,6 @@ class Market(Timeline):
         if first is None or final is None:
             raise LookupError(f"no pane of {self.venue} {self.symbol} in the window that ends with {last}")
         return change_pct(first.first_price, final.last_price)
-
-    def figures(self, last: int, window: int) -> WindowFigures:
-        """Return the figures of the window of ``window`` panes that ends with pane ``last``."""
-        return figures(pane for _, pane in self.panes(last - window + 1, last))
 
     def took(self, offset: int, done: int, total: int) -> None:
         """Take note that ``done`` of a message's ``total`` trades are counted and judged."""

@@ -1,8 +1,6 @@
-"""The figures of a window, computed exactly from its panes."""
+"""The figures of a window, which follow from the sums of its panes."""
 
-import math
 from collections.abc import Callable, Iterable
-from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -42,24 +40,6 @@ class WindowSums(Pane):
     """A window's panes added up, and the volatility of their last prices."""
 
     realized_volatility: float = 0.0
-
-
-def realized_volatility(last_prices: list[float]) -> float:
-    """Return the root of the sum of squared log returns of consecutive non-empty panes' last prices."""
-    returns = (math.log(after / before) for before, after in pairwise(last_prices))
-    return math.sqrt(math.fsum(r * r for r in returns))
-
-
-def figures(panes: Iterable[Pane]) -> WindowFigures:
-    """Return the figures of a window given its panes in time order; empty panes may be left out."""
-    sums = WindowSums([])
-    last_prices = []
-    for pane in panes:
-        if pane.count:
-            sums.add_figures(pane)
-            last_prices.append(pane.last_price)
-    sums.realized_volatility = realized_volatility(last_prices)
-    return figures_of(sums)
 
 
 def figures_of(sums: Sums) -> WindowFigures:

@@ -22,7 +22,7 @@ from agents.sinks import Sinks
 from agents.stats.window_stats import WindowSample
 from streams.errors import BadRecord, Fatal, Outage
 from streams.settings import Settings
-from tables.market.windows import figures
+from tables.market.pieces import Walk
 from tests.agents.factories import PANE, an_alert
 from tests.discord_server import DiscordServer
 from tests.faults.proxy import HOST, Proxy
@@ -66,7 +66,7 @@ def message(value: bytes | None = None) -> SourceMessage:
 
 def a_sample() -> WindowSample:
     """Return a sample of an empty window, taken now: old ones are pruned."""
-    return WindowSample(int(time.time()), "kraken_spot", "BTC/USD", 300, PANE + 1, figures([]))
+    return WindowSample(int(time.time()), "kraken_spot", "BTC/USD", 300, PANE + 1, Walk().figures())
 
 
 def with_webhook(settings: Settings, discord: DiscordServer) -> Settings:

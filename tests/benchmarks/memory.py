@@ -8,6 +8,7 @@ from tables.market.chunks import encode
 from tables.market.identities import add_range
 from tables.market.span import Span
 from tables.market.state import Market
+from tables.stores.items import taken_from
 
 HOUR = 3600
 FIRST_PANE = 1_700_000_000
@@ -26,7 +27,7 @@ def hour(trades_a_second: int) -> Market:
             pane.add_trade(
                 trade_id,
                 number * 1_000_000 + random.randrange(1_000_000),
-                random.random() * 1e5,
+                random.randrange(10**6) / 10,
                 random.randrange(10**10),
                 random.randrange(10**8),
                 0,
@@ -36,6 +37,8 @@ def hour(trades_a_second: int) -> Market:
             )
             trade_id += 1
         market.counted(number, pane, 1, 0)
+        # A worker flushes every second.
+        taken_from([market], market.span)
     return market
 
 

@@ -17,7 +17,8 @@ from streams.model.deadletters import DeadLetter
 from streams.model.frames import encode_frame
 from streams.model.trade import Kind, Side, Trade
 from tables.live import LiveWindows
-from tables.market.chunks import CHUNK_PANES, Chunk, Head, chunk_key, encode, head_key
+from tables.market.chunk import CHUNK_PANES, Chunk
+from tables.market.chunks import Head, chunk_key, encode, head_key
 from tables.market.coverage import covering
 from tables.market.episodes import Mark
 from tables.market.formats import Tail

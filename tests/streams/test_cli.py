@@ -78,6 +78,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         (["topic", "secrets"], "invalid choice: 'secrets'"),
         (["topic", "trades", "--limit", "-1"], "argument --limit: must be a whole number above 0"),
         (["worker", "--file", "x"], "unrecognized arguments"),
+        (["worker", "--processes", "0"], "argument --processes: must be a whole number from 1 to 256, not '0'"),
     ],
 )
 def test_wrong_arguments_end_with_two(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,6 +186,15 @@ def test_a_worker_names_all_that_others_have(
     assert f"WEB_PORT {taken_port} on 127.0.0.1 cannot be used" in text
     assert f"; DATA_DIR {tmp_path} is in use by another worker (process {os.getpid()}): stop it, or set" in text
     assert text.count("\n") == 1
+
+
+def test_the_worker_has_an_example_for_several_cores(capsys: pytest.CaptureFixture[str]) -> None:
+    """To copy, with the ports and directories that it means."""
+    assert exit_of("worker", "--help") == 0
+    text = capsys.readouterr().out
+    assert "\n  liqmon worker --processes 4 " in text
+    assert "6066, 6076, 6086 and 6096" in text
+    assert "DATA_DIR/worker-1 to worker-4" in text
 
 
 @pytest.mark.parametrize(

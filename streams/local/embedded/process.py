@@ -21,6 +21,10 @@ GUARD: Final = Path(__file__).with_name("guard.py")
 POLL_SECONDS: Final = 0.02
 # The last line of a log is shorter than this.
 TAIL_BYTES: Final = 8192
+# What is longer is handed on in pieces.
+MOST_LINE_BYTES: Final = 65_536
+# Its pipe is at its end when it is, unless it left a process behind that holds it.
+HEARD_SECONDS: Final = 2.0
 
 
 class Child:
@@ -30,6 +34,8 @@ class Child:
     this process dies first (Linux). ``user`` is the account to run as, for children of root only. With
     ``first_line=True`` its first line of output can be awaited by :meth:`read_first_line`. It reads
     ``standard_input``, then the end of file. ``descriptors`` stay open in it, by the same numbers.
+
+    In place of ``log``, ``hear`` is called with each line that it writes, without its end, from a thread of its own.
     """
 
     def __init__(
@@ -45,9 +51,11 @@ class Child:
         descriptors: Sequence[int] = (),
         first_line: bool = False,
         standard_input: bytes = b"",
+        hear: Callable[[str], None] | None = None,
     ) -> None:
         self.name = name
         self.log = log
+        self._heard = ""
         guard = [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), str(int(death_signal)), user]
         with contextlib.ExitStack() as files:
             output: IO[bytes] | int = subprocess.DEVNULL
@@ -62,13 +70,17 @@ class Child:
             self.process = subprocess.Popen(  # noqa: S603  the commands are this program's own
                 [*guard, *command],
                 stdin=source,
-                stdout=subprocess.PIPE if first_line else output,
-                stderr=output,
+                stdout=subprocess.PIPE if first_line or hear else output,
+                stderr=subprocess.STDOUT if hear else output,
                 env=None if environment is None else dict(environment),
                 cwd=directory,
                 pass_fds=descriptors,
                 start_new_session=True,
             )
+        self._hearing: threading.Thread | None = None
+        if hear is not None and self.process.stdout is not None:
+            self._hearing = threading.Thread(target=self._listen, args=(self.process.stdout, hear), daemon=True)
+            self._hearing.start()
 
     @property
     def pid(self) -> int:
@@ -120,14 +132,16 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         code = self.process.wait()
-        if self.process.stdout is not None:
+        if self._hearing is not None:
+            self._hearing.join(HEARD_SECONDS)
+        elif self.process.stdout is not None:
             self.process.stdout.close()
         return code
 
     def last_words(self) -> str:
-        """Return the last non-empty line that it wrote to its log, or nothing."""
+        """Return the last non-empty line that it wrote to its log, or that was heard of it, or nothing."""
         if self.log is None:
-            return ""
+            return self._heard
         try:
             with self.log.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
@@ -148,6 +162,13 @@ class Child:
             how, said = f"by {signal.Signals(-code).name}", "; the last line that it wrote: "
         words = without_stamp(self.last_words())
         return f"{self.name} ended {how}{said + words if words else ''}{self._where()}"
+
+    def _listen(self, stream: IO[bytes], hear: Callable[[str], None]) -> None:
+        with stream:
+            while line := stream.readline(MOST_LINE_BYTES):
+                text = line.decode(errors="replace").rstrip("\r\n")
+                self._heard = text.strip() or self._heard
+                hear(text)
 
     def _where(self) -> str:
         return f" (log: {self.log})" if self.log is not None else ""

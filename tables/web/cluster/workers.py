@@ -156,9 +156,7 @@ async def worker_row(worker: Worker, served: ServedMarkets, watchers: int) -> Wo
         started=round(worker.now() - (time.monotonic() - STARTED), 1),
         table_store=URL(worker.settings.table_store).scheme,
         markets=len(markets),
-        panes=sum(
-            len(chunk.panes) - chunk.panes.count(None) for _, market in markets for chunk in market.chunks.values()
-        ),
+        panes=sum(chunk.held for _, market in markets for chunk in market.chunks.values()),
         memory_bytes=_memory_bytes(),
         watchers=watchers,
         partitions=[*_partitions(worker, markets)],

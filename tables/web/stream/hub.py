@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import msgspec
 
 from streams.errors import Outage
-from tables.market.chunks import CHUNK_PANES
+from tables.market.chunk import CHUNK_PANES
 from tables.market.rolling import Rolling
 from tables.serving import ServedMarkets
 from tables.web.cluster.copies import Copies

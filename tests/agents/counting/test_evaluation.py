@@ -14,7 +14,8 @@ from agents.counting.tally import Outcome
 from streams.model.frames import decode_frame, encode_frame
 from streams.model.trade import Kind, Trade
 from streams.settings import load_settings
-from tables.market.chunks import CHUNK_PANES, closing_of
+from tables.market.chunk import CHUNK_PANES
+from tables.market.chunks import closing_of
 from tables.market.state import Market
 from tests.agents.replica import Owners, Replica, frames_of, rows
 from tests.oracle import Oracle, OracleTrade, Terms

@@ -14,8 +14,10 @@ from agents.stats.sampler import Sampler, samples
 from agents.stats.window_stats import WindowSample
 from streams import metrics
 from streams.settings import load_settings
+from tables.market.rolling import Rolling
 from tables.market.span import Span
 from tables.market.state import Market
+from tables.serving import ServedMarkets
 from tests.trades import BTC, NOON
 from tests.waiting import until
 from tests.worker import MemoryWorker
@@ -61,7 +63,8 @@ async def started(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[...
     samplers: list[Sampler] = []
 
     async def start(worker: Worker, **changes: Any) -> Sampler:
-        sampler = Sampler(worker, load_settings(stats_interval_seconds=0.01, **changes))
+        worker.settings = load_settings(stats_interval_seconds=0.01, **changes)
+        sampler = Sampler(worker, ServedMarkets(worker), worker.settings)
         samplers.append(sampler)
         await sampler.start()
         return sampler
@@ -73,7 +76,8 @@ async def started(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[...
 
 def test_a_sample_is_the_window_at_the_last_trade() -> None:
     """Stamped with the interval it falls in, so that one taken twice is one row."""
-    first, second = (samples([a_market()], (10, 300), now, 10) for now in (NOON + 203.5, NOON + 209.9))
+    rolling = Rolling(a_market(), (10, 300))
+    first, second = ([*samples(rolling, (10, 300), now, 10)] for now in (NOON + 203.5, NOON + 209.9))
     assert first == second
     short, long = first
     assert (short.sampled_at, short.window_seconds, short.window_end) == (NOON + 200, 10, NOON + 100)
@@ -83,9 +87,13 @@ def test_a_sample_is_the_window_at_the_last_trade() -> None:
     assert long.figures.count == 100
 
 
-def test_a_market_that_never_traded_is_not_sampled() -> None:
+async def test_a_market_that_never_traded_is_not_sampled(started: Callable[..., Any]) -> None:
     """All of its messages were refused."""
-    assert samples([Market("kraken_spot", "X/USD", Span(300, 4200))], (60, 300), NOON, 10) == []
+    worker = Worker()
+    worker.kept.append(Market("kraken_spot", "X/USD", Span(300, 4200)))
+    await started(worker)
+    await until(lambda: worker.samples)
+    assert {sample.symbol for sample in worker.samples} == {BTC}
 
 
 async def test_every_window_of_every_market_is_sampled(started: Callable[..., Any]) -> None:
@@ -114,15 +122,14 @@ async def test_a_market_that_rests_is_not_sampled_for_ever(started: Callable[...
     worker.kept.append(a_market("ETH/USD"))
     sampler = await started(worker, windows=(60, 900), window_seconds=120)
     await sampler.stop()
-    resting, moving = worker.kept
-    names = [market.symbol for market in sampler._moving(worker.kept, 0.0)]
-    assert names == [BTC, "ETH/USD"]
-    moving.offset += 1
-    assert sampler._moving(worker.kept, 900.0) == [resting, moving]
-    assert sampler._moving(worker.kept, 901.0) == [moving]
-    assert sampler._moving(worker.kept, 5000.0) == []
-    resting.offset += 1
-    assert sampler._moving(worker.kept, 5001.0) == [resting]
+    both = resting, moving = [Rolling(market, (60, 120, 900)) for market in worker.kept]
+    assert sampler._moving(both, 0.0) == [resting, moving]
+    moving.market.offset += 1
+    assert sampler._moving(both, 900.0) == [resting, moving]
+    assert sampler._moving(both, 901.0) == [moving]
+    assert sampler._moving(both, 5000.0) == []
+    resting.market.offset += 1
+    assert sampler._moving(both, 5001.0) == [resting]
     sampler._moving([], 5002.0)
     assert sampler._rested == {}
 

@@ -11,10 +11,10 @@ import pytest
 from agents.stats.window_stats import WindowSample, WindowStats
 from streams.errors import BadRecord, Outage
 from streams.model.figures import FIGURES
-from tables.market.windows import figures
+from tables.market.pieces import Walk
 
 NOW = int(time.time()) // 10 * 10
-EMPTY = figures([])
+EMPTY = Walk().figures()
 
 
 def a_sample(

@@ -44,7 +44,7 @@ class Liqmon:
 
     def count(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
         """Read all trades."""
-        with _processes(address, directory) as processes:
+        with servers(address, directory) as processes:
             worker = processes.worker("worker").start()
             wait_until(lambda: _counted(worker) > 0 or not worker.running, READY_SECONDS, "the first trades")
             self.counting(worker)
@@ -76,7 +76,7 @@ class Liqmon:
 
     def restore(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
         """Start with empty tables until ``/readyz`` says so and an answer is complete; what it then has in memory."""
-        with _processes(address, directory) as processes:
+        with servers(address, directory) as processes:
             worker = processes.worker("worker")
             began = time.monotonic()
             worker.start().wait_ready(READY_SECONDS)
@@ -85,7 +85,8 @@ class Liqmon:
 
 
 @contextmanager
-def _processes(address: str, directory: Path) -> Iterator[Processes]:
+def servers(address: str, directory: Path) -> Iterator[Processes]:
+    """Give processes that use a Kafka, and a Postgres of their own."""
     with EmbeddedPostgres(directory / "postgres", durable=False) as postgres:
         environment = {
             "KAFKA_BOOTSTRAP_SERVERS": address,
@@ -111,7 +112,7 @@ def _await_totals(worker: Process, expected: Totals, seconds: float = TOTALS_SEC
     deadline = time.monotonic() + seconds
     while True:
         try:
-            check(LIQMON, expected, _totals(worker))
+            check(LIQMON, expected, totals_at(worker.port))
         except (WrongTotals, OSError, msgspec.MsgspecError):
             if time.monotonic() > deadline:
                 raise
@@ -120,7 +121,8 @@ def _await_totals(worker: Process, expected: Totals, seconds: float = TOTALS_SEC
             return
 
 
-def _totals(worker: Process) -> Totals:
-    _, text = http_get(worker.port, f"/api/windows?window_seconds={HOUR}&scope=local", timeout_seconds=30)
+def totals_at(port: int) -> Totals:
+    """Return what the worker at a port says of an hour of its markets. Raises OSError where it does not answer."""
+    _, text = http_get(port, f"/api/windows?window_seconds={HOUR}&scope=local", timeout_seconds=30)
     windows = msgspec.json.decode(text, type=list[_Window])
     return {window.symbol: (window.count, round(window.total_volume_usd * 1e6)) for window in windows}

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tables.market.chunk import CHUNK_PANES, Chunk
 from tables.market.chunks import (
-    CHUNK_PANES,
-    Chunk,
     CorruptState,
     Head,
     chunk_key,

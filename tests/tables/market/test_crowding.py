@@ -15,7 +15,8 @@ from streams.kafka.admin import MAX_RECORD_BYTES
 from streams.model.frames import encode_frame
 from streams.model.kinds import implied_kind
 from streams.settings import load_settings
-from tables.market.chunks import CHUNK_PANES, encode
+from tables.market.chunk import CHUNK_PANES
+from tables.market.chunks import encode
 from tables.market.crowding import MAX_ID_BYTES, id_bytes
 from tables.market.identities import TradeId, add_id, grows
 from tables.market.span import Span

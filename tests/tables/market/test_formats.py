@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from streams.errors import Fatal
-from tables.market.chunks import CHUNK_PANES, CorruptState, Head, decode_chunk, decode_head, encode, shifted
+from tables.market.chunk import CHUNK_PANES
+from tables.market.chunks import CorruptState, Head, decode_chunk, decode_head, encode, shifted
 from tables.market.episodes import Mark
 from tables.market.formats import FORMAT, NO_TAIL, NewerState, Tail
 from tables.market.panes import Pane

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tables.market.chunks import CHUNK_PANES, CorruptState, decode_chunk, encode
+from tables.market.chunk import CHUNK_PANES
+from tables.market.chunks import CorruptState, decode_chunk, encode
 from tables.market.formats import NO_TAIL
 from tables.market.panes import Pane
 from tables.market.span import Span

@@ -8,9 +8,12 @@ from tables.market.identities import add_id
 from tables.market.rolling import SPARK_STEP, Rolling
 from tables.market.span import Span
 from tables.market.state import Market
+from tables.market.windows import WindowFigures
+from tables.stores.items import market_from, taken_from
+from tests.tables.market.reference import reference_figures
 
-WINDOWS = (1, 10, 32, 64, 300)
-SPAN = Span(window=64, retention=400)
+WINDOWS = (1, 10, 32, 64, 300, 800)
+SPAN = Span(window=64, retention=900)
 
 # Ids per trade, time moves forward in steps of every length and now and then back.
 steps = st.lists(
@@ -39,20 +42,37 @@ def count(market: Market, number: int, trade_id: int, side: Side, kind: Kind, pr
         market.counted(number, pane, notional, notional if is_liquidation else 0)
 
 
+def every_pane(market: Market) -> list[WindowFigures]:
+    """Return the figures of each window from its panes alone."""
+    newest = market.watermark
+    return [reference_figures(pane for _, pane in market.panes(newest - window + 1, newest)) for window in WINDOWS]
+
+
 @given(steps)
 @settings(max_examples=150, deadline=None)
 def test_windows_are_equal_in_every_bit(trades: list[tuple[int, Side, Kind, float, bool]]) -> None:
-    """Whenever one looks, however late trades came: the same figures as summing every pane of each window."""
+    """Whenever one looks, however late trades came, and whatever rests: the same as summing every pane of each."""
     market = Market("venue", "BTC/USD", SPAN)
     count(market, 1000, 1, Side.BUY, Kind.FILL, 100.0)
     rolling = Rolling(market, WINDOWS)
+    stored: dict[bytes, bytes] = {}
     number = 1000
     for trade_id, (step, side, kind, price, look) in enumerate(trades, start=2):
         number = max(0, number + step)
         count(market, number, trade_id, side, kind, price)
         if look:
-            assert rolling.figures() == [market.figures(market.watermark, window) for window in WINDOWS]
-    assert rolling.figures() == [market.figures(market.watermark, window) for window in WINDOWS]
+            assert rolling.figures() == every_pane(market)
+            stored |= taken_from([market], SPAN)
+    assert rolling.figures() == every_pane(market)
+    stored |= taken_from([market], SPAN)
+    assert rolling.figures() == every_pane(market)
+    loaded = market_from(stored.items(), "venue", "BTC/USD", SPAN)
+    assert loaded is not None
+    assert Rolling(loaded, WINDOWS).figures() == every_pane(market)
+    for _ in range(40):
+        loaded._begin_chunk()
+    assert all(chunk.awake is not None or chunk.columns() for chunk in loaded.chunks.values())
+    assert Rolling(loaded, WINDOWS).figures() == every_pane(loaded) == every_pane(market)
 
 
 def test_version_rises_with_each_change() -> None:

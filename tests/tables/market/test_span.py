@@ -2,7 +2,7 @@
 
 import pytest
 
-from tables.market.chunks import CHUNK_PANES
+from tables.market.chunk import CHUNK_PANES
 from tables.market.span import Span
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.model.kinds import FUTURES_KIND, SPOT_KIND, MarketKind, implied_kind
-from tables.market.chunks import CHUNK_PANES, KIND, Chunk, Head, decode_chunk, decode_head, encode
+from tables.market.chunk import CHUNK_PANES, Chunk
+from tables.market.chunks import KIND, Head, decode_chunk, decode_head, encode
 from tables.market.coverage import SINCE
 from tables.market.episodes import Mark
 from tables.market.state import Market

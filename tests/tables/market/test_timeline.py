@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 
-from tables.market.chunks import CHUNK_PANES
+from tables.market.chunk import CHUNK_PANES
 from tests.tables.market.moves import MOVES, SPAN, START, Model, Move, a_market, add, assert_as, numbers_of
 
 

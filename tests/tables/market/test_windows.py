@@ -13,7 +13,8 @@ from streams.model.amounts import UNITS_PER_BASE, amounts_of
 from streams.model.figures import FIGURES, vwap_of
 from streams.model.trade import Side, Trade
 from tables.market.panes import Pane
-from tables.market.windows import WindowFigures, figures, realized_volatility
+from tables.market.windows import WindowFigures
+from tests.tables.market.reference import figures, realized_volatility
 from tests.trades import NOON, spot
 
 PRICES = st.decimals(Decimal("0.001"), Decimal(90_000), places=3)

@@ -7,7 +7,8 @@ from faust import stores
 from faust.types import TP
 
 from streams.worker.options import STORES
-from tables.market.chunks import CHUNK_PANES, Chunk, chunk_key, decode_chunk, encode, prefix
+from tables.market.chunk import CHUNK_PANES, Chunk
+from tables.market.chunks import chunk_key, decode_chunk, encode, prefix
 from tables.market.panes import Pane
 from tests.tables.stores.conftest import KINDS, LATER, LATER_OF_NO_MARKET, TOPIC, Changelog, Owner, OwnerFactory, item
 

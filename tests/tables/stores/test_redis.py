@@ -15,7 +15,8 @@ from faust.types import TP
 
 from streams import redis_link
 from streams.errors import Fatal, Outage
-from tables.market.chunks import Chunk, chunk_key, encode, prefix, shifted
+from tables.market.chunk import Chunk
+from tables.market.chunks import chunk_key, encode, prefix, shifted
 from tables.stores import patience, redis_values
 from tables.stores import redis as redis_store
 from tables.stores.redis import StoreLost

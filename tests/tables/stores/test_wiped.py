@@ -8,7 +8,8 @@ from rocksdict import Options, Rdict
 
 from streams.errors import Outage
 from streams.kafka.outbound import Record
-from tables.market.chunks import Chunk, Head, decode_chunk, decode_head, encode, offset_of, shifted
+from tables.market.chunk import Chunk
+from tables.market.chunks import Head, decode_chunk, decode_head, encode, offset_of, shifted
 from tables.stores.base import newer
 from tables.stores.wiped import OFFSET_KEY, OLD_LOG, carry_over
 from tests.tables.stores.conftest import LATER, LATER_OF_NO_MARKET
