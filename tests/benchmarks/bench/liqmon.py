@@ -67,7 +67,7 @@ class Liqmon:
 
     def hold(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
         """Read all trades; what it then has in memory."""
-        with _processes(address, directory) as processes:
+        with servers(address, directory) as processes:
             worker = processes.worker("worker")
             began = time.monotonic()
             worker.start().wait_ready(READY_SECONDS)
