@@ -4,7 +4,7 @@ A market that trades every second has nearly all of its panes behind it. As obje
 packed bytes a tenth. What reads them unpacks them for the time of reading. What counts into them wakes their chunk.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -120,7 +120,9 @@ class Chunk:
             self._packed = pack(unpack(self._packed))
 
 
-def _figured(panes: Iterable[Pane | None]) -> int:
+def _figured(panes: Sequence[Pane | None]) -> int:
+    if all(pane is not None and pane.count for pane in panes):
+        return (1 << len(panes)) - 1
     bits = 0
     for place, pane in enumerate(panes):
         if pane is not None and pane.count:

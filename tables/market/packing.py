@@ -1,7 +1,7 @@
 """The panes of a chunk as bytes, for as long as nobody counts into them. Pure.
 
-Panes of one market resemble each other. As columns of differences, sorted by the weight of their bytes, most of their
-bytes are zero: lz4 leaves 20 to 70 bytes of a pane that takes 600 as an object. A chunk whose ids are no integers of 64
+Panes of one market resemble each other. They become columns of differences, whose bytes are sorted by weight. Most of
+these are zero: lz4 leaves 20 to 70 bytes of a pane that takes 600 as an object. A chunk whose ids are no integers of 64
 bits is packed as it is stored.
 """
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from streams.model.amounts import UNITS_PER_BASE
 from tables.market.chunk import CHUNK_PANES, Chunk
 from tables.market.panes import Pane
 from tables.market.windows import WindowFigures, WindowSums, figures_of
@@ -46,21 +47,49 @@ def square(before: float, after: float) -> int:
     return int(log_return * log_return * SQUARES)
 
 
+def summed(panes: Sequence[Pane | None]) -> Piece:
+    """Return panes in time order as one, each read but once: a pane after the other takes twice as long."""
+    held = [pane for pane in panes if pane is not None and pane.count]
+    if not held:
+        return _EMPTY
+    first, last = held[0], held[-1]
+    carried, fraction = divmod(sum([pane.fraction for pane in held]), UNITS_PER_BASE)
+    closes = [pane.last_price for pane in held]
+    total = Pane(
+        [],
+        sum([pane.count for pane in held]),
+        sum([pane.notional for pane in held]),
+        sum([pane.rest for pane in held]),
+        sum([pane.whole for pane in held]) + carried,
+        fraction,
+        sum([pane.buy for pane in held]),
+        sum([pane.sell for pane in held]),
+        sum([pane.long_liquidated for pane in held]),
+        sum([pane.short_liquidated for pane in held]),
+        max([pane.largest for pane in held]),
+        max([pane.high for pane in held]),
+        min([pane.low for pane in held]),
+        first.first_us, first.first_id, first.first_price,
+        last.last_us, last.last_id, last.last_price,
+    )  # fmt: skip
+    return Piece(total, closes[0], _squares(closes))
+
+
+def _squares(closes: Sequence[float]) -> int:
+    return sum([square(before, after) for before, after in pairwise(closes) if before != after])
+
+
 class Walk:
     """A walk back in time over panes and pieces, and their sums as far as it has come."""
 
     __slots__ = ("_close", "_squares", "_total")
 
     def __init__(self) -> None:
-        self._total = WindowSums([])
+        self._total = Pane([])
         self._squares = 0
         self._close = 0.0
 
-    def take(self, pane: Pane) -> None:
-        """Add the pane before those taken so far."""
-        self._add(pane, pane.last_price, pane.last_price)
-
-    def take_piece(self, piece: Piece) -> None:
+    def take(self, piece: Piece) -> None:
         """Add what lies before the panes taken so far."""
         if piece.total.count:
             self._squares += piece.squares
@@ -79,27 +108,23 @@ class Walk:
     def figures(self) -> WindowFigures:
         """Return the figures of what was walked over so far."""
         # Division of integers rounds correctly, as a sum of all squares by math.fsum does.
-        self._total.realized_volatility = math.sqrt(self._squares / _SQUARES)
-        return figures_of(self._total)
+        sums = WindowSums(*msgspec.structs.astuple(self._total))
+        sums.realized_volatility = math.sqrt(self._squares / _SQUARES)
+        return figures_of(sums)
 
 
 def piece_of(chunk: Chunk, first: int = 0, last: int = CHUNK_PANES - 1) -> Piece:
     """Return the panes of a chunk at rest as one, from a place to another, both included."""
     columns = chunk.columns()
     if columns is None:
-        walk = Walk()
-        for pane in reversed(chunk.panes[first : last + 1]):
-            if pane is not None and pane.count:
-                walk.take(pane)
-        return walk.piece()
+        return summed(chunk.panes[first : last + 1])
     if (first, last) != (0, CHUNK_PANES - 1):
         columns = columns.between(first, last)
     columns = columns.with_figures()
     closes = columns.closes()
     if not closes:
         return _EMPTY
-    squares = sum(square(before, after) for before, after in pairwise(closes) if before != after)
-    return Piece(columns.total(), closes[0], squares)
+    return Piece(columns.total(), closes[0], _squares(closes))
 
 
 class Pieces:
@@ -124,6 +149,15 @@ class Pieces:
         self._chunks.clear()
         self._blocks.clear()
 
+    @property
+    def blocks(self) -> Mapping[int, Piece]:
+        """The blocks whose sums are known, by number."""
+        return self._blocks
+
+    def know(self, blocks: Mapping[int, Piece]) -> None:
+        """Take over the sums of blocks, which were computed before."""
+        self._blocks |= blocks
+
     def walk(self, walk: Walk, chunks: Mapping[int, Chunk], start: int, end: int) -> None:
         """Walk from the pane before ``end`` back to pane ``start``."""
         while end > start:
@@ -133,18 +167,18 @@ class Pieces:
             if end == block_start + BLOCK_PANES and block_start >= start:
                 block = self._block(chunks, at // BLOCK_CHUNKS)
                 if block is not None:
-                    walk.take_piece(block)
+                    walk.take(block)
                     end = block_start
                     continue
             chunk = chunks.get(at)
             if chunk is not None:
                 first, last = max(start - chunk_start, 0), end - 1 - chunk_start
                 if chunk.awake is not None:
-                    _take(walk, chunk.awake[first : last + 1])
+                    walk.take(summed(chunk.awake[first : last + 1]))
                 elif (first, last) == (0, CHUNK_PANES - 1):
-                    walk.take_piece(self._chunk(chunk))
+                    walk.take(self._chunk(chunk))
                 else:
-                    walk.take_piece(piece_of(chunk, first, last))
+                    walk.take(piece_of(chunk, first, last))
             end = chunk_start
 
     def _chunk(self, chunk: Chunk) -> Piece:
@@ -166,15 +200,9 @@ class Pieces:
             walk = Walk()
             for chunk in reversed(held):
                 piece = self._chunks.get(chunk.number)
-                walk.take_piece(piece_of(chunk) if piece is None else piece)
+                walk.take(piece_of(chunk) if piece is None else piece)
                 self._chunks.pop(chunk.number, None)
             block = walk.piece()
             if held:
                 self._blocks[number] = block
         return block
-
-
-def _take(walk: Walk, panes: Sequence[Pane | None]) -> None:
-    for pane in reversed(panes):
-        if pane is not None and pane.count:
-            walk.take(pane)

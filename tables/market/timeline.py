@@ -13,6 +13,8 @@ from tables.market.pieces import Pieces, Walk
 from tables.market.span import Span
 from tables.market.windows import WindowFigures
 
+ALL_FIGURED: Final = (1 << CHUNK_PANES) - 1
+
 MAX_AWAKE_CHUNKS: Final = 8
 """Chunks of a market, 20 kB each, that may wait awake for their flush: where event time runs fast, each is encoded once
 more if it rests before."""
@@ -291,14 +293,13 @@ class Timeline:
         self.volume = self.liquidated = 0
         self._leaving = None
         self._pieces.clear()
-        self._numbers = array(
-            "I",
-            [
-                number * CHUNK_PANES + place
-                for number, chunk in sorted(self.chunks.items())
-                for place in places(chunk.figured)
-            ],
-        )
+        self._numbers = array("I")
+        for at, chunk in sorted(self.chunks.items()):
+            figured, first = chunk.figured, at * CHUNK_PANES
+            if figured == ALL_FIGURED:
+                self._numbers.extend(range(first, first + CHUNK_PANES))
+            else:
+                self._numbers.extend(first + place for place in places(figured))
         self._first_at = self._end_at = bisect_left(self._numbers, self.watermark - self.span.window + 1)
         self._enter_to(self.watermark)
 

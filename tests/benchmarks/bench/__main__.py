@@ -59,11 +59,11 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def page(rows: list[Row], systems: list[System]) -> str:
+def page(rows: list[Row], systems: list[System], scale: float) -> str:
     """Return all that was found, as Markdown."""
     deployments = as_lines(rows)
     more = "\n" + "\n".join(deployments) + "\n" if deployments else ""
-    return as_markdown(rows, facts(systems)) + more
+    return as_markdown(rows, facts(systems, scale)) + more
 
 
 def main() -> int:
@@ -87,10 +87,10 @@ def main() -> int:
             if options.json:
                 options.json.write_bytes(as_json(rows))
             if options.markdown:
-                options.markdown.write_text(page(rows, systems))
+                options.markdown.write_text(page(rows, systems, options.scale))
     except KeyboardInterrupt:
         bench.failures.append(f"{part.name} and what follows: ended by hand")
-    sys.stdout.write(page(rows, systems))
+    sys.stdout.write(page(rows, systems, options.scale))
     for failure in bench.failures:
         say(f"not measured: {failure}")
     return 1 if bench.failures else 0

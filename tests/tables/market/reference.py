@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from tables.market.panes import Pane
-from tables.market.pieces import Walk
+from tables.market.pieces import Walk, summed
 from tables.market.windows import WindowFigures, WindowSums, figures_of
 
 
@@ -30,7 +30,5 @@ def reference_figures(panes: Iterable[Pane]) -> WindowFigures:
 def figures(panes: Iterable[Pane]) -> WindowFigures:
     """Return the figures of panes in time order as the program computes them of panes that are counted into."""
     walk = Walk()
-    for pane in reversed(list(panes)):
-        if pane.count:
-            walk.take(pane)
+    walk.take(summed(list(panes)))
     return walk.figures()
