@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import asyncpg
@@ -158,24 +158,48 @@ class Sinks:
         Return false where :meth:`letting_go` ended the waiting: the message must not be acknowledged then. Raises
         :class:`Outage` after :meth:`close`.
         """
+        (is_done,) = await self.record_all([message])
+        return is_done
+
+    async def record_all(self, messages: Sequence[SourceMessage]) -> list[bool]:
+        """Do what :meth:`record` does for messages that came together, with one commit; return it of each."""
+        known: list[tuple[int, SourceMessage, Alert]] = []
+        for at, message in enumerate(messages):
+            try:
+                known.append((at, message, _alert_in(message)))
+            except BadRecord as error:
+                await self._refuse(message, error)
+        is_done = [True] * len(messages)
         try:
-            alert = _alert_in(message)
-            recorder = await self._opened_recorder()
-            outcome = await retry_outage(lambda: self._recorded(recorder, alert), sink=SINK, stop=self._let_go)
-        except BadRecord as error:
-            await self._refuse(message, error)
+            await self._record_known([(message, alert) for _, message, alert in known])
         except Outage:
             if self._is_closing:
                 raise
-            return False
-        else:
+            for at, _, _ in known:
+                is_done[at] = False
+        return is_done
+
+    async def _record_known(self, known: Sequence[tuple[SourceMessage, Alert]]) -> None:
+        if not known:
+            return
+        recorder, alerts = await self._opened_recorder(), [alert for _, alert in known]
+        try:
+            outcomes = await retry_outage(lambda: self._recorded(recorder, alerts), sink=SINK, stop=self._let_go)
+        except BadRecord as error:
+            if len(known) == 1:
+                await self._refuse(known[0][0], error)
+                return
+            # Postgres does not say whose figures no row can hold.
+            for one in known:
+                await self._record_known([one])
+            return
+        for alert, outcome in zip(alerts, outcomes, strict=True):
             if outcome is RecordOutcome.INSERTED:
                 _log_alert(alert)
-        return True
 
-    async def _recorded(self, recorder: Recorder, alert: Alert) -> RecordOutcome:
+    async def _recorded(self, recorder: Recorder, alerts: Sequence[Alert]) -> list[RecordOutcome]:
         try:
-            return await recorder.record(alert)
+            return await recorder.record_all(alerts)
         except Outage as error:
             await self._leave_read_only(error)
             raise

@@ -12,13 +12,21 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from streams.market_times import MarketTimes
+
 # The client would export one more series with each counter and histogram: when it was made, which nobody asks.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REGISTRY: Final = CollectorRegistry()
 
 # Alerts are promised within 50 ms; the buckets are dense around that.
-LATENCY_BUCKETS: Final = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+LATENCY_BUCKETS: Final = (
+    *(0.002, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+# A stage is a part of that.
+STAGE_BUCKETS: Final = (
+    *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
+)
 
 trades = Counter("liqmon_trades", "Trades counted into windows.", ["venue"], registry=REGISTRY)
 frames = Counter("liqmon_frames", "Frames processed (worker) or published (producer).", ["venue"], registry=REGISTRY)
@@ -49,11 +57,10 @@ refused_symbols = Gauge(
     "liqmon_feed_refused_symbols", "Symbols that the venue says it does not have.", ["venue"], registry=REGISTRY
 )
 feed_warnings = Counter("liqmon_feed_warnings", "Warnings in a venue's acknowledgements.", ["venue"], registry=REGISTRY)
-last_trade_seconds = Gauge(
+last_trade_seconds = MarketTimes(
     "liqmon_last_trade_timestamp_seconds",
     "When the last trade of a market was received, or since when a feed awaits the first.",
-    ["venue", "symbol"],
-    registry=REGISTRY,
+    REGISTRY,
 )
 gap_trades = Counter(
     "liqmon_gap_trades",
@@ -97,6 +104,13 @@ event_to_row_seconds = Histogram(
     "liqmon_event_to_row_seconds",
     "From a trade's receipt to its alert's committed row.",
     buckets=LATENCY_BUCKETS,
+    registry=REGISTRY,
+)
+stage_seconds = Histogram(
+    "liqmon_stage_seconds",
+    "From a socket's frame to an alert's row and message, by stage (streams/stages.py).",
+    ["stage"],
+    buckets=STAGE_BUCKETS,
     registry=REGISTRY,
 )
 alert_rows = Counter(

@@ -95,7 +95,12 @@ class Settings(WrittenSettings):
 
     # producer; a frame holds at most MAX_FRAME_TRADES (streams/model/frames.py)
     frame_max_trades: int = Field(500, ge=1, le=5000, description="most trades in one frame")
-    frame_linger_ms: int = Field(5, ge=0, le=10_000, description="how long a frame waits for more trades")
+    frame_linger_ms: int = Field(
+        5,
+        ge=0,
+        le=10_000,
+        description="how long a frame of a busy market waits for more trades; above 10 every frame does",
+    )
     producer_max_buffered_trades: int = Field(
         500_000, ge=1000, description="trades kept in memory while the broker is away"
     )

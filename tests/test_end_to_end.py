@@ -40,9 +40,22 @@ _json = msgspec.json.Encoder(decimal_format="number")
 
 
 class Stack:
-    """One worker with its servers; producers are started by the tests."""
+    """One worker with its servers; producers are started by the tests.
 
-    def __init__(self, processes: Processes, worker: Process, broker: str, pool: asyncpg.Pool, discord: DiscordServer):
+    ``stamps`` says whether the broker says when it took a record.
+    """
+
+    def __init__(
+        self,
+        processes: Processes,
+        worker: Process,
+        broker: str,
+        pool: asyncpg.Pool,
+        discord: DiscordServer,
+        *,
+        stamps: bool,
+    ) -> None:
+        self.stamps = stamps
         self.processes = processes
         self.worker = worker
         self.broker = broker
@@ -115,7 +128,7 @@ async def stack(servers: Servers) -> AsyncIterator[Stack]:
             worker = processes.worker("worker").start()
             await asyncio.to_thread(worker.wait_ready, DEADLINE_SECONDS)
             pool = await open_pool(load_settings(**{name.lower(): value for name, value in postgres.settings.items()}))
-            yield Stack(processes, worker, broker.address, pool, discord)
+            yield Stack(processes, worker, broker.address, pool, discord, stamps=isinstance(broker, RealKafka))
             await pool.close()
 
 
@@ -201,6 +214,8 @@ async def test_a_simulated_cascade_alerts_with_its_side_and_notional_and_one_mes
         assert len(messages_of(stack.discord, venue)) == len(expected), identities
         text = str(messages_of(stack.discord, venue)[-1].body)
         assert "longs" in text.lower()
+        stages = {"fold", "alert", "row", "discord"} | ({"fetch"} if stack.stamps else set())
+        assert {name for name in stages if stack.worker.metric("liqmon_stage_seconds_count", stage=name)} == stages
         assert await asyncio.to_thread(producer.stop) == 0
     finally:
         await server.stop()

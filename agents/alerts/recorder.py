@@ -10,12 +10,10 @@ import asyncpg
 
 from agents.alerts.columns import COLUMNS, COVERED_SINCE, IDENTITY, instant, to_row, unix_seconds
 from agents.alerts.postgres import answering
-from streams import metrics
+from streams import metrics, stages
 from streams.model.alert import Alert, AlertId
 
-# A replay's trades were received long ago: their age says nothing about this program's speed. An hour is longer than
-# any outage whose latency somebody would look up.
-LATENCY_HORIZON_SECONDS: Final = 3600.0
+_row: Final = stages.Stage(stages.ROW)
 
 
 class RecordOutcome(Enum):
@@ -127,7 +125,7 @@ WITH alert AS (
         ELSE severity_rank(coalesce(present.escalated_to, present.severity)) < severity_rank(alert.alert_severity)
         END
 )
-SELECT revision FROM alert
+SELECT (SELECT revision FROM alert) AS revision
 """  # noqa: S608 - columns are constants, values are parameters
 
 _READ: Final = f"""
@@ -167,12 +165,32 @@ class Recorder:
         Raises :class:`Outage` when Postgres does not answer. The row may be there then, and calling again is harmless.
         Raises :class:`BadRecord` for figures that no row can hold.
         """
+        began = time.perf_counter()
         with answering("recording an alert"):
             revision = await self._pool.fetchval(RECORD, *to_row(alert), self._first_state)
+        return self._outcome(alert, revision, time.perf_counter() - began)
+
+    async def record_all(self, alerts: Sequence[Alert]) -> list[RecordOutcome]:
+        """Do for each alert what :meth:`record` does, in their order, and commit once: all of them, or none.
+
+        Raises what :meth:`record` raises; :class:`BadRecord` where no row can hold one of them.
+        """
+        if len(alerts) == 1:
+            return [await self.record(alerts[0])]
+        began = time.perf_counter()
+        with answering("recording alerts"):
+            async with self._pool.acquire() as connection:
+                rows = await connection.fetchmany(RECORD, [(*to_row(alert), self._first_state) for alert in alerts])
+        seconds = time.perf_counter() - began
+        return [self._outcome(alert, row["revision"], seconds) for alert, row in zip(alerts, rows, strict=True)]
+
+    def _outcome(self, alert: Alert, revision: int | None, seconds: float) -> RecordOutcome:
+        """Take note of what a statement did that took so long."""
         if revision is None:
             outcome = RecordOutcome.IGNORED
         elif revision == 1:
             outcome = RecordOutcome.INSERTED
+            _row.took(seconds)
             _observe_latency(self._now() - alert.received_us / 1e6)
         else:
             outcome = RecordOutcome.SUPERSEDED
@@ -183,7 +201,7 @@ class Recorder:
 
 
 def _observe_latency(age_seconds: float) -> None:
-    if 0 <= age_seconds < LATENCY_HORIZON_SECONDS:
+    if 0 <= age_seconds < stages.HORIZON_SECONDS:
         metrics.event_to_row_seconds.observe(age_seconds)
 
 

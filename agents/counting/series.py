@@ -3,9 +3,10 @@
 from functools import cache
 from typing import NamedTuple
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from streams import metrics
+from streams.market_times import MarketTime
 
 
 class Series(NamedTuple):
@@ -16,7 +17,7 @@ class Series(NamedTuple):
     trades: Counter
     duplicates: Counter
     late: Counter
-    last_trade_seconds: Gauge
+    last_trade_seconds: MarketTime
 
 
 def series_of(venue: str, symbol: str) -> Series:

@@ -16,7 +16,7 @@ from agents.delivery.base import Ambiguous, Channel, ChannelGone, ChannelShut, M
 from agents.delivery.outbox import Delivery, Outbox
 from agents.delivery.pace import Pace
 from agents.retry import JITTER, retry_outage, stopped_within
-from streams import metrics
+from streams import metrics, stages
 from streams.backoff import Delays, doubling
 from streams.errors import Outage
 from streams.tasks import first_of
@@ -42,6 +42,7 @@ OUTCOMES: Final = ("sent", "edited", "not_delivered", "ambiguous", "unknown", "d
 """What becomes of a message, as ``liqmon_deliveries`` counts it."""
 
 metrics.start_at_zero(metrics.deliveries, OUTCOMES)
+_discord: Final = stages.Stage(stages.DISCORD)
 metrics.start_at_zero(metrics.digests, ["sent", "edited"])
 
 
@@ -118,13 +119,14 @@ class Notifier:
         return await self._outbox.claim(singles=left, together=self._channel.most_notices)
 
     async def _deliver(self, delivery: Delivery, stop: asyncio.Event) -> None:
-        names, alerts = _named(delivery), len(delivery.parts)
+        names, alerts, began = _named(delivery), len(delivery.parts), time.perf_counter()
         try:
             if delivery.message_id is None:
                 self._pace.posted(time.monotonic())
                 self._singly = max(0, self._singly - 1)
                 message_id = await self._channel.post(*delivery.notices, backlog=delivery.backlog)
                 outcome = "sent"
+                _posted(delivery, time.perf_counter() - began)
             else:
                 message_id = delivery.message_id
                 await self._channel.edit(message_id, *delivery.notices)
@@ -229,6 +231,12 @@ class Notifier:
 
     async def _idle(self, stop: asyncio.Event, seconds: float) -> None:
         await first_of(stop.wait(), self._wake.wait(), within_seconds=seconds)
+
+
+def _posted(delivery: Delivery, seconds: float) -> None:
+    """Take note that a message is there, so long after its claim: until that by the clock of the database."""
+    if delivery.backlog is not None:
+        _discord.took(delivery.backlog.oldest_seconds + seconds)
 
 
 def _named(delivery: Delivery) -> str:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Self
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -26,6 +27,16 @@ METADATA_MS: Final = 1000
 RETRY_SECONDS: Final = 1.0
 
 
+class _Shown(msgspec.Struct, frozen=True, gc=False):
+    """What has to be known of an alert that was shown. A recording may raise a hundred thousand."""
+
+    count: int
+    measured: int | None
+    offset: int
+    severity: str
+    retracted: bool
+
+
 class AlertFollower:
     """Reads the topic ``alerts`` and hands on each alert, each rise of its severity, and each retraction.
 
@@ -44,7 +55,7 @@ class AlertFollower:
         )
         self._show = show
         self._start = start
-        self._shown: dict[AlertId, Alert] = {}
+        self._shown: dict[AlertId, _Shown] = {}
 
     @property
     def identities(self) -> list[AlertId]:
@@ -88,11 +99,11 @@ class AlertFollower:
     def _take(self, alert: Alert) -> None:
         shown = self._shown.get(alert.id)
         if shown is None or (supersedes(alert, shown) and _said(alert) != _said(shown)):
-            self._shown[alert.id] = alert
+            self._shown[alert.id] = _Shown(alert.count, alert.measured, alert.offset, alert.severity, alert.retracted)
             self._show(alert)
 
 
-def _said(alert: Alert) -> tuple[str, bool]:
+def _said(alert: Alert | _Shown) -> tuple[str, bool]:
     return alert.severity, alert.retracted
 
 

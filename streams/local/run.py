@@ -25,7 +25,9 @@ from streams.local.embedded.broker import PARTITIONS, EmbeddedBroker
 from streams.local.embedded.postgres import EmbeddedPostgres
 from streams.local.embedded.valkey import HOST, EmbeddedRedis, free_port
 from streams.local.plan import Plan, command
-from streams.local.supervisor import Supervisor, say
+from streams.local.playing import suited
+from streams.local.supervisor import Supervisor
+from streams.local.terminal import say
 from streams.preflight import all_of, check_file, check_network, check_port, check_report, check_token
 from streams.secret_files import without_files
 from streams.secured import ENCRYPTING
@@ -95,6 +97,8 @@ def _run(options: RunOptions) -> int:
         logging.basicConfig(filename=logs / "run.log", format=LOG_FORMAT, force=True)
         environment = without_files(os.environ, start_servers(settings, data, logs, exits))
         environment |= {"FEED": str(settings.feed), **ports}
+        if recording is not None and options.speed is None:
+            environment |= suited(settings)
         environment.setdefault("PRODUCER_URLS", f"{settings.web_scheme}://{HOST}:{ports['PRODUCER_METRICS_PORT']}")
         environment |= {"DATA_DIR": str(_worker_directory(settings, data, exits)), "PYTHONUNBUFFERED": "1"}
         simulator = _simulator(options, environment) if settings.feed == "simulator" else None

@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import msgspec
 from aiokafka.errors import KafkaError
 
 from agents.alerts.postgres import open_pool
@@ -19,13 +18,15 @@ from agents.alerts.recorder import alert_rows
 from streams.errors import Fatal, Outage
 from streams.kafka.refusal import refusal, unanswered
 from streams.local import report
+from streams.local.alert_lines import AlertLines
 from streams.local.embedded.process import Child
 from streams.local.following import AlertFollower, GroupProgress, answer, lag_of
 from streams.local.log_files import keep_short
 from streams.local.plan import Plan
 from streams.local.probing import get_page, listens, reachable_host
+from streams.local.terminal import TERMINAL, say
 from streams.logs import without_stamp
-from streams.model.alert import Alert, AlertId
+from streams.model.alert import AlertId
 from streams.topics import ALERTS
 from streams.words import counted
 
@@ -52,8 +53,14 @@ WORKER_GRACE_SECONDS: Final = 20.0
 POSTGRES_SECONDS: Final = 10.0
 # How often a recording's progress is printed: lines stay on the terminal.
 NOTE_SECONDS: Final = 10.0
+# The same on a terminal, where it is one line that is written over.
+STATUS_SECONDS: Final = 1.0
 # What a shell says of a process that SIGINT ended: 128 + 2.
 ABANDONED: Final = 130
+
+
+class _Health(msgspec.Struct):
+    recordings: list[str] = []
 
 
 class Abandoned(Exception):
@@ -94,34 +101,42 @@ class Supervisor:
         letters_before, alerts = await progress.dead_letters(), await progress.ends(ALERTS)
         self._spawn("worker", self._plan.worker)
         await self._until_ready(lambda: self._is_ready(self._plan.settings.web_port), "the worker")
-        async with AlertFollower(self._plan.settings, self._show, alerts) as follower:
+        where = str(self._plan.report or f"{self._address} while it runs, or give --report FILE")
+        lines = AlertLines(say, where, colour=TERMINAL.is_live and not os.environ.get("NO_COLOR"))
+        async with AlertFollower(self._plan.settings, lines.show, alerts) as follower:
             following = asyncio.create_task(follower.follow())
             try:
                 began = await self._start_feed()
-                await self._until_end(progress, following)
+                await self._until_end(progress, following, lines)
                 await self._drain(progress)
                 seconds = time.monotonic() - began
                 metrics = await self._get(self._plan.settings.web_port, "/metrics")
                 with contextlib.suppress(TimeoutError):
                     await self._until(follower.has_read_all, CATCH_UP_SECONDS)
+                lines.fold(at_once=True)
+                TERMINAL.show("")
                 letters = await answer(progress.dead_letters)
                 refused = None if letters is None else letters - letters_before
                 summary = await self._conclude(metrics, refused, seconds, follower.identities)
                 await self._end("worker", WORKER_GRACE_SECONDS)
                 self._check_counted(summary)
             finally:
+                # What is said next, on whichever stream, begins a line of its own.
+                TERMINAL.show("")
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
+
+    @property
+    def _address(self) -> str:
+        settings = self._plan.settings
+        host = reachable_host(settings.web_host)
+        return settings.web_public_url or f"{settings.web_scheme}://{host}:{settings.web_port}/"
 
     async def _start_feed(self) -> float:
         """Say that the worker is there, start the feed, and return when that began (monotonic seconds)."""
         plan = self._plan
         self._ready = True
-        address = (
-            plan.settings.web_public_url
-            or f"{plan.settings.web_scheme}://{reachable_host(plan.settings.web_host)}:{plan.settings.web_port}/"
-        )
-        say(f"ready: web view at {address}, feed {plan.settings.feed}, Ctrl-C stops")
+        say(f"ready: web view at {self._address}, feed {plan.settings.feed}, Ctrl-C stops")
         if plan.simulator is not None:
             url = urlsplit(plan.settings.spot_ws_url)
             self._spawn("simulator", plan.simulator)
@@ -133,10 +148,10 @@ class Supervisor:
         )
         return began
 
-    async def _until_end(self, progress: GroupProgress, following: asyncio.Task[None]) -> None:
+    async def _until_end(self, progress: GroupProgress, following: asyncio.Task[None], lines: AlertLines) -> None:
         """Return when someone asks, the duration is over, or a recording is processed."""
         deadline = time.monotonic() + (self._plan.duration_seconds or float("inf"))
-        note_due = time.monotonic() + NOTE_SECONDS
+        note_due = time.monotonic() + (STATUS_SECONDS if TERMINAL.is_live else NOTE_SECONDS)
         while time.monotonic() < deadline and not self._told_to_stop.is_set():
             self._check_children()
             if following.done():
@@ -145,8 +160,9 @@ class Supervisor:
                 if self._children["producer"].exit_code == 0 and await lag_of(progress) == 0:
                     return
                 if time.monotonic() > note_due:
-                    note_due += NOTE_SECONDS
-                    await self._note()
+                    note_due += STATUS_SECONDS if TERMINAL.is_live else NOTE_SECONDS
+                    await (self._status() if TERMINAL.is_live else self._note())
+            lines.fold()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._told_to_stop.wait(), POLL_SECONDS)
 
@@ -210,6 +226,15 @@ class Supervisor:
             rows = counted(letters, "record")
             raise Fatal(f"nothing of the recording was counted: {rows} refused, for reasons in {self._plan.logs}")
 
+    async def _status(self) -> None:
+        """Show on a terminal how far the recording is."""
+        if self._children["producer"].exit_code is None:
+            page = await self._get(self._plan.settings.producer_metrics_port, "/healthz")
+            said = msgspec.json.decode(page or "{}", type=_Health).recordings
+            TERMINAL.show(said[0] if said else "")
+        else:
+            TERMINAL.show("the recording is read; the worker counts the last of it")
+
     async def _note(self) -> None:
         trades = report.totals(await self._get(self._plan.settings.web_port, "/metrics"))["trades"]
         reading = self._children["producer"].exit_code is None
@@ -222,9 +247,6 @@ class Supervisor:
         if not self._abandoned:
             say("stopping (Ctrl-C again: at once)")
         self._told_to_stop.set()
-
-    def _show(self, alert: Alert) -> None:
-        say(report.alert_line(alert, colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR")))
 
     def _spawn(self, name: str, command: Sequence[str]) -> Child:
         child = Child(f"the {name}", command, environment=self._plan.environment, log=self._plan.logs / f"{name}.log")
@@ -279,14 +301,6 @@ class Supervisor:
 
     async def _get(self, port: int, path: str) -> str | None:
         return await get_page(self._plan.settings.web_host, port, path, self._plan.settings.web_scheme)
-
-
-def say(text: str) -> None:
-    """Print a line for the person at the terminal. A closed pipe ends the printing, not the run."""
-    try:
-        print(text, flush=True)  # noqa: T201 - the terminal is the interface
-    except BrokenPipeError:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for the rest of the process
 
 
 def _unprocessed(lag: int) -> str:

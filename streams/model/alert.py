@@ -1,6 +1,6 @@
 """An alert's row as the monitor emits it: its identity, its figures, and which of two rows of one alert stays."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -71,7 +71,26 @@ class Alert(Figures, msgspec.Struct, frozen=True, omit_defaults=False):
         return AlertId(self.rule, self.venue, self.symbol, self.pane)
 
 
-def supersedes(new: Alert, old: Alert) -> bool:
+class Judged(Protocol):
+    """What is compared of two rows of one alert."""
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def measured(self) -> int | None: ...
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def severity(self) -> str: ...
+
+    @property
+    def retracted(self) -> bool: ...
+
+
+def supersedes(new: Judged, old: Judged) -> bool:
     """Whether of two rows of one alert ``new`` is the later state. One that says nothing new replaces nothing.
 
     A window gains trades only, so the higher count is later, also after the broker was replaced and offsets began
@@ -85,7 +104,7 @@ def supersedes(new: Alert, old: Alert) -> bool:
     return new.offset > old.offset and _judgement(new) != _judgement(old)
 
 
-def _judgement(alert: Alert) -> tuple[str, int | None, bool]:
+def _judgement(alert: Judged) -> tuple[str, int | None, bool]:
     return alert.severity, alert.measured, alert.retracted
 
 

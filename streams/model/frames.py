@@ -33,9 +33,10 @@ A message that begins with ``{`` is no frame but one trade as JSON, see :mod:`st
 import struct
 from array import array
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+import numpy.typing as npt
 
 from streams.errors import UNREADABLE, BadRecord
 from streams.model.amounts import UNITS_PER_BASE, amounts_of
@@ -147,6 +148,31 @@ def encode_frame(venue: str, symbol: str, trades: Sequence[Trade], received_us: 
     )
     if any(trade.word for trade in trades):
         return _encoder.encode((*items, told, False, [trade.word for trade in trades]))
+    return _encoder.encode(items if told is None else (*items, told))
+
+
+# In the order of Frame's fields, and how each is written.
+_COLUMN_TYPES: Final = ("<i8", "<i8", "<f8", "<i8", "<i4", "<i8", "<i8")
+
+
+def encode_columns(
+    venue: str,
+    symbol: str,
+    kind: MarketKind,
+    received_us: int,
+    columns: Sequence[npt.NDArray[Any]],
+    flags: npt.NDArray[Any],
+) -> bytes:
+    """Return the frame of trades whose amounts are known, with ids of 8 bytes.
+
+    ``columns`` are ids, times_us, prices, notionals, rests, quantities and fractions. Raises :class:`BadRecord` for
+    more trades than a frame holds.
+    """
+    if not 1 <= len(flags) <= MAX_FRAME_TRADES:
+        raise BadRecord("magnitude", f"a frame holds 1 to {MAX_FRAME_TRADES} trades, not {len(flags)}")
+    written = [column.astype(item).tobytes() for column, item in zip(columns, _COLUMN_TYPES, strict=True)]
+    items = (VERSION, venue, symbol, received_us, *written, flags.astype("u1").tobytes())
+    told = kind_to_name(symbol, kind)
     return _encoder.encode(items if told is None else (*items, told))
 
 

@@ -33,7 +33,7 @@ class PlainRows(NamedTuple):
     fractions: Integers
     sides: Integers
 
-    def taken(self, at: Integers | Marks) -> "PlainRows":
+    def taken(self, at: Integers | Marks | slice) -> "PlainRows":
         """Return the rows at these places of the columns, or those that are marked."""
         return PlainRows(
             self.markets,

@@ -1,5 +1,6 @@
 """Trades as feeds yield them, what could not become one, and the batches that both travel in."""
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 from functools import lru_cache
@@ -135,6 +136,6 @@ class Batch(msgspec.Struct, frozen=True):
     refusing trades stamped in the future.
     """
 
-    trades: list[Trade]
+    trades: Sequence[Trade]
     received_us: int
     rejects: list[Reject] = []

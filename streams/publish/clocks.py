@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -50,6 +50,18 @@ class VenueStamps:
         while self._stamps and self._stamps[0][0] < now_us - STAMPS_SECONDS * MICROS:
             self._stamps.popleft()
         return median(ahead for _, ahead in self._stamps) if len(self._stamps) >= LEAST_STAMPS else None
+
+
+class Reading(NamedTuple):
+    """What a look at the clocks said, microseconds.
+
+    ``own_us`` is this machine's time, ``ahead_us`` by how much that is ahead of the clock that counts, ``latest_us``
+    what :meth:`Clocks.latest_us` returns.
+    """
+
+    own_us: int
+    ahead_us: int
+    latest_us: int
 
 
 class Clocks:
@@ -107,7 +119,9 @@ class Clocks:
     @property
     def broker_is_wrong(self) -> bool:
         """Whether the broker's clock is so far behind this one, and the venue's, that workers would refuse trades."""
-        broker, venue = self.broker_skew_us(), self.venue_skew_us()
+        return self._is_wrong(self.broker_skew_us(), self.venue_skew_us())
+
+    def _is_wrong(self, broker: float | None, venue: float | None) -> bool:
         if broker is None or venue is None:
             return False
         return abs(venue) <= self._limit_us and broker > max(self._limit_us, self._max_future_us - self._limit_us)
@@ -116,7 +130,7 @@ class Clocks:
         """Return by how much this machine's clock is ahead of the one that counts."""
         broker, venue = self.broker_skew_us(), self.venue_skew_us()
         if broker is not None:
-            return 0.0 if self.broker_is_wrong else broker
+            return 0.0 if self._is_wrong(broker, venue) else broker
         # Stamps are late by what the way takes, so they only count against a clock that is plainly wrong.
         return venue if venue is not None and abs(venue) > self._limit_us else 0.0
 
@@ -124,9 +138,10 @@ class Clocks:
         """Return the time by the clock that counts, microseconds UTC."""
         return self._wall() - round(self.skew_us())
 
-    def corrected_us(self, own_us: int) -> int:
-        """Return a time that this machine's clock said, by the clock that counts."""
-        return own_us - round(self.skew_us())
+    def read(self) -> "Reading":
+        """Look at the clocks once, for many times that are to be corrected in the same moment."""
+        own_us, ahead_us = self._wall(), round(self.skew_us())
+        return Reading(own_us, ahead_us, own_us - ahead_us + self._max_future_us)
 
     def timed(self, connection: Connection) -> Connection:
         """Return what is known of a socket, with its times by the clock that counts."""

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
-from streams import metrics
+from streams import metrics, stages
 from streams.errors import Fatal
 from streams.kafka.broker_clock import BrokerClock
 from streams.model.frames import encode_end
 from streams.model.kinds import MarketKind
 from streams.model.trade import Batch, Reject
 from streams.progress import show_progress
-from streams.publish.clocks import Clocks
+from streams.publish.clocks import Clocks, Reading
 from streams.publish.coalescer import Coalescer, Group
 from streams.publish.deduplicator import Deduplicator
 from streams.publish.pacer import Pacer
@@ -41,6 +41,11 @@ DRAIN_SECONDS: Final = 30.0
 # It is the least PRODUCER_MAX_BUFFERED_TRADES.
 STEP_TRADES: Final = 1000
 MICROS: Final = 1_000_000
+# What has already arrived beside a trade is read in this time, and a loop's timers know no shorter one. Of two
+# producers one may be told to be later (docs/redis.md): a linger that is longer than this is meant for every frame.
+ALONE_US: Final = 1000
+LONGEST_LINGER_US: Final = 10_000
+_receive: Final = stages.Stage(stages.RECEIVE)
 # Kafka deletes by the message's timestamp, and would delete a replay with its old receipt times at once. A message
 # older than an hour gets the present time instead.
 MAX_TIMESTAMP_AGE_US: Final = 3_600_000_000
@@ -79,9 +84,13 @@ class Producer:
             settings, pace=pace, published_ids=published_ids, broker_clock=broker_clock, clocks=self._clocks
         )
         self._deduplicator = Deduplicator(published_ids, self._frame, self._publisher.nudge)
-        self._coalescer = Coalescer(settings.frame_max_trades, settings.frame_linger_ms * 1000)
+        linger_us = settings.frame_linger_ms * 1000
+        alone_us = ALONE_US if linger_us <= LONGEST_LINGER_US else linger_us
+        self._coalescer = Coalescer(settings.frame_max_trades, linger_us, alone_us)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        # When that is due, by the loop's clock: uvloop's handles do not always say.
+        self._timer_us = 0
         self._refusals = Refusals()
         self._reading = 0
         self._says_ends = says_ends
@@ -151,6 +160,7 @@ class Producer:
                 "dead_letters": publisher.letters,
                 "missing_symbols": missing,
                 "connections": connections,
+                "recordings": [str(feed.progress) for feed in self._feeds if feed.progress is not None],
             },
         )
 
@@ -196,6 +206,8 @@ class Producer:
 
     async def _read(self, feed: Feed) -> None:
         self._reading += 1
+        if feed.progress is not None:
+            feed.progress.waiting = lambda: self.buffered_trades
         try:
             async with aclosing(feed.batches()) as batches:
                 async for batch in batches:
@@ -237,8 +249,13 @@ class Producer:
         """Publish the groups that have waited long enough, and come back when the next one has."""
         self._deduplicator.put(self._coalescer.due(self._clock_us()))
         due_us = self._coalescer.next_due_us()
-        if due_us is None or (self._timer is not None and not self._timer.cancelled()):
+        if due_us is None:
             return
+        if self._timer is not None:
+            if self._timer_us <= due_us:
+                return
+            self._timer.cancel()
+        self._timer_us = due_us
         self._timer = self._loop.call_at(due_us / MICROS, self._timed_release)
 
     def _timed_release(self) -> None:
@@ -249,15 +266,18 @@ class Producer:
         return int(self._loop.time() * MICROS)
 
     def _frame(self, groups: Sequence[Group]) -> None:
+        if not groups:
+            return
+        # Once for all of them: what a look costs is a fifth of what a frame costs.
+        clocks = self._clocks.read()
+        _receive.took((clocks.own_us - min(group.received_us for group in groups)) / MICROS)
         for group in groups:
             if self._says_ends:
                 self._markets[group.venue, group.symbol] = group.kind
-            frame, trades, refused = framed(
-                group, self._clocks.corrected_us(group.received_us), self._clocks.latest_us()
-            )
+            frame, trades, refused = framed(group, group.received_us - clocks.ahead_us, clocks.latest_us)
             self._refuse(refused, group.received_us)
             if frame is not None:
-                stamp_ms = self._timestamp_ms(group.received_us)
+                stamp_ms = _timestamp_ms(group.received_us, clocks)
                 self._publisher.put(Outgoing(TRADES, group.symbol, frame, stamp_ms, trades, group.venue))
 
     def _say_ends(self) -> None:
@@ -265,19 +285,20 @@ class Producer:
         now_us = _now_us()
         for (venue, symbol), kind in self._markets.items():
             frame = encode_end(venue, symbol, kind, now_us)
-            self._publisher.put(Outgoing(TRADES, symbol, frame, self._timestamp_ms(now_us)))
+            self._publisher.put(Outgoing(TRADES, symbol, frame, _timestamp_ms(now_us, self._clocks.read())))
 
     def _refuse(self, rejects: Sequence[Reject], received_us: int) -> None:
         for refused in rejects:
             reason, value = refused.reason, self._refusals.letter(refused, self._clocks.now_us())
-            timestamp_ms = self._timestamp_ms(received_us)
+            timestamp_ms = _timestamp_ms(received_us, self._clocks.read())
             self._publisher.put(Outgoing(DEAD_LETTERS, reason, value, timestamp_ms, reason=reason))
 
-    def _timestamp_ms(self, received_us: int) -> int:
-        """Return the record's time, by the clock that counts: a slow clock here must have nothing refused there."""
-        now_us = _now_us()
-        own_us = received_us if now_us - received_us < MAX_TIMESTAMP_AGE_US else now_us
-        return self._clocks.corrected_us(own_us) // 1000
+
+def _timestamp_ms(received_us: int, clocks: Reading) -> int:
+    """Return the record's time, by the clock that counts: a slow clock here must have nothing refused there."""
+    now_us = clocks.own_us
+    own_us = received_us if now_us - received_us < MAX_TIMESTAMP_AGE_US else now_us
+    return (own_us - clocks.ahead_us) // 1000
 
 
 def _now_us() -> int:

@@ -17,7 +17,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from streams import metrics
+from streams import metrics, stages
 from streams.backoff import Delays, doubling, scaled
 from streams.errors import Fatal
 from streams.kafka.admin import KAFKA, cluster_id
@@ -38,6 +38,7 @@ from streams.words import counted
 log = logging.getLogger(__name__)
 
 metrics.start_at_zero(metrics.dead_letters, deadletters.REASONS)
+_publish: Final = stages.Stage(stages.PUBLISH)
 
 # A broker that is back is used within seconds. Attempts that came faster would load a broker that is starting.
 FIRST_RETRY_SECONDS: Final = 0.2
@@ -77,6 +78,8 @@ class _Lane:
         self.topic = topic
         self.partition = partition
         self.messages: deque[Outgoing] = deque()
+        # When each of them was put, by the monotonic clock.
+        self.put_at: deque[float] = deque()
         self.filled = asyncio.Event()
         self.sending_since: float | None = None
         # The same by the clock that broker clocks are measured with, microseconds.
@@ -147,6 +150,7 @@ class Publisher:
             lane = self._lanes[message.topic, partition] = _Lane(message.topic, partition)
             self.spawn(self._run(lane))
         lane.messages.append(message)
+        lane.put_at.append(time.monotonic())
         lane.filled.set()
         self.waiting += message.weight
 
@@ -252,9 +256,12 @@ class Publisher:
                 record_ms = message.timestamp_ms if broker_ms is None else broker_ms
                 latest_us = self._clocks.latest_us(record_ms * 1000)
                 self._published_ids.acknowledged(message.value, latest_us)
+        if count and lane.topic == TRADES:
+            _publish.took(time.monotonic() - lane.put_at[0])
         published: dict[str, list[int]] = {}  # metrics are costly per message, so they are added up first
         for _ in range(count):
             message = lane.messages.popleft()
+            lane.put_at.popleft()
             self.waiting -= message.weight
             if message.trades:
                 sums = published.setdefault(message.venue, [0, 0, 0])

@@ -1,10 +1,13 @@
 """Which trades of a group may be published: none that every worker would refuse."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from streams.errors import BadRecord
 from streams.model.amounts import amounts_of
 from streams.model.frames import encode_frame
+from streams.model.plain_trades import PlainTrades
 from streams.model.trade import Reject, Trade
 from streams.publish.coalescer import Group
 
@@ -16,6 +19,8 @@ def framed(group: Group, received_us: int, latest_us: int) -> tuple[bytes | None
     another producer would leave it out.
     """
     trades, refused = group.trades, list[Reject]()
+    if isinstance(trades, PlainTrades):
+        return _columns_framed(trades, received_us, latest_us)
     if max(trade.time_us for trade in trades) > latest_us:
         refused = [_future(trade, latest_us) for trade in trades if trade.time_us > latest_us]
         trades = [trade for trade in trades if trade.time_us <= latest_us]
@@ -30,7 +35,17 @@ def framed(group: Group, received_us: int, latest_us: int) -> tuple[bytes | None
     return encode_frame(group.venue, group.symbol, trades, received_us), len(trades), refused
 
 
-def _only_good(trades: list[Trade]) -> tuple[list[Trade], list[Reject]]:
+def _columns_framed(trades: PlainTrades, received_us: int, latest_us: int) -> tuple[bytes | None, int, list[Reject]]:
+    """Do the same for trades in columns, whose amounts are known not to be absurd."""
+    is_late = trades.times_us > latest_us
+    refused = []
+    if is_late.any():
+        refused = [_future(trade, latest_us) for trade in trades.taken(is_late)]
+        trades = trades.taken(~is_late)
+    return (trades.frame(received_us) if trades else None), len(trades), refused
+
+
+def _only_good(trades: Sequence[Trade]) -> tuple[list[Trade], list[Reject]]:
     good, bad = [], []
     for trade in trades:
         try:

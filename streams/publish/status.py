@@ -6,9 +6,8 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from streams import metrics
+from streams import exposition
 from streams.errors import Fatal
 from streams.http.connections import Connections
 from streams.http.descriptors import most_connections
@@ -61,9 +60,9 @@ class StatusServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _metrics(self, _request: web.Request) -> web.Response:
+    async def _metrics(self, request: web.Request) -> web.Response:
         self._facts()
-        return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return await exposition.answer(request)
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         return _json(200, {"alive": True} | self._facts().details)

@@ -48,6 +48,16 @@ class PlainFields(NamedTuple):
     time: str
 
 
+class PlainMessage(NamedTuple):
+    """What messages look like that hold plain rows: a list ``rows`` of them, and nothing beside it but ``marks``.
+
+    Marks are fields with the text that each has. Messages of other texts or fields are others.
+    """
+
+    marks: tuple[tuple[str, str], ...]
+    rows: str
+
+
 class Venue(ABC):
     """An exchange, or a part of one: its name on trades, its markets, its feed, its messages and its rows.
 
@@ -62,6 +72,10 @@ class Venue(ABC):
     plain_fields: PlainFields | None = None
     """Fields of rows that are read many at once, without :meth:`read_row`, with the same trades. Their quantities are
     in base currency, and what else a row holds does not matter. Whoever writes another :meth:`read_row` says None."""
+
+    plain_message: PlainMessage | None = None
+    """Recorded messages that are read many at once, without :meth:`read_message`, with the same trades: their rows have
+    the plain fields. Whoever writes another :meth:`read_message` says None."""
 
     message_fields: tuple[str, ...] = ()
     """Keys of its socket's messages, by which a recorded one is recognised that names no venue."""

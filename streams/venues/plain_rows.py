@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from streams.errors import BadRecord
-from streams.model.decimals import MOST_DIGITS, linear_amounts
+from streams.model.decimals import MOST_DIGITS, Integers, linear_amounts
 from streams.model.kinds import MarketKind
 from streams.model.plain_rows import PlainMarket, PlainRows
 from streams.model.products import linear
@@ -39,40 +39,45 @@ class PlainReader:
         self._venue: Venue | None = None
         with_rows = [venue for venue in venues if venue.row_fields]
         for venue in with_rows:
-            fields = venue.plain_fields if _speaks_of_read_row(venue) else None
+            fields = venue.plain_fields if speaks_of(venue, "plain_fields", "read_row") else None
             if fields is not None and set(venue.row_fields) <= {*fields} and recognised(with_rows, fields) is venue:
                 others = {VENUE, *(name for other in with_rows for name in other.row_fields)} - {*fields}
                 self._venue = venue
-                self._decode = msgspec.json.Decoder(_struct(fields, sorted(others))).decode
+                self._decode = msgspec.json.Decoder(row_struct(fields, sorted(others))).decode
                 return
 
     def read(self, rows: Sequence[bytes]) -> PlainRows | None:
         """Return the plain ones of these rows, None where there are none. Raises nothing."""
         if self._venue is None:
             return None
-        has_long = _LONG in b"\n".join(rows).translate(_MARKED)
+        has_long = are_long(rows)
         decode, found, places = self._decode, [], []
         for at, row in enumerate(rows):
-            if has_long and _LONG in row.translate(_MARKED):
+            if has_long and are_long((row,)):
                 continue
             try:
                 found.append(decode(row))
             except BAD_JSON:
                 continue
             places.append(at)
-        return _columns(self._venue, found, places) if found else None
+        return columns_of(self._venue, found, np.array(places, np.int64)) if found else None
 
 
-def _speaks_of_read_row(venue: Venue) -> bool:
-    """Whether a venue's plain fields are those of its ``read_row``, and not of one that another class replaced."""
+def are_long(texts: Iterable[bytes]) -> bool:
+    """Whether a number in these texts may have more than 15 digits."""
+    return _LONG in b"\n".join(texts).translate(_MARKED)
+
+
+def speaks_of(venue: Venue, plain: str, reading: str) -> bool:
+    """Whether what a venue calls plain is of its own way of reading, and not of one that another class replaced."""
     said, read = (
-        next(at for at, kind in enumerate(type(venue).__mro__) if name in vars(kind))
-        for name in ("plain_fields", "read_row")
+        next(at for at, kind in enumerate(type(venue).__mro__) if name in vars(kind)) for name in (plain, reading)
     )
     return said <= read
 
 
-def _struct(fields: Sequence[str], others: Sequence[str]) -> Any:
+def row_struct(fields: Sequence[str], others: Sequence[str]) -> Any:
+    """Return the type of a row with these fields, in the order of :class:`PlainFields`, and none of the others."""
     # In the order of the plain fields, which a venue gives in the order of its rows: those are found at once.
     types = {
         "symbol": str,
@@ -91,7 +96,8 @@ def _struct(fields: Sequence[str], others: Sequence[str]) -> Any:
     )
 
 
-def _columns(venue: Venue, found: list[Any], places: list[int]) -> PlainRows:
+def columns_of(venue: Venue, found: Sequence[Any], places: Integers) -> PlainRows:
+    """Return the plain ones of rows that were decoded as :func:`row_struct` and stood at these places."""
     symbols = [row.symbol for row in found]
     numbers = {symbol: number for number, symbol in enumerate(dict.fromkeys(symbols))}
     kinds = [_kind(venue, symbol) for symbol in numbers]
@@ -107,7 +113,7 @@ def _columns(venue: Venue, found: list[Any], places: list[int]) -> PlainRows:
         is_plain &= np.array([kind is not None for kind in kinds])[market]
     rows = PlainRows(
         [PlainMarket(venue.name, symbol, kind) for symbol, kind in zip(numbers, kinds, strict=True) if kind],
-        np.array(places, np.int64),
+        places,
         market if None not in kinds else (np.cumsum([kind is not None for kind in kinds]) - 1)[market],
         np.fromiter([row.trade_id for row in found], np.int64, count),
         times,

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-import msgspec
-
 from tables.market.formats import NO_TAIL, Tail
-from tables.market.packing import Columns, pack, packed_as_stored, unpack
+from tables.market.packing import Columns, pack, unpack
 from tables.market.panes import Pane
 
 CHUNK_PANES: Final = 32
@@ -27,8 +25,6 @@ UNPACKED_BYTES: Final = 16 * 1024
 
 AWAKE_PANE_BYTES: Final = 700
 """What a pane costs as an object, as ``python -m tests.benchmarks.memory`` measures it."""
-
-_encoder: Final = msgspec.msgpack.Encoder()
 
 
 class Chunk:
@@ -104,20 +100,12 @@ class Chunk:
             self.awake, self._packed = unpack(self._packed), b""
         return self.awake
 
-    def rest(self, *, as_stored: bool = False) -> None:
-        """Pack the panes: nothing counts into them for now.
-
-        Packed as they are stored they take twice the memory, and a tenth of the time.
-        """
+    def rest(self) -> None:
+        """Pack the panes: nothing counts into them for now."""
         if self.awake is not None:
             self._figured, self._held = _figured(self.awake), _held(self.awake)
-            self._packed = packed_as_stored(_encoder.encode(self.awake)) if as_stored else pack(self.awake)
+            self._packed = pack(self.awake)
             self.awake = None
-
-    def pack_again(self) -> None:
-        """Pack anew what was packed as it is stored."""
-        if self.awake is None and self.columns() is None:
-            self._packed = pack(unpack(self._packed))
 
 
 def _figured(panes: Sequence[Pane | None]) -> int:

@@ -47,12 +47,9 @@ def _packer(count: int) -> struct.Struct:
 def pack(panes: Sequence[Pane | None]) -> bytes:
     """Return panes as bytes, for :func:`unpack`."""
     rows = [msgspec.structs.astuple(pane) for pane in panes if pane is not None]
-    return (rows and _packed_columns(panes, rows)) or packed_as_stored(_encoder.encode(panes))
-
-
-def packed_as_stored(panes: bytes) -> bytes:
-    """Return what is stored of panes, a msgpack array, as bytes for :func:`unpack`."""
-    return _HEADER.pack(_AS_STORED, 0, 0, 0) + bytes(cramjam.lz4.compress_block(panes))
+    if rows and (packed := _packed_columns(panes, rows)):
+        return packed
+    return _HEADER.pack(_AS_STORED, 0, 0, 0) + bytes(cramjam.lz4.compress_block(_encoder.encode(panes)))
 
 
 def _packed_columns(panes: Sequence[Pane | None], rows: list[tuple[object, ...]]) -> bytes:
@@ -61,12 +58,17 @@ def _packed_columns(panes: Sequence[Pane | None], rows: list[tuple[object, ...]]
         ids, counts, notionals, rests, wholes, fractions, buys, sells, longs, shorts, largest, highs, lows,
         first_us, first_ids, first_prices, last_us, last_ids, last_prices,
     ) = zip(*rows, strict=True)  # fmt: skip
-    apart: dict[int, list[TradeId]] = {at: of_pane for at, of_pane in enumerate(ids) if len(of_pane) != 2}
     count = len(rows)
+    apart: dict[int, list[TradeId]] = {}
+    low_ids, high_ids = (
+        [of_pane[0] if of_pane else 0 for of_pane in ids],
+        [of_pane[-1] if of_pane else 0 for of_pane in ids],
+    )
+    if set(map(len, ids)) != {2}:
+        apart = {at: of_pane for at, of_pane in enumerate(ids) if len(of_pane) != 2}
     try:
         packed = _packer(count).pack(
-            *[of_pane[0] if of_pane else 0 for of_pane in ids], *first_us, *last_prices, *highs, *lows, *first_prices,
-            *[of_pane[-1] if of_pane else 0 for of_pane in ids], *first_ids, *last_ids, *last_us,
+            *low_ids, *first_us, *last_prices, *highs, *lows, *first_prices, *high_ids, *first_ids, *last_ids, *last_us,
             *notionals, *largest, *sells, *buys, *counts, *rests, *wholes, *fractions, *longs, *shorts,
         )  # fmt: skip
         beside = _encoder.encode(apart) if apart else b""
@@ -76,7 +78,9 @@ def _packed_columns(panes: Sequence[Pane | None], rows: list[tuple[object, ...]]
     columns = np.frombuffer(packed, np.int64).reshape(_ROWS, count).copy()
     _shrink(columns)
     shuffled = columns.view(np.uint8).reshape(_ROWS, count, 8).transpose(0, 2, 1).tobytes()
-    held = sum(1 << place for place, pane in enumerate(panes) if pane is not None)
+    held = (1 << count) - 1
+    if count < len(panes):
+        held = sum(1 << place for place, pane in enumerate(panes) if pane is not None)
     return _HEADER.pack(_COLUMNS, held, len(beside), len(panes)) + beside + bytes(cramjam.lz4.compress_block(shuffled))
 
 

@@ -85,7 +85,6 @@ class Market(Timeline):
                     self.mark(self.watermark, is_live=False)
         self._awake = {at for at, chunk in self.chunks.items() if chunk.awake is not None}
         self.rest()
-        self._as_stored = [at for at, chunk in self.chunks.items() if chunk.awake is None]
         self._sum_anew()
         self._pieces.know(decode_sums(sums, self.chunks))
         self._stored_blocks = frozenset(self._pieces.blocks)

@@ -19,9 +19,6 @@ MAX_AWAKE_CHUNKS: Final = 8
 """Chunks of a market, 20 kB each, that may wait awake for their flush: where event time runs fast, each is encoded once
 more if it rests before."""
 
-PACKED_A_CHUNK: Final = 4
-"""Chunks that are packed anew when a new one begins: 0.2 ms once in 32 s. An hour is done after a quarter of one."""
-
 
 class _Leaving:
     """Of one chunk, whose panes leave the rule window one after another: what each takes away, by its place."""
@@ -41,7 +38,6 @@ class Timeline:
     """
 
     __slots__ = (
-        "_as_stored",
         "_awake",
         "_dirty",
         "_end_at",
@@ -78,8 +74,6 @@ class Timeline:
         # Chunks whose panes are objects: the newest, and those that late trades woke since it began.
         self._awake: set[int] = set()
         self._leaving: _Leaving | None = None
-        # Chunks that were packed in haste when they were loaded, the next to be packed anew at the end.
-        self._as_stored: list[int] = []
         self._pieces = Pieces()
 
     @property
@@ -229,8 +223,8 @@ class Timeline:
             self._first_at -= not in_window
 
     def _advance(self, number: int) -> None:
-        if number // CHUNK_PANES != self.watermark // CHUNK_PANES:
-            self._begin_chunk()
+        if len(self._awake) > MAX_AWAKE_CHUNKS:
+            self.rest()
         self.watermark = number
         if self.flushed_watermark < 0:
             self.flushed_watermark = self.covered_since = number
@@ -243,15 +237,6 @@ class Timeline:
             self._first_at += 1
         if self.chunks and next(iter(self.chunks)) < self.oldest // CHUNK_PANES:
             self._evict()
-
-    def _begin_chunk(self) -> None:
-        """Do what is done once a chunk: the newest rests, if it is flushed, and what was loaded is packed closer."""
-        if len(self._awake) > MAX_AWAKE_CHUNKS:
-            self.rest()
-        for at in self._as_stored[-PACKED_A_CHUNK:]:
-            if (chunk := self.chunks.get(at)) is not None:
-                chunk.pack_again()
-        del self._as_stored[-PACKED_A_CHUNK:]
 
     def _leave(self, number: int) -> None:
         """Take a pane out of the running sums."""

@@ -48,7 +48,7 @@ def market_steps(
         elif part.isdigit():
             chunk = decode_chunk(key, value)
             # At once: as objects the panes of an hour take ten times the memory.
-            chunk.rest(as_stored=True)
+            chunk.rest()
             chunks.append(chunk)
         if number % VALUES_A_STEP == 0:
             yield

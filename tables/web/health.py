@@ -1,12 +1,10 @@
-"""``/metrics``, ``/healthz`` and ``/readyz`` of a worker."""
+"""``/healthz`` and ``/readyz`` of a worker."""
 
 from collections.abc import Mapping
 
 import msgspec
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from streams import metrics
 from tables.web.cluster.workers import readiness
 from tables.web.worker import Worker
 
@@ -16,10 +14,6 @@ class Health:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-
-    async def metrics(self, _: web.Request) -> web.StreamResponse:
-        """Answer the metrics in Prometheus's text format."""
-        return web.Response(body=generate_latest(metrics.REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(self, _: web.Request) -> web.StreamResponse:
         """Answer that the event loop runs."""

@@ -3,6 +3,7 @@
 import msgspec
 from aiohttp import hdrs, web
 
+from streams import exposition
 from streams.http.descriptors import MOST_CONNECTIONS
 from streams.http.prefix import prefix_of, relative_redirects
 from streams.http.server import add_headers
@@ -59,7 +60,7 @@ def add_routes(
         return web.Response(body=openapi, content_type="application/json")
 
     router = server.router
-    router.add_get("/metrics", Shared(health.metrics, by_query=False).__call__)
+    router.add_get("/metrics", Shared(exposition.answer, by_query=False).__call__)
     router.add_get("/healthz", health.healthz)
     router.add_get("/readyz", Shared(health.readyz, by_query=False).__call__)
     router.add_get("/api/windows", Shared(api.windows).__call__)

@@ -118,6 +118,36 @@ async def test_postgres_is_opened_once_without_a_webhook(
     ]
 
 
+async def test_alerts_that_come_together_do_not_suffer_for_one_that_nobody_can_record(
+    settings: Settings, pool: asyncpg.Pool, way_for: Callable[[Settings], Way]
+) -> None:
+    """Neither for what is no alert, nor for figures that Postgres refuses; each of these is put aside once."""
+    way = way_for(settings)
+    await way.sinks.start()
+    values = [
+        msgspec.json.encode(an_alert()),
+        b"no alert",
+        msgspec.json.encode(an_alert(symbol="ETH/USD", count=2**63)),
+        msgspec.json.encode(an_alert(symbol="SOL/USD")),
+    ]
+    messages = [message(value) for value in values]
+    assert await way.sinks.record_all(messages) == [True] * 4
+    assert await rows(pool) == 2
+    assert [refused.value for refused, _ in way.refused] == [values[1], values[2]]
+
+
+async def test_what_was_let_go_is_said_of_each_alert(
+    away: tuple[Proxy, Settings], way_for: Callable[[Settings], Way]
+) -> None:
+    """What was put aside is done, and what waits for Postgres is not."""
+    way = way_for(away[1])
+    await way.sinks.start()
+    waiting = asyncio.create_task(way.sinks.record_all([message(), message(b"no alert"), message()]))
+    await until(lambda: way.refused)
+    with way.sinks.letting_go():
+        assert await waiting == [False, True, False]
+
+
 @pytest.mark.usefixtures("pool")
 async def test_each_alert_is_logged_at_most_once(
     settings: Settings, way_for: Callable[[Settings], Way], caplog: pytest.LogCaptureFixture

@@ -75,3 +75,19 @@ async def test_the_rate_is_that_of_the_reading(monkeypatch: pytest.MonkeyPatch) 
     progress.finish()
     now += 90
     assert progress.rate == pytest.approx(100)
+
+
+async def test_the_rest_takes_as_long_a_part_as_it_has_taken_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read and waits for the broker is not done yet; in the first seconds nothing is promised."""
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    progress = ReadProgress("XBTUSD.csv", 100)
+    progress.bytes, progress.rows, progress.waiting = 50, 1000, lambda: 500
+    now += 1
+    assert str(progress) == "XBTUSD.csv:  25%, 500 trades, 500 trades/s"
+    now += 3
+    assert str(progress) == "XBTUSD.csv:  25%, 500 trades, 125 trades/s, 12 s left"
+    now += 396
+    assert str(progress).endswith(", 20 min left")
+    progress.finish()
+    assert str(progress) == "XBTUSD.csv:  50%, 1,000 trades, 2 trades/s"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from streams.model.products import Product
 from streams.model.trade import Trade
 from streams.settings import Settings
-from streams.venues.base import Feed, PlainFields, Venue
+from streams.venues.base import Feed, PlainFields, PlainMessage, Venue
 from streams.venues.kraken.futures import FuturesFeed
 from streams.venues.kraken.parsing import parse_futures_message, parse_spot_message
 from streams.venues.kraken.products import futures_products, spot_products
@@ -20,6 +20,7 @@ class KrakenSpot(Venue):
 
     row_fields = ("symbol", "trade_id", "timestamp")
     plain_fields = PlainFields("symbol", "side", "price", "qty", "trade_id", "timestamp")
+    plain_message = PlainMessage((("channel", "trade"), ("type", "update")), "data")
     message_fields = ("channel", "method", "error")
     symbols_setting = "SPOT_SYMBOLS"
 

@@ -32,27 +32,27 @@ class CsvFormat:
     def __init__(
         self, venue: str, columns: Columns, markets: Markets, market: Market | None, *, numbered: bool, ids_before: int
     ) -> None:
-        self._venue = venue
-        self._columns = columns
-        self._markets = markets
-        self._market = market
-        self._identity = None if numbered else columns.identity
-        self._ids_before = ids_before
+        self.venue = venue
+        self.columns = columns
+        self.markets = markets
+        self.market = market
+        self.identity = None if numbered else columns.identity
+        self.ids_before = ids_before
         self._to_us = reader_of(columns.unit)
 
     def read(self, chunk: Chunk) -> list[Batch]:
         """Return the rows as one batch. Blank lines and headers are no rows, but have numbers."""
         trades: list[Trade] = []
         rejects: list[Reject] = []
-        rows = self._split(chunk.lines)
-        if rows is None or self._market is None or not self._is_plain(self._market):
+        rows = self.split(chunk.lines)
+        if rows is None or self.market is None or not self._is_plain(self.market):
             for at in range(len(chunk.lines)):
-                self._read_alone(chunk, at, trades, rejects)
+                self.read_alone(chunk, at, trades, rejects)
             return [Batch(trades, 0, rejects)]
-        columns, (symbol, product) = self._columns, self._market
-        venue, width, to_us, identity = self._venue, columns.width, self._to_us, self._identity
+        columns, (symbol, product) = self.columns, self.market
+        venue, width, to_us, identity = self.venue, columns.width, self._to_us, self.identity
         time, price, quantity, side = columns.time, columns.price, columns.quantity, columns.side
-        first = chunk.row + self._ids_before
+        first = chunk.row + self.ids_before
         for fields, made_id in zip(rows, range(first, first + len(rows)), strict=True):
             try:
                 if len(fields) == width:
@@ -65,10 +65,10 @@ class CsvFormat:
                     continue
             except (BadRecord, ValueError, ArithmeticError, LookupError):
                 pass
-            self._read_alone(chunk, made_id - first, trades, rejects)
+            self.read_alone(chunk, made_id - first, trades, rejects)
         return [Batch(trades, 0, rejects)]
 
-    def _split(self, lines: Sequence[bytes]) -> list[list[str]] | None:
+    def split(self, lines: Sequence[bytes]) -> list[list[str]] | None:
         """Return the fields of each line in one step, None where lines must be looked at one by one."""
         text = b"\n".join(lines)
         # A quote may hide a delimiter. One that is not closed must not swallow the lines below it. Python takes 1_0
@@ -77,43 +77,44 @@ class CsvFormat:
             return None
         decoded = text.decode("latin-1").split("\n")
         try:
-            rows = list(csv.reader(decoded, delimiter=self._columns.delimiter, quoting=csv.QUOTE_NONE))
+            rows = list(csv.reader(decoded, delimiter=self.columns.delimiter, quoting=csv.QUOTE_NONE))
         except csv.Error:
             return None
         return rows if len(rows) == len(lines) else None
 
     def _is_plain(self, market: Market) -> bool:
-        is_told = self._columns.kind is None and self._columns.exchange is None
-        return is_told and (self._identity is None or not market[1].kind.has_wide_ids)
+        is_told = self.columns.kind is None and self.columns.exchange is None
+        return is_told and (self.identity is None or not market[1].kind.has_wide_ids)
 
-    def _read_alone(self, chunk: Chunk, at: int, trades: list[Trade], rejects: list[Reject]) -> None:
+    def read_alone(self, chunk: Chunk, at: int, trades: list[Trade], rejects: list[Reject]) -> None:
+        """Read the line at this place of a chunk: a trade, a reject, or neither."""
         line = chunk.lines[at]
         if not line.strip():
             return
-        symbol = "" if self._market is None else self._market[0]
+        symbol = "" if self.market is None else self.market[0]
         try:
             try:
-                fields = fields_of(line, self._columns.delimiter)
+                fields = fields_of(line, self.columns.delimiter)
             except csv.Error as error:
                 raise BadRecord("wrong_type", f"no row of CSV: {error}") from None
             if not self._is_header(fields):
                 trades.append(self._trade(fields, chunk.row + at))
         except BadRecord as error:
             detail = f"line {chunk.number + at * chunk.step}: {error.detail}"
-            rejects.append(reject(error.reason, detail, line, self._venue, symbol))
+            rejects.append(reject(error.reason, detail, line, self.venue, symbol))
 
     def _is_header(self, fields: Sequence[str]) -> bool:
         """Whether it is the file's header once more, as where files were put together."""
-        return is_header(fields) and (not self._columns.header or names_of(fields) == self._columns.header)
+        return is_header(fields) and (not self.columns.header or names_of(fields) == self.columns.header)
 
     def _trade(self, fields: Sequence[str], row: int) -> Trade:
-        columns = self._columns
+        columns = self.columns
         if len(fields) != columns.width:
             reason = "missing_field" if len(fields) < columns.width else "wrong_type"
             raise BadRecord(reason, f"{len(fields)} fields, not {columns.width}")
         if columns.exchange is not None:
-            self._markets.check_exchange(fields[columns.exchange])
-        symbol, product = self._market or self._markets.named(fields[columns.symbol or 0])
+            self.markets.check_exchange(fields[columns.exchange])
+        symbol, product = self.market or self.markets.named(fields[columns.symbol or 0])
         try:
             time_us = self._to_us(fields[columns.time])
         except ValueError as error:
@@ -122,10 +123,10 @@ class CsvFormat:
         kind, word = (Kind.FILL, "") if columns.kind is None else _kind(fields[columns.kind])
         price = parse_number(fields[columns.price], "price")
         quantity = parse_number(fields[columns.quantity], "quantity")
-        trade_id = row + self._ids_before
-        if self._identity is not None:
-            trade_id = identity_of(fields[self._identity], wide=product.kind.has_wide_ids) or OWN_IDS + trade_id
-        return Trade(self._venue, symbol, trade_id, taker, kind, price, quantity, time_us, product, word=word)
+        trade_id = row + self.ids_before
+        if self.identity is not None:
+            trade_id = identity_of(fields[self.identity], wide=product.kind.has_wide_ids) or OWN_IDS + trade_id
+        return Trade(self.venue, symbol, trade_id, taker, kind, price, quantity, time_us, product, word=word)
 
 
 def identity_of(text: str, *, wide: bool) -> int | None:

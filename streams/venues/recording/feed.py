@@ -19,6 +19,7 @@ from streams.venues.recording.clock import Clock
 from streams.venues.recording.containers import Archives, GzipStream, Part, reading, unpacked
 from streams.venues.recording.lines import Chunk
 from streams.venues.recording.merging import merged
+from streams.venues.recording.merging_columns import merged_columns
 from streams.venues.recording.opening import MAX_DOCUMENT_BYTES, Recording, open_recordings, useless_words
 from streams.venues.recording.reading import backwards, forwards, too_long
 
@@ -66,6 +67,9 @@ class RecordingFeed(Feed):
             self._recordings, self.notes = open_recordings(
                 self._paths, list(venues), archives, symbol=symbol, venue=venue
             )
+        # Trades that are held back are looked at one by one, and so are messages that are put in order.
+        is_simple = len(self._recordings) == 1 or all(recording.has_row_lines for recording in self._recordings)
+        self._are_together = speed is None and is_simple
         self.venue = self._recordings[0].venue
         self.tallies = [Tally() for _ in self._recordings]
         name = self._paths[0].name + (f" and {len(self._paths) - 1} more" if len(self._paths) > 1 else "")
@@ -109,16 +113,21 @@ class RecordingFeed(Feed):
                 exits.enter_context(closing(self._one(recording, tally, archives, chunk_bytes)))
                 for recording, tally in zip(self._recordings, self.tallies, strict=True)
             ]
-            yield from files[0] if count == 1 else merged(files, time.time_ns() // 1000)
+            if count == 1:
+                yield from files[0]
+            else:
+                merge = merged_columns if self._are_together else merged
+                yield from merge(files, time.time_ns() // 1000)
 
     def _one(
         self, recording: Recording, tally: Tally, archives: Archives, chunk_bytes: int
     ) -> Generator[list[Batch], None, None]:
         known = recording.make_format()
+        read = known.read_together if self._are_together else known.read
         with reading(recording.part.label, "read on"), ExitStack() as exits:
             for chunk in self._chunks(recording, archives, chunk_bytes, exits):
                 if isinstance(chunk, Chunk):
-                    batches = known.read(chunk)
+                    batches = read(chunk)
                 else:
                     batches = [Batch([], 0, [too_long(*chunk, recording.venue)])]
                 tally.add(batches)

@@ -9,6 +9,7 @@ from typing import Final
 from streams.errors import BadRecord, BadRecording
 from streams.venues.base import Venue
 from streams.venues.recording.columns import Columns, UnknownColumns, fields_of, find_columns, is_header
+from streams.venues.recording.csv_columns import CsvColumns
 from streams.venues.recording.csv_rows import KINDS, CsvFormat, identity_of
 from streams.venues.recording.json_lines import JsonFormat, decode_keys
 from streams.venues.recording.lines import Format
@@ -108,7 +109,9 @@ class Finder:
         numbered = not self._have_ids(columns, rows, market)
 
         def make(ids_before: int) -> Format:
-            return CsvFormat(self._name, columns, self._markets, market, numbered=numbered, ids_before=ids_before)
+            return CsvColumns(
+                CsvFormat(self._name, columns, self._markets, market, numbered=numbered, ids_before=ids_before)
+            )
 
         return Found(make, has_header=bool(columns.header), has_row_lines=True)
 

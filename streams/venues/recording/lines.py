@@ -49,6 +49,10 @@ class Format(Protocol):
         """Return what the lines hold, in order."""
         ...
 
+    def read_together(self, chunk: Chunk) -> list[Batch]:
+        """Return the same trades and rejects, in columns where that is faster (:mod:`streams.model.plain_trades`)."""
+        ...
+
 
 def side_of(text: str) -> Side:
     """Return the taker's side, however its name is written. Raises :class:`BadRecord` for what is none."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from streams.model.trade import Batch
+from streams.model.trade import Batch, Trade
 
 # As many trades as a chunk of one file holds: parsing so many takes some 10 ms.
 _YIELDED_TRADES: Final = 4000
@@ -37,8 +37,8 @@ class _Source:
             self._due_us = due_us
         return self._due_us
 
-    def take(self, until_us: int | None, done: list[Batch]) -> int:
-        """Move the next trades that happened until then, as far as they are of one batch, and at least one of them.
+    def take(self, before_us: int | None, done: list[Batch]) -> int:
+        """Move the next trades that happened before then, as far as they are of one batch, and at least one of them.
 
         Return how many they are. Trades that are not of one message come into one batch.
         """
@@ -49,11 +49,13 @@ class _Source:
             self._held.pop()
             done.append(batch)
             return end + 1
-        if until_us is not None:
-            end = next((at for at in range(start + 1, end) if trades[at].time_us > until_us), end)
-        if not (done and is_divisible(done[-1])):
-            done.append(Batch([], 0, []))
-        done[-1].trades.extend(trades[start:end])
+        if before_us is not None:
+            end = next((at for at in range(start + 1, end) if trades[at].time_us >= before_us), end)
+        gathered = done[-1].trades if done and is_divisible(done[-1]) else None
+        if not isinstance(gathered, list):
+            gathered = list[Trade]()
+            done.append(Batch(gathered, 0, []))
+        gathered.extend(trades[start:end])
         done[-1].rejects.extend(rejects if start == 0 else ())
         if end < len(trades):
             self._at = end
@@ -76,7 +78,9 @@ def merged(files: Sequence[Iterator[list[Batch]]], until_us: int) -> Iterator[li
     while sources:
         _, place, source = sources[0]
         following = min(sources[1:3], default=None)
-        taken += source.take(None if following is None else following[0], done)
+        # Trades of one moment go in the order of their files.
+        before_us = None if following is None else following[0] + (place < following[1])
+        taken += source.take(before_us, done)
         if taken >= _YIELDED_TRADES:
             yield done
             done, taken = [], 0

@@ -38,7 +38,8 @@ _BOM: Final = b"\xef\xbb\xbf"
 class Recording:
     """One part of a recording, ready to be read. ``skip_bytes`` and ``skip_lines`` stand before its first row.
 
-    With ``is_document`` all of it is one JSON object. ``make_format`` is asked once per reading.
+    With ``is_document`` all of it is one JSON object, with ``has_row_lines`` each line is a row. ``make_format`` is
+    asked once per reading.
     """
 
     part: Part
@@ -47,6 +48,7 @@ class Recording:
     skip_lines: int
     is_document: bool
     is_newest_first: bool
+    has_row_lines: bool
     make_format: Callable[[], Format]
 
 
@@ -145,6 +147,7 @@ def _open(part: Part, archives: Archives, name: str, finder: Finder, ids_before:
         skip_lines,
         found.is_document,
         not found.is_document and _is_newest_first(part, found, batches, skip_bytes),
+        found.has_row_lines,
         lambda: found.make(ids_before),
     )
 

@@ -19,6 +19,7 @@ from streams.venues.kraken.trade_rows import futures_row_to_trade
 from streams.venues.recording.lines import OWN_IDS, SIDES, parse_number, reject
 from streams.venues.recording.markets import Market, Markets
 from streams.venues.recording.names import symbol_of_pair
+from streams.venues.recording.page_columns import plain_page
 from streams.venues.recording.times import date_to_us, seconds_to_us
 
 Keys = dict[str, msgspec.Raw]
@@ -49,8 +50,11 @@ class Pages:
         self._numbered = numbered
         self._made = ids_before
 
-    def read(self, keys: Keys) -> Batch:
-        """Return what a page holds. Raises :class:`BadRecord` for one of which nothing can be used."""
+    def read(self, keys: Keys, *, together: bool = False) -> Batch:
+        """Return what a page holds. Raises :class:`BadRecord` for one of which nothing can be used.
+
+        With ``together`` it comes in columns, where it holds plain rows of one market.
+        """
         trades: list[Trade] = []
         rejects: list[Reject] = []
         if HISTORY in keys:
@@ -61,10 +65,13 @@ class Pages:
             rows = _oldest_first(rows_of(keys[HISTORY]), _time_of_history)
             self._rows(rows, lambda row: self._history_trade(row, venue, symbol), symbol, trades, rejects)
         else:
-            for pair, raw in _decoded(keys["result"]).items():
-                if pair == "last":
-                    continue
+            pages = {pair: raw for pair, raw in _decoded(keys["result"]).items() if pair != "last"}
+            for pair, raw in pages.items():
                 market = self._market or self._markets.exactly(symbol_of_pair(pair) or pair)
+                if together and len(pages) == 1 and not self._numbered:
+                    plain = plain_page(self._name, market, raw, partial(self._trade, market=market))
+                    if plain is not None:
+                        return Batch(plain, 0)
                 rows = _oldest_first(rows_of(raw), _time_of_trade)
                 self._rows(rows, partial(self._trade, market=market), market[0], trades, rejects)
         return Batch(trades, 0, rejects)

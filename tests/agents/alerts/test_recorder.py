@@ -147,6 +147,42 @@ async def test_an_escalation_marks_the_earlier_messages_of_its_episode(pool: asy
         assert (await outbox(pool, pane))["state"] == "sent"
 
 
+async def test_alerts_that_come_together_are_recorded_as_one_after_another(
+    pool: asyncpg.Pool, recorder: Recorder
+) -> None:
+    """In their order, each of them seeing those before: copies, fuller figures, and a more severe one of an episode."""
+    alerts = [
+        an_alert(severity="LOW", episode=PANE),
+        an_alert(severity="LOW", episode=PANE),
+        an_alert(severity="MEDIUM", episode=PANE, count=1000),
+        an_alert(severity="LOW", symbol="ETH/USD"),
+        an_alert(severity="HIGH", pane=PANE + 60, episode=PANE),
+    ]
+    inserted, superseded = RecordOutcome.INSERTED, RecordOutcome.SUPERSEDED
+    assert await recorder.record_all(alerts) == [inserted, RecordOutcome.IGNORED, superseded, inserted, inserted]
+    together = await kept(pool)
+    await pool.execute("TRUNCATE liquidation_alerts, alert_outbox CASCADE")
+    for alert in alerts:
+        await recorder.record(alert)
+    assert await kept(pool) == together
+    assert [row["escalated_to"] for row in together] == ["HIGH", None, None]
+
+
+async def kept(pool: asyncpg.Pool) -> list[dict[str, Any]]:
+    """Return the rows and their messages without the times of writing."""
+    rows = await pool.fetch("SELECT * FROM liquidation_alerts JOIN alert_outbox USING (rule, venue, symbol, timestamp)")
+    written = ("recorded_at", "updated_at", "wanted_at", "created_at", "not_before")
+    plain = [{name: value for name, value in row.items() if name not in written} for row in rows]
+    return sorted(plain, key=lambda row: (row["symbol"], row["timestamp"]))
+
+
+async def test_of_alerts_that_come_together_all_are_recorded_or_none(pool: asyncpg.Pool, recorder: Recorder) -> None:
+    """Where one of them cannot be, nothing of the others is left."""
+    with pytest.raises(BadRecord):
+        await recorder.record_all([an_alert(), an_alert(symbol="ETH/USD", count=2**63), an_alert(symbol="SOL/USD")])
+    assert await pool.fetchval("SELECT count(*) FROM alert_outbox") == 0
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -131,7 +131,7 @@ async def test_a_frame_is_counted() -> None:
     assert [new - old for new, old in zip(after, before, strict=True)] == [2, 1, 1]
     market = await worker.market()
     assert (market.watermark, market.volume) == (NOON + 1, 200_000_000)
-    assert value_of(metrics.last_trade_seconds, "kraken_spot", BTC) == NOON
+    assert metrics.last_trade_seconds.labels("kraken_spot", BTC).seconds == NOON
     assert worker.broker.records == []
 
 

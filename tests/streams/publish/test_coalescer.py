@@ -2,10 +2,12 @@
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.model.trade import Kind, Side, Trade
+from streams.publish import coalescer as coalescing
 from streams.publish.coalescer import MAX_RECEIPT_SPREAD_US, Coalescer, Group
 from streams.venues.kraken.products import SPOT_PRODUCT
 
@@ -28,12 +30,13 @@ def ids(groups: list[Group]) -> list[list[int]]:
     steps_us=st.lists(st.integers(0, 400), min_size=30, max_size=30),
     max_trades=st.integers(1, 7),
     linger_us=st.integers(0, 1000),
+    alone_us=st.none() | st.integers(0, 1000),
 )
 def test_every_trade_comes_out_once_in_order_and_in_time(
-    batches: list[list[int]], steps_us: list[int], max_trades: int, linger_us: int
+    batches: list[list[int]], steps_us: list[int], max_trades: int, linger_us: int, alone_us: int | None
 ) -> None:
     """Whatever comes in: each market's order is kept, no frame is larger than allowed, none waits beyond the linger."""
-    coalescer = Coalescer(max_trades, linger_us)
+    coalescer = Coalescer(max_trades, linger_us, alone_us)
     now_us, number = 0, 0
     came: dict[tuple[str, str], list[int]] = {market: [] for market in MARKETS}
     went: dict[tuple[str, str], list[int]] = {market: [] for market in MARKETS}
@@ -93,3 +96,30 @@ def test_messages_received_far_apart_do_not_share_a_frame() -> None:
     assert ids(coalescer.add([trade(2)], later_us, 1)) == [[1]]
     (group,) = coalescer.flush()
     assert (group.received_us, ids([group])) == (later_us, [[2]])
+
+
+def test_only_a_busy_market_keeps_its_trades_waiting() -> None:
+    """A market that had nothing for the linger is released at once; the next trades, which come sooner, gather."""
+    coalescer = Coalescer(10, 5000, 1000)
+    coalescer.add([trade(1), trade(2, market=1)], NOON_US, 100_000)
+    assert ids(coalescer.due(101_000)) == [[1], [2]]
+    coalescer.add([trade(3)], NOON_US, 102_000)
+    assert coalescer.next_due_us() == 107_000
+    coalescer.add([trade(4, market=1)], NOON_US, 105_500)
+    assert coalescer.next_due_us() == 106_500
+    coalescer.add([trade(5)], NOON_US, 106_000)
+    assert ids(coalescer.due(106_500)) == [[4]]
+    assert ids(coalescer.due(107_000)) == [[3, 5]]
+    coalescer.add([trade(6)], NOON_US, 111_001)
+    assert coalescer.next_due_us() == 112_001
+
+
+def test_memory_of_markets_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound each counts as one that had nothing."""
+    monkeypatch.setattr(coalescing, "MAX_REMEMBERED", 2)
+    coalescer = Coalescer(10, 5000, 1000)
+    for market in (0, 1, 2):
+        coalescer.add([trade(market, market)], NOON_US, 0)
+    coalescer.flush()
+    coalescer.add([trade(3)], NOON_US, 1)
+    assert coalescer.next_due_us() == 1001

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from streams import metrics
 from streams.errors import Fatal
 from streams.kafka.partitioning import partition_of
 from streams.local.embedded.broker import EmbeddedBroker
@@ -17,6 +18,7 @@ from streams.model import deadletters
 from streams.model.connection import Connection
 from streams.model.frames import decode_frame
 from streams.model.trade import Reject
+from streams.publish import producer as producer_module
 from streams.publish import publisher
 from streams.publish.producer import Producer, produce
 from streams.topics import DEAD_LETTERS, TRADES
@@ -24,6 +26,11 @@ from streams.venues.recording.feed import RecordingFeed
 from tests.kraken import KRAKEN_SPOT
 from tests.streams.publish.feeds import NOON_US, SYMBOLS, Feed, consume, feed_of, frames, frozen, settings_for, trade
 from tests.waiting import until
+
+
+def stage_count(name: str) -> float:
+    """Return how many durations of a stage were measured."""
+    return metrics.REGISTRY.get_sample_value("liqmon_stage_seconds_count", {"stage": name}) or 0.0
 
 
 class TestPublication:
@@ -70,6 +77,29 @@ class TestPublication:
         assert producer.facts().details["published_trades"] == 2
         stop.set()
         await running
+
+    async def test_a_trade_alone_does_not_wait_behind_a_busy_market(
+        self, fresh_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its frame is due before one that was begun earlier."""
+        monkeypatch.setattr(producer_module, "LONGEST_LINGER_US", 60_000_000)
+        feed, stop = Feed(), asyncio.Event()
+        producer = Producer(settings_for(fresh_broker.address, frame_linger_ms=10_000), [feed])
+        running = asyncio.create_task(producer.run(stop))
+        feed.give([trade(0)])
+        await until(lambda: producer.facts().details["published_frames"] == 1)
+        feed.give([trade(2)])
+        feed.give([trade(1, "ETH/USD")])
+        await until(lambda: producer.facts().details["published_frames"] == 2)
+        assert producer.buffered_trades == 1
+        stop.set()
+        assert (await running).trades == 3
+
+    async def test_what_a_frame_waits_for_here_is_measured(self, fresh_broker: EmbeddedBroker) -> None:
+        """From its receipt until it is ready, and from there until the broker has it."""
+        before = [stage_count(name) for name in ("receive", "publish")]
+        await produce(settings_for(fresh_broker.address), [feed_of([trade(1)])], stop=asyncio.Event())
+        assert [stage_count(name) for name in ("receive", "publish")] == [count + 1 for count in before]
 
     async def test_the_message_is_stamped_with_the_receipt_time(self, fresh_broker: EmbeddedBroker) -> None:
         """Frame and Kafka's timestamp say when the trade came; an old receipt only in the frame, see retention."""

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tables.market.chunk import CHUNK_PANES, Chunk
 from tables.market.chunks import decode_chunk, encode
-from tables.market.packing import Columns, pack, packed_as_stored, unpack
+from tables.market.packing import Columns, pack, unpack
 from tables.market.panes import SUM_LIMIT, Pane
 
 LARGE = st.integers(0, SUM_LIMIT - 1)
@@ -41,15 +40,14 @@ def test_what_is_packed_comes_back(held: list[Pane | None]) -> None:
     assert unpack(pack(held)) == held
     chunk = Chunk(5, 7, held)
     stored = encode(chunk)
-    for as_stored in (False, True):
-        again = decode_chunk(b"v|s|7", stored)
-        again.rest(as_stored=as_stored)
-        assert again.awake is None
-        assert again == chunk
-        assert encode(again) == stored
-        assert again.figured == sum(1 << n for n, pane in enumerate(held) if pane is not None and pane.count)
-        assert again.held == CHUNK_PANES - held.count(None)
-        assert again.wake() == held
+    again = decode_chunk(b"v|s|7", stored)
+    again.rest()
+    assert again.awake is None
+    assert again == chunk
+    assert encode(again) == stored
+    assert again.figured == sum(1 << n for n, pane in enumerate(held) if pane is not None and pane.count)
+    assert again.held == CHUNK_PANES - held.count(None)
+    assert again.wake() == held
 
 
 @given(SPOT, st.integers(0, CHUNK_PANES - 1), st.integers(0, CHUNK_PANES - 1))
@@ -78,11 +76,10 @@ def test_sums_over_columns_are_those_over_panes(held: list[Pane | None], one: in
     )
 
 
-@pytest.mark.parametrize("as_stored", [False, True])
-def test_readers_share_what_rests_and_counting_does_not(*, as_stored: bool) -> None:
+def test_readers_share_what_rests_and_counting_does_not() -> None:
     """Who wakes a chunk has panes of its own: a reader's do not change under it."""
     chunk = Chunk(1, 2, [Pane([3, 3], 1, 10)] + [None] * (CHUNK_PANES - 1))
-    chunk.rest(as_stored=as_stored)
+    chunk.rest()
     seen = chunk.panes
     assert chunk.panes is seen
     woken = chunk.wake()[0]
@@ -91,13 +88,15 @@ def test_readers_share_what_rests_and_counting_does_not(*, as_stored: bool) -> N
     assert seen[0] == Pane([3, 3], 1, 10)
 
 
-def test_a_stored_form_is_packed_closer_later() -> None:
-    """It is smaller then, and says the same."""
+def test_columns_are_a_third_of_what_is_stored() -> None:
+    """And ids with holes stand beside them."""
     held: list[Pane | None] = [Pane([n, n], 1, 10**9 + n, first_id=n, last_id=n) for n in range(CHUNK_PANES)]
     chunk = Chunk(1, 2, held)
-    chunk.rest(as_stored=True)
-    before = chunk.size
-    chunk.pack_again()
-    assert chunk.size < before
-    assert list(chunk.panes) == held
-    assert len(packed_as_stored(b"")) < 20
+    stored = len(encode(chunk))
+    chunk.rest()
+    assert chunk.columns() is not None
+    assert chunk.size < stored / 3
+    chunk.wake()[5] = Pane([1, 4, 6, 9], 2)
+    chunk.rest()
+    assert chunk.columns() is not None
+    assert chunk.panes[5] == Pane([1, 4, 6, 9], 2)
