@@ -16,14 +16,15 @@ from streams.kafka.broker_clock import APPEND_TIME
 from streams.kafka.columns import Columns
 from streams.kafka.unpacking import Refused
 
-# A bundle is handled to its end before anything else of its partition: 64 frames of 20 trades take about 5 ms.
-# So do as many rows as this, together.
-MAX_MESSAGES: Final = 1024
-# What is no row weighs as much as so many.
-ROWS_PER_FRAME: Final = 16
+# A bundle is handled to its end before anything else of its partition. The more rows it has of each of many markets, the
+# less each costs: with 1000 markets 18 us in bundles of 1024, 11 us in these. Others have their turns meanwhile.
+MAX_MESSAGES: Final = 8192
+# What is no row weighs as much as so many, and each of its bytes as much as so many: 64 frames of 20 trades take about
+# 5 ms, and large frames, of about 4 900 trades of 53 bytes, travel nearly alone.
+ROWS_PER_FRAME: Final = 128
+BYTES_PER_FRAME_BYTE: Final = 8
 ROW_START: Final = b"{"
-# About 4 900 trades of 53 bytes, so large frames travel nearly alone.
-MAX_BYTES: Final = 256 * 1024
+MAX_BYTES: Final = 2 * 1024 * 1024
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -86,7 +87,7 @@ def bundled(found: Sequence[Columns | Refused]) -> Iterator[Bundle]:
     bundle: Bundle | None = None
     for part, first in _parts(found):
         if isinstance(part, Item):
-            size = len(part.value or b"")
+            size = BYTES_PER_FRAME_BYTE * len(part.value or b"")
             if bundle is not None and not bundle.has_room(ROWS_PER_FRAME, size):
                 yield bundle
                 bundle = None

@@ -18,7 +18,7 @@ from tests.benchmarks.bench.broker import FilledKafka
 from tests.benchmarks.bench.feed import Totals
 from tests.benchmarks.bench.liqmon import LIQMON, servers, totals_at
 from tests.benchmarks.bench.measured import Sight
-from tests.benchmarks.bench.parts import BY_NAME
+from tests.benchmarks.bench.parts import BY_NAME, PARTS, Measured
 from tests.benchmarks.bench.system import END_SECONDS, TOTALS_SECONDS, WrongTotals, check
 from tests.faults.processes import http_get, sum_of_samples
 from tests.machine import below, cpu_seconds
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("counts", type=int, nargs="*", default=[1, 2])
-    parser.add_argument("--part", choices=[name for name, part in BY_NAME.items() if not part.is_restore])
+    parser.add_argument("--part", choices=[one.name for one in PARTS if one.measured is Measured.COUNTING])
     parser.add_argument("--scale", type=float, default=1.0)
     options = parser.parse_args(arguments)
     part = BY_NAME[options.part or "rows-1000"].scaled(options.scale)

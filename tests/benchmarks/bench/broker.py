@@ -66,10 +66,6 @@ class FilledKafka:
         """Keep what the Kafka that ran last holds, under a name."""
         self._data.rename(self._kept / name)
 
-    def has_kept(self, name: str) -> bool:
-        """Whether something is kept under a name."""
-        return (self._kept / name).exists()
-
 
 async def _make_topics(address: str) -> None:
     await ensure_topics(load_settings(kafka_bootstrap_servers=address, topic_partitions=PARTITIONS))

@@ -16,8 +16,11 @@ from tests.kafka import jars
 
 PACKAGES: Final = ("liquidation-monitor", "faust-streaming", "aiokafka", "msgspec", "rocksdict")
 UNEQUAL: Final = (
-    "Unequal, in the program's disfavour: it keeps the ids of all trades and 4 200 panes of a market, its rules and "
-    "four windows; peers keep the last id, 300 panes and one window."
+    "Unequal, in the program's disfavour: it keeps the ids of all trades, 4 200 panes of a market, its rules and four "
+    "windows. Peers keep the last id, 300 panes and one window."
+)
+UNMEASURED: Final = (
+    "Flink has no row for a restore. It would read a snapshot from this machine's disk, where the others read topics."
 )
 
 
@@ -49,19 +52,24 @@ def _commit() -> str:
     return f"Commit {said}. " if said else ""
 
 
-def facts(systems: Iterable[System]) -> list[str]:
-    """Return a line for each."""
-    fewer = [f"{system.name} {system.share:.0%}" for system in systems if system.share < 1]
+def facts(systems: Iterable[System], scale: float = 1.0) -> list[str]:
+    """Return a line for each; ``scale`` is how many times their trades parts had."""
+    fewer = [f"{one.name} {one.share:.0%}" for one in systems if one.share < 1]
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    system = f"{platform.system()} {platform.release().partition('-')[0]}"
     return [
-        f"Machine: {os.cpu_count()} x {_processor()}, {memory:.0f} GiB, {platform.system()} {platform.release()}; "
-        f"load {load} at the end.",
-        f"{_commit()}Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in PACKAGES)}.",
-        f"Kafka {jars.version()}, {_peers()}, {_java()}, {' '.join(build.JVM_OPTIONS)}.",
-        f"Seed {SEED}. Medians, with the least and the most of the runs; systems take turns.",
+        f"Machine: {os.cpu_count()} x {_processor()}, {memory:.0f} GiB, {system}. Its load was {load} at the end.",
+        f"{_commit()}Python {platform.python_version()}, {versions}.",
+        f"Kafka {jars.version()}, {_peers()}, {_java()}, `{' '.join(build.JVM_OPTIONS)}`.",
+        f"Seed {SEED}. Figures are medians, with the least and the most of the runs. Systems take turns.",
         "Processor time is the measured process's own, from the first trade it has counted to the last. "
-        "Systems named -warm: the second half of the same runs.",
+        "Systems named -warm are the second half of the same runs.",
+        "Seconds are those of counting. Of a restore, they go from a start with empty tables to whole answers. "
+        "Of memory, they go from the start to whole answers. Of a latency, they are the 99th percentile.",
         UNEQUAL,
+        UNMEASURED,
+        *([f"Parts that count had {scale:g} times their trades."] if scale != 1 else []),
         *([f"Slow systems read fewer trades: {', '.join(fewer)}."] if fewer else []),
     ]

@@ -7,6 +7,7 @@ the first.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -48,6 +49,10 @@ class Columns:
         """Return some of them."""
         return Columns(self.times[where], self.cents[where], self.quantities[where], self.buys[where])
 
+    def listed(self) -> Iterator[tuple[int, int, int, bool]]:
+        """Yield (time, price, quantity, is a buy) of each."""
+        return zip(self.times.tolist(), self.cents.tolist(), self.quantities.tolist(), self.buys.tolist(), strict=True)
+
     @property
     def amounts(self) -> Integers:
         """Notional in 1e-10 USD."""
@@ -77,8 +82,14 @@ def totals(part: Part, trades: Columns) -> Totals:
     return {symbol_of(market): (count, int(sums[market])) for market in range(part.symbols)}
 
 
-def _row(symbol: str, trade_id: int, time_us: int, cents: int, quantity: int, *, is_buy: bool) -> str:
-    stamp = datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+@lru_cache
+def _stamp(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def json_row(symbol: str, trade_id: int, time_us: int, cents: int, quantity: int, *, is_buy: bool) -> str:
+    """Return a trade as Kraken's WebSocket writes it; price in cents, quantity in 1e-8."""
+    stamp = _stamp(time_us // 1_000_000)
     return (
         f'{{"symbol":"{symbol}","side":"{"buy" if is_buy else "sell"}","price":{cents // 100}.{cents % 100:02},'
         f'"qty":{quantity // UNITS_PER_COIN}.{quantity % UNITS_PER_COIN:08},"ord_type":"market",'
@@ -96,14 +107,20 @@ def _messages(part: Part) -> Iterator[tuple[str, slice, int]]:
 
 def json_messages(part: Part, trades: Columns) -> Iterator[tuple[str, bytes]]:
     """Yield (symbol, message): a JSON row, or an array of as many rows as the part's messages have trades."""
+    if part.is_rows:
+        symbols = [symbol_of(market) for market in range(part.symbols)]
+        for number, (time_us, cents, quantity, is_buy) in enumerate(trades.listed()):
+            trade_id, market = divmod(number, part.symbols)
+            symbol = symbols[market]
+            yield symbol, json_row(symbol, trade_id + 1, time_us, cents, quantity, is_buy=is_buy).encode()
+        return
     for symbol, where, first_id in _messages(part):
         some = trades.at(where)
-        listed = zip(*(column.tolist() for column in (some.times, some.cents, some.quantities, some.buys)), strict=True)
         rows = [
-            _row(symbol, first_id + at, time_us, cents, quantity, is_buy=is_buy)
-            for at, (time_us, cents, quantity, is_buy) in enumerate(listed)
+            json_row(symbol, first_id + at, time_us, cents, quantity, is_buy=is_buy)
+            for at, (time_us, cents, quantity, is_buy) in enumerate(some.listed())
         ]
-        yield symbol, (rows[0] if part.is_rows else f"[{','.join(rows)}]").encode()
+        yield symbol, f"[{','.join(rows)}]".encode()
 
 
 def frames(part: Part, trades: Columns) -> Iterator[tuple[str, bytes]]:

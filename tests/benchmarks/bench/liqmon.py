@@ -12,8 +12,15 @@ from streams.local.embedded.postgres import EmbeddedPostgres
 from tests.benchmarks.bench.broker import PARTITIONS, FilledKafka
 from tests.benchmarks.bench.feed import Totals
 from tests.benchmarks.bench.measured import Run, rss_mb, run_of, watched
-from tests.benchmarks.bench.system import END_SECONDS, READY_SECONDS, TOTALS_SECONDS, WrongTotals, check
-from tests.faults.processes import Process, Processes, http_get
+from tests.benchmarks.bench.system import (
+    END_SECONDS,
+    HOLD_SECONDS,
+    READY_SECONDS,
+    TOTALS_SECONDS,
+    WrongTotals,
+    check,
+)
+from tests.faults.processes import Process, Processes, http_get, wait_until
 
 LIQMON: Final = "liqmon"
 # Each answer of /metrics costs a worker milliseconds.
@@ -39,12 +46,33 @@ class Liqmon:
         """Read all trades."""
         with servers(address, directory) as processes:
             worker = processes.worker("worker").start()
+            wait_until(lambda: _counted(worker) > 0 or not worker.running, READY_SECONDS, "the first trades")
+            self.counting(worker)
             sights = watched(worker, lambda: _counted(worker), kafka.part.trades, LOOK_SECONDS)
             run = run_of(sights, rss_mb(worker.pid))
+            self.counted()
             _await_totals(worker, kafka.totals)
             # Ended as an operator would: all is flushed and committed.
             worker.stop(END_SECONDS)
         return run
+
+    def counting(self, worker: Process) -> None:
+        """Do what is to be done when it has begun to count; here nothing."""
+
+    def counted(self) -> None:
+        """Do what is to be done when it has counted all; here nothing."""
+
+    def prepare(self) -> None:
+        """It is installed."""
+
+    def hold(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
+        """Read all trades; what it then has in memory."""
+        with servers(address, directory) as processes:
+            worker = processes.worker("worker")
+            began = time.monotonic()
+            worker.start().wait_ready(READY_SECONDS)
+            _await_totals(worker, kafka.totals, HOLD_SECONDS)
+            return Run(0, 0, time.monotonic() - began, rss_mb(worker.pid))
 
     def restore(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
         """Start with empty tables until ``/readyz`` says so and an answer is complete; what it then has in memory."""
@@ -79,9 +107,9 @@ def _counted(worker: Process) -> float:
         return 0.0
 
 
-def _await_totals(worker: Process, expected: Totals) -> None:
+def _await_totals(worker: Process, expected: Totals, seconds: float = TOTALS_SECONDS) -> None:
     """Check what the worker's API says of an hour, once it has all trades."""
-    deadline = time.monotonic() + TOTALS_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         try:
             check(LIQMON, expected, totals_at(worker.port))

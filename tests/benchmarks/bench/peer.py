@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from tests.benchmarks.bench.broker import FilledKafka
 from tests.benchmarks.bench.feed import Totals
 from tests.benchmarks.bench.measured import Run, rss_mb, run_of, watched
-from tests.benchmarks.bench.system import END_SECONDS, READY_SECONDS, TOTALS_SECONDS, check
+from tests.benchmarks.bench.system import END_SECONDS, HOLD_SECONDS, READY_SECONDS, TOTALS_SECONDS, check
 from tests.benchmarks.peers import build, environments
 from tests.faults.processes import Process, Processes
 from tests.kafka import jars
@@ -57,6 +57,10 @@ class Peer:
         """Return what starts it, but for the arguments. Raises :class:`PeersUnavailable`."""
         raise NotImplementedError
 
+    def prepare(self) -> None:
+        """Build or install it."""
+        self.command()
+
     def count(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
         """Read all trades."""
         with self._prepared(kafka, address, directory, kafka.part.trades) as peer:
@@ -66,6 +70,14 @@ class Peer:
             self._check(peer, kafka.totals)
             peer.stop(END_SECONDS)
         return run
+
+    def hold(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
+        """Read all trades; what it then has in memory."""
+        with self._prepared(kafka, address, directory, kafka.part.trades) as peer:
+            began = time.monotonic()
+            peer.start()
+            self._check(peer, kafka.totals, HOLD_SECONDS)
+            return Run(0, 0, time.monotonic() - began, rss_mb(peer.pid))
 
     def restore(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
         """Start with an empty directory until it runs and has given its totals; what it then has in memory."""
@@ -82,8 +94,8 @@ class Peer:
         with Processes(directory, {"PYTHONPATH": str(ROOT)}) as processes:
             yield processes.add(self.name, command)
 
-    def _check(self, peer: Process, totals: Totals) -> None:
-        peer.wait_for_log("done\n", TOTALS_SECONDS)
+    def _check(self, peer: Process, totals: Totals, seconds: float = TOTALS_SECONDS) -> None:
+        peer.wait_for_log("done\n", seconds)
         check(self.name, totals, _read(peer).totals)
 
 

@@ -20,7 +20,7 @@ class Result(msgspec.Struct, frozen=True):
     system: str
     trades_per_second: float | None
     cpu_seconds_per_million: float | None
-    rss_mb: float
+    rss_mb: float | None
     seconds: float
 
 
@@ -37,17 +37,17 @@ def row_of(name: str, system: str, runs: Sequence[Run], *, warm: bool = False) -
     trades: Callable[[Run], float] = (lambda run: run.warm_trades) if warm else (lambda run: run.trades)
     cpu: Callable[[Run], float] = (lambda run: run.warm_cpu) if warm else (lambda run: run.cpu)
     seconds = [run.warm_seconds if warm else run.seconds for run in runs]
-    rates = [trades(run) / took for run, took in zip(runs, seconds, strict=True) if took and trades(run)]
+    rates = [run.rate or trades(run) / took for run, took in zip(runs, seconds, strict=True) if took and trades(run)]
     costs = [MILLION * cpu(run) / trades(run) for run in runs if trades(run)]
-    memory = [run.rss_mb for run in runs]
+    memory = [run.rss_mb for run in runs if run.rss_mb is not None]
     figures = (rates, costs, memory, seconds)
     result = Result(
         name,
         f"{system}{WARM}" if warm else system,
         round(median(rates)) if rates else None,
         round(median(costs), 2) if costs else None,
-        round(median(memory)),
-        round(median(seconds), 2),
+        round(median(memory)) if memory else None,
+        round(median(seconds), 3),
     )
     return Row(result, len(runs), tuple((min(each), max(each)) if each else None for each in figures))
 
@@ -67,11 +67,15 @@ def _cell(value: float | None, spread: tuple[float, float] | None, form: str) ->
 
 def as_markdown(rows: Iterable[Row], facts: Sequence[str]) -> str:
     """Return the table, medians with least and most, under what is known of the machine."""
-    lines = [f"- {fact}" for fact in facts]
-    lines += [
+    lines = [
+        "# What was measured",
+        "",
+        "`make bench` writes this page. [Performance](performance.md) says what it means.",
+        "",
+        *(f"- {fact}" for fact in facts),
         "",
         "| work | system | CPU s per million trades | trades/s | RSS, MB | seconds | runs |",
-        "|---|---|---|---|---|---|---|",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         result, (rate, cost, memory, seconds) = row.result, row.spread
@@ -81,7 +85,7 @@ def as_markdown(rows: Iterable[Row], facts: Sequence[str]) -> str:
             _cell(result.cpu_seconds_per_million, cost, ".2f"),
             _cell(result.trades_per_second, rate, ",.0f"),
             _cell(result.rss_mb, memory, ",.0f"),
-            _cell(result.seconds, seconds, ".2f"),
+            _cell(result.seconds, seconds, ".2f" if result.seconds >= 1 else ".3f"),
             str(row.runs),
         )
         lines.append(f"| {' | '.join(cells)} |")

@@ -8,7 +8,8 @@ from tests.benchmarks.bench.feed import Totals
 from tests.benchmarks.bench.measured import Run
 
 TOTALS_SECONDS = 60.0
-READY_SECONDS = 600.0
+HOLD_SECONDS = 300.0
+READY_SECONDS = 300.0
 END_SECONDS = 120.0
 
 
@@ -26,11 +27,17 @@ class System(Protocol):
     share: float
     """The share of a part's trades that it is given, where all would take it many minutes."""
 
+    def prepare(self) -> None:
+        """Make what it needs once, such as its jars. Raises :class:`~tests.benchmarks.peers.build.PeersUnavailable`."""
+
     def count(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
         """Read all trades of a part, which ``kafka`` serves at ``address``, then end.
 
         Raises :class:`WrongTotals`, TimeoutError.
         """
+
+    def hold(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
+        """Read all trades, however few, and tell the memory then. Raises as :meth:`count` does."""
 
     def restore(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
         """Start on a Kafka on which it has counted all trades, with empty tables. Raises as :meth:`count` does."""

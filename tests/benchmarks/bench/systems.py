@@ -16,7 +16,7 @@ _ALL: Final[tuple[System, ...]] = (
     JavaPeer("flink", "flink", "peers.FlinkPeer", options=OPENED),
     JavaPeer("kafka-streams-windows", "kafka-streams", "peers.KafkaStreamsWindowsPeer", share=0.05),
     JavaPeer("flink-windows", "flink", "peers.FlinkWindowsPeer", options=OPENED, share=0.05),
-    PythonPeer("bytewax", "in_bytewax", "bytewax[kafka]==0.21.1", share=0.5),
+    PythonPeer("bytewax", "in_bytewax", "bytewax[kafka]==0.21.1", "orjson==3.13.0", share=0.5),
     PythonPeer("quix", "in_quix", "quixstreams==3.23.1", share=0.2),
     PythonPeer("faust", "in_faust", share=0.05),
     PythonPeer("deque", "in_deque", share=0.5),

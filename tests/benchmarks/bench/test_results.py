@@ -23,7 +23,7 @@ SCHEMA = {
             "system": {"type": "string"},
             "trades_per_second": {"anyOf": [NUMBER, {"type": "null"}]},
             "cpu_seconds_per_million": {"anyOf": [NUMBER, {"type": "null"}]},
-            "rss_mb": NUMBER,
+            "rss_mb": {"anyOf": [NUMBER, {"type": "null"}]},
             "seconds": NUMBER,
         },
         "required": ["name", "system", "trades_per_second", "cpu_seconds_per_million", "rss_mb", "seconds"],
@@ -59,8 +59,8 @@ def test_the_table_shows_medians_and_spread() -> None:
     """Where all runs are alike there is no spread, and what is not measured is a dash."""
     rows = [row_of("rows-10", "liqmon", RUNS), row_of("restore-1000", "liqmon", RESTORE)]
     lines = as_markdown(rows, ["Machine: small."]).splitlines()
-    assert lines[0] == "- Machine: small."
-    figures = "3.00 (2.00 to 4.00) | 2,000 (1,000 to 4,000) | 100 (90 to 300) | 0.50 (0.25 to 1.00)"
+    assert "- Machine: small." in lines
+    figures = "3.00 (2.00 to 4.00) | 2,000 (1,000 to 4,000) | 100 (90 to 300) | 0.500 (0.250 to 1.000)"
     assert lines[-2:] == [
         f"| rows-10 | liqmon | {figures} | 3 |",
         "| restore-1000 | liqmon | - | - | 400 | 4.50 (4.00 to 5.00) | 2 |",

@@ -38,7 +38,17 @@ def test_wrong_totals_are_refused_and_named() -> None:
 def test_options_name_parts_and_systems_in_their_order() -> None:
     """As lists with commas."""
     options = parsed(["--only", "frames-20,rows-10", "--systems", "liqmon", "--json", "results.json"])
-    assert (options.only, options.systems, options.json.name) == (["frames-20", "rows-10"], ["liqmon"], "results.json")
+    assert [part.name for part in options.only] == ["frames-20", "rows-10"]
+    assert (options.systems, options.json.name) == (["liqmon"], "results.json")
+
+
+def test_one_name_stands_for_parts_that_begin_with_it() -> None:
+    """Not for one that is a part itself: rows of 10 markets are not those of 1000."""
+    assert [part.name for part in parsed(["--only", "latency,rows-10"]).only] == [
+        "latency-1000",
+        "latency-20000",
+        "rows-10",
+    ]
 
 
 def test_unknown_parts_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

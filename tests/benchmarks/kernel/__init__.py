@@ -1,1 +1,1 @@
-"""What a native kernel for rows of JSON would save: decision 0042."""
+"""What a native kernel for rows of JSON would save: decision 0043."""

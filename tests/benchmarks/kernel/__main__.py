@@ -22,7 +22,8 @@ from streams.settings import load_settings
 from streams.venues.plain_rows import PlainReader
 from streams.venues.registry import make_venues
 from streams.worker.bundles import MAX_MESSAGES
-from tests.benchmarks.rows import rows
+from tests.benchmarks.bench import feed
+from tests.benchmarks.rows import part_of
 
 BUNDLES = 40
 REPEATS = 5
@@ -83,7 +84,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         native = natively(built(Path(name)))
         for symbols in arguments.symbols or (10, 1000):
-            texts = [row for _, row in rows(symbols, BUNDLES * MAX_MESSAGES)]
+            part = part_of(symbols, BUNDLES * MAX_MESSAGES)
+            texts = [row for _, row in feed.json_messages(part, feed.columns(part))]
             bundles = [texts[at : at + MAX_MESSAGES] for at in range(0, len(texts), MAX_MESSAGES)]
             found = reader.read(bundles[0])
             assert found is not None

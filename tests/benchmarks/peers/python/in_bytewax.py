@@ -1,7 +1,6 @@
-"""Bytewax as its guide shows it: a dataflow with a stateful step per key, and snapshots in SQLite."""
+"""Bytewax as its guide shows it: a dataflow with a stateful step per key, and a snapshot in SQLite each 10 s."""
 
 import os
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ def main() -> None:
     directory = Path(given.directory)
     directory.mkdir(parents=True, exist_ok=True)
     init_db_dir(directory, 1)
-    cli_main(flow, epoch_interval=timedelta(seconds=1), recovery_config=RecoveryConfig(directory))
+    cli_main(flow, recovery_config=RecoveryConfig(directory))
     os._exit(1)
 
 
