@@ -16,8 +16,8 @@ from streams.kafka.broker_clock import APPEND_TIME
 from streams.kafka.columns import Columns
 from streams.kafka.unpacking import Refused
 
-# A bundle is handled to its end before anything else of its partition. The more rows it has of each of many markets, the
-# less each costs: with 1000 markets 18 us in bundles of 1024, 11 us in these. Others have their turns meanwhile.
+# A bundle is handled to its end before anything else of its partition. Others have their turns meanwhile. The more rows
+# it has of each market, the less each costs: with 1000 markets 18 us in bundles of 1024, and 11 us in these.
 MAX_MESSAGES: Final = 8192
 # What is no row weighs as much as so many, and each of its bytes as much as so many: 64 frames of 20 trades take about
 # 5 ms, and large frames, of about 4 900 trades of 53 bytes, travel nearly alone.
