@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
+import msgspec
+
 from tables.market.formats import NO_TAIL, Tail
 from tables.market.packing import Columns, pack, unpack
 from tables.market.panes import Pane
@@ -26,6 +28,8 @@ UNPACKED_BYTES: Final = 16 * 1024
 AWAKE_PANE_BYTES: Final = 700
 """What a pane costs as an object, as ``python -m tests.benchmarks.memory`` measures it."""
 
+_encoder: Final = msgspec.msgpack.Encoder()
+
 
 class Chunk:
     """Panes ``number * CHUNK_PANES`` to ``(number + 1) * CHUNK_PANES - 1``; ``None`` where no trade fell.
@@ -33,7 +37,7 @@ class Chunk:
     ``quiet`` has a bit for each that holds figures and no live trade (:mod:`tables.market.liveness`).
     """
 
-    __slots__ = ("_figured", "_held", "_packed", "awake", "number", "offset", "quiet", "tail")
+    __slots__ = ("_figured", "_held", "_packed", "_stored", "awake", "number", "offset", "quiet", "tail")
 
     def __init__(
         self, offset: int, number: int, panes: list[Pane | None], tail: Tail = NO_TAIL, quiet: int = 0
@@ -45,6 +49,8 @@ class Chunk:
         # The panes as objects; None while the chunk rests.
         self.awake: list[Pane | None] | None = panes
         self._packed = b""
+        # The panes as stored, while they rest and are not flushed.
+        self._stored = b""
         self._figured = self._held = 0
 
     def __eq__(self, other: object) -> bool:
@@ -97,15 +103,24 @@ class Chunk:
     def wake(self) -> list[Pane | None]:
         """Return the panes as objects to count into, until :meth:`rest`."""
         if self.awake is None:
-            self.awake, self._packed = unpack(self._packed), b""
+            self.awake, self._packed, self._stored = unpack(self._packed), b"", b""
         return self.awake
 
-    def rest(self) -> None:
-        """Pack the panes: nothing counts into them for now."""
+    def rest(self, *, is_flushed: bool = True) -> None:
+        """Pack the panes: nothing counts into them for now. Before they are flushed, what is to be stored stays too."""
+        if is_flushed:
+            self._stored = b""
         if self.awake is not None:
             self._figured, self._held = _figured(self.awake), _held(self.awake)
             self._packed = pack(self.awake)
+            if not is_flushed:
+                self._stored = _encoder.encode(self.awake)
             self.awake = None
+
+    @property
+    def stored_panes(self) -> object:
+        """What a msgpack encoder writes as the panes."""
+        return msgspec.Raw(self._stored) if self._stored else self.panes
 
 
 def _figured(panes: Sequence[Pane | None]) -> int:

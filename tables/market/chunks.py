@@ -148,7 +148,7 @@ def encode(value: Chunk | Head) -> bytes:
     fields: list[object]
     tail = value.tail
     if isinstance(value, Chunk):
-        fields = [value.offset, value.number, value.panes]
+        fields = [value.offset, value.number, value.stored_panes]
         if value.quiet:
             tail = tail.adding(naming_quiet(value))
     else:

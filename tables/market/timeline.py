@@ -15,9 +15,9 @@ from tables.market.windows import WindowFigures
 
 ALL_FIGURED: Final = (1 << CHUNK_PANES) - 1
 
-MAX_AWAKE_CHUNKS: Final = 8
-"""Chunks of a market, 20 kB each, that may wait awake for their flush: where event time runs fast, each is encoded once
-more if it rests before."""
+MAX_AWAKE_CHUNKS: Final = 4
+"""Chunks of a market, 20 kB each, that may wait awake for their flush. Where event time runs fast, more come between
+two flushes. Those rest, with 4 kB of what is to be stored."""
 
 
 class _Leaving:
@@ -45,6 +45,7 @@ class Timeline:
         "_leaving",
         "_numbers",
         "_pieces",
+        "_unflushed",
         "chunks",
         "covered_since",
         "flushed_watermark",
@@ -73,6 +74,8 @@ class Timeline:
         self._first_at = self._end_at = 0
         # Chunks whose panes are objects: the newest, and those that late trades woke since it began.
         self._awake: set[int] = set()
+        # Chunks that rest, and keep what is to be stored of them until it is.
+        self._unflushed: set[int] = set()
         self._leaving: _Leaving | None = None
         self._pieces = Pieces()
 
@@ -176,14 +179,21 @@ class Timeline:
         return chunk.wake()
 
     def rest(self) -> None:
-        """Pack the panes that nothing counts into any more: those behind the newest chunk that are flushed."""
-        newest = self.watermark // CHUNK_PANES
-        resting = [at for at in self._awake if at != newest and at not in self._dirty]
-        if not resting and len(self._awake) > MAX_AWAKE_CHUNKS:
-            resting = [at for at in self._awake if at != newest]
+        """Pack the panes that nothing counts into any more: those behind the newest chunk.
+
+        Those that are not flushed wait a while for that: they are encoded then.
+        """
+        newest, dirty = self.watermark // CHUNK_PANES, self._dirty
+        is_full = len(self._awake) > MAX_AWAKE_CHUNKS
+        resting = [at for at in self._awake if at != newest and (is_full or at not in dirty)]
         for at in resting:
-            self.chunks[at].rest()
+            self.chunks[at].rest(is_flushed=at not in dirty)
         self._awake.difference_update(resting)
+        self._unflushed.update(at for at in resting if at in dirty)
+        for at in self._unflushed - dirty:
+            self._unflushed.discard(at)
+            if (chunk := self.chunks.get(at)) is not None and chunk.awake is None:
+                chunk.rest()
 
     def crowd(self, number: int, pane: Pane) -> Crowd:
         """Return what says whether there is room for ids in this pane, which is open, while nothing else changes."""
