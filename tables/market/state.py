@@ -57,7 +57,7 @@ class Market(Timeline):
         # The blocks whose sums are in the store, as they were when they were written.
         self._stored_blocks: frozenset[int] = frozenset()
         # Slots of the stored ring whose chunks were forgotten, and must be in the store too.
-        self._emptied: set[int] = set()
+        self._emptied: frozenset[int] = frozenset()
 
     def restore(self, head: Head | None, chunks: Iterable[Chunk], sums: Iterable[bytes] = ()) -> None:
         """Take over stored state; chunks that have left what is kept are ignored, and sums that are not theirs."""
@@ -117,13 +117,13 @@ class Market(Timeline):
             marks[:] = [mark for mark in marks if mark.pane <= self.watermark]
         self.flushed_watermark = self.watermark
         self._dirty = set(self.chunks)
-        self._emptied = set(range(self.span.slots)) - {at % self.span.slots for at in self.chunks}
+        self._emptied = frozenset(range(self.span.slots)) - {at % self.span.slots for at in self.chunks}
         self._sum_anew()
         return True
 
     def take_emptied(self) -> list[Chunk]:
         """Return a chunk without panes, and of no time that is kept, for each slot that must be empty in the store."""
-        emptied, self._emptied = self._emptied, set()
+        emptied, self._emptied = self._emptied, frozenset()
         return [Chunk(self.offset, slot, [None] * CHUNK_PANES) for slot in sorted(emptied)]
 
     def price_change_pct(self, last: int, window: int) -> float:

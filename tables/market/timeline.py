@@ -75,7 +75,7 @@ class Timeline:
         # Chunks whose panes are objects: the newest, and those that late trades woke since it began.
         self._awake: set[int] = set()
         # Chunks that rest, and keep what is to be stored of them until it is.
-        self._unflushed: set[int] = set()
+        self._unflushed: frozenset[int] = frozenset()
         self._leaving: _Leaving | None = None
         self._pieces = Pieces()
 
@@ -189,9 +189,10 @@ class Timeline:
         for at in resting:
             self.chunks[at].rest(is_flushed=at not in dirty)
         self._awake.difference_update(resting)
-        self._unflushed.update(at for at in resting if at in dirty)
-        for at in self._unflushed - dirty:
-            self._unflushed.discard(at)
+        self._unflushed |= dirty.intersection(resting)
+        flushed = self._unflushed - dirty
+        self._unflushed -= flushed
+        for at in flushed:
             if (chunk := self.chunks.get(at)) is not None and chunk.awake is None:
                 chunk.rest()
 
