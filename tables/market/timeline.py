@@ -131,8 +131,7 @@ class Timeline:
         at = number // CHUNK_PANES
         chunk = self.chunks.get(at)
         if chunk is None:
-            chunk = self.chunks[at] = Chunk(-1, at, [None] * CHUNK_PANES)
-            self._awake.add(at)
+            chunk = self._new_chunk(at)
         panes = chunk.awake
         if panes is None:
             panes = self._wake(chunk)
@@ -157,8 +156,7 @@ class Timeline:
         at, place = divmod(number, CHUNK_PANES)
         chunk = self.chunks.get(at)
         if chunk is None:
-            chunk = self.chunks[at] = Chunk(-1, at, [None] * CHUNK_PANES)
-            self._awake.add(at)
+            chunk = self._new_chunk(at)
         panes = chunk.awake
         if panes is None:
             panes = self._wake(chunk)
@@ -170,6 +168,13 @@ class Timeline:
         self._numbers.append(number)
         self._end_at += 1
         self.volume += pane.notional
+
+    def _new_chunk(self, at: int) -> Chunk:
+        chunk = self.chunks[at] = Chunk(-1, at, [None] * CHUNK_PANES)
+        self._awake.add(at)
+        # A late trade may be the first of a chunk in a block whose sums are known.
+        self._pieces.discard(at)
+        return chunk
 
     def _wake(self, chunk: Chunk) -> list[Pane | None]:
         self._awake.add(chunk.number)

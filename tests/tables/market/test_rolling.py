@@ -18,7 +18,7 @@ SPAN = Span(window=64, retention=900)
 # Ids per trade, time moves forward in steps of every length and now and then back.
 steps = st.lists(
     st.tuples(
-        st.integers(-90, 120) | st.integers(0, 3),
+        st.integers(-900, 120) | st.integers(-90, 400) | st.integers(0, 3),
         st.sampled_from([Side.UNKNOWN, Side.BUY, Side.SELL]),
         st.sampled_from([Kind.FILL, Kind.FILL, Kind.LIQUIDATION, Kind.BLOCK]),
         st.integers(1, 10**6).map(lambda ticks: ticks / 100),
@@ -70,6 +70,19 @@ def test_windows_are_equal_in_every_bit(trades: list[tuple[int, Side, Kind, floa
     assert loaded is not None
     assert Rolling(loaded, WINDOWS).figures() == every_pane(market)
     assert every_pane(loaded) == every_pane(market)
+
+
+def test_a_late_trade_in_a_chunk_of_its_own_is_in_the_sums() -> None:
+    """Its block was added up before, without a chunk there."""
+    market = Market("venue", "BTC/USD", SPAN)
+    for trade_id, number in enumerate((1024, 1024 + 40, 1024 + 700)):
+        count(market, number, trade_id, Side.BUY, Kind.FILL, 100.0)
+        taken_from([market], SPAN)
+    rolling = Rolling(market, WINDOWS)
+    assert rolling.figures() == every_pane(market)
+    count(market, 1024 + 130, 9, Side.BUY, Kind.FILL, 90.0)
+    assert rolling.figures() == every_pane(market)
+    assert rolling.figures()[-1].count == 4
 
 
 def test_version_rises_with_each_change() -> None:
