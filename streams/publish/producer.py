@@ -144,6 +144,7 @@ class Producer:
         clocks = self._clocks.details()
         connections = [self._clocks.timed(found) for feed in self._feeds if (found := feed.connection()) is not None]
         missing = sum(connection.missing for connection in connections)
+        recordings = [str(feed.progress) for feed in self._feeds if feed.progress is not None]
         is_connected = bool(connected or not self._reading)
         return Facts(
             ready=publisher.available and is_connected and not missing and not clocks["clock"],
@@ -160,7 +161,7 @@ class Producer:
                 "dead_letters": publisher.letters,
                 "missing_symbols": missing,
                 "connections": connections,
-                "recordings": [str(feed.progress) for feed in self._feeds if feed.progress is not None],
+                **({"recordings": recordings} if recordings else {}),
             },
         )
 
