@@ -1,8 +1,8 @@
-"""How a market's state is laid out in the table: one head, panes in a fixed ring of chunks, and sums of chunks.
+"""How a market's state is laid out in the table: one head, and panes in a fixed ring of chunks.
 
-Keys are ``venue|symbol|head``, ``venue|symbol|<slot>`` and ``venue|symbol|sums`` (:mod:`tables.market.sums`). The slot
-of a chunk is its number modulo the ring's size. So a market never has more keys than the ring has slots and two, and
-nothing needs to expire. A key that ends in anything else belongs to a later release: it stays in the store, unread.
+Keys are ``venue|symbol|head`` and ``venue|symbol|<slot>``. The slot of a chunk is its number modulo the ring's size. So
+a market never has more keys than the ring has slots, and nothing needs to expire. A key that ends in anything else
+belongs to a later release: it stays in the store, unread.
 
 Values are msgpack arrays and begin with the source offset that they contain. Owners of a partition apply the same log
 in the same order, so of two values the one with the higher offset contains the other.
@@ -31,7 +31,6 @@ from tables.market.formats import (
 )
 from tables.market.liveness import QUIET, naming_quiet, quiet_of
 from tables.market.panes import Pane
-from tables.market.sums import SUMS
 
 HEAD: Final = "head"
 KIND: Final = "kind"
@@ -112,11 +111,6 @@ def head_key(venue: str, symbol: str) -> bytes:
 def chunk_key(venue: str, symbol: str, slot: int) -> bytes:
     """Return the key of a market's ring slot."""
     return f"{venue}|{symbol}|{slot}".encode()
-
-
-def sums_key(venue: str, symbol: str) -> bytes:
-    """Return the key of the sums of a market's blocks."""
-    return f"{venue}|{symbol}|{SUMS}".encode()
 
 
 def split_key(key: bytes) -> tuple[str, str]:

@@ -149,15 +149,6 @@ class Pieces:
         self._chunks.clear()
         self._blocks.clear()
 
-    @property
-    def blocks(self) -> Mapping[int, Piece]:
-        """The blocks whose sums are known, by number."""
-        return self._blocks
-
-    def know(self, blocks: Mapping[int, Piece]) -> None:
-        """Take over the sums of blocks, which were computed before."""
-        self._blocks |= blocks
-
     def walk(self, walk: Walk, chunks: Mapping[int, Chunk], start: int, end: int) -> None:
         """Walk from the pane before ``end`` back to pane ``start``."""
         while end > start:

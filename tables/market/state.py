@@ -16,7 +16,6 @@ from tables.market.coverage import covered_since, covering
 from tables.market.episodes import Mark, forget
 from tables.market.formats import NO_TAIL, Tail
 from tables.market.span import Span
-from tables.market.sums import decode_sums, encode_sums
 from tables.market.timeline import Timeline
 
 
@@ -26,7 +25,6 @@ class Market(Timeline):
     __slots__ = (
         "_emptied",
         "_judged",
-        "_stored_blocks",
         "is_midway",
         "judges_closed_panes",
         "kind",
@@ -54,13 +52,11 @@ class Market(Timeline):
         self.marks: dict[str, list[Mark]] = {}
         # What a later release added to the head.
         self.tail: Tail = NO_TAIL
-        # The blocks whose sums are in the store, as they were when they were written.
-        self._stored_blocks: frozenset[int] = frozenset()
         # Slots of the stored ring whose chunks were forgotten, and must be in the store too.
         self._emptied: frozenset[int] = frozenset()
 
-    def restore(self, head: Head | None, chunks: Iterable[Chunk], sums: Iterable[bytes] = ()) -> None:
-        """Take over stored state; chunks that have left what is kept are ignored, and sums that are not theirs."""
+    def restore(self, head: Head | None, chunks: Iterable[Chunk]) -> None:
+        """Take over stored state; chunks that have left what is kept are ignored."""
         if head is not None:
             self.watermark = self.flushed_watermark = head.watermark
             self.marks = head.marks
@@ -86,8 +82,6 @@ class Market(Timeline):
         self._awake = {at for at, chunk in self.chunks.items() if chunk.awake is not None}
         self.rest()
         self._sum_anew()
-        self._pieces.know(decode_sums(sums, self.chunks))
-        self._stored_blocks = frozenset(self._pieces.blocks)
 
     def turn_back(self, latest: int) -> bool:
         """Forget the panes after ``latest``, and the alerts raised there; return false where the clock is not past it.
@@ -156,14 +150,6 @@ class Market(Timeline):
         offset, row = self._judged
         # By its distance from the head's offset, which is shifted when the broker is replaced.
         return closing(is_live=self.is_live(self.watermark), messages=offset - self.offset, row=row)
-
-    def take_sums(self) -> bytes | None:
-        """Return the sums of blocks to store behind what :meth:`take_dirty` returned; None if nothing new is known."""
-        blocks = self._pieces.blocks
-        if self.is_midway or blocks.keys() <= self._stored_blocks:
-            return None
-        self._stored_blocks = frozenset(blocks)
-        return encode_sums(self.offset, blocks, self.chunks)
 
     def take_dirty(self) -> tuple[Head, list[Chunk]]:
         """Return what changed since the last call, stamped with the offset it contains.

@@ -4,13 +4,11 @@ from collections.abc import Generator, Iterable
 from typing import Final
 
 from tables.market.chunk import Chunk
-from tables.market.chunks import HEAD, Head, chunk_key, decode_chunk, decode_head, encode, head_key, prefix, sums_key
+from tables.market.chunks import HEAD, Head, chunk_key, decode_chunk, decode_head, encode, head_key, prefix
 from tables.market.span import Span
 from tables.market.state import Market
-from tables.market.sums import SUMS
 
 _HEAD: Final = HEAD.encode()
-_SUMS: Final = SUMS.encode()
 
 
 # As many chunks of 32 panes take about 5 ms.
@@ -37,14 +35,11 @@ def market_steps(
     """Do what :func:`market_from` does, and yield between its steps, so that others may go on meanwhile."""
     head: Head | None = None
     chunks: list[Chunk] = []
-    sums: list[bytes] = []
     start = len(prefix(venue, symbol))
     for number, (key, value) in enumerate(items, 1):
         part = key[start:]
         if part == _HEAD:
             head = decode_head(key, value)
-        elif part == _SUMS:
-            sums.append(value)
         elif part.isdigit():
             chunk = decode_chunk(key, value)
             # At once: as objects the panes of an hour take ten times the memory.
@@ -55,7 +50,7 @@ def market_steps(
     if head is None and not chunks:
         return None
     market = Market(venue, symbol, span)
-    market.restore(head, chunks, sums)
+    market.restore(head, chunks)
     return market
 
 
@@ -75,7 +70,5 @@ def taken_from(markets: Iterable[Market], span: Span) -> dict[bytes, bytes]:
         for chunk in chunks:
             slot = chunk.number % span.slots
             items[chunk_key(market.venue, market.symbol, slot)] = encode(chunk)
-        if (sums := market.take_sums()) is not None:
-            items[sums_key(market.venue, market.symbol)] = sums
         market.rest()
     return items

@@ -69,8 +69,6 @@ def shapes(trades_a_second: int) -> list[dict[bytes, bytes]]:
             for _ in range(trades_a_second):
                 at += 1
                 trade(market, second, at, random)
-        # As a worker leaves it: samples of its windows were taken.
-        market.figures(market.watermark, HOUR)
         start = len(prefix(VENUE, "M"))
         found.append({key[start:]: value for key, value in taken_from([market], SPAN).items()})
     return found
