@@ -38,7 +38,8 @@ class ChangelogClaim(NamedTuple):
 ChangelogClaims = dict[int, ChangelogClaim]
 
 MARKETS_A_STEP: Final = 64
-"""Markets that a flush takes before others have a turn: a head and a chunk of each take about 2 ms to encode."""
+"""Markets that a flush takes before others have a turn: a head and a chunk of each take about 2 ms to encode. A fast
+replay changes several chunks of each, and takes up to 16 ms."""
 
 
 class Keeper(LoadedMarkets):
@@ -138,7 +139,7 @@ class Keeper(LoadedMarkets):
     def _take(self, partition: int, markets: list[Market]) -> None:
         self._touched[partition].difference_update(markets)
         self._unsent += self._settle(partition, markets)
-        self._unwritten.setdefault(partition, {}).update(taken_from(markets, self._span))
+        self._unwritten.setdefault(partition, {}).update(taken_from(markets, self.span))
         self._reached.update((market, market.watermark) for market in markets)
         self._idle.used(markets)
 

@@ -42,7 +42,7 @@ class LoadedMarkets:
         clock: Callable[[], float],
     ) -> None:
         self._store = store
-        self._span = span
+        self.span = span
         self._on_fatal = on_fatal
         self._admission = admission or Admission()
         self._idle = Idle(span.retention, clock)
@@ -74,7 +74,7 @@ class LoadedMarkets:
             found = await self._load(partition, venue, symbol)
             if found is None:
                 self._admission.check_new(partition, venue, symbol, at_seconds)
-                found = Market(venue, symbol, self._span, kind)
+                found = Market(venue, symbol, self.span, kind)
             market = self._take_in(markets, found)
         self.touch(partition, market)
         return market
@@ -107,7 +107,7 @@ class LoadedMarkets:
 
     async def _load(self, partition: int, venue: str, symbol: str) -> Market | None:
         items = await self._answered(lambda store: store.load(partition, prefix(venue, symbol)))
-        return market_from(items, venue, symbol, self._span)
+        return market_from(items, venue, symbol, self.span)
 
     def _take_in(self, markets: dict[tuple[str, str], Market], loaded: Market) -> Market:
         """Put a market among those in memory. Return the one that is there already where another load was faster."""
@@ -130,7 +130,7 @@ class LoadedMarkets:
         """
         items = await self._store().peek(partition, prefix(venue, symbol))
         try:
-            return market_from(items, venue, symbol, self._span)
+            return market_from(items, venue, symbol, self.span)
         except NewerState as error:
             log.warning("%s", error)
             return None
@@ -185,7 +185,7 @@ class LoadedMarkets:
     async def _load_by_steps(self, partition: int, venue: str, symbol: str) -> Market | None:
         """Do what :meth:`_load` does, and let messages be counted in between: nobody waits for this market."""
         items = await self._answered(lambda store: store.load(partition, prefix(venue, symbol)))
-        steps = market_steps(items, venue, symbol, self._span)
+        steps = market_steps(items, venue, symbol, self.span)
         while True:
             try:
                 next(steps)

@@ -2,10 +2,10 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import resources
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import asyncpg
 
@@ -13,6 +13,11 @@ from agents.alerts.connecting import connect, refusal, tls_of
 from streams.errors import BadRecord, Fatal, MonitorError, Outage
 from streams.settings import Settings
 from streams.unexpected import Library
+
+T = TypeVar("T")
+
+DEADLOCKS: Final = 5
+"""How often a transaction that Postgres undid is done again at once. Each takes it a second to find."""
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +79,18 @@ def answering(what: str) -> Iterator[None]:
     except Exception as error:
         POSTGRES.notice(error)
         raise Outage(f"{what}: Postgres does not answer: {type(error).__name__}: {error}") from error
+
+
+async def not_deadlocked(work: Callable[[], Awaitable[T]]) -> T:
+    """Do what is one transaction, and at once again where Postgres undid it so that another could go on.
+
+    Rows of alerts and their messages are written in the order of events, and claimed by severity: two may wait for each
+    other. One of them goes on. Raises what ``work`` raises, and the last deadlock of several.
+    """
+    for _ in range(DEADLOCKS):
+        with suppress(asyncpg.DeadlockDetectedError):
+            return await work()
+    return await work()
 
 
 async def leave_read_only(pool: asyncpg.Pool, error: Outage) -> None:

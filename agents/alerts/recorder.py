@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
 
 from agents.alerts.columns import COLUMNS, COVERED_SINCE, IDENTITY, instant, to_row, unix_seconds
-from agents.alerts.postgres import answering
+from agents.alerts.postgres import answering, not_deadlocked
 from streams import metrics, stages
 from streams.model.alert import Alert, AlertId
 
@@ -179,10 +180,16 @@ class Recorder:
             return [await self.record(alerts[0])]
         began = time.perf_counter()
         with answering("recording alerts"):
-            async with self._pool.acquire() as connection:
-                rows = await connection.fetchmany(RECORD, [(*to_row(alert), self._first_state) for alert in alerts])
+            rows = await not_deadlocked(partial(self._written, alerts))
         seconds = time.perf_counter() - began
         return [self._outcome(alert, row["revision"], seconds) for alert, row in zip(alerts, rows, strict=True)]
+
+    async def _written(self, alerts: Sequence[Alert]) -> list[asyncpg.Record]:
+        async with self._pool.acquire() as connection:
+            rows: list[asyncpg.Record] = await connection.fetchmany(
+                RECORD, [(*to_row(alert), self._first_state) for alert in alerts]
+            )
+        return rows
 
     def _outcome(self, alert: Alert, revision: int | None, seconds: float) -> RecordOutcome:
         """Take note of what a statement did that took so long."""

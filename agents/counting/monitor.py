@@ -213,8 +213,8 @@ class Monitor:
 
     async def emit_alerts(self, outcome: Outcome, received_us: int) -> None:
         """Send what was raised, or has grown, by trades that were received then."""
-        for alert in outcome.alerts:
-            await self._outbound.post(alert_record(alert))
+        if outcome.alerts:
+            await self._outbound.post(*map(alert_record, outcome.alerts))
         for rule, severity in outcome.raised:
             metrics.alerts.labels(rule, severity).inc()
             metrics.event_to_alert_seconds.observe(max(0.0, self._now() - received_us / 1e6))

@@ -6,7 +6,7 @@ differs. What is not plain, or may raise an alert, or was counted before, the mo
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from agents.counting.evaluation import Evaluator
@@ -19,6 +19,7 @@ from agents.counting.tally import Outcome
 from streams.model.plain_rows import PlainMarket, PlainRows
 from streams.venues.plain_rows import PlainReader
 from tables.keeper import Keeper
+from tables.market.panes import PANE_US
 from tables.market.state import Market
 
 LEAST_TOGETHER: Final = 24
@@ -33,10 +34,11 @@ ROWS_A_STEP: Final = 512
 
 
 class _Tally:
-    """Of a bundle's plain rows, which are of one venue: messages that were counted together, and their bytes."""
+    """Of a bundle's plain rows: messages that were counted together, their bytes, and a market of their one venue."""
 
     def __init__(self) -> None:
         self.messages = self.size = 0
+        self.market: PlainMarket | None = None
 
 
 class RowBatches:
@@ -61,6 +63,7 @@ class RowBatches:
         self._evaluator = evaluator
         self._keeper = keeper
         self._reader = reader
+        self._most_us = keeper.span.slack * PANE_US // 2
 
     async def handle(self, messages: SourceRows) -> None:
         """Handle rows that follow each other, which all begin as an object of JSON."""
@@ -70,6 +73,10 @@ class RowBatches:
         if rows is None:
             for message in messages:
                 await self._handle_alone(message)
+            return
+        if int(rows.times_us.max()) - int(rows.times_us.min()) > self._most_us:
+            for start, end in self._stretches(rows, len(messages)):
+                await self.handle(messages[start:end])
             return
         others, done = await self._apart(messages, rows)
         batch = RowBatch(
@@ -91,10 +98,26 @@ class RowBatches:
                 counted += runs[-1].end - runs[0].start
                 await self._count(messages, batch, rows.markets[at], runs, others, tally)
         finally:
-            series = series_of(rows.markets[0].venue, rows.markets[0].symbol)
-            series.trades.inc(tally.messages)
-            series.frames.inc(tally.messages)
-            series.frame_bytes.inc(tally.size)
+            if tally.market is not None:
+                series = series_of(tally.market.venue, tally.market.symbol)
+                series.trades.inc(tally.messages)
+                series.frames.inc(tally.messages)
+                series.frame_bytes.inc(tally.size)
+
+    def _stretches(self, rows: PlainRows, count: int) -> Iterator[tuple[int, int]]:
+        """Yield where rows begin and end that are near each other in time.
+
+        Markets come one after another. The clock of each may run as far as a flush allows, and the next flush is for
+        all of them. With more time in a stretch each market would ask for a flush of its own.
+        """
+        start = 0
+        earliest = latest = int(rows.times_us[0])
+        for place, time_us in zip(rows.places.tolist(), rows.times_us.tolist(), strict=True):
+            earliest, latest = min(earliest, time_us), max(latest, time_us)
+            if latest - earliest > self._most_us:
+                yield start, place
+                start, earliest, latest = place, time_us, time_us
+        yield start, count
 
     async def _handle_alone(self, message: SourceMessage, trades: Trades | None = None) -> None:
         await self._may_go_on()
@@ -179,6 +202,7 @@ class RowBatches:
                 outcome.alerts, outcome.raised, market = [], [], None
             if is_counted:
                 last = run
+                tally.market = of
                 tally.messages += end - first
                 tally.size += run.size
                 if market is not None and market.must_flush():

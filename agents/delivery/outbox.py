@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from agents.alerts.columns import from_row, instant, unix_seconds
-from agents.alerts.postgres import answering
+from agents.alerts.postgres import answering, not_deadlocked
 from agents.delivery import claims
 from agents.delivery.base import Backlog, Notice
 
@@ -97,15 +97,17 @@ class Outbox:
     async def _end(self, statement: str, delivery: Delivery, *arguments: Any) -> list[str]:
         alerts = [part.notice.alert for part in delivery.parts]
         with answering("ending a claim"):
-            rows = await self._pool.fetch(
-                statement,
-                [alert.rule for alert in alerts],
-                [alert.venue for alert in alerts],
-                [alert.symbol for alert in alerts],
-                [instant(alert.pane) for alert in alerts],
-                self._owner,
-                [part.claimed_at for part in delivery.parts],
-                *arguments,
+            rows = await not_deadlocked(
+                lambda: self._pool.fetch(
+                    statement,
+                    [alert.rule for alert in alerts],
+                    [alert.venue for alert in alerts],
+                    [alert.symbol for alert in alerts],
+                    [instant(alert.pane) for alert in alerts],
+                    self._owner,
+                    [part.claimed_at for part in delivery.parts],
+                    *arguments,
+                )
             )
         return [row["state"] for row in rows]
 

@@ -56,16 +56,30 @@ class Outbound:
     def __init__(self, send: Send) -> None:
         self._send = send
         self._in_flight: list[tuple[Record, Awaitable[Any]]] = []
+        # Posts whose records are not all in flight: the client may be full, or wait before it tries again.
+        self._beginning: set[asyncio.Future[None]] = set()
         self._settling = asyncio.Lock()
 
-    async def post(self, record: Record) -> None:
-        """Send without waiting for the acknowledgement; :meth:`settle` waits."""
-        if len(self._in_flight) >= MAX_IN_FLIGHT:
-            await self.settle()
-        self._in_flight.append((record, await self._start(record)))
+    async def post(self, *records: Record) -> None:
+        """Send without waiting for the acknowledgement; :meth:`settle` waits, also for those that have yet to begin."""
+        begun = asyncio.get_running_loop().create_future()
+        self._beginning.add(begun)
+        try:
+            for record in records:
+                if len(self._in_flight) >= MAX_IN_FLIGHT:
+                    await self._settle_begun()
+                self._in_flight.append((record, await self._start(record)))
+        finally:
+            self._beginning.discard(begun)
+            begun.set_result(None)
 
     async def settle(self) -> None:
         """Wait until the broker has everything posted so far."""
+        if self._beginning:
+            await asyncio.wait(self._beginning)
+        await self._settle_begun()
+
+    async def _settle_begun(self) -> None:
         async with self._settling:
             while self._in_flight:
                 waiting = list(self._in_flight)

@@ -35,7 +35,7 @@ MAX_FETCHED_BYTES: Final = 4 * 1024**2
 """After so many bytes of one partition what was fetched is handed on. A fetch of 1 MB may hold a thousand batches."""
 
 MAX_FETCHED_RECORDS: Final = 8 * 1024
-"""So it is after so many records in columns: rows for eight bundles, more than a fetch of 1 MB usually holds."""
+"""So it is after so many records in columns: rows for one bundle, more than a fetch of 1 MB usually holds."""
 
 FIRST_BYTES: Final = 4096
 """How much is kept of what is refused, for its dead letter."""

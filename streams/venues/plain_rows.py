@@ -55,11 +55,14 @@ class PlainReader:
         """Return the plain ones of these rows, None where there are none. Raises nothing."""
         if self._venue is None:
             return None
-        texts = [row or b"" for row in rows]
+        found = self._read([row or b"" for row in rows], self._venue)
+        return found if found is not None and len(found.places) else None
+
+    def _read(self, texts: Sequence[bytes], venue: "Symbols") -> PlainRows | None:
         has_long = are_long(texts)
         if texts and not has_long:
             try:
-                return columns_of(self._venue, list(map(self._decode, texts)), np.arange(len(texts)))
+                return columns_of(venue, list(map(self._decode, texts)), np.arange(len(texts)))
             except BAD_JSON:
                 pass
         decode, found, places = self._decode, [], []
@@ -71,7 +74,7 @@ class PlainReader:
             except BAD_JSON:
                 continue
             places.append(at)
-        return columns_of(self._venue, found, np.array(places, np.int64)) if found else None
+        return columns_of(venue, found, np.array(places, np.int64)) if found else None
 
 
 def are_long(texts: Iterable[bytes]) -> bool:

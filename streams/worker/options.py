@@ -70,8 +70,8 @@ def faust_options(settings: Settings) -> dict[str, object]:
         "broker_heartbeat_interval": 3.0,
         # A fetch brings what a bundle of rows holds, or several bundles of frames.
         "broker_max_poll_records": 1024,
-        # Bundles hold up to 64 frames or 1024 rows, or 256 kB.
-        "stream_buffer_maxsize": 64,
+        # Bundles hold up to 64 frames or 8192 rows, or 2 MiB of them: 16 MiB in all.
+        "stream_buffer_maxsize": 8,
         "stream_wait_empty": True,
         "consumer_auto_offset_reset": "earliest",
         "producer_acks": -1,

@@ -1,6 +1,6 @@
 """Which offset may be committed: that behind the messages that were handled, of those taken, without one missing.
 
-Faust lists every offset on its own, and sorts the list at each commit. A bundle stands for a thousand. Messages are
+Faust lists every offset on its own, and sorts the list at each commit. A bundle stands for thousands. Messages are
 taken in order (:mod:`streams.worker.continuity`), so the offsets in between, and holes of the log, need no account.
 """
 

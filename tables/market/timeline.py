@@ -177,6 +177,8 @@ class Timeline:
         return chunk
 
     def _wake(self, chunk: Chunk) -> list[Pane | None]:
+        if len(self._awake) > MAX_AWAKE_CHUNKS:
+            self.rest()
         self._awake.add(chunk.number)
         self._pieces.discard(chunk.number)
         if self._leaving is not None and self._leaving.at == chunk.number:

@@ -380,3 +380,55 @@ async def flushes(keeper: Keeper) -> None:
     while True:
         await asyncio.sleep(0)
         await keeper.flush()
+
+
+def simple_row(number: int, symbol: str, second: float, price: float = 100.0, quantity: float = 1.0) -> SourceMessage:
+    when = datetime.fromtimestamp(second, UTC).isoformat()
+    fields = {
+        "symbol": symbol, "side": "buy", "price": price, "qty": quantity, "ord_type": "market",
+        "trade_id": number + 1, "timestamp": when,
+    }  # fmt: skip
+    return SourceMessage(msgspec.json.encode(fields), 0, number, second)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "price", "quantity"),
+    [("?|", 100.0, 1.0), (HERE[0], 1.00000001, 1.000000001), (HERE[0], 1e-30, 1.0)],
+    ids=["no market", "more decimals than columns hold", "no price"],
+)
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_rows_of_which_none_is_plain(symbol: str, price: float, quantity: float, *, is_known: bool) -> None:
+    """So many in a row end nothing: each is handled alone."""
+    log = [simple_row(n, symbol, NOON + n, price, quantity) for n in range(1, 2 * LEAST_TOGETHER)]
+    found = []
+    for way in ("one_by_one", "together"):
+        worker = Worker(MemoryState(), MemoryBroker())
+        if is_known:
+            await worker.one_by_one([simple_row(0, HERE[0], NOON)])
+        await getattr(worker, way)(log)
+        found.append((states(worker), seen(worker.broker)))
+    assert found[0] == found[1]
+
+
+async def test_quiet_markets_share_the_flushes_of_a_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of many hours come in one bundle: not every market asks for a flush of its own."""
+    symbols = [name for n in range(200) if partition_of(name := f"Q{n}/USD", PARTITIONS) == 0]
+    log = [simple_row(n, symbols[n % len(symbols)], NOON + 4 * n) for n in range(4000)]
+    flushes = []
+    for way in ("one_by_one", "together"):
+        worker = Worker(MemoryState(), MemoryBroker(), slack=3600, admission=Admission(most=1000, new_per_minute=1000))
+        await worker.one_by_one(log[: len(symbols)])
+        await worker.keeper.flush()
+        flush, count = worker.keeper.flush, 0
+
+        async def counted(flush: Any = flush) -> Any:
+            nonlocal count
+            count += 1
+            return await flush()
+
+        monkeypatch.setattr(worker.keeper, "flush", counted)
+        await getattr(worker, way)(log[len(symbols) :])
+        flushes.append(count)
+    alone, together = flushes
+    assert alone > 0
+    assert together <= 3 * alone

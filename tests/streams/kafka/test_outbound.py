@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, MessageSizeTooLargeError
@@ -74,6 +75,41 @@ async def test_settling_waits_for_what_is_posted_meanwhile() -> None:
     broker.release()
     await settling
     assert numbers(broker) == [0, 1, 2]
+
+
+async def test_settling_waits_for_a_post_that_has_yet_to_begin() -> None:
+    """All of it: state that says an alert was raised must not be stored before the alert is on its way."""
+    broker, full = MemoryBroker(), asyncio.Event()
+
+    async def send(record: Record) -> Any:
+        await full.wait()
+        return await broker.send(record)
+
+    outbound = Outbound(send)
+    posting = asyncio.create_task(outbound.post(record(0), record(1)))
+    await asyncio.sleep(0)
+    settling = asyncio.create_task(outbound.settle())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not settling.done()
+    full.set()
+    await settling
+    assert posting.done()
+    assert numbers(broker) == [0, 1]
+
+
+async def test_a_post_that_is_cancelled_holds_up_nobody() -> None:
+
+    async def send(_: Record) -> Any:
+        await asyncio.sleep(100)
+
+    outbound = Outbound(send)
+    posting = asyncio.create_task(outbound.post(record(0)))
+    await asyncio.sleep(0)
+    settling = asyncio.create_task(outbound.settle())
+    await asyncio.sleep(0)
+    posting.cancel()
+    await asyncio.wait_for(settling, 5)
 
 
 async def test_delivering_tells_where_each_record_is() -> None:
