@@ -185,14 +185,11 @@ class LoadedMarkets:
     async def _load_by_steps(self, partition: int, venue: str, symbol: str) -> Market | None:
         """Do what :meth:`_load` does, and let messages be counted in between: nobody waits for this market."""
         items = await self._answered(lambda store: store.load(partition, prefix(venue, symbol)))
-        steps = market_steps(items, venue, symbol, self.span)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                market: Market | None = end.value
-                return market
+        market = None
+        for found in market_steps(items, venue, symbol, self.span):
+            market = found
             await asyncio.sleep(0)
+        return market
 
     def markets(self) -> Iterator[tuple[int, Market]]:
         """Yield (partition, market) of everything in memory."""

@@ -10,7 +10,7 @@ Keys and headers of ``trades`` are not read: nobody asks for them.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 from streams.kafka.broker_clock import APPEND_TIME
 from streams.topics import TRADES
@@ -110,10 +110,22 @@ def joined(parts: Sequence[Columns]) -> Columns:
     return Columns(offsets, times, values, sizes, parts[0].are_brokers_times)
 
 
+class Batch(Protocol):
+    """A batch of the client's, which it goes through record by record."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Begin with the first."""
+        ...
+
+    def __next__(self) -> Any:
+        """Return the next."""
+        ...
+
+
 class WholeBatch:
     """A batch of the client's whose only record is all of its records; otherwise it is as it was."""
 
-    def __init__(self, batch: Any, wanted: int) -> None:
+    def __init__(self, batch: Batch, wanted: int) -> None:
         self._batch = batch
         self._wanted = wanted
 

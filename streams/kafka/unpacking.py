@@ -15,7 +15,7 @@ from typing import Any, Final
 import cramjam
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.record import default_records, legacy_records
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from streams.kafka.admin import MAX_RECORD_BYTES
 from streams.kafka.columns import Columns, WholeBatch, are_columns, joined
@@ -202,11 +202,11 @@ def _within_limits(unpack: Callable[[PartitionRecords], Iterator[Any]]) -> Calla
     return wrapped
 
 
-def _as_it_is(_: Any, record: Any) -> Any:
-    return record
+def _as_it_is(_: TopicPartition, columns: Columns) -> Columns:
+    return columns
 
 
-def _within_size(tp: Any, columns: Columns) -> Iterator[Columns | Refused]:
+def _within_size(tp: TopicPartition, columns: Columns) -> Iterator[Columns | Refused]:
     """Yield the records of a batch, and in their places those that are larger than they may be."""
     start = 0
     if max(columns.sizes) > MAX_MESSAGE_BYTES:

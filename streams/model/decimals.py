@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, MICRO_PER_USD
-from streams.model.trade import MAX_PRICE
+from streams.model.trade import MAX_PRICE, MIN_PRICE
 
 Doubles = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -30,6 +30,7 @@ _POWERS: Final = np.array([10**n for n in range(_REST_DECIMALS + 1)], np.int64)
 _MOST_PRODUCT: Final = 2.0**62
 _MOST_WORTH: Final = 0.99 * MAX_NOTIONAL_MICRO_USD / MICRO_PER_USD
 _MOST_PRICE: Final = float(MAX_PRICE)
+_LEAST_PRICE: Final = float(MIN_PRICE)
 
 
 class AmountColumns(NamedTuple):
@@ -53,7 +54,8 @@ def linear_amounts(prices: Doubles, quantities: Doubles) -> AmountColumns:
         quantity_integers, quantity_decimals, is_whole = _integers(quantities)
     decimals = price_decimals + quantity_decimals
     is_exact &= is_whole & is_small
-    is_exact &= (price_integers > 0) & (quantity_integers > 0) & (prices <= _MOST_PRICE) & (decimals <= _REST_DECIMALS)
+    is_exact &= (quantity_integers > 0) & (prices >= _LEAST_PRICE) & (prices <= _MOST_PRICE)
+    is_exact &= (price_integers > 0) & (decimals <= _REST_DECIMALS)
     is_exact &= price_integers * quantity_integers < _MOST_PRODUCT
     if not is_exact.all():
         price_integers, quantity_integers = (

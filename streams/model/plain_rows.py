@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from streams.model.decimals import Doubles, Integers, Marks
+from streams.model.decimals import AmountColumns, Doubles, Integers, Marks
 from streams.model.kinds import MarketKind
 
 
@@ -32,6 +32,24 @@ class PlainRows(NamedTuple):
     wholes: Integers
     fractions: Integers
     sides: Integers
+
+    @classmethod
+    def of(
+        cls,
+        markets: list[PlainMarket],
+        places: Integers,
+        market: Integers,
+        ids: Integers,
+        times_us: Integers,
+        prices: Doubles,
+        amounts: AmountColumns,
+        sides: Integers,
+    ) -> "PlainRows":
+        """Return rows of these columns; what is not exact of the amounts means nothing."""
+        return cls(
+            markets, places, market, ids, times_us, prices,
+            amounts.notionals, amounts.rests, amounts.wholes, amounts.fractions, sides,
+        )  # fmt: skip
 
     def taken(self, at: Integers | Marks | slice) -> "PlainRows":
         """Return the rows at these places of the columns, or those that are marked."""

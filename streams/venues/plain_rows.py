@@ -6,7 +6,7 @@ most 15 digits. Its venue would make the same trade of it, bit for bit; a proper
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal, Protocol, cast
 
 import msgspec
 import numpy as np
@@ -15,14 +15,13 @@ from streams.errors import BadRecord
 from streams.model.decimals import MOST_DIGITS, Integers, linear_amounts
 from streams.model.plain_rows import PlainMarket, PlainRows
 from streams.model.products import Product, linear
-from streams.model.trade import MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Side, is_market_name
+from streams.model.trade import MAX_TIME_US, MIN_TIME_US, Side, is_market_name
 from streams.venues.asking import product_of
 from streams.venues.base import Venue
 from streams.venues.json_rows import VENUE, recognised
 from streams.venues.json_text import BAD_JSON
 
 _SIDES: Final = {"buy": int(Side.BUY), "sell": int(Side.SELL)}
-_LEAST_PRICE: Final = float(MIN_PRICE)
 # A field that must not be there: nothing that JSON holds is of this type but this text.
 _Absent = Literal["\x00 no such field"]
 _NUMBER_CHARACTERS: Final = b"0123456789."
@@ -124,7 +123,18 @@ def speaks_of(venue: Venue, plain: str, reading: str) -> bool:
     return said <= read
 
 
-def row_struct(fields: Sequence[str], others: Sequence[str]) -> Any:
+class PlainRow(Protocol):
+    """A decoded row; :class:`streams.venues.base.PlainFields` says what its fields are called."""
+
+    symbol: str
+    side: Literal["buy", "sell"]
+    price: float
+    quantity: float
+    trade_id: int
+    time: datetime
+
+
+def row_struct(fields: Sequence[str], others: Sequence[str]) -> type[PlainRow]:
     """Return the type of a row with these fields, in the order of :class:`PlainFields`, and none of the others."""
     # In the order of the plain fields, which a venue gives in the order of its rows: those are found at once.
     types = {
@@ -136,15 +146,16 @@ def row_struct(fields: Sequence[str], others: Sequence[str]) -> Any:
         "time": Annotated[datetime, msgspec.Meta(tz=True)],
     }
     absent = {f"other_{number}": name for number, name in enumerate(others)}
-    return msgspec.defstruct(
+    made = msgspec.defstruct(
         "PlainRow",
         [*types.items(), *((attribute, _Absent, None) for attribute in absent)],
         rename=dict(zip(types, fields, strict=True)) | absent,
         gc=False,
     )
+    return cast("type[PlainRow]", made)
 
 
-def columns_of(venue: Symbols, found: Sequence[Any], places: Integers) -> PlainRows:
+def columns_of(venue: Symbols, found: Sequence[PlainRow], places: Integers) -> PlainRows:
     """Return the plain ones of rows that were decoded as :func:`row_struct` and stood at these places."""
     symbols = [row.symbol for row in found]
     numbers = {symbol: number for number, symbol in enumerate(dict.fromkeys(symbols))}
@@ -156,21 +167,18 @@ def columns_of(venue: Symbols, found: Sequence[Any], places: Integers) -> PlainR
     seconds = np.fromiter([row.time.timestamp() for row in found], np.float64, count)
     times = np.rint(np.clip(seconds, -1e10, 1e10) * 1e6).astype(np.int64)
     market = np.fromiter(map(numbers.__getitem__, symbols), np.int64, count)
-    is_plain = amounts.is_exact & (prices >= _LEAST_PRICE) & (times >= MIN_TIME_US) & (times < MAX_TIME_US)
+    is_plain = amounts.is_exact & (times >= MIN_TIME_US) & (times < MAX_TIME_US)
     if None in markets:
         is_plain &= np.array([found is not None for found in markets])[market]
         market = (np.cumsum([found is not None for found in markets]) - 1)[market]
-    rows = PlainRows(
+    rows = PlainRows.of(
         [found for found in markets if found is not None],
         places,
         market,
         np.fromiter([row.trade_id for row in found], np.int64, count),
         times,
         prices,
-        amounts.notionals,
-        amounts.rests,
-        amounts.wholes,
-        amounts.fractions,
+        amounts,
         np.fromiter([_SIDES[row.side] for row in found], np.int64, count),
     )
     return rows if is_plain.all() else rows.taken(is_plain)

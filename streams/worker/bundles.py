@@ -8,7 +8,7 @@ bundle has the offset of its last message, and knows its first: once it is ackno
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby
-from typing import Any, Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -133,6 +133,15 @@ def _parts(found: Sequence[Columns | Refused]) -> Iterator[tuple[Columns | Item,
             start = end
 
 
-def first_of(record: Any) -> int:
+class Placed(Protocol):
+    """A record of the client's."""
+
+    @property
+    def offset(self) -> int:
+        """Where it is in its partition."""
+        ...
+
+
+def first_of(record: Columns | Refused | Placed) -> int:
     """Return the first offset that what a fetch brought begins with: one that was refused may be a whole batch."""
-    return record.first if isinstance(record, Columns | Refused) else int(record.offset)
+    return record.first if isinstance(record, Columns | Refused) else record.offset

@@ -128,15 +128,7 @@ class Timeline:
             self._advance(number)
         elif number < self.oldest:
             return None
-        at = number // CHUNK_PANES
-        chunk = self.chunks.get(at)
-        if chunk is None:
-            chunk = self._new_chunk(at)
-        panes = chunk.awake
-        if panes is None:
-            panes = self._wake(chunk)
-        self._dirty.add(at)
-        self.stale.add(at)
+        panes = self._counted_into(number // CHUNK_PANES)
         pane = panes[number % CHUNK_PANES]
         if pane is None:
             pane = panes[number % CHUNK_PANES] = Pane([])
@@ -154,20 +146,25 @@ class Timeline:
         """Advance the clock to a pane of live fills, which :meth:`can_append` says is a new one."""
         self._advance(number)
         at, place = divmod(number, CHUNK_PANES)
+        self._counted_into(at)[place] = pane
+        chunk = self.chunks[at]
+        if chunk.quiet:
+            chunk.quiet &= ~(1 << place)
+        self._numbers.append(number)
+        self._end_at += 1
+        self.volume += pane.notional
+
+    def _counted_into(self, at: int) -> list[Pane | None]:
+        """Return the panes of a chunk, which change now."""
         chunk = self.chunks.get(at)
         if chunk is None:
             chunk = self._new_chunk(at)
         panes = chunk.awake
         if panes is None:
             panes = self._wake(chunk)
-        panes[place] = pane
-        if chunk.quiet:
-            chunk.quiet &= ~(1 << place)
         self._dirty.add(at)
         self.stale.add(at)
-        self._numbers.append(number)
-        self._end_at += 1
-        self.volume += pane.notional
+        return panes
 
     def _new_chunk(self, at: int) -> Chunk:
         chunk = self.chunks[at] = Chunk(-1, at, [None] * CHUNK_PANES)

@@ -1,6 +1,6 @@
 """A market as the items of a store: what is read makes a market, and what changed in one is written."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from tables.market.chunk import Chunk
@@ -20,19 +20,12 @@ def market_from(items: Iterable[tuple[bytes, bytes]], venue: str, symbol: str, s
 
     Raises :class:`tables.market.formats.NewerState` where a newer release wrote them.
     """
-    steps = market_steps(items, venue, symbol, span)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            market: Market | None = end.value
-            return market
+    *_, market = market_steps(items, venue, symbol, span)
+    return market
 
 
-def market_steps(
-    items: Iterable[tuple[bytes, bytes]], venue: str, symbol: str, span: Span
-) -> Generator[None, None, Market | None]:
-    """Do what :func:`market_from` does, and yield between its steps, so that others may go on meanwhile."""
+def market_steps(items: Iterable[tuple[bytes, bytes]], venue: str, symbol: str, span: Span) -> Iterator[Market | None]:
+    """Yield None between the steps of :func:`market_from`, so that others may go on, and at last its result."""
     head: Head | None = None
     chunks: list[Chunk] = []
     start = len(prefix(venue, symbol))
@@ -46,12 +39,13 @@ def market_steps(
             chunk.rest()
             chunks.append(chunk)
         if number % VALUES_A_STEP == 0:
-            yield
+            yield None
     if head is None and not chunks:
-        return None
+        yield None
+        return
     market = Market(venue, symbol, span)
     market.restore(head, chunks)
-    return market
+    yield market
 
 
 def taken_from(markets: Iterable[Market], span: Span) -> dict[bytes, bytes]:

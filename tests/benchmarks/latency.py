@@ -29,6 +29,10 @@ from tests.machine import cpu_seconds
 
 READY_SECONDS = 90.0
 WARM_UP_SECONDS = 5.0
+# An answer takes the worker's time.
+LOOK_SECONDS = 0.5
+# So many times as long as asked for.
+SLOWEST = 6
 MOST_LOUD = 20
 SHARES = (0.5, 0.9, 0.99)
 
@@ -112,10 +116,12 @@ def main(options: argparse.Namespace) -> None:
                 # The first trades come with connections being made, and with every market opened.
                 wait_until(partial(has_begun, worker, 5 * options.rate), READY_SECONDS, "the first trades")
                 page.open()
-                time.sleep(WARM_UP_SECONDS)
+                wait_until(partial(has_begun, worker, (5 + WARM_UP_SECONDS) * options.rate), READY_SECONDS, "warm-up")
                 before, trades = all_histograms(worker, producer), worker.metric("liqmon_trades_total")
                 used, began = [cpu_seconds([each.pid]) for each in (worker, producer)], time.perf_counter()
-                time.sleep(options.seconds)
+                # A worker that does not keep up takes longer, and the printed rate says so.
+                wanted, most = trades + options.seconds * options.rate, SLOWEST * options.seconds
+                wait_until(partial(has_begun, worker, wanted), most, "the measured trades", poll_seconds=LOOK_SECONDS)
                 after, rate = all_histograms(worker, producer), worker.metric("liqmon_trades_total") - trades
                 seconds = time.perf_counter() - began
                 cpu = [cpu_seconds([each.pid]) - was for each, was in zip((worker, producer), used, strict=True)]

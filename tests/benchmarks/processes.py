@@ -15,12 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.benchmarks.bench.broker import FilledKafka
-from tests.benchmarks.bench.feed import Totals
-from tests.benchmarks.bench.liqmon import LIQMON, servers, totals_at
+from tests.benchmarks.bench.liqmon import await_totals, servers
 from tests.benchmarks.bench.measured import Sight
 from tests.benchmarks.bench.parts import BY_NAME, PARTS, Measured
-from tests.benchmarks.bench.system import END_SECONDS, TOTALS_SECONDS, WrongTotals, check
-from tests.faults.processes import http_get, sum_of_samples
+from tests.benchmarks.bench.system import END_SECONDS
+from tests.faults.processes import http_get, sum_of_samples, wait_until
 from tests.machine import below, cpu_seconds
 from tests.members import Members
 
@@ -38,35 +37,20 @@ def counted(port: int) -> float:
 
 def watched(members: Members, trades: int) -> tuple[Sight, Sight]:
     """Return what was seen first, when each member was at work, and last."""
-    first: Sight | None = None
-    deadline = time.monotonic() + SECONDS_AT_MOST
-    while time.monotonic() < deadline and members.process.running:
+    sights: list[Sight] = []
+
+    def are_counted() -> bool:
         seen = [counted(port) for port in members.ports]
         pids = [members.process.pid, *below(members.process.pid)]
         sight = Sight(sum(seen), cpu_seconds(pids), time.perf_counter())
-        if all(seen) and first is None:
-            first = sight
-        if first is not None and sight.seen >= trades:
-            return first, sight
-        time.sleep(LOOK_SECONDS)
-    raise TimeoutError(f"{trades:,} trades were not counted:\n{members.process.tail()}")
+        if all(seen) or sights:
+            sights.append(sight)
+        return not members.process.running or (bool(sights) and sight.seen >= trades)
 
-
-def await_totals(members: Members, expected: Totals) -> None:
-    """Wait until the members have the totals between them. Raises :class:`WrongTotals` where they do not get there."""
-    deadline = time.monotonic() + TOTALS_SECONDS
-    while True:
-        found: Totals = {}
-        try:
-            for port in members.ports:
-                found |= totals_at(port)
-            check(LIQMON, expected, found)
-        except (WrongTotals, OSError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(LOOK_SECONDS)
-        else:
-            return
+    wait_until(are_counted, SECONDS_AT_MOST, f"{trades:,} counted trades", poll_seconds=LOOK_SECONDS)
+    if not members.process.running:
+        raise TimeoutError(f"{trades:,} trades were not counted:\n{members.process.tail()}")
+    return sights[0], sights[-1]
 
 
 def measure(kafka: FilledKafka, count: int, directory: Path) -> str:
@@ -75,7 +59,7 @@ def measure(kafka: FilledKafka, count: int, directory: Path) -> str:
         members = Members(processes, count)
         members.process.start()
         first, last = watched(members, kafka.part.trades)
-        await_totals(members, kafka.totals)
+        await_totals(members.ports, kafka.totals)
         members.process.stop(END_SECONDS)
     trades, used, seconds = last.seen - first.seen, last.used - first.used, last.at - first.at
     return f"{count:9}  {trades / seconds:9,.0f}  {1e6 * used / trades:24.2f}  {used / seconds:5.2f}\n"

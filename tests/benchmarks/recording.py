@@ -9,8 +9,8 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -83,14 +83,17 @@ def play(files: list[Path], directory: Path, *arguments: str, environment: dict[
         )
         cpu: dict[int, tuple[str, float]] = {}
         rss: dict[str, float] = defaultdict(float)
-        while run.poll() is None:
+        is_over = False
+        while not is_over:
             for pid in (run.pid, *below(run.pid)):
                 before, used = cpu.get(pid, (GUARD, 0.0))
                 # A process that is ending has no command line any more.
                 role = "supervisor" if pid == run.pid else before if before != GUARD else _role(pid)
                 cpu[pid] = role, max(cpu_seconds([pid]), used)
                 rss[role] = max(rss[role], resident_bytes(pid) / MEGABYTE)
-            time.sleep(LOOK_SECONDS)
+            with suppress(subprocess.TimeoutExpired):
+                run.wait(LOOK_SECONDS)
+                is_over = True
     text = printed.read_text()
     if run.returncode:
         raise RuntimeError(text[-2000:])

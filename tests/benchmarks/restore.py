@@ -42,6 +42,8 @@ VENUE = "kraken_spot"
 # Markets of one shape cost what others cost: so many are folded, and the others are copies under other names.
 SHAPES = 8
 SECONDS_AT_MOST = 600
+# An answer takes the worker's time.
+LOOK_SECONDS = 0.2
 
 
 class Restored(msgspec.Struct):
@@ -91,16 +93,17 @@ async def fill(address: str, markets: int, trades_a_second: int) -> tuple[int, i
 
 def until_whole(worker: Process, markets: int) -> int:
     """Ask until the worker's answer about all markets lacks nothing; return how often. Raises :class:`TimeoutError`."""
-    deadline, asked = time.monotonic() + SECONDS_AT_MOST, 0
-    while time.monotonic() < deadline:
+    asked = 0
+
+    def is_whole() -> bool:
+        nonlocal asked
         asked += 1
         with urllib.request.urlopen(f"http://{HOST}:{worker.port}/api/windows", timeout=60) as answer:
             rows = msgspec.json.decode(answer.read())
-            if not answer.headers[NOTES] and len({row["symbol"] for row in rows}) == markets:
-                return asked
-        # An answer takes the worker's time.
-        time.sleep(0.2)
-    raise TimeoutError(worker.tail())
+            return not answer.headers[NOTES] and len({row["symbol"] for row in rows}) == markets
+
+    wait_until(is_whole, SECONDS_AT_MOST, "a whole answer", poll_seconds=LOOK_SECONDS)
+    return asked
 
 
 def reading_seconds(log: str) -> float:

@@ -182,13 +182,15 @@ def liqmon(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "streams.cli", *arguments]
 
 
-def wait_until(condition: Callable[[], bool], timeout_seconds: float, what: str) -> None:
+def wait_until(
+    condition: Callable[[], bool], timeout_seconds: float, what: str, *, poll_seconds: float = POLL_SECONDS
+) -> None:
     """Poll ``condition`` until it holds. Raises :class:`TimeoutError` that says what was waited for."""
     deadline = time.monotonic() + timeout_seconds
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout_seconds:g} s for {what}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(poll_seconds)
 
 
 def http_get(port: int, path: str, timeout_seconds: float = HTTP_SECONDS) -> tuple[int, str]:

@@ -15,13 +15,12 @@ from streams.model.decimals import Integers, Marks, linear_amounts
 from streams.model.plain_rows import PlainMarket, PlainRows
 from streams.model.plain_trades import PlainTrades
 from streams.model.products import Product, linear
-from streams.model.trade import MIN_PRICE, Batch, Kind, Reject, Side, Trade, is_market_name
+from streams.model.trade import Batch, Kind, Reject, Side, Trade, is_market_name
 from streams.venues.recording.csv_rows import CsvFormat
 from streams.venues.recording.lines import SIDES, Chunk
 from streams.venues.recording.number_columns import doubles, integers, times_us
 
 _SIDES: Final = {name: int(side) for name, side in SIDES.items()}
-_LEAST_PRICE: Final = float(MIN_PRICE)
 _NO_SIDE: Final = -1
 _NO_MARKET: Final = -1
 # One odd row in so many costs as much as reading all of them alone saves.
@@ -96,7 +95,7 @@ class CsvColumns:
         quantities, are_short = doubles(texts[columns.quantity])
         amounts = linear_amounts(prices, quantities)
         times = times_us(texts[columns.time], columns.unit)
-        is_plain &= are_short & amounts.is_exact & (prices >= _LEAST_PRICE) & (times > 0)
+        is_plain &= are_short & amounts.is_exact & (times > 0)
         if self._rows.identity is None:
             ids = places + (chunk.row + self._rows.ids_before)
         else:
@@ -114,17 +113,14 @@ class CsvColumns:
             is_plain &= self._are_venues(texts[columns.exchange])
         markets, market = self._markets(None if columns.symbol is None else texts[columns.symbol], count)
         is_plain &= market != _NO_MARKET
-        rows = PlainRows(
+        rows = PlainRows.of(
             markets,
             places,
             market,
             ids,
             times,
             prices,
-            amounts.notionals,
-            amounts.rests,
-            amounts.wholes,
-            amounts.fractions,
+            amounts,
             sides,
         )
         return rows, is_plain

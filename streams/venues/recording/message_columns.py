@@ -1,7 +1,8 @@
 """Recorded socket messages as columns: those whose rows are all plain. Any other is read alone. No I/O."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from types import GenericAlias
+from typing import Final, Literal, NamedTuple, Protocol, cast
 
 import msgspec
 import numpy as np
@@ -12,7 +13,7 @@ from streams.model.trade import Trade
 from streams.venues.asking import message_of
 from streams.venues.base import PlainMessage, Venue
 from streams.venues.json_text import BAD_JSON
-from streams.venues.plain_rows import Symbols, are_long, columns_of, row_struct, speaks_of
+from streams.venues.plain_rows import PlainRow, Symbols, are_long, columns_of, row_struct, speaks_of
 from streams.venues.recording.times import seconds_to_us
 
 
@@ -50,7 +51,7 @@ class MessageReader:
         if self._venue is None:
             return None
         received, frames = _unpacked(lines)
-        found: list[Any] = []
+        found: list[PlainRow] = []
         counts = np.zeros(len(lines), np.int64)
         is_odd = np.ones(len(lines), np.bool_)
         has_long = are_long(frames.values())
@@ -103,8 +104,15 @@ def _unpacked(lines: Sequence[bytes]) -> tuple[dict[int, int], dict[int, bytes]]
     return received, frames
 
 
-def _struct(message: PlainMessage, row: Any) -> Any:
+class _Message(Protocol):
+    """A decoded message."""
+
+    rows: list[PlainRow]
+
+
+def _struct(message: PlainMessage, row: type[PlainRow]) -> type[_Message]:
     marks = [(f"mark_{number}", Literal[value]) for number, (_, value) in enumerate(message.marks)]
     names = {f"mark_{number}": name for number, (name, _) in enumerate(message.marks)} | {"rows": message.rows}
-    fields: Iterable[tuple[str, Any]] = [*marks, ("rows", list[row])]
-    return msgspec.defstruct("PlainMessage", fields, rename=names, forbid_unknown_fields=True, gc=False)
+    fields = [*marks, ("rows", GenericAlias(list, (row,)))]
+    made = msgspec.defstruct("PlainMessage", fields, rename=names, forbid_unknown_fields=True, gc=False)
+    return cast("type[_Message]", made)

@@ -10,14 +10,13 @@ from streams.model.decimals import linear_amounts
 from streams.model.plain_rows import PlainMarket, PlainRows
 from streams.model.plain_trades import PlainTrades
 from streams.model.products import linear
-from streams.model.trade import MIN_PRICE, Side, Trade, is_market_name
+from streams.model.trade import Side, Trade, is_market_name
 from streams.venues.json_text import BAD_JSON
 from streams.venues.recording.markets import Market
 from streams.venues.recording.number_columns import doubles, times_us
 from streams.venues.recording.times import Unit
 
 _SIDES: Final = {"b": int(Side.BUY), "s": int(Side.SELL)}
-_LEAST_PRICE: Final = float(MIN_PRICE)
 
 
 class _Row(msgspec.Struct, array_like=True, gc=False):
@@ -57,20 +56,17 @@ def plain_page(
     stamps = [bytes(row.time).decode("latin-1") for row in rows]
     times = times_us(stamps, Unit.SECONDS)
     amounts = linear_amounts(prices, quantities)
-    is_plain &= are_short & amounts.is_exact & (prices >= _LEAST_PRICE) & (times > 0)
+    is_plain &= are_short & amounts.is_exact & (times > 0)
     if not is_plain.all() or any("_" in row.price or "_" in row.volume for row in rows):
         return None
-    found = PlainRows(
+    found = PlainRows.of(
         [PlainMarket(venue, symbol, product.kind)],
         np.arange(count),
         np.zeros(count, np.int64),
         np.fromiter((row.trade_id for row in rows), np.int64, count),
         times,
         prices,
-        amounts.notionals,
-        amounts.rests,
-        amounts.wholes,
-        amounts.fractions,
+        amounts,
         np.fromiter((_SIDES[row.side] for row in rows), np.int64, count),
     )
     is_newest_first = float(stamps[0]) > float(stamps[-1])

@@ -1,7 +1,7 @@
 """The program as a system: one worker, its broker, its Postgres."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -51,7 +51,7 @@ class Liqmon:
             sights = watched(worker, lambda: _counted(worker), kafka.part.trades, LOOK_SECONDS)
             run = run_of(sights, rss_mb(worker.pid))
             self.counted()
-            _await_totals(worker, kafka.totals)
+            await_totals((worker.port,), kafka.totals)
             # Ended as an operator would: all is flushed and committed.
             worker.stop(END_SECONDS)
         return run
@@ -71,7 +71,7 @@ class Liqmon:
             worker = processes.worker("worker")
             began = time.monotonic()
             worker.start().wait_ready(READY_SECONDS)
-            _await_totals(worker, kafka.totals, HOLD_SECONDS)
+            await_totals((worker.port,), kafka.totals, HOLD_SECONDS)
             return Run(0, 0, time.monotonic() - began, rss_mb(worker.pid))
 
     def restore(self, kafka: FilledKafka, address: str, directory: Path) -> Run:
@@ -80,7 +80,7 @@ class Liqmon:
             worker = processes.worker("worker")
             began = time.monotonic()
             worker.start().wait_ready(READY_SECONDS)
-            _await_totals(worker, kafka.totals)
+            await_totals((worker.port,), kafka.totals)
             return Run(0, 0, time.monotonic() - began, rss_mb(worker.pid))
 
 
@@ -107,18 +107,29 @@ def _counted(worker: Process) -> float:
         return 0.0
 
 
-def _await_totals(worker: Process, expected: Totals, seconds: float = TOTALS_SECONDS) -> None:
-    """Check what the worker's API says of an hour, once it has all trades."""
-    deadline = time.monotonic() + seconds
-    while True:
+def await_totals(ports: Sequence[int], expected: Totals, seconds: float = TOTALS_SECONDS) -> None:
+    """Wait until the workers at these ports have the totals of an hour between them.
+
+    Raises :class:`WrongTotals` and what else the last answer was where they do not get there in time.
+    """
+    wrong: Exception = WrongTotals("nobody answered")
+
+    def are_there() -> bool:
+        nonlocal wrong
+        found: Totals = {}
         try:
-            check(LIQMON, expected, totals_at(worker.port))
-        except (WrongTotals, OSError, msgspec.MsgspecError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-        else:
-            return
+            for port in ports:
+                found |= totals_at(port)
+            check(LIQMON, expected, found)
+        except (WrongTotals, OSError, msgspec.MsgspecError) as error:
+            wrong = error
+            return False
+        return True
+
+    try:
+        wait_until(are_there, seconds, "the totals", poll_seconds=LOOK_SECONDS)
+    except TimeoutError:
+        raise wrong from None
 
 
 def totals_at(port: int) -> Totals:

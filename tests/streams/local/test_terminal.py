@@ -1,7 +1,7 @@
 """What a run writes on a terminal, and elsewhere."""
 
 import io
-import sys
+from contextlib import redirect_stdout
 
 import pytest
 
@@ -15,15 +15,15 @@ class Screen(io.StringIO):
         return True
 
 
-def test_on_a_terminal_lines_stay_above_the_one_that_is_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_lines_stay_above_the_one_that_is_written_over() -> None:
     """A line takes the place of the status, which comes again below it."""
     screen, terminal = Screen(), Terminal()
-    monkeypatch.setattr(sys, "stdout", screen)
-    terminal.show("10%")
-    terminal.show("20%")
-    terminal.say("alert")
-    terminal.show("")
-    terminal.say("summary")
+    with redirect_stdout(screen):
+        terminal.show("10%")
+        terminal.show("20%")
+        terminal.say("alert")
+        terminal.show("")
+        terminal.say("summary")
     clear = "\r\x1b[K"
     assert screen.getvalue() == f"{clear}10%{clear}20%{clear}alert\n20%{clear}summary\n"
 
@@ -31,9 +31,9 @@ def test_on_a_terminal_lines_stay_above_the_one_that_is_written_over(monkeypatch
 def test_a_long_status_is_cut_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is wrapped could not be written over."""
     screen = Screen()
-    monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setenv("COLUMNS", "40")
-    Terminal().show("x" * 100)
+    with redirect_stdout(screen):
+        Terminal().show("x" * 100)
     assert screen.getvalue().count("x") == 39
 
 
