@@ -97,11 +97,11 @@ def decode_frames(size: int) -> Piece:
     return Piece(run, TRADES * DECODED)
 
 
-def fold_frames(size: int) -> Piece:
-    """Decoded frames counted into a market's panes and judged."""
+def fold_frames(size: int, kind: type[Evaluator] = Evaluator) -> Piece:
+    """Decoded frames counted into a market's panes and judged, by an evaluator of some kind."""
     settings = load_settings()
     rows, span = RowReader(make_venues(settings)), Span(settings.window_seconds, settings.retention_seconds)
-    evaluator = Evaluator(rule_book(settings), window=span.window, cooldown=300, max_future_us=60_000_000)
+    evaluator = kind(rule_book(settings), window=span.window, cooldown=300, max_future_us=60_000_000)
     market = Market(VENUE, "M/USD", span)
     decoded = [decode(message, rows) for message in messages_of(_frames(size))]
 

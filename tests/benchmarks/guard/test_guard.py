@@ -5,12 +5,28 @@ from typing import Any
 import pytest
 
 from agents.counting.evaluation import Evaluator
+from agents.counting.runs import Trades
 from agents.counting.tally import Outcome
 from tables.market.span import Span
 from tables.market.state import Market
 from tests.benchmarks.guard.cost import Cost, dearer, steps_of
 from tests.benchmarks.guard.paths import PATHS, fold_frames
 from tests.benchmarks.guard.stored import MORE_STEPS, MORE_TIME, baseline, faults
+
+
+class Dearer(Evaluator):
+    """An evaluator that folds every fourth frame into another market too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.other, self.calls = Market("bench", "OTHER/USD", Span(300, 4200)), 0
+
+    def fold(self, market: Market, trades: Trades, **where: Any) -> Outcome:
+        self.calls += 1
+        if self.calls % 4 == 0:
+            self.other.flushed_watermark = market.watermark
+            super().fold(self.other, trades, **where)
+        return super().fold(market, trades, **where)
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -25,20 +41,9 @@ def test_what_is_stored_is_of_the_pieces_that_there_are() -> None:
 
 
 @pytest.mark.parametrize("size", [20, 1000])
-def test_a_fold_a_quarter_dearer_is_seen(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fold_a_quarter_dearer_is_seen(size: int) -> None:
     """Every fourth frame is counted twice here, the second time into another market."""
-    fold, other, calls = Evaluator.fold, Market("bench", "OTHER/USD", Span(300, 4200)), 0
-
-    def dearer_fold(self: Evaluator, market: Market, trades: Any, **where: Any) -> Outcome:
-        nonlocal calls
-        calls += 1
-        if calls % 4 == 0:
-            other.flushed_watermark = market.watermark
-            fold(self, other, trades, **where)
-        return fold(self, market, trades, **where)
-
-    monkeypatch.setattr(Evaluator, "fold", dearer_fold)
-    found = faults(lambda: fold_frames(size), baseline()[f"fold frames of {size}"])
+    found = faults(lambda: fold_frames(size, Dearer), baseline()[f"fold frames of {size}"])
     assert any(fault.startswith("steps") for fault in found), found
 
 
