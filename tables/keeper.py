@@ -25,7 +25,7 @@ from tables.market.chunks import market_of, prefix, split_key
 from tables.market.span import Span
 from tables.market.state import Market
 from tables.stale_writes import StaleWrites, Stretch
-from tables.stores.base import Items, StateStore
+from tables.stores.base import NOTHING, Items, StateStore
 from tables.stores.items import taken_from
 
 
@@ -151,17 +151,19 @@ class Keeper(LoadedMarkets):
         await self._write_over_restored(partition)
         records = [Record(self._changelog, key, value, partition) for key, value in items.items()]
         delivered = await self._outbound.deliver(records)
-        self._stale.note(partition, delivered)
-        claim = ChangelogClaim(max((where.offset for where in delivered), default=-1))
-        self.reached[partition] = max(claim.reached, self.reached.get(partition, -1))
+        reached = max((where.offset for where in delivered), default=NOTHING)
+        self.reached[partition] = max(reached, self.reached.get(partition, NOTHING))
         if not self._is_ours(partition, items):
-            # The partition moved meanwhile: its local store must not claim a changelog that others write to now.
+            # The partition moved meanwhile: its local store must not claim a changelog that others write to now. And if
+            # it came back, these values may be stale: whoever serves it looks at them as at anybody's.
             return
+        self._stale.note(partition, delivered)
         if delivered:
             is_ours = partial(self._is_ours, partition, items)
             if not await self._keep(lambda store: store.save(partition, items), is_ours):
                 return
-            self._claims[partition] = claim
+            if (known := self._stale.known_to(partition, reached)) > NOTHING:
+                self._claims[partition] = ChangelogClaim(known)
         self._unwritten.pop(partition, None)
 
     def foreign_writes(self, reached: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, tuple[Stretch, ...]]:
@@ -192,21 +194,29 @@ class Keeper(LoadedMarkets):
             await self._write_over(partition, stale)
 
     async def _write_over_restored(self, partition: int) -> None:
+        if partition not in self._partitions:
+            return
         overtaken = self._store().overtaken(partition)
         stale = overtaken.take()
         try:
-            await self._write_over(partition, stale)
+            is_done = await self._write_over(partition, stale)
         except BaseException:
             # Also a cancelled stop: what is forgotten here, a claim would pass over for good.
             overtaken.add(stale)
             raise
+        if not is_done:
+            overtaken.add(stale)
 
-    async def _write_over(self, partition: int, stale: Items) -> None:
+    async def _write_over(self, partition: int, stale: Items) -> bool:
+        """Return false where the partition has moved meanwhile: what was loaded of it may be stale by now."""
+        served = self._partitions.get(partition)
         own: dict[bytes, bytes] = {}
         for name in {market_of(key) for key in stale if split_key(key)[0]}:
             own |= await self._answered(partial(_items, partition, prefix(*name)))
-        if own and partition in self._partitions:
-            await self._stale.restate(partition, stale, own)
+        if served is None or self._partitions.get(partition) is not served:
+            return False
+        await self._stale.restate(partition, stale, own)
+        return True
 
     def _is_ours(self, partition: int, items: dict[bytes, bytes]) -> bool:
         return self._unwritten.get(partition) is items

@@ -11,11 +11,11 @@ from typing import Final, NamedTuple
 
 from streams import metrics
 from streams.kafka.outbound import Delivered, Outbound, Record
-from tables.stores.base import Items, newer
+from tables.stores.base import NOTHING, Items, newer
 
 log = logging.getLogger(__name__)
 
-# A worker that wakes writes one flush. Of more than this the first is forgotten; a restore still finds it.
+# A worker that wakes writes one flush. Of more than this the first two become one, with what lies between them.
 MAX_STRETCHES: Final = 1000
 
 
@@ -46,7 +46,9 @@ class OwnWrites:
         """Take note of where the log ends while no record of the owner's is under way."""
         if end > self._next:
             self._foreign.append(Stretch(self._next, end))
-            del self._foreign[:-MAX_STRETCHES]
+            if len(self._foreign) > MAX_STRETCHES:
+                # The owner's own values in between do no harm: none of them is older than what is kept.
+                self._foreign[:2] = [Stretch(self._foreign[0].start, self._foreign[1].end)]
             self._next = end
 
     @property
@@ -58,6 +60,13 @@ class OwnWrites:
         """Forget a stretch: what it holds is harmless now."""
         if stretch in self._foreign:
             self._foreign.remove(stretch)
+
+    def known_to(self, offset: int) -> int:
+        """Return how much of the log up to ``offset`` a store may claim: nothing that nobody has looked at.
+
+        The partition may move before somebody has. The next restore, by whomever, must meet it then.
+        """
+        return min(offset, self._foreign[0].start - 1) if self._foreign else offset
 
 
 class StaleWrites:
@@ -95,6 +104,11 @@ class StaleWrites:
         if (own := self._writes.get(partition)) is not None:
             own.looked_at(stretch)
 
+    def known_to(self, partition: int, offset: int) -> int:
+        """Return how much of a partition up to ``offset`` a store may claim; below 0 where that is nothing."""
+        own = self._own(partition)
+        return NOTHING if own is None else own.known_to(offset)
+
     async def restate(self, partition: int, stale: Items, own: Items) -> None:
         """Send own values again where a stale one of the same key lies behind them."""
         records = [
@@ -104,7 +118,11 @@ class StaleWrites:
         ]
         if not records:
             return
-        self.note(partition, await self._outbound.deliver(records))
+        writes = self._own(partition)
+        delivered = await self._outbound.deliver(records)
+        if writes is not None:
+            # The partition may have come back meanwhile: what follows it now knows nothing of these, and looks at them.
+            writes.wrote(where.offset for where in delivered)
         metrics.restated_records.inc(len(records))
         log.warning(
             "a worker that had lost partition %d wrote %d old values of its state; wrote ours again behind them",

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from faust.types import TP
 
@@ -13,6 +13,9 @@ from tables.market.chunks import known_offset
 log = logging.getLogger(__name__)
 
 Items = Mapping[bytes, bytes]
+
+NOTHING: Final = -1
+"""The offset up to which a store claims a changelog of which it holds nothing."""
 
 
 class StateStore(Protocol):

@@ -26,7 +26,7 @@ from streams.redis_link import REDIS, Script, address_of, connect, evaluate, tls
 from streams.secured import redis_files
 from streams.settings import Settings
 from tables.market.chunks import shifted
-from tables.stores.base import ChangelogEvent, Items, Overtaken, StoreApp
+from tables.stores.base import NOTHING, ChangelogEvent, Items, Overtaken, StoreApp
 from tables.stores.patience import until_answered
 from tables.stores.redis_scripts import LOAD, LOST, MARKETS, SAVE
 from tables.stores.redis_values import Argument, as_stored, items_from, parts_of, value_of
@@ -38,9 +38,6 @@ log = logging.getLogger(__name__)
 ANSWER_SECONDS: Final = 5.0
 # UNLINK of as many markets of 120 values takes 3 ms (measured), about as long as the scripts.
 MAX_KEYS_A_DELETE: Final = 1000
-NOTHING: Final = -1
-"""The changelog offset of a partition whose changelog is empty."""
-
 
 class StoreLost(Fatal):
     """Redis no longer has what it had acknowledged. Starting again restores it from the changelog."""
@@ -170,11 +167,12 @@ class Store(base.Store):  # type: ignore[misc]
                     if restore is None or self._restores is not restores:
                         continue
                     items, restore.items = restore.items, {}
-                    write = functools.partial(self._save, partition, items, restore.reached, restore.token)
-                    await until_answered(write, wanted=is_wanted)
-                    if not restore.token:
-                        # Redis kept the newer of two values, and did not say which.
-                        self.overtaken(partition).add(items)
+                    overtaken = self.overtaken(partition)
+                    known = overtaken.known_to(restore.reached)
+                    write = functools.partial(self._save, partition, items, known, restore.token)
+                    if await until_answered(write, wanted=is_wanted):
+                        # Redis did not say which of them are older than what it has.
+                        overtaken.add(items)
         except (Outage, StoreLost) as error:
             # Faust takes no notice of errors here; the next access meets the same one and ends the process.
             if self._restores is restores:
@@ -283,11 +281,13 @@ class Store(base.Store):  # type: ignore[misc]
                 "set it to noeviction or volatile-ttl"
             )
 
-    async def _save(self, partition: int, items: Items, reached: int | None, token: str = "") -> None:
+    async def _save(self, partition: int, items: Items, reached: int | None, token: str = "") -> int:
+        """Return how many values Redis has newer. The offset is not stored then: another restore must meet them too."""
         parts = list(parts_of(items))
+        refused = 0
         for number, part in enumerate(parts, 1):
             # The offset is stored with the last values: a save that was cut short stands for none.
-            is_last = number == len(parts) and reached is not None
+            is_last = number == len(parts) and reached is not None and not refused
             arguments: list[Argument] = [reached if is_last else "", token]
             market_keys = []
             for market, values in part:
@@ -296,9 +296,11 @@ class Store(base.Store):  # type: ignore[misc]
                 for field, value in values:
                     arguments += as_stored(field, value)
             markets = self._key(keys.table_markets, partition)
-            stored = await self._call(SAVE, partition, [markets, *market_keys], arguments)
-            if is_last:
-                self._offsets[partition] = int(stored)
+            not_taken, *stored = await self._call(SAVE, partition, [markets, *market_keys], arguments)
+            refused += not_taken
+            if stored:
+                self._offsets[partition] = int(stored[0])
+        return refused
 
     async def _call(
         self, script: Script, partition: int, more_keys: list[str], arguments: Sequence[Argument] = ()

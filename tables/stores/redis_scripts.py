@@ -31,10 +31,12 @@ return redis.call('SMEMBERS', KEYS[2])
 # KEYS: meta, markets, then one per market. ARGV: cluster, changelog offset known to be stored, changelog offset reached
 # with these values ("" where more follow), and a restore's token ("" unless it found nothing). Then for each market
 # follow its name and the number of its values, and for each value field, source offset and stored value. Of two values
-# of a field the one with the higher source offset stays. Returns the changelog offset stored.
+# of a field the one with the higher source offset stays. Where an older one was not taken, no offset is stored. Returns
+# how many were not taken, and the changelog offset stored, if any was.
 SAVE: Final = Script(f"""{_IS_LOST}
 if is_lost and (ARGV[4] == '' or stored[3] ~= ARGV[4]) then return 'lost' end
 local at = 5
+local refused = 0
 for i = 3, #KEYS do
   redis.call('SADD', KEYS[2], ARGV[at])
   local last = at + 1 + 3 * ARGV[at + 1]
@@ -42,14 +44,16 @@ for i = 3, #KEYS do
     local old = redis.call('HGET', KEYS[i], ARGV[item])
     if not old or struct.unpack('>i8', old) <= tonumber(ARGV[item + 1]) then
       redis.call('HSET', KEYS[i], ARGV[item], ARGV[item + 2])
+    else
+      refused = refused + 1
     end
   end
   at = last + 1
 end
 local reached = tonumber(ARGV[3])
-if not reached then return end
+if not reached or refused > 0 then return {{refused}} end
 if stored[2] then reached = math.max(reached, tonumber(stored[2])) end
 redis.call('HSET', KEYS[1], 'cluster', ARGV[1], 'offset', string.format('%.0f', reached))
 redis.call('HDEL', KEYS[1], 'restore')
-return reached
+return {{refused, reached}}
 """)

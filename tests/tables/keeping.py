@@ -36,7 +36,8 @@ class Worker:
         self.ended: list[Fatal] = []
         self.idle: list[Market] = []
         self.offset = 0
-        self.begins: dict[int, int] = {}
+        # Behind what was restored, by partition. None were before.
+        self.begins: dict[int, int] = dict.fromkeys(range(8), 0)
         self.keeper = Keeper(
             store=lambda: self.state,
             changelog=CHANGELOG,

@@ -10,10 +10,10 @@ from faust.types import TP
 from streams.errors import Outage
 from streams.kafka.outbound import Record
 from tables.restating import Restating
-from tables.stale_writes import OwnWrites, Stretch
+from tables.stale_writes import MAX_STRETCHES, OwnWrites, Stretch
 from tables.stores.base import newer
 from tests.memory_broker import MemoryBroker, MemoryState
-from tests.tables.keeping import CHANGELOG, Worker
+from tests.tables.keeping import CHANGELOG, Worker, count
 from tests.waiting import until
 
 
@@ -42,13 +42,18 @@ class Group:
 
     def stale(self) -> list[bytes]:
         """Return the keys of which compaction would keep another value than a restore does."""
-        last: dict[bytes, bytes] = {}
-        newest: dict[bytes, bytes] = {}
-        for record in self.broker.of(CHANGELOG):
-            last[record.key] = record.value
-            if newer(newest.get(record.key), record.value):
-                newest[record.key] = record.value
-        return [key for key, value in last.items() if value != newest[key]]
+        return stale_in(self.broker)
+
+
+def stale_in(broker: MemoryBroker) -> list[bytes]:
+    """Return the keys of which compaction would keep another value than a restore does."""
+    last: dict[bytes, bytes] = {}
+    newest: dict[bytes, bytes] = {}
+    for record in broker.of(CHANGELOG):
+        last[record.key] = record.value
+        if newer(newest.get(record.key), record.value):
+            newest[record.key] = record.value
+    return [key for key, value in last.items() if value != newest[key]]
 
 
 class Read(NamedTuple):
@@ -227,6 +232,122 @@ async def test_a_partition_that_moves_meanwhile_is_left_alone(group: Group) -> N
     assert len(group.broker.of(CHANGELOG)) == before
 
 
+async def test_the_store_claims_nothing_behind_what_nobody_has_looked_at(group: Group) -> None:
+    """The partition moves before the owner looks. The next restore must meet it, in this store too."""
+    await group.owner.keeper.confirm(await group.owner.keeper.flush())
+    await group.zombie.keeper.flush()
+    written = len(group.broker.of(CHANGELOG))
+    await group.owner.trade("B/USD", 5)
+    await group.owner.keeper.confirm(await group.owner.keeper.flush())
+    assert group.owner.state.offsets[0] < written - 2
+    await group.look()
+    await group.owner.trade("B/USD", 6)
+    await group.owner.keeper.confirm(await group.owner.keeper.flush())
+    assert group.owner.state.offsets[0] == len(group.broker.of(CHANGELOG)) - 1
+
+
+async def test_what_was_under_way_while_the_partition_came_back_is_not_taken_for_the_owners(group: Group) -> None:
+    """Another worker may have served it meanwhile: these values are looked at as anybody's."""
+    await group.owner.trade("A/USD", 9)
+    group.broker.hold()
+    flush = asyncio.create_task(group.owner.keeper.flush())
+    await until(lambda: len(group.broker.waiting) == 2)
+    group.owner.keeper.forget([0])
+    await group.owner.keeper.market(0, "kraken_spot", "A/USD")
+    begin = group.owner.begins[0] = len(group.broker.of(CHANGELOG))
+    group.owner.keeper.foreign_writes({}, {})
+    group.broker.release()
+    await flush
+    ends = {0: len(group.broker.of(CHANGELOG))}
+    found = group.owner.keeper.foreign_writes(dict(group.owner.keeper.reached), ends)
+    assert found == {0: (Stretch(begin, begin + 2),)}
+
+
+class Moving:
+    """Two workers with stores of their own, to which partition 0 moves in turn, on one changelog.
+
+    ``log`` holds each trade's (symbol, second), and ``committed`` is the first that the next owner counts.
+    """
+
+    def __init__(self) -> None:
+        self.broker = MemoryBroker()
+        self.workers = [Worker(self.broker, MemoryState()) for _ in range(2)]
+        self.log: list[tuple[str, int]] = []
+        self.committed = 0
+
+    @property
+    def owner(self) -> Worker:
+        """Who serves the partition."""
+        return self.workers[0]
+
+    async def trade(self, symbol: str, second: int) -> None:
+        """Count one trade where the partition is served."""
+        self.log.append((symbol, second))
+        await self._count(len(self.log) - 1)
+
+    async def _count(self, offset: int) -> None:
+        market = await self.owner.keeper.market(0, "kraken_spot", self.log[offset][0])
+        if market.offset < offset:
+            count(market, self.log[offset][1], 1, offset)
+
+    async def look(self) -> None:
+        """Look as the owner's watch does."""
+        ends = {0: len(self.broker.of(CHANGELOG))}
+
+        async def read(_: int, stretch: Stretch) -> dict[bytes, bytes]:
+            await asyncio.sleep(0)
+            return {record.key: record.value for record in self.broker.of(CHANGELOG)[stretch.start : stretch.end]}
+
+        await Restating(self.owner.keeper, read).look(dict(self.owner.keeper.reached), ends)
+
+    async def commit(self) -> None:
+        """Make what was counted durable, and let the store claim it."""
+        claims = await self.owner.keeper.flush()
+        self.committed = len(self.log)
+        await self.owner.keeper.confirm(claims)
+
+    async def rebalance(self, *, moves: bool) -> None:
+        """Assign the partition: its owner, the other one where it moves, restores what its store does not claim."""
+        if moves:
+            self.workers.reverse()
+        heir = self.owner
+        heir.keeper.forget([0])
+        begin = heir.state.offsets.get(0, -1) + 1
+        for offset, record in list(enumerate(self.broker.of(CHANGELOG)))[begin:]:
+            read = Read(record.key, record.value, offset)
+            if heir.state.overtaken(0).replaces(read, record.key, heir.state.items[0].get(record.key)):
+                heir.state.items[0][record.key] = record.value
+        reached = len(self.broker.of(CHANGELOG)) - 1
+        if (known := heir.state.overtaken(0).known_to(reached)) >= 0:
+            heir.state.offsets[0] = known
+        heir.begins[0] = reached + 1
+        heir.keeper.begin_loads([0])
+        await heir.keeper.preload([0], 60)
+        for offset in range(self.committed, len(self.log)):
+            await self._count(offset)
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_wherever_the_partition_moves_nothing_stale_is_left(seed: int) -> None:
+    """Who has lost it flushes once more now and then, and does not know better."""
+    random = Random(seed)
+    moving = Moving()
+    for step in range(80):
+        await moving.trade(f"{random.choice('ABCDEFGH')}/USD", step)
+        if random.random() < 0.3:
+            await moving.commit()
+        if random.random() < 0.15:
+            await moving.look()
+        if random.random() < 0.2:
+            await moving.rebalance(moves=random.random() < 0.6)
+        if random.random() < 0.1:
+            await moving.workers[1].keeper.flush()
+    await moving.look()
+    await moving.commit()
+    await moving.look()
+    assert stale_in(moving.broker) == [], f"seed {seed}"
+
+
 @pytest.mark.parametrize("seed", range(20))
 async def test_in_any_order_of_flushes_and_looks_nothing_stale_is_left(seed: int) -> None:
     random = Random(seed)
@@ -246,6 +367,14 @@ async def test_in_any_order_of_flushes_and_looks_nothing_stale_is_left(seed: int
     await group.look()
     await group.look()
     assert group.stale() == [], f"seed {seed}"
+
+
+def test_of_many_stretches_none_is_forgotten() -> None:
+    own = OwnWrites(0)
+    own.wrote(range(1, 3000, 2))
+    assert len(own.foreign) == MAX_STRETCHES
+    assert own.foreign[0] == Stretch(0, 2 * (1500 - MAX_STRETCHES) + 1)
+    assert own.known_to(2999) == -1
 
 
 def test_offsets_between_a_workers_own_are_somebody_elses() -> None:

@@ -162,6 +162,22 @@ class TestRestore:
         assert await heir.heads("BTC/USD") == item("BTC/USD", 9)
         assert heir.store.overtaken(0).take() == item("BTC/USD", 8)
 
+    async def test_every_restore_meets_it_until_the_owner_has_written_over_it(
+        self, kind: str, owner: Owner, new_owner: OwnerFactory, changelog: Changelog
+    ) -> None:
+        """Who met it may end before that: what a store claims nobody reads again, and compaction would keep it."""
+        await owner.write(item("BTC/USD", 9))
+        changelog.write(item("ETH/USD", 9))
+        changelog.write(item("BTC/USD", 8))
+        changelog.write(item("ETH/USD", 10))
+        await owner.store.stop()
+        for _ in range(3):
+            heir = await new_owner(kind, 0, 1)
+            stale = heir.store.overtaken(0).take()
+            assert {key: stale.get(key) for key in item("BTC/USD", 8)} == item("BTC/USD", 8)
+            assert await heir.heads("ETH/USD") == item("ETH/USD", 10)
+            await heir.store.stop()
+
     async def test_a_record_without_a_value_changes_nothing(
         self, kind: str, new_owner: OwnerFactory, changelog: Changelog
     ) -> None:
