@@ -39,6 +39,7 @@ ANSWER_SECONDS: Final = 5.0
 # UNLINK of as many markets of 120 values takes 3 ms (measured), about as long as the scripts.
 MAX_KEYS_A_DELETE: Final = 1000
 
+
 class StoreLost(Fatal):
     """Redis no longer has what it had acknowledged. Starting again restores it from the changelog."""
 

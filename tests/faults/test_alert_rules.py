@@ -153,8 +153,10 @@ async def test_a_part_of_a_venue_that_is_away(stack: Stack, prometheus: Promethe
         await fire(stack, prometheus, "LiqmonSymbolsMissing", "LiqmonSymbolsRefused")
         # A connection that is lost soon after a fault is opened again after seconds, in which the venue is away.
         await stack.until(
-            lambda: "LiqmonFeedDown" not in (firing := prometheus.firing())
-            and {"LiqmonSymbolsMissing", "LiqmonSymbolsRefused"} <= firing,
+            lambda: (
+                "LiqmonFeedDown" not in (firing := prometheus.firing())
+                and {"LiqmonSymbolsMissing", "LiqmonSymbolsRefused"} <= firing
+            ),
             RULE_SECONDS,
             "a venue that is there, without a part of it",
         )
