@@ -14,9 +14,9 @@ from aiokafka.errors import KafkaError
 from faust.exceptions import ProducerSendError
 from faust.types import TP
 
-from agents.counting.evaluation import Evaluator
 from agents.counting.monitor import Monitor, SourceMessage, alert_record
 from agents.counting.row_batches import RowBatches
+from agents.counting.row_evaluation import RowEvaluator
 from agents.counting.source_rows import SourceRows
 from agents.rules.book import rule_book
 from agents.sinks import Sinks
@@ -78,7 +78,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         self.clock_probe = ClockProbe(BrokerClock(), self._send)
         self.record_clock = RecordClock(self.clock_probe, limit_seconds=conf_.max_clock_skew_seconds)
         self.span = Span(window=conf_.window_seconds, retention=conf_.retention_seconds)
-        self.evaluator = Evaluator(
+        self.evaluator = RowEvaluator(
             rule_book(conf_),
             window=self.span.window,
             cooldown=conf_.alert_cooldown_sec,

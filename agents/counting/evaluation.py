@@ -5,14 +5,12 @@ does not depend on how trades were grouped into frames. Rules whose figure only 
 whose figure can fall are judged when the market's clock leaves a pane. Trades that come late are judged one by one.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from agents.counting.row_runs import RowRun
 from agents.counting.runs import Run, Trades
-from agents.counting.tally import Outcome, count_rows, count_run, count_together, has_room, moves_clock
+from agents.counting.tally import Outcome, count_rows, count_run, moves_clock
 from agents.rules.base import Rule, Timing, severity_name
 from agents.rules.book import RuleBook
 from agents.rules.window import JudgedWindow, KnownWindow
@@ -23,14 +21,14 @@ from tables.market.panes import PANE_US, copy_of
 from tables.market.state import Market
 
 
-class _Position(msgspec.Struct, frozen=True):
+class Position(msgspec.Struct, frozen=True):
     """The message under way, on the topic ``trades``."""
 
     partition: int
     offset: int
 
 
-class _Rules(msgspec.Struct, frozen=True):
+class MarketRules(msgspec.Struct, frozen=True):
     """The rules of one market."""
 
     all: dict[str, Rule]
@@ -47,7 +45,7 @@ class Evaluator:
         self.cooldown = cooldown
         self.max_future_us = max_future_us
         self._window = JudgedWindow(window)
-        self._rules: dict[Market, _Rules] = {}
+        self._rules: dict[Market, MarketRules] = {}
         # Alerts, by rule and pane, whose row may have changed since it was sent: sent again at the next flush.
         self._unsettled: dict[Market, dict[tuple[str, int], Mark]] = {}
 
@@ -60,7 +58,7 @@ class Evaluator:
         with ``start=done``. ``message_us`` is the message's time, the reference for trades stamped in the future.
         """
         outcome = Outcome(done=start)
-        position = _Position(partition, offset)
+        position = Position(partition, offset)
         latest_us = message_us + self.max_future_us
         rules = self._rules_of(market)
         for run in trades.runs(PANE_US, latest_us):
@@ -87,61 +85,10 @@ class Evaluator:
         market.took(offset, outcome.done, len(trades))
         return outcome
 
-    def fold_together(
-        self,
-        market: Market,
-        run: RowRun,
-        ids: Sequence[int],
-        outcome: Outcome,
-        *,
-        partition: int,
-        first_offset: int,
-        last_offset: int,
-    ) -> bool:
-        """Count plain rows, each a message of its own, as :meth:`fold` would one after another; return whether it did.
-
-        ``ids`` are theirs where the run is not dense.
-        Where it returns false, nothing of them is counted, and they are to be folded one by one. One of them may raise
-        an alert, be a copy, or come late. What the clock's step to their pane says is in the outcome in any case.
-        """
-        number, summary = run.number, run.summary
-        if summary is None or number < market.watermark or market.must_flush_before(number):
-            return False
-        pane = market.pane(number)
-        if not has_room(market, number, pane, summary, 2 * len(ids) or 2):
-            return False
-        rules, before = self._rules_of(market), copy_of(pane)
-        if number > market.watermark:
-            position = _Position(partition, first_offset)
-            if rules.closed:
-                self._close_pane(market, rules, outcome, position)
-            if market in self._unsettled:
-                self._settle_leaving(market, number, outcome, position)
-        count_together(market, number, summary, ids)
-        if self._would_raise(market, rules):
-            market.put_back(number, before)
-            return False
-        market.received_us = max(market.received_us, run.received_us)
-        self._unsettle(market, rules, number)
-        market.took(last_offset, 1, 1)
-        return True
-
-    def _would_raise(self, market: Market, rules: _Rules) -> bool:
-        """Whether the newest window as it is alerts. If not, it did not with fewer trades of its newest pane either."""
-        window = self._window
-        window.at(market, market.watermark, market.volume, market.liquidated)
-        for rule in rules.growing:
-            measured = rule.measure(window)
-            if measured is not None and measured >= rule.steps[0]:
-                marks = [copy(mark) for mark in market.marks.get(rule.name, ())]
-                if judge(marks, window.pane, rule.severity(measured), self.cooldown)[0] is not Verdict.QUIET:
-                    return True
-        return False
-
     def end(self, market: Market, *, partition: int, offset: int) -> Outcome:
         """Judge the newest pane as over: nothing follows it, since its recording has ended."""
         outcome = Outcome()
-        self._close_pane(market, self._rules_of(market), outcome, _Position(partition, offset))
+        self._close_pane(market, self._rules_of(market), outcome, Position(partition, offset))
         market.took(offset, 0, 0)
         return outcome
 
@@ -157,11 +104,11 @@ class Evaluator:
         market.took(offset, 0, 0)
         return is_turned
 
-    def _rules_of(self, market: Market) -> _Rules:
+    def _rules_of(self, market: Market) -> MarketRules:
         rules = self._rules.get(market)
         if rules is None:
             applying = self.rules.of(market)
-            rules = self._rules[market] = _Rules(
+            rules = self._rules[market] = MarketRules(
                 {rule.name: rule for rule in applying},
                 tuple(rule for rule in applying if rule.timing is Timing.GROWING),
                 tuple(rule for rule in applying if rule.timing is Timing.CLOSED),
@@ -169,7 +116,7 @@ class Evaluator:
             market.judges_closed_panes = bool(rules.closed)
         return rules
 
-    def _close_pane(self, market: Market, rules: _Rules, outcome: Outcome, position: _Position) -> None:
+    def _close_pane(self, market: Market, rules: MarketRules, outcome: Outcome, position: Position) -> None:
         """Judge the newest pane by the rules that wait for its end, before the clock moves on."""
         if market.is_live(market.watermark):
             self._window.at(market, market.watermark, market.volume, market.liquidated)
@@ -179,12 +126,12 @@ class Evaluator:
     def _count_late(
         self,
         market: Market,
-        rules: _Rules,
+        rules: MarketRules,
         trades: Trades,
         run: Run,
         latest_us: int,
         outcome: Outcome,
-        position: _Position,
+        position: Position,
     ) -> bool:
         """Count a late run and judge its trades one by one. Return whether it touched a pane.
 
@@ -204,12 +151,12 @@ class Evaluator:
     def _count_one_by_one(
         self,
         market: Market,
-        rules: _Rules,
+        rules: MarketRules,
         trades: Trades,
         run: Run,
         latest_us: int,
         outcome: Outcome,
-        position: _Position,
+        position: Position,
     ) -> bool:
         """Count a late run, each trade judged before the next changes anything. A stretch of copies is judged once."""
         touched = growing_told = closed_told = False
@@ -236,14 +183,14 @@ class Evaluator:
             for rule in rules
         )
 
-    def _judge_newest(self, market: Market, rules: _Rules, outcome: Outcome, position: _Position) -> None:
+    def _judge_newest(self, market: Market, rules: MarketRules, outcome: Outcome, position: Position) -> None:
         """Judge the newest window by the rules that need not wait for its pane's end."""
         self._window.at(market, market.watermark, market.volume, market.liquidated)
         for rule in rules.growing:
             self._judge_window(market, rule, outcome, position)
 
     def _judge_late(
-        self, market: Market, rules: tuple[Rule, ...], number: int, newest: int, outcome: Outcome, position: _Position
+        self, market: Market, rules: tuple[Rule, ...], number: int, newest: int, outcome: Outcome, position: Position
     ) -> None:
         for _ in self._late_windows(market, number, newest):
             for rule in rules:
@@ -262,7 +209,7 @@ class Evaluator:
                 self._window.at(market, pane, volume, liquidated)
                 yield self._window
 
-    def _judge_window(self, market: Market, rule: Rule, outcome: Outcome, position: _Position) -> None:
+    def _judge_window(self, market: Market, rule: Rule, outcome: Outcome, position: Position) -> None:
         measured = rule.measure(self._window)
         # Asked once per run: nearly always the answer is no.
         if measured is None or measured < rule.steps[0]:
@@ -274,7 +221,7 @@ class Evaluator:
             outcome.alerts.append(self._alert(market, rule, mark, position, raised_offset=raised))
             outcome.raised.append((rule.name, severity_name(mark.severity)))
 
-    def _unsettle(self, market: Market, rules: _Rules, number: int) -> None:
+    def _unsettle(self, market: Market, rules: MarketRules, number: int) -> None:
         """Remember the alerts whose windows hold a pane that has changed."""
         if not market.marks:
             # Empty lists: heads of 0.1 (commit 1a202df) have them too, and stay byte for byte.
@@ -286,7 +233,7 @@ class Evaluator:
                     if number <= mark.pane < number + self.window and mark.pane >= kept_from:
                         self._unsettled.setdefault(market, {})[name, mark.pane] = mark
 
-    def _settle_leaving(self, market: Market, number: int, outcome: Outcome, position: _Position) -> None:
+    def _settle_leaving(self, market: Market, number: int, outcome: Outcome, position: Position) -> None:
         """Send rows whose window loses panes when event time advances to ``number``."""
         unsettled = self._unsettled[market]
         last_leaving = number - market.span.retention + self.window
@@ -303,10 +250,10 @@ class Evaluator:
         for market in markets:
             unsettled = self._unsettled.pop(market, None)
             if unsettled:
-                alerts += self._settled(market, unsettled, _Position(partition, market.offset))
+                alerts += self._settled(market, unsettled, Position(partition, market.offset))
         return alerts
 
-    def _settled(self, market: Market, unsettled: dict[tuple[str, int], Mark], position: _Position) -> Iterator[Alert]:
+    def _settled(self, market: Market, unsettled: dict[tuple[str, int], Mark], position: Position) -> Iterator[Alert]:
         rules = self._rules[market].all
         for name, pane in sorted(unsettled, key=lambda key: (key[1], key[0])):
             yield self._alert(market, rules[name], unsettled[name, pane], position, raised_offset=None)
@@ -317,9 +264,7 @@ class Evaluator:
             self._unsettled.pop(market, None)
             self._rules.pop(market, None)
 
-    def _alert(
-        self, market: Market, rule: Rule, mark: Mark, position: _Position, *, raised_offset: int | None
-    ) -> Alert:
+    def _alert(self, market: Market, rule: Rule, mark: Mark, position: Position, *, raised_offset: int | None) -> Alert:
         figures = market.figures(mark.pane, self.window)
         window = KnownWindow(figures)
         return Alert(

@@ -6,12 +6,12 @@ differs. What is not plain, or may raise an alert, or was counted before, the mo
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Final
 
-from agents.counting.evaluation import Evaluator
 from agents.counting.monitor import Monitor, SourceMessage
-from agents.counting.row_runs import RowBatch, RowRun
+from agents.counting.row_evaluation import RowEvaluator
+from agents.counting.row_runs import MarketRuns, RowBatch
 from agents.counting.runs import Trades
 from agents.counting.series import series_of
 from agents.counting.source_rows import SourceRows
@@ -40,6 +40,13 @@ class _Tally:
         self.messages = self.size = 0
         self.market: PlainMarket | None = None
 
+    def add(self, market: PlainMarket, start: int, end: int, size: int) -> int:
+        """Add the messages from one place to another, which have so many bytes. Return where they end."""
+        self.market = market
+        self.messages += end - start
+        self.size += size
+        return end
+
 
 class RowBatches:
     """Handles rows of one partition at a time, as ``monitor`` would one after another.
@@ -51,7 +58,7 @@ class RowBatches:
     def __init__(
         self,
         monitor: Monitor,
-        evaluator: Evaluator,
+        evaluator: RowEvaluator,
         keeper: Keeper,
         reader: PlainReader,
         *,
@@ -95,7 +102,7 @@ class RowBatches:
                 if counted >= ROWS_A_STEP:
                     counted = 0
                     await asyncio.sleep(0)
-                counted += runs[-1].end - runs[0].start
+                counted += runs.ends[-1] - runs.starts[0]
                 await self._count(messages, batch, rows.markets[at], runs, others, tally)
         finally:
             if tally.market is not None:
@@ -169,16 +176,17 @@ class RowBatches:
         messages: SourceRows,
         batch: RowBatch,
         of: PlainMarket,
-        runs: Sequence[RowRun],
+        runs: MarketRuns,
         others: Mapping[int, tuple[int, Trades]],
         tally: _Tally,
     ) -> None:
-        """Count the rows of one market, run by run; a run that cannot be counted together, row by row."""
-        partition = messages.partition
-        last: RowRun | None = None
+        """Count the rows of one market, all together or run by run; a run for which neither is possible, row by row."""
+        partition, places, offsets = messages.partition, batch.places, messages.offsets
+        counted_to = 0
         market: Market | None = None
+        may_rise = runs.is_rising
         outcome = Outcome()
-        for run in runs:
+        for at, number in enumerate(runs.numbers):
             if market is None:
                 # Anything may have happened where something was waited for: the market may be another object.
                 market = self._keeper.held(partition, of.venue, of.symbol)
@@ -187,6 +195,13 @@ class RowBatches:
                     self._keeper.touch(partition, market)
                 else:
                     market = None
+            if may_rise and market is not None and number > market.watermark:
+                may_rise = False
+                rest = runs.between(at, len(runs.numbers), is_rising=True)
+                if self._evaluator.fold_rising(market, rest, offsets[places[runs.ends[-1] - 1]]):
+                    counted_to = tally.add(of, rest.starts[0], rest.ends[-1], sum(rest.sizes))
+                    break
+            run = runs.run(at)
             first, end = run.start, run.end
             is_counted = market is not None and self._evaluator.fold_together(
                 market,
@@ -194,26 +209,21 @@ class RowBatches:
                 () if run.is_dense else batch.ids(run),
                 outcome,
                 partition=partition,
-                first_offset=messages.offsets[batch.places[first]],
-                last_offset=messages.offsets[batch.places[end - 1]],
+                first_offset=offsets[places[first]],
+                last_offset=offsets[places[end - 1]],
             )
             if outcome.alerts:
-                await self._monitor.emit_alerts(outcome, messages[batch.places[first]].received_us)
+                await self._monitor.emit_alerts(outcome, messages[places[first]].received_us)
                 outcome.alerts, outcome.raised, market = [], [], None
             if is_counted:
-                last = run
-                tally.market = of
-                tally.messages += end - first
-                tally.size += run.size
+                counted_to = tally.add(of, first, end, run.size)
                 if market is not None and market.must_flush():
                     await self._keeper.flush()
                     market = None
                 continue
-            market = last = None
-            for at, place in enumerate(batch.places[first:end], first):
-                trades = others[place][1] if place in others else batch.trades(at, of, messages[place].received_us)
+            market, counted_to = None, 0
+            for row, place in enumerate(places[first:end], first):
+                trades = others[place][1] if place in others else batch.trades(row, of, messages[place].received_us)
                 await self._handle_alone(messages[place], trades)
-        if last is not None:
-            series_of(of.venue, of.symbol).last_trade_seconds.set(
-                messages[batch.places[last.end - 1]].received_us / 1e6
-            )
+        if counted_to:
+            series_of(of.venue, of.symbol).last_trade_seconds.set(messages[places[counted_to - 1]].received_us / 1e6)

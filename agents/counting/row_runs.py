@@ -10,6 +10,7 @@ from agents.counting.runs import Row, Trades
 from streams.model.amounts import UNITS_PER_BASE
 from streams.model.plain_rows import PlainMarket, PlainRows
 from streams.model.trade import Side
+from tables.market.identities import TradeId
 from tables.market.panes import PANE_US, Pane
 
 Integers = npt.NDArray[np.int64]
@@ -23,9 +24,9 @@ _BUY: Final = int(Side.BUY)
 class RowRun(NamedTuple):
     """Rows of one market and one pane, in the order of their messages: those at ``start`` to ``end`` of the batch.
 
-    ``summary`` is their pane without ids. It is None where they are counted row by row: that of :data:`ALONE`, or of
-    rows whose ids or times do not rise. ``is_dense`` says that their ids have no hole. ``received_us`` is the latest
-    time of their messages, ``size`` the bytes of them all.
+    ``summary`` is their pane, with their ids where they have no hole, which ``is_dense`` says. It is None where they
+    are counted row by row: that of :data:`ALONE`, or of rows whose ids or times do not rise. ``received_us`` is the
+    latest time of their messages, ``size`` the bytes of them all.
     """
 
     number: int
@@ -35,6 +36,43 @@ class RowRun(NamedTuple):
     is_dense: bool
     received_us: int
     size: int
+
+
+class MarketRuns(NamedTuple):
+    """The runs of one market in order, as columns of what :class:`RowRun` says. At least one.
+
+    ``is_rising``: all have a summary and ids without a hole, and each is of a later pane than the one before.
+    """
+
+    numbers: list[int]
+    starts: list[int]
+    ends: list[int]
+    panes: list[Pane]
+    is_summed: list[bool]
+    is_dense: list[bool]
+    received_us: list[int]
+    sizes: list[int]
+    is_rising: bool
+
+    def run(self, at: int) -> RowRun:
+        """Return one of them."""
+        return RowRun(
+            self.numbers[at],
+            self.starts[at],
+            self.ends[at],
+            self.panes[at] if self.is_summed[at] else None,
+            self.is_dense[at],
+            self.received_us[at],
+            self.sizes[at],
+        )
+
+    def between(self, first: int, end: int, *, is_rising: bool) -> "MarketRuns":
+        """Return some of them."""
+        some = slice(first, end)
+        return MarketRuns(
+            self.numbers[some], self.starts[some], self.ends[some], self.panes[some], self.is_summed[some],
+            self.is_dense[some], self.received_us[some], self.sizes[some], is_rising,
+        )  # fmt: skip
 
 
 class RowBatch:
@@ -74,59 +112,65 @@ class RowBatch:
         self._sizes = np.array(sizes, np.int64)[places[order]]
         self.places: list[int] = places[order].tolist()
 
-    def by_market(self) -> Iterator[tuple[int, list[RowRun]]]:
-        """Yield each market's place in the list of markets, with its runs in order."""
+    def by_market(self) -> Iterator[tuple[int, MarketRuns]]:
+        """Yield each market's place in the list of markets, with its runs."""
         if not self.places:
             return
         starts = self._starts()
-        markets: list[int] = self._market[starts].tolist()
-        runs: list[RowRun] = []
-        for at, run in enumerate(self._runs(starts)):
-            runs.append(run)
-            if at + 1 == len(markets) or markets[at + 1] != markets[at]:
-                yield markets[at], runs
-                runs = []
+        markets = self._market[starts]
+        begins = np.flatnonzero(np.diff(markets, prepend=-1))
+        runs, rises = self._runs(starts, begins)
+        firsts = begins.tolist()
+        for market, first, end, is_rising in zip(
+            markets[begins].tolist(), firsts, [*firsts[1:], len(starts)], rises, strict=True
+        ):
+            yield market, runs.between(first, end, is_rising=is_rising)
 
     def _starts(self) -> Integers:
         begins = np.ones(len(self.places), np.bool_)
         begins[1:] = (np.diff(self._market) != 0) | (np.diff(self._numbers) != 0) | (self._numbers[1:] == ALONE)
         return np.flatnonzero(begins)
 
-    def _runs(self, starts: Integers) -> Iterator[RowRun]:
-        columns, count = self._columns, len(self.places)
+    def _runs(self, starts: Integers, begins: Integers) -> tuple[MarketRuns, list[bool]]:
+        """Return the runs of all markets, which begin at ``starts``, and of each market whether its runs rise.
+
+        ``begins`` says where each market begins among the runs.
+        """
+        columns, numbers = self._columns, self._numbers[starts]
         steps = np.diff(columns.ids, prepend=0)
         falls = (steps <= 0) | (np.diff(columns.times_us, prepend=0) < 0)
         holes = steps != 1
         falls[starts] = holes[starts] = False
-        ends = np.append(starts[1:], count)
+        ends = np.append(starts[1:], len(self.places))
         lasts = ends - 1
         buys = np.where(columns.sides == _BUY, columns.notionals, 0)
         sums = (columns.notionals, columns.rests, columns.wholes, columns.fractions, buys, falls, holes, self._sizes)
-        lists = [np.add.reduceat(column, starts, dtype=np.int64).tolist() for column in sums]
-        lists += [
-            np.maximum.reduceat(columns.notionals, starts).tolist(),
-            np.maximum.reduceat(columns.prices, starts).tolist(),
-            np.minimum.reduceat(columns.prices, starts).tolist(),
-        ]
-        lists += [
-            column[at].tolist() for at in (starts, lasts) for column in (columns.times_us, columns.ids, columns.prices)
-        ]
-        for (
-            number, start, end, received_us, notional, rest, whole, fraction, buy, falling, missing, size, largest,
-            high, low, first_us, first_id, first_price, last_us, last_id, last_price,
-        ) in zip(
-            self._numbers[starts].tolist(), starts.tolist(), ends.tolist(),
-            np.maximum.reduceat(self._received, starts).tolist(), *lists, strict=True,
-        ):  # fmt: skip
-            if falling or number == ALONE:
-                yield RowRun(number, start, end, None, False, received_us, size)  # noqa: FBT003 - once a run
-                continue
-            carried, fraction_left = divmod(fraction, UNITS_PER_BASE)
-            summary = Pane(
-                [], end - start, notional, rest, whole + carried, fraction_left, buy, notional - buy, 0, 0, largest,
-                high, low, first_us, first_id, first_price, last_us, last_id, last_price,
-            )  # fmt: skip
-            yield RowRun(number, start, end, summary, not missing, received_us, size)
+        notionals, rests, wholes, fractions, bought, falling, missing, sizes = (
+            np.add.reduceat(column, starts, dtype=np.int64) for column in sums
+        )
+        carried, fractions = np.divmod(fractions, UNITS_PER_BASE)
+        first_ids, last_ids, none = columns.ids[starts], columns.ids[lasts], np.zeros(len(starts), np.int64)
+        ids: list[list[TradeId]] = np.stack((first_ids, last_ids), axis=1).tolist()
+        for at in np.flatnonzero(missing).tolist():
+            ids[at] = []
+        # In the order of a pane's fields.
+        figures = (
+            ends - starts, notionals, rests, wholes + carried, fractions, bought, notionals - bought, none, none,
+            np.maximum.reduceat(columns.notionals, starts),
+            np.maximum.reduceat(columns.prices, starts), np.minimum.reduceat(columns.prices, starts),
+            columns.times_us[starts], first_ids, columns.prices[starts],
+            columns.times_us[lasts], last_ids, columns.prices[lasts],
+        )  # fmt: skip
+        panes = list(map(Pane, ids, *(column.tolist() for column in figures)))
+        is_summed, is_dense = (falling == 0) & (numbers != ALONE), missing == 0
+        stays = np.diff(numbers, prepend=ALONE) <= 0
+        stays[begins] = False
+        rises = np.add.reduceat(~is_summed | ~is_dense | stays, begins, dtype=np.int64) == 0
+        runs = MarketRuns(
+            numbers.tolist(), starts.tolist(), ends.tolist(), panes, is_summed.tolist(), is_dense.tolist(),
+            np.maximum.reduceat(self._received, starts).tolist(), sizes.tolist(), is_rising=False,
+        )  # fmt: skip
+        return runs, rises.tolist()
 
     def ids(self, run: RowRun) -> list[int]:
         """Return the ids of a run's trades, ascending."""

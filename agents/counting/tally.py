@@ -105,19 +105,18 @@ def has_room(market: Market, number: int, pane: Pane | None, summary: Pane, entr
 def count_together(market: Market, number: int, summary: Pane, ids: Sequence[int]) -> None:
     """Count a run of live fills for which there is room, at the market's clock or ahead of it.
 
-    ``ids`` are theirs, ascending; none are given where they have no hole. The summary may become the market's pane.
+    ``ids`` are theirs, ascending, where the summary has none. The summary may become the market's pane.
     """
     is_new = number > market.watermark and market.can_append(number)
     pane = summary if is_new else market.open_pane(number)
     assert pane is not None  # noqa: S101 - it is not behind the clock
-    if ids:
-        for trade_id in ids:
-            add_range(pane.ids, trade_id, trade_id)
-    else:
-        add_range(pane.ids, summary.first_id, summary.last_id)  # type: ignore[arg-type]
+    for trade_id in ids:
+        add_range(pane.ids, trade_id, trade_id)
     if is_new:
         market.append(number, pane)
         return
+    if not ids:
+        add_range(pane.ids, summary.first_id, summary.last_id)  # type: ignore[arg-type]
     pane.add_figures(summary)
     market.mark(number, is_live=True)
     market.counted(number, pane, summary.notional, 0)

@@ -83,3 +83,25 @@ class JudgedWindow:
     def _current(self) -> Market:
         assert self._market is not None  # noqa: S101 - nobody asks before at()
         return self._market
+
+
+class NotKnown(LookupError):
+    """A rule asks for a figure that is not known of a window."""
+
+
+class WindowSumsOnly:
+    """A window of which nothing is known but its sums, in micro-USD. Asking for more raises :class:`NotKnown`."""
+
+    def __init__(self, volume: int, liquidated: int) -> None:
+        self.volume = volume
+        self.liquidated = liquidated
+
+    @property
+    def price_change_pct(self) -> float:
+        """Not known."""
+        raise NotKnown("price_change_pct")
+
+    @property
+    def figures(self) -> WindowFigures:
+        """Not known."""
+        raise NotKnown("figures")

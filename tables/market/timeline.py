@@ -6,18 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tables.market.chunk import CHUNK_PANES, Chunk
-from tables.market.crowding import Crowd
+from tables.market.kept import MAX_AWAKE_CHUNKS, KeptPanes
 from tables.market.liveness import places
 from tables.market.panes import Pane
-from tables.market.pieces import Pieces, Walk
+from tables.market.pieces import Walk
 from tables.market.span import Span
 from tables.market.windows import WindowFigures
 
 ALL_FIGURED: Final = (1 << CHUNK_PANES) - 1
-
-MAX_AWAKE_CHUNKS: Final = 4
-"""Chunks of a market, 20 kB each, that may wait awake for their flush. Where event time runs fast, more come between
-two flushes. Those rest, with 4 kB of what is to be stored."""
 
 
 class _Leaving:
@@ -31,93 +27,34 @@ class _Leaving:
         self.volumes, self.liquidated = array("q", volumes), array("q", liquidated)
 
 
-class Timeline:
+class Timeline(KeptPanes):
     """The panes of the last ``span.retention`` seconds up to the newest, which is the clock.
 
     ``volume`` and ``liquidated`` are the sums of the rule window that ends with it, in micro-USD.
     """
 
     __slots__ = (
-        "_awake",
-        "_dirty",
         "_end_at",
         "_first_at",
         "_leaving",
         "_numbers",
-        "_pieces",
-        "_unflushed",
-        "chunks",
         "covered_since",
         "flushed_watermark",
         "liquidated",
-        "span",
-        "stale",
         "volume",
-        "watermark",
     )
 
     def __init__(self, span: Span) -> None:
-        self.span = span
-        self.chunks: dict[int, Chunk] = {}
-        self.watermark = -1
+        super().__init__(span)
         self.flushed_watermark = -1
         # The first pane that is all there: where counting began. None if an earlier release began this state.
         self.covered_since: int | None = None
         self.volume = 0
         self.liquidated = 0
-        # Chunks that changed since the last flush.
-        self._dirty: set[int] = set()
-        # Chunks that changed since the web view looked.
-        self.stale: set[int] = set()
         # Panes with figures, in order. From the first place to the end place they are in the running sums.
         self._numbers = array("I")
         self._first_at = self._end_at = 0
-        # Chunks whose panes are objects: the newest, and those that late trades woke since it began.
-        self._awake: set[int] = set()
-        # Chunks that rest, and keep what is to be stored of them until it is.
-        self._unflushed: frozenset[int] = frozenset()
         self._leaving: _Leaving | None = None
-        self._pieces = Pieces()
-
-    @property
-    def oldest(self) -> int:
-        """The oldest pane kept."""
-        return self.watermark - self.span.retention + 1
-
-    def pane(self, number: int) -> Pane | None:
-        """Return the pane, or None where it is empty or no longer kept."""
-        chunk = self.chunks.get(number // CHUNK_PANES)
-        return chunk.panes[number % CHUNK_PANES] if chunk is not None else None
-
-    def has_figures(self, number: int) -> bool:
-        """Whether a pane holds a trade that enters windows."""
-        pane = self.pane(number)
-        return pane is not None and pane.count > 0
-
-    def is_live(self, number: int) -> bool:
-        """Whether a pane holds figures and a live trade, so that it may raise an alert."""
-        chunk = self.chunks.get(number // CHUNK_PANES)
-        if chunk is None or chunk.quiet >> number % CHUNK_PANES & 1:
-            return False
-        pane = chunk.panes[number % CHUNK_PANES]
-        return pane is not None and pane.count > 0
-
-    def mark(self, number: int, *, is_live: bool) -> None:
-        """Take note whether an open pane that holds figures has a live trade."""
-        chunk, bit = self.chunks[number // CHUNK_PANES], 1 << number % CHUNK_PANES
-        if not is_live:
-            chunk.quiet |= bit
-        elif chunk.quiet & bit:
-            chunk.quiet ^= bit
-
-    def quiet_panes(self, first: int, last: int) -> frozenset[int]:
-        """Return the panes that only snapshots have filled, of the chunks of panes ``first..last``."""
-        return frozenset(
-            at * CHUNK_PANES + place
-            for at in range(first // CHUNK_PANES, last // CHUNK_PANES + 1)
-            if (chunk := self.chunks.get(at)) is not None and chunk.quiet
-            for place in places(chunk.quiet)
-        )
 
     def open_pane(self, number: int) -> Pane | None:
         """Return the pane to count trades into, advancing the clock to it, or None where it is too old to be kept.
@@ -154,55 +91,47 @@ class Timeline:
         self._end_at += 1
         self.volume += pane.notional
 
-    def _counted_into(self, at: int) -> list[Pane | None]:
-        """Return the panes of a chunk, which change now."""
-        chunk = self.chunks.get(at)
-        if chunk is None:
-            chunk = self._new_chunk(at)
-        panes = chunk.awake
-        if panes is None:
-            panes = self._wake(chunk)
-        self._dirty.add(at)
-        self.stale.add(at)
-        return panes
+    def can_extend(self, numbers: Sequence[int]) -> bool:
+        """Whether nothing is known of these panes, which are ahead of the clock, nor of any behind the clock.
 
-    def _new_chunk(self, at: int) -> Chunk:
-        chunk = self.chunks[at] = Chunk(-1, at, [None] * CHUNK_PANES)
-        self._awake.add(at)
-        # A late trade may be the first of a chunk in a block whose sums are known.
-        self._pieces.discard(at)
-        return chunk
+        Nor may event time run so far with them that state must be flushed first.
+        """
+        known = self._numbers
+        if not known or known[-1] >= numbers[0] or self._end_at < len(known):
+            return False
+        if numbers[-1] - self.flushed_watermark > self.span.slack:
+            return False
+        newest, chunks = self.watermark // CHUNK_PANES, self.chunks
+        if any(at in chunks for at in range(newest + 1, numbers[-1] // CHUNK_PANES + 1)):
+            return False
+        return newest in chunks and not any(chunks[newest].panes[self.watermark % CHUNK_PANES + 1 :])
+
+    def extend(self, numbers: Sequence[int], panes: Sequence[Pane], volume: int) -> None:
+        """Advance the clock over panes of live fills, which :meth:`can_extend` says are new; ``volume`` is theirs."""
+        self.volume += volume
+        start = 0
+        while start < len(numbers):
+            at = numbers[start] // CHUNK_PANES
+            first = at * CHUNK_PANES
+            end = bisect_left(numbers, first + CHUNK_PANES, start)
+            if len(self._awake) > MAX_AWAKE_CHUNKS:
+                self.rest()
+            self.watermark = numbers[end - 1]
+            into = self._counted_into(at)
+            for number, pane in zip(numbers[start:end], panes[start:end], strict=True):
+                into[number - first] = pane
+            chunk = self.chunks[at]
+            if chunk.quiet:
+                chunk.quiet &= ~sum(1 << number - first for number in numbers[start:end])
+            self._numbers.extend(numbers[start:end])
+            self._end_at += end - start
+            self._leave_to(self.watermark - self.span.window + 1)
+            start = end
 
     def _wake(self, chunk: Chunk) -> list[Pane | None]:
-        if len(self._awake) > MAX_AWAKE_CHUNKS:
-            self.rest()
-        self._awake.add(chunk.number)
-        self._pieces.discard(chunk.number)
         if self._leaving is not None and self._leaving.at == chunk.number:
             self._leaving = None
-        return chunk.wake()
-
-    def rest(self) -> None:
-        """Pack the panes that nothing counts into any more: those behind the newest chunk.
-
-        Those that are not flushed wait a while for that: they are encoded then.
-        """
-        newest, dirty = self.watermark // CHUNK_PANES, self._dirty
-        is_full = len(self._awake) > MAX_AWAKE_CHUNKS
-        resting = [at for at in self._awake if at != newest and (is_full or at not in dirty)]
-        for at in resting:
-            self.chunks[at].rest(is_flushed=at not in dirty)
-        self._awake.difference_update(resting)
-        self._unflushed |= dirty.intersection(resting)
-        flushed = self._unflushed - dirty
-        self._unflushed -= flushed
-        for at in flushed:
-            if (chunk := self.chunks.get(at)) is not None and chunk.awake is None:
-                chunk.rest()
-
-    def crowd(self, number: int, pane: Pane) -> Crowd:
-        """Return what says whether there is room for ids in this pane, which is open, while nothing else changes."""
-        return Crowd(self.chunks[number // CHUNK_PANES].panes, pane)
+        return super()._wake(chunk)
 
     def counted(self, number: int, pane: Pane, notional: int, liquidated: int) -> None:
         """Bring running sums up to date after a pane gained ``notional`` and ``liquidated`` micro-USD."""
@@ -246,7 +175,11 @@ class Timeline:
         numbers = self._numbers
         if self._end_at < len(numbers):
             self._enter_to(number)
-        first = number - self.span.window + 1
+        self._leave_to(number - self.span.window + 1)
+
+    def _leave_to(self, first: int) -> None:
+        """Take the panes before ``first`` out of the running sums, and forget those that are no longer kept."""
+        numbers = self._numbers
         while self._first_at < self._end_at and numbers[self._first_at] < first:
             self._leave(numbers[self._first_at])
             self._first_at += 1

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Coroutine, Sequence
 
-from agents.counting.evaluation import Evaluator
 from agents.counting.monitor import Monitor, SourceMessage, alert_record
 from agents.counting.row_batches import RowBatches
+from agents.counting.row_evaluation import RowEvaluator
 from agents.counting.source_rows import SourceRows
 from agents.rules.book import rule_book
 from streams.kafka.outbound import Outbound
@@ -28,7 +28,7 @@ class InnerWorker:
         settings = load_settings()
         venues, outbound, state = make_venues(settings), Outbound(MemoryBroker().send), MemoryState()
         span = Span(settings.window_seconds, settings.retention_seconds)
-        evaluator = Evaluator(rule_book(settings), window=span.window, cooldown=300, max_future_us=60_000_000)
+        evaluator = RowEvaluator(rule_book(settings), window=span.window, cooldown=300, max_future_us=60_000_000)
         self.keeper = Keeper(
             lambda: state,
             "changelog",

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 from prometheus_client import generate_latest
 
-from agents.counting.evaluation import Evaluator
 from agents.counting.monitor import Monitor, SourceMessage, alert_record
 from agents.counting.row_batches import LEAST_TOGETHER, RowBatches
+from agents.counting.row_evaluation import RowEvaluator
+from agents.counting.row_runs import MarketRuns
 from agents.counting.source_rows import SourceRows
 from agents.rules.book import rule_book
 from streams import metrics
@@ -22,7 +23,7 @@ from streams.kafka.outbound import Outbound
 from streams.kafka.partitioning import partition_of
 from streams.model import deadletters
 from streams.model.alert import Alert, AlertId, decode_alert, supersedes
-from streams.settings import load_settings
+from streams.settings import Settings, load_settings
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.venues.plain_rows import PlainReader
 from streams.venues.registry import make_venues
@@ -39,7 +40,8 @@ SYMBOLS = [f"S{n}/USD" for n in range(30)]
 HERE = [symbol for symbol in SYMBOLS if partition_of(symbol, PARTITIONS) == 0][:4]
 STRAY = next(symbol for symbol in SYMBOLS if partition_of(symbol, PARTITIONS) == 1)
 FUTURES = next(f"PF_X{n}USD" for n in range(30) if partition_of(f"PF_X{n}USD", PARTITIONS) == 0)
-SETTINGS = load_settings(price_move_pct=0.5, alert_cooldown_sec=5)
+# Rules that wait for a pane's end, in every other log, have every pane judged.
+SETTINGS = (load_settings(alert_cooldown_sec=5), load_settings(price_move_pct=0.5, alert_cooldown_sec=5))
 WINDOW, RETENTION = 10, 40
 SEEDS = range(24)
 
@@ -48,16 +50,26 @@ class Died(Exception):
     """The worker was killed."""
 
 
-class Mortal(Evaluator):
-    """An evaluator whose worker is killed when it has counted so many runs together."""
+class Mortal(RowEvaluator):
+    """An evaluator whose worker is killed when it has counted so often. ``risen`` are the runs counted as rising."""
 
     runs_to_live = 10**9
+    risen = 0
 
-    def fold_together(self, *args: Any, **kwargs: Any) -> bool:
+    def _live(self) -> None:
         self.runs_to_live -= 1
         if self.runs_to_live < 0:
             raise Died
+
+    def fold_together(self, *args: Any, **kwargs: Any) -> bool:
+        self._live()
         return super().fold_together(*args, **kwargs)
+
+    def fold_rising(self, market: Market, runs: MarketRuns, last_offset: int) -> bool:
+        self._live()
+        is_done = super().fold_rising(market, runs, last_offset)
+        self.risen += is_done and len(runs.numbers)
+        return is_done
 
 
 async def goes_on() -> None:
@@ -68,13 +80,19 @@ class Worker:
     """A monitor over a broker and a store in memory; ``sent`` are (offset, message) of partition 0."""
 
     def __init__(
-        self, state: MemoryState, broker: MemoryBroker, *, slack: int = 30, admission: Admission | None = None
+        self,
+        state: MemoryState,
+        broker: MemoryBroker,
+        settings: Settings = SETTINGS[0],
+        *,
+        slack: int = 30,
+        admission: Admission | None = None,
     ) -> None:
         self.state, self.broker = state, broker
         self.outbound = Outbound(broker.send)
         span = Span(WINDOW, RETENTION, slack)
         self.evaluator = Mortal(
-            rule_book(SETTINGS), window=WINDOW, cooldown=SETTINGS.alert_cooldown_sec, max_future_us=60_000_000
+            rule_book(settings), window=WINDOW, cooldown=settings.alert_cooldown_sec, max_future_us=60_000_000
         )
         self.keeper = Keeper(
             lambda: self.state,
@@ -215,7 +233,7 @@ POISON = (
 def a_log(seed: int, count: int = 500) -> list[SourceMessage]:
     """Return messages of one partition: rows of some markets, with everything that can befall them."""
     random = Random(seed)
-    pace = random.choice((0.002, 0.02, 0.2))
+    pace = random.choice((0.002, 0.02, 0.2, 1.0))
     oddity = random.choice((0.0, 0.01, 0.1))
     second, ids = 0.0, Counter[str]()
     sent: list[bytes] = []
@@ -267,7 +285,7 @@ async def test_together_is_as_one_by_one(seed: int, slack: int) -> None:
     found: list[dict[str, Any]] = []
     for handled in (Worker.one_by_one, Worker.together):
         admission = Admission([("kraken_spot", symbol) for symbol in HERE], most=3, new_per_minute=2)
-        worker = Worker(MemoryState(), MemoryBroker(), slack=slack, admission=admission)
+        worker = Worker(MemoryState(), MemoryBroker(), SETTINGS[seed % 2], slack=slack, admission=admission)
         before = counters()
         for bundle in bundles(log, Random(seed)):
             await handled(worker, bundle)
@@ -281,6 +299,27 @@ async def test_together_is_as_one_by_one(seed: int, slack: int) -> None:
                 symbol: [a for a in sent if a.raised_offset is not None] for symbol, sent in found[-1]["alerts"].items()
             }
             found[-1]["alerts"] = (raised, rows_of(worker.broker))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("pace", [0.05, 0.4, 3.0, 9.0])
+async def test_seconds_in_order_are_counted_at_once(pace: float) -> None:
+    """Markets that trade every few seconds, in order: their windows and rows are those of one row after another."""
+    random, second = Random(str(pace)), 0.0
+    log = []
+    for offset in range(900):
+        second += random.random() * pace
+        symbol, usd = HERE[offset % len(HERE)], 10 ** random.uniform(4, 6.5) if random.random() < 0.02 else 50.0
+        log.append(SourceMessage(a_row(random, symbol, offset // len(HERE), second, usd), 0, offset, NOON + second))
+    found = []
+    for handled in (Worker.one_by_one, Worker.together):
+        worker = Worker(MemoryState(), MemoryBroker(), slack=3600)
+        for at in range(0, len(log), 150):
+            await handled(worker, log[at : at + 150])
+            if at % 450 == 0:
+                await worker.keeper.flush()
+        found.append((seen(worker.broker), states(worker)))
+    assert worker.evaluator.risen > 20
     assert found[0] == found[1]
 
 
@@ -318,10 +357,11 @@ class Log:
 
     def __init__(self, messages: Sequence[SourceMessage], seed: int) -> None:
         self.state, self.broker = MemoryState(), MemoryBroker()
+        self._settings = SETTINGS[seed % 2]
         self.committed = 0
         self._messages = messages
         self._random = Random(seed)
-        self._owner = Worker(self.state, self.broker)
+        self._owner = Worker(self.state, self.broker, self._settings)
         self._position = 0
 
     async def read(self) -> None:
@@ -351,7 +391,7 @@ class Log:
         await self._owner.keeper.flush()
 
     def _succeed(self) -> None:
-        self._owner = Worker(self.state, self.broker)
+        self._owner = Worker(self.state, self.broker, self._settings)
         self._position = self.committed
 
 
@@ -359,7 +399,7 @@ class Log:
 async def test_owners_that_die_between_two_markets_miss_nothing_and_count_nothing_twice(seed: int) -> None:
     """Wherever flushes fell: what was stored of one market is met again with what was not of another."""
     messages = a_log(seed)
-    alone = Worker(MemoryState(), MemoryBroker())
+    alone = Worker(MemoryState(), MemoryBroker(), SETTINGS[seed % 2])
     await alone.one_by_one(messages)
     await alone.keeper.flush()
     log = Log(messages, seed)

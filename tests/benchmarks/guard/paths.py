@@ -69,12 +69,12 @@ def _frames(size: int, *, per_second: int = 100) -> list[bytes]:
 
 
 @cache
-def _rows(markets: int, start: int, count: int) -> list[bytes]:
+def _rows(markets: int, start: int, count: int, per_second: int = 1000) -> list[bytes]:
     random = Random(start)
     made = []
     for number in range(start, start + count):
         cents, units = random.randrange(10_000, 11_000), random.randrange(1, 10**8)
-        time_us = START_SECONDS * 1_000_000 + number * 1000
+        time_us = START_SECONDS * 1_000_000 + number * 1_000_000 // per_second
         row = json_row(f"M{number % markets}/USD", number // markets + 1, time_us, cents, units, is_buy=number % 3 == 0)
         made.append(row.encode())
     return made
@@ -118,16 +118,19 @@ def fold_frames(size: int, kind: type[Evaluator] = Evaluator) -> Piece:
     return Piece(run, TRADES)
 
 
-def rows_of(markets: int) -> Piece:
-    """A second bundle of rows, read, counted and judged; the first has brought its markets into memory."""
+def rows_of(markets: int, per_second: int = 1000) -> Piece:
+    """A second bundle of rows, read, counted and judged; the first has brought its markets into memory.
+
+    All markets together trade so often a second of event time.
+    """
     worker = InnerWorker()
 
     async def prepare() -> None:
-        await worker.handle(messages_of(_rows(markets, 0, ROWS)))
+        await worker.handle(messages_of(_rows(markets, 0, ROWS, per_second)))
         await worker.flush()
 
     asyncio.run(prepare())
-    messages = messages_of(_rows(markets, ROWS, ROWS))
+    messages = messages_of(_rows(markets, ROWS, ROWS, per_second))
     return Piece(lambda: finish(worker.handle(messages)), ROWS)
 
 
@@ -155,6 +158,7 @@ PATHS: Final[Mapping[str, Callable[[], Piece]]] = {
     "decode frames of 1000": lambda: decode_frames(1000),
     "count rows of 10 markets": lambda: rows_of(10),
     "count rows of 400 markets": lambda: rows_of(400),
+    "count rows of 20 markets, each of another second": lambda: rows_of(MARKETS, per_second=MARKETS),
     "fold frames of 20": lambda: fold_frames(20),
     "fold frames of 1000": lambda: fold_frames(1000),
     "flush": flush,
