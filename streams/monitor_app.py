@@ -43,6 +43,7 @@ from streams.worker.application import Application
 from streams.worker.bundles import Item
 from streams.worker.changelog import Fetched
 from streams.worker.ending import Ending, die, die_of_bug
+from streams.worker.garbage import give_back
 from streams.worker.options import faust_options
 from streams.worker.record_clock import RecordClock
 from streams.worker.recovery import FlowControl, TableManager
@@ -106,6 +107,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             ),
             on_idle=self.evaluator.drop,
             changelog_begin=self._changelog_begin,
+            on_loaded=give_back,
         )
         venue_names = {venue.name: venue.display_name for venue in venues}
         self.market_monitor = Monitor(

