@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from agents.counting.runs import Run, Trades
+from agents.counting.column_runs import Run
+from agents.counting.runs import Trades
 from agents.counting.tally import Outcome, count_rows, count_run, moves_clock
 from agents.rules.base import Rule, Timing, severity_name
 from agents.rules.book import RuleBook

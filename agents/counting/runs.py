@@ -1,50 +1,25 @@
-"""A message's trades, cut into runs of one pane, and summed column by column where that is quick and exact.
-
-A large frame costs about a tenth of a microsecond per trade this way. What columns cannot decide at a glance is counted
-row by row: ids with holes, times out of order, liquidations, blocks, impossible values.
-"""
+"""A message's trades, cut into runs of one pane, and summed column by column where that is quick and exact."""
 
 from array import array
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import numpy as np
-
+from agents.counting.column_runs import Run, summed
 from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, UNITS_PER_BASE, Amounts
-from streams.model.frames import KIND_MASK, KIND_SHIFT, MAX_FRAME_TRADES, SIDE_MASK, SNAPSHOT, Frame, flags_of
+from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, Frame, flags_of
 from streams.model.kinds import WIDE_ID_BYTES, MarketKind
 from streams.model.trade import MAX_PRICE, MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Kind, Side, Trade
 from tables.market.identities import TradeId
-from tables.market.panes import Pane
 
 Row = tuple[TradeId, int, float, int, int, int, int, int]
 """One trade: id, time_us, price, notional, rest, whole, fraction, flags."""
 
-# Below this many trades the fixed cost of numpy's calls, about 60 us per frame, exceeds that of a loop.
-LEAST_FOR_COLUMNS: Final = 64
 # The bounds that producers keep to, as doubles.
 _MIN_PRICE: Final = float(MIN_PRICE)
 _MAX_PRICE: Final = float(MAX_PRICE)
 # An enum member costs three times a plain integer, once per trade.
 _SELL: Final = int(Side.SELL)
 _LIQUIDATION: Final = Kind.LIQUIDATION << KIND_SHIFT
-_KNOWN_FLAGS: Final = np.uint8(SIDE_MASK | KIND_MASK | SNAPSHOT)
-# The column of the largest frame still sums within 63 bits.
-_MAX_COLUMN_QUANTITY: Final = 2**62 // MAX_FRAME_TRADES
-
-
-class Run(NamedTuple):
-    """Consecutive trades of one pane. ``summary`` is their pane without ids, or None: count them row by row.
-
-    ``low_id`` to ``high_id`` are then their ids, without a hole.
-    """
-
-    number: int
-    start: int
-    end: int
-    summary: Pane | None = None
-    low_id: int = 0
-    high_id: int = 0
 
 
 class Trades:
@@ -93,10 +68,8 @@ class Trades:
     def runs(self, pane_us: int, latest_us: int) -> list[Run]:
         """Return the runs. A trade later than ``latest_us`` leaves its frame to be counted row by row."""
         content = self._content
-        if isinstance(content, Frame) and len(content) >= LEAST_FOR_COLUMNS and not content.wide_ids:
-            runs = _summed(content, pane_us, latest_us)
-            if runs is not None:
-                return runs
+        if isinstance(content, Frame) and (runs := summed(content, pane_us, latest_us)) is not None:
+            return runs
         runs = []
         start = 0
         number = -1
@@ -150,70 +123,6 @@ def row_of(trade: Trade, amounts: Amounts) -> Row:
 
 def _ints(column: bytes) -> "array[int]":
     return array("q", column)
-
-
-def _summed(frame: Frame, pane_us: int, latest_us: int) -> list[Run] | None:
-    """Return runs with summaries, or None where the columns are not plainly in order and valid."""
-    ids = np.frombuffer(frame.ids, np.int64)
-    times = np.frombuffer(frame.times_us, np.int64)
-    prices = np.frombuffer(frame.prices, np.float64)
-    notionals = np.frombuffer(frame.notionals, np.int64)
-    wholes = np.frombuffer(frame.quantities, np.int64)
-    fractions = np.frombuffer(frame.fractions, np.int64)
-    # Without what later releases may say in the bits 5 to 7.
-    flags = np.frombuffer(frame.flags, np.uint8) & _KNOWN_FLAGS
-    count = len(ids)
-    if not (
-        int(ids[-1]) - int(ids[0]) == count - 1
-        and bool((np.diff(ids) == 1).all())
-        and bool((np.diff(times) >= 0).all())
-        and times[0] >= MIN_TIME_US
-        and times[-1] < MAX_TIME_US
-        and times[-1] <= latest_us
-        and prices.min() >= _MIN_PRICE
-        and prices.max() <= _MAX_PRICE
-        and notionals.min() >= 0
-        and notionals.max() <= MAX_NOTIONAL_MICRO_USD
-        and wholes.min() >= 0
-        and wholes.max() < _MAX_COLUMN_QUANTITY
-        and fractions.min() >= 0
-        and fractions.max() < UNITS_PER_BASE
-        and bool((wholes + fractions > 0).all())
-        and flags.max() <= Side.SELL
-    ):
-        return None
-    numbers = times // pane_us
-    starts = np.concatenate(([0], np.flatnonzero(np.diff(numbers)) + 1))
-    buys = np.where(flags == Side.BUY, notionals, 0)
-    sells = np.where(flags == Side.SELL, notionals, 0)
-    start_list = starts.tolist()
-    ends = [*start_list[1:], count]
-    columns = zip(
-        start_list,
-        ends,
-        numbers[starts].tolist(),
-        np.add.reduceat(notionals, starts).tolist(),
-        np.add.reduceat(np.frombuffer(frame.rests, np.int32).astype(np.int64), starts).tolist(),
-        np.add.reduceat(wholes, starts).tolist(),
-        np.add.reduceat(fractions, starts).tolist(),
-        np.add.reduceat(buys, starts).tolist(),
-        np.add.reduceat(sells, starts).tolist(),
-        np.maximum.reduceat(notionals, starts).tolist(),
-        np.maximum.reduceat(prices, starts).tolist(),
-        np.minimum.reduceat(prices, starts).tolist(),
-        strict=True,
-    )
-    first_id = int(ids[0])
-    runs = []
-    for start, end, number, notional, rest, whole, fraction, buy, sell, largest, high, low in columns:
-        carried, fraction_left = divmod(fraction, UNITS_PER_BASE)
-        summary = Pane(
-            [], end - start, notional, rest, whole + carried, fraction_left, buy, sell, 0, 0, largest, high, low,
-            int(times[start]), first_id + start, float(prices[start]),
-            int(times[end - 1]), first_id + end - 1, float(prices[end - 1]),
-        )  # fmt: skip
-        runs.append(Run(number, start, end, summary, first_id + start, first_id + end - 1))
-    return runs
 
 
 def refusal_of(row: Row, latest_us: int) -> tuple[str, str] | None:  # noqa: PLR0911 - one return a finding reads best

@@ -5,7 +5,8 @@ from typing import Final
 
 import msgspec
 
-from agents.counting.runs import Row, Run, Trades, refusal_of
+from agents.counting.column_runs import Run
+from agents.counting.runs import Row, Trades, refusal_of
 from streams.model.alert import Alert
 from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, SNAPSHOT
 from streams.model.trade import Kind

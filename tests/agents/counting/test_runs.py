@@ -1,7 +1,8 @@
 """Cutting messages into runs: column by column or row by row, the result is the same for every frame."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 from unittest import mock
@@ -11,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.counting import runs as runs_module
+from agents.counting import column_runs
+from agents.counting.column_runs import LEAST_FOR_COLUMNS, LEAST_FOR_NUMPY
 from agents.counting.evaluation import Evaluator
-from agents.counting.runs import LEAST_FOR_COLUMNS, Row, Trades, refusal_of, row_of, rows_of
+from agents.counting.runs import Row, Trades, refusal_of, row_of, rows_of
 from agents.counting.tally import Outcome
 from agents.rules.book import RuleBook
 from agents.rules.liquidation import Liquidation
@@ -88,12 +90,30 @@ def frame_from(rows: list[list[Any]]) -> Frame:
     return decode_frame(msgspec.msgpack.encode([VERSION, "v", BTC, 7, *columns]))
 
 
-def folded(frame_list: list[Frame], least_for_columns: int) -> tuple[list[Outcome], Market]:
-    """Fold frames one after the other into one market; columns from so many trades on."""
+NEVER = 10**9
+# From how many trades on columns are summed, and from how many by numpy.
+Way = tuple[int, int]
+BY_NUMPY: Way = (1, 1)
+BY_LISTS: Way = (1, NEVER)
+BY_ROWS: Way = (NEVER, NEVER)
+
+
+@contextmanager
+def going(way: Way) -> Iterator[None]:
+    """Go this way inside the block."""
+    with (
+        mock.patch.object(column_runs, "LEAST_FOR_COLUMNS", way[0]),
+        mock.patch.object(column_runs, "LEAST_FOR_NUMPY", way[1]),
+    ):
+        yield
+
+
+def folded(frame_list: list[Frame], way: Way) -> tuple[list[Outcome], Market]:
+    """Fold frames one after the other into one market."""
     market = Market("v", BTC, SPAN)
     evaluator = Evaluator(RULES, window=SPAN.window, cooldown=10, max_future_us=0)
     outcomes = []
-    with mock.patch.object(runs_module, "LEAST_FOR_COLUMNS", least_for_columns):
+    with going(way):
         for offset, frame in enumerate(frame_list):
             trades = Trades(frame.venue, frame.symbol, frame.kind, frame.received_us, frame)
             done = 0
@@ -106,11 +126,11 @@ def folded(frame_list: list[Frame], least_for_columns: int) -> tuple[list[Outcom
     return outcomes, market
 
 
-@given(st.lists(frames(), min_size=1, max_size=4))
-def test_columns_and_rows_give_the_same(frame_list: list[Frame]) -> None:
+@given(st.lists(frames(), min_size=1, max_size=4), st.sampled_from([BY_NUMPY, BY_LISTS]))
+def test_columns_and_rows_give_the_same(frame_list: list[Frame], way: Way) -> None:
     """Counts, duplicates, late trades, refusals, alerts and every pane, to the bit."""
-    by_columns, market_by_columns = folded(frame_list, 1)
-    by_rows, market_by_rows = folded(frame_list, 10**9)
+    by_columns, market_by_columns = folded(frame_list, way)
+    by_rows, market_by_rows = folded(frame_list, BY_ROWS)
     assert by_columns == by_rows
     assert market_by_columns.chunks == market_by_rows.chunks
     assert market_by_columns.marks == market_by_rows.marks
@@ -118,12 +138,13 @@ def test_columns_and_rows_give_the_same(frame_list: list[Frame]) -> None:
 
 
 @pytest.mark.parametrize("whole", [2**58, 2**61, 2**62 - 1])
-def test_columns_whose_sum_would_overflow_are_counted_by_row(whole: int) -> None:
+@pytest.mark.parametrize("way", [BY_NUMPY, BY_LISTS])
+def test_columns_whose_sum_would_overflow_are_counted_by_row(whole: int, way: Way) -> None:
     """Until the pane is full; the rest is refused, and nothing wraps around."""
-    rows = [[number, NOON * PANE_US, 1.0, 1, 0, whole, 0, int(Side.BUY)] for number in range(LEAST_FOR_COLUMNS)]
-    outcomes, market = folded([frame_from(rows)], 1)
+    rows = [[number, NOON * PANE_US, 1.0, 1, 0, whole, 0, int(Side.BUY)] for number in range(LEAST_FOR_NUMPY)]
+    outcomes, market = folded([frame_from(rows)], way)
     fit = (2**62 - 1) // whole
-    assert (outcomes[0].counted, len(outcomes[0].refused)) == (fit, LEAST_FOR_COLUMNS - fit)
+    assert (outcomes[0].counted, len(outcomes[0].refused)) == (fit, LEAST_FOR_NUMPY - fit)
     pane = market.pane(NOON)
     assert pane is not None
     assert pane.whole == fit * whole
@@ -132,7 +153,7 @@ def test_columns_whose_sum_would_overflow_are_counted_by_row(whole: int) -> None
 @given(frames())
 def test_every_row_is_accounted_for(frame: Frame) -> None:
     """Counted, a duplicate, late or refused: nothing else, and nothing twice."""
-    outcomes, _ = folded([frame], 1)
+    outcomes, _ = folded([frame], BY_NUMPY)
     total = sum(outcome.counted + outcome.duplicates + outcome.late + len(outcome.refused) for outcome in outcomes)
     assert total == len(frame)
     assert len({refusal.at for outcome in outcomes for refusal in outcome.refused}) == sum(
@@ -140,11 +161,11 @@ def test_every_row_is_accounted_for(frame: Frame) -> None:
     )
 
 
-@given(frames(), st.sampled_from([1, 10**9]))
-def test_runs_are_the_frame_in_order(frame: Frame, least_for_columns: int) -> None:
+@given(frames(), st.sampled_from([BY_NUMPY, BY_LISTS, BY_ROWS]))
+def test_runs_are_the_frame_in_order(frame: Frame, way: Way) -> None:
     """Without an overlap or a gap, each of one pane."""
     trades = Trades("v", BTC, frame.kind, 0, frame)
-    with mock.patch.object(runs_module, "LEAST_FOR_COLUMNS", least_for_columns):
+    with going(way):
         runs = trades.runs(PANE_US, LATEST_US)
     assert [run.start for run in runs] == [0, *(run.end for run in runs[:-1])]
     assert runs[-1].end == len(frame)
@@ -155,7 +176,7 @@ def test_runs_are_the_frame_in_order(frame: Frame, least_for_columns: int) -> No
 @given(frames(), st.integers(1, 30))
 def test_folding_in_parts_is_folding_at_once(frame: Frame, slack: int) -> None:
     """A message that must be flushed in its middle goes on where it stopped."""
-    whole, market = folded([frame], 1)
+    whole, market = folded([frame], BY_NUMPY)
     narrow = Market("v", BTC, Span(SPAN.window, SPAN.retention, slack))
     evaluator = Evaluator(RULES, window=SPAN.window, cooldown=10, max_future_us=0)
     trades = Trades("v", BTC, frame.kind, 7, frame)
@@ -171,11 +192,15 @@ def test_folding_in_parts_is_folding_at_once(frame: Frame, slack: int) -> None:
     assert narrow.marks == market.marks
 
 
-def test_large_frames_in_order_are_summed() -> None:
+@pytest.mark.parametrize("size", [LEAST_FOR_COLUMNS, LEAST_FOR_NUMPY - 1, LEAST_FOR_NUMPY])
+def test_frames_in_order_are_summed(size: int) -> None:
     """The quick way is taken where it matters: else the tests above would compare one thing with itself."""
-    ordered = [spot(number, number / 10) for number in range(LEAST_FOR_COLUMNS)]
+    ordered = [spot(number, number / 10) for number in range(size)]
     assert all(run.summary is not None for run in message_of(ordered).runs(PANE_US, LATEST_US))
-    assert all(run.summary is None for run in message_of(ordered[1:]).runs(PANE_US, LATEST_US))
+    with going(BY_LISTS):
+        assert all(run.summary is not None for run in message_of(ordered).runs(PANE_US, LATEST_US))
+    few = message_of(ordered[: LEAST_FOR_COLUMNS - 1])
+    assert all(run.summary is None for run in few.runs(PANE_US, LATEST_US))
 
 
 @pytest.mark.parametrize("bits", [0b00100000, 0b11100000])
@@ -184,9 +209,9 @@ def test_what_later_releases_say_in_a_flag_is_not_looked_at(frame_list: list[Any
     """In the bits that mean nothing yet; a large frame is summed by column as before."""
     frame = decode_frame(frame_of(frame_list))
     later = msgspec.structs.replace(frame, flags=bytes(flags | bits for flags in frame.flags))
-    for least_for_columns in (1, 10**9):
-        outcomes, market = folded([later], least_for_columns)
-        expected, market_before = folded([frame], least_for_columns)
+    for way in (BY_NUMPY, BY_LISTS, BY_ROWS):
+        outcomes, market = folded([later], way)
+        expected, market_before = folded([frame], way)
         assert outcomes == expected
         assert outcomes[0].counted == len(frame)
         assert market.chunks == market_before.chunks
@@ -207,8 +232,10 @@ def test_what_later_releases_say_in_a_flag_is_not_looked_at(frame_list: list[Any
 )
 def test_what_columns_cannot_decide_is_left_to_rows(spoil: Callable[[list[Any]], list[Any]]) -> None:
     """Times out of order, ids with holes, kinds and snapshots, a trade from the future."""
-    trades = message_of(spoil([spot(number, number / 100) for number in range(LEAST_FOR_COLUMNS + 1)]))
-    assert all(run.summary is None for run in trades.runs(PANE_US, LATEST_US))
+    trades = message_of(spoil([spot(number, number / 100) for number in range(LEAST_FOR_NUMPY + 1)]))
+    for way in (BY_NUMPY, BY_LISTS):
+        with going(way):
+            assert all(run.summary is None for run in trades.runs(PANE_US, LATEST_US))
 
 
 def test_futures_are_counted_by_row() -> None:
