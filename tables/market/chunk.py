@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from tables.market.formats import NO_TAIL, Tail
-from tables.market.packing import Columns, pack, unpack
+from tables.market.packing import Columns, pack, unpack, volumes_of
 from tables.market.panes import Pane
 
 CHUNK_PANES: Final = 32
@@ -74,13 +74,11 @@ class Chunk:
 
     def volumes(self) -> tuple[list[int], list[int]]:
         """Return notional and liquidated notional of each pane, micro-USD, by place; 0 where there is none."""
-        columns = self.columns() if self.awake is None else None
-        if columns is not None:
-            return columns.volumes()
-        panes = self.awake if self.awake is not None else unpack(self._packed)
+        if self.awake is None:
+            return volumes_of(self._packed)
         return (
-            [pane.notional if pane is not None else 0 for pane in panes],
-            [pane.liquidated if pane is not None else 0 for pane in panes],
+            [pane.notional if pane is not None else 0 for pane in self.awake],
+            [pane.liquidated if pane is not None else 0 for pane in self.awake],
         )
 
     @property

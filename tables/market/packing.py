@@ -193,11 +193,24 @@ class Columns:
         prices: list[list[float]] = self._rows[_LAST_PRICE:_HIGH_ID].view(np.float64).tolist()
         return prices
 
-    def volumes(self) -> tuple[list[int], list[int]]:
-        """Return notional and liquidated notional by place; 0 where there is no pane."""
-        notionals = np.zeros(self._size, np.int64)
-        liquidated = np.zeros(self._size, np.int64)
-        places = [place for place in range(self._size) if self.held >> place & 1]
-        notionals[places] = self._rows[_NOTIONAL]
-        liquidated[places] = self._rows[_LONG] + self._rows[_SHORT]
-        return notionals.tolist(), liquidated.tolist()
+
+def volumes_of(packed: bytes) -> tuple[list[int], list[int]]:
+    """Return notional and liquidated notional of packed panes, by place; 0 where there is no pane."""
+    form, held, apart, size = _HEADER.unpack_from(packed)
+    if form == _AS_STORED:
+        panes = unpack(packed)
+        return (
+            [pane.notional if pane is not None else 0 for pane in panes],
+            [pane.liquidated if pane is not None else 0 for pane in panes],
+        )
+    shuffled = np.frombuffer(bytes(cramjam.lz4.decompress_block(memoryview(packed)[_HEADER.size + apart :])), np.uint8)
+    # None of these columns is written as differences.
+    wanted = shuffled.reshape(_ROWS, 8, -1)[[_NOTIONAL, _LONG, _SHORT]]
+    amounts, longs, shorts = wanted.transpose(0, 2, 1).copy().view(np.int64).reshape(3, -1)
+    if len(amounts) == size:
+        return amounts.tolist(), (longs + shorts).tolist()
+    notionals, liquidated = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    places = [place for place in range(size) if held >> place & 1]
+    notionals[places] = amounts
+    liquidated[places] = longs + shorts
+    return notionals.tolist(), liquidated.tolist()

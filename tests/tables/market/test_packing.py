@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tables.market.chunk import CHUNK_PANES, Chunk
 from tables.market.chunks import decode_chunk, encode
-from tables.market.packing import Columns, pack, unpack
+from tables.market.packing import Columns, pack, unpack, volumes_of
 from tables.market.panes import SUM_LIMIT, Pane
 
 LARGE = st.integers(0, SUM_LIMIT - 1)
@@ -56,6 +56,10 @@ def test_sums_over_columns_are_those_over_panes(held: list[Pane | None], one: in
     first, last = min(one, other), max(one, other)
     columns = Columns.of(pack(held))
     some = [pane for pane in held[first : last + 1] if pane is not None and pane.count]
+    assert volumes_of(pack(held)) == (
+        [0 if pane is None else pane.notional for pane in held],
+        [0 if pane is None else pane.liquidated for pane in held],
+    )
     if columns is None:
         assert held.count(None) == CHUNK_PANES
         return
@@ -70,10 +74,6 @@ def test_sums_over_columns_are_those_over_panes(held: list[Pane | None], one: in
         assert (total.first_us, total.first_id) == (some[0].first_us, some[0].first_id)
         assert (total.last_us, total.last_id) == (some[-1].last_us, some[-1].last_id)
         assert total.last_price == some[-1].last_price
-    assert columns.volumes() == (
-        [0 if pane is None else pane.notional for pane in held],
-        [0 if pane is None else pane.liquidated for pane in held],
-    )
 
 
 def test_readers_share_what_rests_and_counting_does_not() -> None:
