@@ -48,7 +48,7 @@ def check_brokers(value: str) -> str:
     servers = [server.strip() for server in value.split(",") if server.strip()]
     for server in servers:
         host, colon, port = server.rpartition(":")
-        if not (host and colon and port.isdecimal() and 0 < int(port) < 65_536):
+        if not (host and colon and port.isascii() and port.isdecimal() and 0 < int(port) < 65_536):
             raise ValueError(f"must be brokers as host:port, comma separated, not {server.rpartition('@')[2]!r}")
     if not servers:
         raise ValueError("must name at least one broker as host:port")

@@ -162,19 +162,19 @@ def _duration(text: str) -> float:
 
 
 def _natural(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
+    if not (text.isascii() and text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
     return int(text)
 
 
 def _processes(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= MAX_PROCESSES):
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= MAX_PROCESSES):
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {MAX_PROCESSES}, not {text!r}")
     return int(text)
 
 
 def _port(text: str) -> int:
-    if not (text.isdecimal() and int(text) < MAX_PORT):
+    if not (text.isascii() and text.isdecimal() and int(text) < MAX_PORT):
         raise argparse.ArgumentTypeError(f"must be a port from 0 to {MAX_PORT - 1}, not {text!r}")
     return int(text)
 

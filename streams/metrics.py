@@ -1,5 +1,7 @@
 """Every metric the program exports, in one place: prefix ``liqmon_``, base units, bounded labels.
 
+Beside those are the client's own of the process, ``process_``.
+
 A counter exists from the start at 0 for each label value that is known: see :func:`start_at_zero`.
 
 ``venue`` and ``symbol`` label values are bounded here, since anybody who may write to the topic names them (see
@@ -10,7 +12,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
 from streams.market_times import MarketTimes
 
@@ -18,6 +20,8 @@ from streams.market_times import MarketTimes
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 REGISTRY: Final = CollectorRegistry()
+# Since when it runs, its memory and its processor time, by the names that every program gives them.
+ProcessCollector(registry=REGISTRY)
 
 # Alerts are promised within 50 ms; the buckets are dense around that.
 LATENCY_BUCKETS: Final = (

@@ -11,7 +11,7 @@ from streams.model.amounts import UNITS_PER_BASE
 from streams.model.plain_rows import PlainMarket, PlainRows
 from streams.model.trade import Side
 from tables.market.identities import TradeId
-from tables.market.panes import PANE_US, Pane
+from tables.market.panes import PANE_US, SUM_LIMIT, Pane
 
 Integers = npt.NDArray[np.int64]
 
@@ -25,8 +25,8 @@ class RowRun(NamedTuple):
     """Rows of one market and one pane, in the order of their messages: those at ``start`` to ``end`` of the batch.
 
     ``summary`` is their pane, with their ids where they have no hole, which ``is_dense`` says. It is None where they
-    are counted row by row: that of :data:`ALONE`, or of rows whose ids or times do not rise. ``received_us`` is the
-    latest time of their messages, ``size`` the bytes of them all.
+    are counted row by row: that of :data:`ALONE`, of rows whose ids or times do not rise, or whose sums no pane holds.
+    ``received_us`` is the latest time of their messages, ``size`` the bytes of them all.
     """
 
     number: int
@@ -162,7 +162,9 @@ class RowBatch:
             columns.times_us[lasts], last_ids, columns.prices[lasts],
         )  # fmt: skip
         panes = list(map(Pane, ids, *(column.tolist() for column in figures)))
-        is_summed, is_dense = (falling == 0) & (numbers != ALONE), missing == 0
+        # Neither sum wraps around: a bundle's rows are too few for that, at the greatest amounts of one trade.
+        is_summed = (falling == 0) & (numbers != ALONE) & (notionals < SUM_LIMIT) & (wholes < SUM_LIMIT)
+        is_dense = missing == 0
         stays = np.diff(numbers, prepend=ALONE) <= 0
         stays[begins] = False
         rises = np.add.reduceat(~is_summed | ~is_dense | stays, begins, dtype=np.int64) == 0

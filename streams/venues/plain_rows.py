@@ -22,8 +22,8 @@ from streams.venues.json_rows import VENUE, recognised
 from streams.venues.json_text import BAD_JSON
 
 _SIDES: Final = {"buy": int(Side.BUY), "sell": int(Side.SELL)}
-# A field that must not be there: nothing that JSON holds is of this type but this text.
-_Absent = Literal["\x00 no such field"]
+# A field that must not be there: nothing that JSON holds is of this type.
+_Absent = msgspec.UnsetType
 _NUMBER_CHARACTERS: Final = b"0123456789."
 _MARKED: Final = bytes(ord("0") if at in _NUMBER_CHARACTERS else ord(" ") for at in range(256))
 # All of them, and one more, are so many characters that follow each other.
@@ -48,6 +48,7 @@ class PlainReader:
                 others = {VENUE, *(name for other in with_rows for name in other.row_fields)} - {*fields}
                 self._venue = Symbols(venue)
                 self._decode = msgspec.json.Decoder(row_struct(fields, sorted(others))).decode
+                self._amounts = msgspec.json.Decoder(amounts_struct(fields)).decode
                 return
 
     def read(self, rows: Sequence[bytes | None]) -> PlainRows | None:
@@ -58,7 +59,7 @@ class PlainReader:
         return found if found is not None and len(found.places) else None
 
     def _read(self, texts: Sequence[bytes], venue: "Symbols") -> PlainRows | None:
-        has_long = are_long(texts)
+        has_long = are_long(texts) and self._has_long(texts)
         if texts and not has_long:
             try:
                 return columns_of(venue, list(map(self._decode, texts)), np.arange(len(texts)))
@@ -66,7 +67,7 @@ class PlainReader:
                 pass
         decode, found, places = self._decode, [], []
         for at, row in enumerate(texts):
-            if has_long and are_long((row,)):
+            if has_long and self._has_long((row,)):
                 continue
             try:
                 found.append(decode(row))
@@ -74,6 +75,14 @@ class PlainReader:
                 continue
             places.append(at)
         return columns_of(venue, found, np.array(places, np.int64)) if found else None
+
+    def _has_long(self, texts: Iterable[bytes]) -> bool:
+        """Whether an amount in these rows may have more than 15 digits: other fields' digits are nobody's business."""
+        try:
+            amounts = [part for row in map(self._amounts, texts) for part in (row.price, row.quantity)]
+        except BAD_JSON:
+            return True
+        return any(len(amount) > MOST_DIGITS for amount in amounts) and are_long(map(bytes, amounts))
 
 
 def are_long(texts: Iterable[bytes]) -> bool:
@@ -134,25 +143,44 @@ class PlainRow(Protocol):
     time: datetime
 
 
+# In the order of the plain fields, which a venue gives in the order of its rows: those are found at once.
+_TYPES: Final = {
+    "symbol": str,
+    "side": Literal["buy", "sell"],
+    "price": float,
+    "quantity": float,
+    "trade_id": Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)],
+    "time": Annotated[datetime, msgspec.Meta(tz=True)],
+}
+
+
 def row_struct(fields: Sequence[str], others: Sequence[str]) -> type[PlainRow]:
     """Return the type of a row with these fields, in the order of :class:`PlainFields`, and none of the others."""
-    # In the order of the plain fields, which a venue gives in the order of its rows: those are found at once.
-    types = {
-        "symbol": str,
-        "side": Literal["buy", "sell"],
-        "price": float,
-        "quantity": float,
-        "trade_id": Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)],
-        "time": Annotated[datetime, msgspec.Meta(tz=True)],
-    }
     absent = {f"other_{number}": name for number, name in enumerate(others)}
     made = msgspec.defstruct(
         "PlainRow",
-        [*types.items(), *((attribute, _Absent, None) for attribute in absent)],
-        rename=dict(zip(types, fields, strict=True)) | absent,
+        [*_TYPES.items(), *((attribute, _Absent, None) for attribute in absent)],
+        rename=dict(zip(_TYPES, fields, strict=True)) | absent,
         gc=False,
     )
     return cast("type[PlainRow]", made)
+
+
+class Amounts(Protocol):
+    """The text of a row's amounts."""
+
+    price: msgspec.Raw
+    quantity: msgspec.Raw
+
+
+def amounts_struct(fields: Sequence[str]) -> type[Amounts]:
+    """Return the type of a row with these fields, in the order of :class:`PlainFields`, of which amounts are read."""
+    named = dict(zip(_TYPES, fields, strict=True))
+    amounts = ("price", "quantity")
+    made = msgspec.defstruct(
+        "Amounts", [(name, msgspec.Raw) for name in amounts], rename={name: named[name] for name in amounts}, gc=False
+    )
+    return cast("type[Amounts]", made)
 
 
 def columns_of(venue: Symbols, found: Sequence[PlainRow], places: Integers) -> PlainRows:

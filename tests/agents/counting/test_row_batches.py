@@ -27,6 +27,7 @@ from streams.settings import Settings, load_settings
 from streams.topics import ALERTS, DEAD_LETTERS, TRADES
 from streams.venues.plain_rows import PlainReader
 from streams.venues.registry import make_venues
+from streams.worker.bundles import MAX_MESSAGES
 from tables.keeper import Keeper
 from tables.market.admission import Admission
 from tables.market.chunks import HEAD, decode_head
@@ -226,6 +227,7 @@ POISON = (
     wrong(price=-1), wrong(price=0.0), wrong(side="hold"), wrong(price="1"), wrong(qty=0), wrong(qty=1e17),
     wrong(timestamp="2023-11-14T22:13:20"), wrong(timestamp="1999-11-14T22:13:20Z"), wrong(trade_id=-1),
     wrong(trade_id=2**63), wrong("BTC/EUR"), wrong(venue="nobody"), wrong(venue="kraken_spot"), wrong(uid="", type=1),
+    wrong(venue="\x00 no such field"),
     wrong(product_id=FUTURES), wrong(time=1) + b"{}",
 )  # fmt: skip
 
@@ -448,6 +450,21 @@ async def test_rows_of_which_none_is_plain(symbol: str, price: float, quantity: 
         await getattr(worker, way)(log)
         found.append((states(worker), seen(worker.broker)))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("begins", [NOON, NOON + 1], ids=["the newest second", "a new second"])
+@pytest.mark.parametrize(("price", "quantity"), [(9.8e8, 1.0), (1e-13, 9e14)], ids=["dollars", "quantity"])
+async def test_rows_whose_sums_no_pane_holds(begins: int, price: float, quantity: float) -> None:
+    """The last of them are refused, as they are one by one; nothing wraps around."""
+    log = [simple_row(n, HERE[0], begins if n else NOON, price, quantity) for n in range(MAX_MESSAGES)]
+    found = []
+    for way in ("one_by_one", "together"):
+        worker = Worker(MemoryState(), MemoryBroker())
+        await worker.one_by_one(log[:1])
+        await getattr(worker, way)(log[1:])
+        found.append((states(worker), seen(worker.broker)))
+    assert found[0] == found[1]
+    assert found[0][1]["letters"]
 
 
 def flushes_so_far() -> float:

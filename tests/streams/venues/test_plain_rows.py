@@ -58,7 +58,18 @@ FIELDS = {
 }
 FURTHER = st.dictionaries(
     st.sampled_from(["venue", "product_id", "uid", "type", "time", "ord_type", "price", "x"]),
-    st.sampled_from(['"kraken_spot"', '"x"', "1", "null", '{"price": 1}', '[1, {"a": "\\"}"}]']),
+    st.sampled_from(
+        [
+            '"kraken_spot"',
+            '"x"',
+            "1",
+            "null",
+            "1700000000123456",
+            '"1234567890123456-a"',
+            '{"price": 1}',
+            '[1, {"a": "\\"}"}]',
+        ]
+    ),
     max_size=2,
 )
 
@@ -127,6 +138,17 @@ def test_what_publishers_usually_send_is_plain() -> None:
     found = TOGETHER.read(texts)
     assert found is not None
     assert found.places.tolist() == list(range(len(texts)))
+
+
+def test_long_numbers_beside_the_amounts_are_nobodys_business() -> None:
+    """A time in microseconds, an id of many digits: only amounts must be short."""
+    texts = [
+        row(received=1_700_000_000_123_456), row(id="1234567890123456-a"), row(trade_id=1_700_000_000_123_456),
+        row(price=100.00000000000001, received=1_700_000_000_123_456), row(qty=0.1234567890123456),
+    ]  # fmt: skip
+    found = TOGETHER.read(texts)
+    assert found is not None
+    assert found.places.tolist() == [0, 1, 2]
 
 
 class Another(Venue):
