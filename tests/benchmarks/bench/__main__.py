@@ -63,7 +63,9 @@ def page(rows: list[Row], systems: list[System], scale: float) -> str:
     """Return all that was found, as Markdown."""
     deployments = as_lines(rows)
     more = "\n" + "\n".join(deployments) + "\n" if deployments else ""
-    return as_markdown(rows, facts(systems, scale)) + more
+    measured = {row.result.name for row in rows}
+    missing = [part.name for part in PARTS if part.name not in measured]
+    return as_markdown(rows, facts(systems, scale, missing)) + more
 
 
 def main() -> int:

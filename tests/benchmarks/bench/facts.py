@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -52,8 +52,8 @@ def _commit() -> str:
     return f"Commit {said}. " if said else ""
 
 
-def facts(systems: Iterable[System], scale: float = 1.0) -> list[str]:
-    """Return a line for each; ``scale`` is how many times their trades parts had."""
+def facts(systems: Iterable[System], scale: float = 1.0, missing: Sequence[str] = ()) -> list[str]:
+    """Return a line each; ``scale`` is how many times their trades parts had, ``missing`` are parts without rows."""
     fewer = [f"{one.name} {one.share:.0%}" for one in systems if one.share < 1]
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -71,5 +71,6 @@ def facts(systems: Iterable[System], scale: float = 1.0) -> list[str]:
         UNEQUAL,
         UNMEASURED,
         *([f"Parts that count had {scale:g} times their trades."] if scale != 1 else []),
+        *([f"Not measured here: {', '.join(missing)}."] if missing else []),
         *([f"Slow systems read fewer trades: {', '.join(fewer)}."] if fewer else []),
     ]

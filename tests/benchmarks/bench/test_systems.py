@@ -2,9 +2,11 @@
 
 import pytest
 
-from tests.benchmarks.bench.__main__ import parsed
+from tests.benchmarks.bench.__main__ import page, parsed
 from tests.benchmarks.bench.facts import facts
+from tests.benchmarks.bench.measured import Run
 from tests.benchmarks.bench.peer import ROOT, JavaPeer, PeerLog, PythonPeer, read_log
+from tests.benchmarks.bench.results import row_of
 from tests.benchmarks.bench.system import WrongTotals, check
 from tests.benchmarks.bench.systems import SYSTEMS, USUAL
 from tests.benchmarks.peers import build
@@ -100,9 +102,13 @@ def test_the_window_of_peers_in_python_is_the_sum_of_its_seconds() -> None:
 
 
 def test_what_is_unequal_is_said_with_the_figures() -> None:
-    """Peers that keep less, and those that read fewer trades."""
+    """Peers that keep less, those that read fewer trades, and parts that are missing."""
     if (reason := RealKafka.available()) is not None:
         pytest.skip(f"not covered: facts of a bench ({reason})")
     said = "\n".join(facts(SYSTEMS.values()))
     assert "in the program's disfavour" in said
     assert "faust 5%" in said
+    lacking = page([row_of("rows-10", "liqmon", [Run(1000, 0.004, 0.5, 100.4, 400)])], [], 1.0)
+    (line,) = [line for line in lacking.splitlines() if "Not measured here" in line]
+    assert "restore-1000" in line
+    assert "rows-10," not in line
