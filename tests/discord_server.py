@@ -316,9 +316,10 @@ def faults_of(body: Json) -> list[str]:
 
 
 async def main(port: int) -> None:
-    """Serve until interrupted, one line a message."""
+    """Serve until interrupted: the settings that lead to it, then one line a message."""
     async with DiscordServer(port=port, limit=5) as server:
-        print(server.base, flush=True)  # noqa: T201 - its address, for whoever started it
+        print(f"DISCORD_API_BASE={server.base}")  # noqa: T201 - for whoever started it
+        print(f"DISCORD_WEBHOOK_URL_2={server.webhook.get_secret_value()}", flush=True)  # noqa: T201 - as above
         shown: list[StoredMessage] = []
         while True:
             await server.until(lambda: len(server.messages) > len(shown), timeout_seconds=1e9)

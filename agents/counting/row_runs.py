@@ -25,7 +25,7 @@ class RowRun(NamedTuple):
     """Rows of one market and one pane, in the order of their messages: those at ``start`` to ``end`` of the batch.
 
     ``summary`` is their pane, with their ids where they have no hole, which ``is_dense`` says. It is None where they
-    are counted row by row: that of :data:`ALONE`, of rows whose ids or times do not rise, or whose sums no pane holds.
+    are counted row by row. Those are :data:`ALONE`, rows whose ids or times do not rise, and sums that no pane holds.
     ``received_us`` is the latest time of their messages, ``size`` the bytes of them all.
     """
 
