@@ -55,6 +55,7 @@ def create_app(conf_: Settings | None = None) -> MonitorApp:
             if await app.count(event.message.partition, bundle.parts):
                 app.consumer.handled(event.message)
                 _fold.took(time.perf_counter() - began)
+                await app.keeper.give_way()
             else:
                 app.consumer.withhold(event.message)
 

@@ -43,7 +43,7 @@ from streams.worker.application import Application
 from streams.worker.bundles import Item
 from streams.worker.changelog import Fetched
 from streams.worker.ending import Ending, die, die_of_bug
-from streams.worker.garbage import give_back
+from streams.worker.garbage import give_back, give_back_for_ever
 from streams.worker.options import faust_options
 from streams.worker.record_clock import RecordClock
 from streams.worker.recovery import FlowControl, TableManager
@@ -318,6 +318,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         await self.broker_watch.start()
         await self.watchdog.start()
         await self.live_windows.start()
+        self.add_future(give_back_for_ever())
         await super().on_first_start()
 
     async def _waiting(self) -> int:

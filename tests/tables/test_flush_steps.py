@@ -54,6 +54,27 @@ async def test_others_have_a_turn_after_each_step() -> None:
     assert len(worker.stored()) == count
 
 
+async def test_a_flush_under_way_has_most_turns() -> None:
+    """Whoever counts gives way between two bundles: a replay would outrun its flush, and make ever more to flush."""
+    turns = []
+    for gives_way in (False, True):
+        count = 20 * MARKETS_A_STEP
+        worker = Worker(admission=Admission(most=count, new_per_minute=count))
+        for number in range(count):
+            await worker.trade(f"S{number}/USD", 0)
+        flush = asyncio.create_task(worker.keeper.flush())
+        await asyncio.sleep(0)
+        turns.append(0)
+        while not flush.done():
+            await (worker.keeper.give_way() if gives_way else asyncio.sleep(0))
+            turns[-1] += 1
+    alone, giving_way = turns
+    assert giving_way < alone / 4
+    waiting = worker.keeper.give_way()
+    with pytest.raises(StopIteration):
+        waiting.send(None)
+
+
 @pytest.mark.usefixtures("one_a_step")
 async def test_what_is_touched_after_it_was_taken_is_the_next_flushs() -> None:
     """What is touched again before its turn is taken once, as it is then."""
