@@ -138,6 +138,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
             record_clock=self.record_clock,
             home=self.home,
             venue_names=venue_names,
+            numbered_venues={venue.name for venue in venues if venue.numbers_trades},
         )
         self.served = ServedMarkets(self.view)
         self.redis = live_link(conf_)

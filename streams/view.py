@@ -80,6 +80,7 @@ class WorkerView(RulesView, GroupFacts):
         record_clock: RecordClock,
         home: Callable[[str], int],
         venue_names: Mapping[str, str],
+        numbered_venues: Collection[str],
     ) -> None:
         GroupFacts.__init__(self, app)
         RulesView.__init__(self, rules, settings.window_seconds, keeper.was_restored)
@@ -87,10 +88,15 @@ class WorkerView(RulesView, GroupFacts):
         self.alerts = AlertHistory(lambda: sinks.pool)
         self.home = home
         self.venue_names = venue_names
+        self._numbered_venues = numbered_venues
         self._keeper = keeper
         self._sinks = sinks
         self._ending = ending
         self._record_clock = record_clock
+
+    def numbers_trades(self, market: AnyMarket) -> bool:
+        """Whether the venue numbers this market's trades one after another."""
+        return market.venue in self._numbered_venues and not market.kind.has_wide_ids
 
     @property
     def is_ending(self) -> bool:

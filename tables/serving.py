@@ -131,6 +131,10 @@ class ServingWorker(Protocol):
         """Return the rules that judge a market."""
         ...
 
+    def numbers_trades(self, market: AnyMarket) -> bool:
+        """Whether the venue numbers this market's trades one after another."""
+        ...
+
     def measured(self, market: AnyMarket, rule_window: WindowFigures) -> Mapping[str, float | None]:
         """Return what each rule that judges a market measures of its rule window, in whole units, by rule."""
         ...
@@ -224,6 +228,10 @@ class ServedMarkets:
     def measured(self, market: AnyMarket, rule_window: WindowFigures) -> Mapping[str, float | None]:
         """Return what each rule that judges a market measures of its rule window, in whole units, by rule."""
         return self._worker.measured(market, rule_window)
+
+    def missing(self, rolling: Rolling) -> list[int] | None:
+        """Return how many trades are missing in each window of a market; None where its ids do not say."""
+        return rolling.missing() if self._worker.numbers_trades(rolling.market) else None
 
     def standing(self, market: AnyMarket, windows: Sequence[WindowFigures]) -> Standing:
         """Return the rules of a market and what they measure; ``windows`` are the figures of all its windows."""

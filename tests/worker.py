@@ -11,7 +11,7 @@ from agents.alerts.history import AlertRow
 from agents.rules.base import Rule
 from agents.rules.book import RuleBook, rule_book
 from agents.stats.window_stats import WindowSample
-from streams.model.kinds import implied_kind
+from streams.model.kinds import AnyMarket, implied_kind
 from streams.model.trade import Kind, Side
 from streams.settings import Settings, load_settings
 from streams.view import RulesView
@@ -81,6 +81,8 @@ class MemoryWorker(RulesView):
         self.peers: dict[str, list[int]] = {}
         self.lag: dict[tuple[str, int], int] = {}
         self.trades = 0
+        # Its trades have numbers of their own, across markets.
+        self.is_numbered = False
         self._markets: dict[str, tuple[int, Market]] = {}
 
     def trade(
@@ -99,6 +101,10 @@ class MemoryWorker(RulesView):
         kind = implied_kind(symbol)
         market = Market(f"kraken_{kind.name}", symbol, SPAN, kind)
         return self._markets.setdefault(symbol, (partition, market))[1]
+
+    def numbers_trades(self, market: AnyMarket) -> bool:
+        """Whether ids of this market rise by one: only where a test gives it such."""
+        return self.is_numbered and not market.kind.has_wide_ids
 
     def clock_fault(self) -> str:
         """Return what the test says of the clock."""

@@ -80,6 +80,10 @@ class Venue(ABC):
     message_fields: tuple[str, ...] = ()
     """Keys of its socket's messages, by which a recorded one is recognised that names no venue."""
 
+    numbers_trades: bool = False
+    """Whether the integer ids of a market's trades rise by one from trade to trade. A number that was left out is then
+    a trade that is missing."""
+
     symbols_setting: str = ""
     """The setting that says which of its symbols to watch: named where none of them can be."""
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from tables.market.chunk import CHUNK_PANES, Chunk
 from tables.market.crowding import Crowd
+from tables.market.holes import Hole, IdSpans
 from tables.market.liveness import places
 from tables.market.panes import Pane
 from tables.market.pieces import Pieces
@@ -17,7 +18,7 @@ two flushes. Those rest, with 4 kB of what is to be stored."""
 class KeptPanes:
     """The panes of the last ``span.retention`` seconds up to ``watermark``."""
 
-    __slots__ = ("_awake", "_dirty", "_pieces", "_unflushed", "chunks", "span", "stale", "watermark")
+    __slots__ = ("_awake", "_dirty", "_ids", "_pieces", "_unflushed", "chunks", "span", "stale", "watermark")
 
     def __init__(self, span: Span) -> None:
         self.span = span
@@ -32,6 +33,7 @@ class KeptPanes:
         # Chunks that rest, and keep what is to be stored of them until it is.
         self._unflushed: frozenset[int] = frozenset()
         self._pieces = Pieces()
+        self._ids = IdSpans()
 
     @property
     def oldest(self) -> int:
@@ -55,6 +57,10 @@ class KeptPanes:
             return False
         pane = chunk.panes[number % CHUNK_PANES]
         return pane is not None and pane.count > 0
+
+    def holes(self) -> list[Hole]:
+        """Return what is missing between the ids of all panes, where the venue numbers its trades."""
+        return self._ids.holes(self.chunks)
 
     def mark(self, number: int, *, is_live: bool) -> None:
         """Take note whether an open pane that holds figures has a live trade."""
@@ -90,6 +96,7 @@ class KeptPanes:
         self._awake.add(at)
         # A late trade may be the first of a chunk in a block whose sums are known.
         self._pieces.discard(at)
+        self._ids.discard(at)
         return chunk
 
     def _wake(self, chunk: Chunk) -> list[Pane | None]:
@@ -97,6 +104,7 @@ class KeptPanes:
             self.rest()
         self._awake.add(chunk.number)
         self._pieces.discard(chunk.number)
+        self._ids.discard(chunk.number)
         return chunk.wake()
 
     def rest(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tables.market.chunk import CHUNK_PANES
+from tables.market.holes import missing
 from tables.market.panes import Pane
 from tables.market.state import Market
 from tables.market.windows import WindowFigures
@@ -19,6 +20,11 @@ SPARK_CHUNKS: Final = 28
 """Whole chunks that a sparkline covers, beside the newest: 896 panes, nearly the 15 minutes that pages draw."""
 
 
+SETTLED_PANES: Final = 5
+"""Panes behind the newest in which a number that was left out may still come: from the other of two producers, or out
+of order."""
+
+
 class Rolling:
     """The windows of one market, each of so many panes. ``version`` rises whenever the market has changed."""
 
@@ -29,6 +35,7 @@ class Rolling:
         # Points of the sparkline, by chunk.
         self._points: dict[int, list[float | None]] = {}
         self._figures: list[WindowFigures] = []
+        self._missing: list[int] = []
         market.stale.add(-1)
 
     def poll(self) -> bool:
@@ -39,7 +46,7 @@ class Rolling:
         for at in stale:
             self._points.pop(at, None)
         stale.clear()
-        self._figures = []
+        self._figures, self._missing = [], []
         self.version += 1
         return True
 
@@ -49,6 +56,15 @@ class Rolling:
         if not self._figures:
             self._figures = self.market.windows(self.market.watermark, self._windows)
         return self._figures
+
+    def missing(self) -> list[int]:
+        """Return how many trades may be missing in each of these windows, where the venue numbers its trades."""
+        self.poll()
+        if not self._missing:
+            newest = self.market.watermark
+            holes = [hole for hole in self.market.holes() if hole.latest <= newest - SETTLED_PANES]
+            self._missing = [missing(holes, newest - window + 1, newest) for window in self._windows]
+        return self._missing
 
     def spark(self) -> tuple[int, list[float | None]]:
         """Return the pane after the newest whole step, and the last price of each step up to it, oldest first.

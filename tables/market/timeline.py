@@ -216,6 +216,7 @@ class Timeline(KeptPanes):
             self._dirty.discard(at)
             self._awake.discard(at)
             self._pieces.discard(at)
+            self._ids.discard(at)
             self.stale.discard(at)
         keep = bisect_left(self._numbers, oldest_chunk * CHUNK_PANES)
         del self._numbers[:keep]
@@ -226,6 +227,7 @@ class Timeline(KeptPanes):
         self.volume = self.liquidated = 0
         self._leaving = None
         self._pieces.clear()
+        self._ids.clear()
         self._numbers = array("I")
         for at, chunk in sorted(self.chunks.items()):
             figured, first = chunk.figured, at * CHUNK_PANES

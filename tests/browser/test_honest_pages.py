@@ -64,6 +64,27 @@ def shown(page: Page) -> set[str]:
     return {*page.locator(".body .row:not([hidden])").evaluate_all("rows => rows.map((row) => row.dataset.symbol)")}
 
 
+def test_a_window_that_lacks_trades_says_so(visit: Open) -> None:
+    """Twelve numbers were left out between two trades: amounts are at least what is shown."""
+    worker = MemoryWorker()
+    worker.is_numbered = True
+    for second in (-3600, -200, -100, -10, 0):
+        worker.trades += 12 if second == -100 else 0
+        worker.trade("BTC/USD", LAST + second - NOON, 60_000.1)
+    with serving(worker) as (port,):
+        page = visit(port).page
+        page.locator('.row[data-symbol="BTC/USD"] .lacking').first.wait_for()
+        cells = page.locator('.row[data-symbol="BTC/USD"] [role=gridcell]')
+        lacking = [("lacking" in (cells.nth(at).get_attribute("class") or "")) for at in (4, 5)]
+        assert lacking == [False, True], "they are missing before the last minute"
+        assert cells.nth(5).get_attribute("title") == "12 trades are missing"
+        page.screenshot(path=ARTIFACTS / "missing-overview.png")
+        page = visit(port, "/market?venue=kraken_spot&symbol=BTC%2FUSD").page
+        page.locator("#missing", has_text="5m: 12 trades are missing").wait_for()
+        assert "1m:" not in (page.locator("#missing").text_content() or "")
+        page.screenshot(path=ARTIFACTS / "missing-market.png")
+
+
 def test_a_window_that_is_not_whole_is_dimmed(port: int, visit: Open) -> None:
     """The 5 minutes of a market that is counted for 90 s are no 5 minutes; those of the others are."""
     page = visit(port).page

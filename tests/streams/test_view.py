@@ -45,5 +45,6 @@ async def test_what_would_hold_up_the_next_worker_too(held_up_by: str) -> None:
         cast("Any", None), settings, keeper=cast("Any", keeper), rules=rule_book(settings),
         sinks=cast("Any", SimpleNamespace(reachable=reachable)), ending=cast("Any", None),
         record_clock=cast("Any", SimpleNamespace(is_waiting=held_up_by == "a wrong clock")), home=hash, venue_names={},
+        numbered_venues=(),
     )  # fmt: skip
     assert await view.is_held_up() == (held_up_by != "nothing")

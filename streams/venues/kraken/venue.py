@@ -22,6 +22,7 @@ class KrakenSpot(Venue):
     plain_fields = PlainFields("symbol", "side", "price", "qty", "trade_id", "timestamp")
     plain_message = PlainMessage((("channel", "trade"), ("type", "update")), "data")
     message_fields = ("channel", "method", "error")
+    numbers_trades = True
     symbols_setting = "SPOT_SYMBOLS"
 
     def __init__(self, settings: Settings) -> None:

@@ -76,6 +76,14 @@ class WindowRow(msgspec.Struct, frozen=True):
         ),
     ] = []
     covered_since: Annotated[int | None, COVERED_SINCE] = None
+    missing_trades: Annotated[
+        int | None,
+        msgspec.Meta(
+            description="trades that must exist and are not counted, by the numbers left out between their ids: the "
+            "window lacks at most so many; null where the venue does not number its trades, in a copy from Redis, "
+            "and from an earlier release"
+        ),
+    ] = None
 
 
 @with_figures(
@@ -163,6 +171,13 @@ class MarketRow(msgspec.Struct, frozen=True):
         list[Judgement], msgspec.Meta(description="each rule that judges the market; an earlier release sends none")
     ] = []
     covered_since: Annotated[int | None, COVERED_SINCE] = None
+    missing_trades: Annotated[
+        list[int] | None,
+        msgspec.Meta(
+            description="trades that must exist and are not counted, in each of the windows; null where the venue does "
+            "not number its trades, in a copy from Redis, and from an earlier release"
+        ),
+    ] = None
 
 
 class Spark(msgspec.Struct, frozen=True):

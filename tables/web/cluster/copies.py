@@ -147,6 +147,7 @@ class Copies:
                 copy_age_seconds=self.age_seconds(copy),
                 judgements=judgements_of(standing.rules, standing.measured, copy.alerts, seconds) if of_rules else [],
                 covered_since=copy.covered_since,
+                missing_trades=None,
                 **dict(zip(FIGURE_NAMES, figures, strict=True)),
             )
 

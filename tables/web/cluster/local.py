@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tables.market.panes import PANE_SECONDS
@@ -43,7 +43,8 @@ class LocalRows:
         """Yield every window of a market, shortest first."""
         market, served = rolling.market, self._served
         end = market.watermark + PANE_SECONDS
-        for seconds, figures in zip(served.windows, rolling.figures(), strict=True):
+        missing: Sequence[int | None] = served.missing(rolling) or [None] * len(served.windows)
+        for seconds, figures, lacking in zip(served.windows, rolling.figures(), missing, strict=True):
             of_rules = seconds == served.rule_window
             yield WindowRow(
                 venue=market.venue,
@@ -57,6 +58,7 @@ class LocalRows:
                 age_seconds=age_seconds(market, served.now()),
                 judgements=self._judgements(market, figures) if of_rules else [],
                 covered_since=market.covered_since,
+                missing_trades=lacking,
                 **dict(zip(FIGURE_NAMES, figure_values(figures), strict=True)),
             )
 
@@ -87,6 +89,7 @@ class LocalRows:
             window_seconds=served.windows,
             judgements=found.judgements,
             covered_since=market.covered_since,
+            missing_trades=served.missing(rolling),
         )
 
     def spark(self, rolling: Rolling) -> Spark:

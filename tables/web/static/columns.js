@@ -3,7 +3,7 @@
 import { marketAddress } from "./address.js";
 import { el, setClass, setText, svg } from "./dom.js";
 import { feed } from "./feed.js";
-import { NONE, age, clock, count, decimals, direction, multiple, percent, price, share, shortUsd, venueName, windowName } from "./format.js";
+import { NONE, age, clock, count, decimals, direction, missingText, multiple, percent, price, share, shortUsd, venueName, windowName } from "./format.js";
 import { standing } from "./rules.js";
 import { copyAge } from "./shell.js";
 import { marketKey } from "./source.js";
@@ -129,13 +129,16 @@ function change(cell, item) {
 function volume(cell, item, at, seconds) {
   setText(cell, shortUsd(item.volumes[at]));
   setClass(cell, `number${seconds === item.window ? " volume-current" : ""}`);
-  dim(cell, item, feed.isWhole(item.row, seconds));
+  dim(cell, item, seconds);
 }
 
-/** Show a figure as one of a window that is not whole yet. */
-function dim(cell, item, isWhole = item.isWhole) {
+/** Show a figure as one of a window that is not whole: not yet, or since trades are missing. */
+function dim(cell, item, seconds = item.window) {
+  const isWhole = feed.isWhole(item.row, seconds);
+  const missing = feed.missing(item.row, seconds);
   cell.classList.toggle("part", !isWhole);
-  const tip = isWhole ? "" : `not whole yet: counted since ${clock(item.row.covered_since)} UTC`;
+  cell.classList.toggle("lacking", missing > 0);
+  const tip = [isWhole ? "" : `not whole yet: counted since ${clock(item.row.covered_since)} UTC`, missing ? missingText(missing) : ""].filter(Boolean).join("; ");
   if (cell.partTip !== tip) cell.title = cell.partTip = tip;
 }
 

@@ -79,6 +79,11 @@ class Feed extends EventTarget {
     return row.covered_since == null || row.pane - window + 1 >= row.covered_since;
   }
 
+  /** How many trades are missing in a window; 0 where nobody knows. */
+  missing(row, window) {
+    return row.missing_trades?.[(row.window_seconds ?? this.hello.windows).indexOf(window)] ?? 0;
+  }
+
   /** Whether a row of every market has come, of every worker. */
   get hasAll() {
     return this.connection === "live" && Boolean(this.status) && this.status.whole !== false;

@@ -98,6 +98,11 @@ export function age(seconds) {
   return `${Math.round(seconds / 86400)}d`;
 }
 
+/** How many trades are missing. */
+export function missingText(missing) {
+  return missing === 1 ? "1 trade is missing" : `${count(missing)} trades are missing`;
+}
+
 /** A window's length: 1m, 15m, 1h, 90s. */
 export function windowName(seconds) {
   if (seconds % 3600 === 0) return `${seconds / 3600}h`;

@@ -5,7 +5,7 @@ import { Charts } from "./charts.js";
 import { digitsOf } from "./columns.js";
 import { byId, el, setClass, setText } from "./dom.js";
 import { feed } from "./feed.js";
-import { NONE, capital, clock, count, dateTime, direction, host, inFull, percent, price, share, shortUsd, usd, venueName, windowName } from "./format.js";
+import { NONE, capital, clock, count, dateTime, direction, host, inFull, missingText, percent, price, share, shortUsd, usd, venueName, windowName } from "./format.js";
 import { PaneTable } from "./panes.js";
 import { alertSentence, progress, severityClass, standing } from "./rules.js";
 import { finds } from "./search.js";
@@ -173,6 +173,7 @@ function drawFacts() {
   for (const [name, text] of Object.entries(facts)) setText(byId(`fact-${name}`), text);
   drawFurther(values);
   drawCovered(row);
+  drawMissing(row);
   document.querySelector("main").classList.toggle("old", !feed.isServed(row));
 }
 
@@ -183,6 +184,14 @@ function drawCovered(row) {
   document.querySelector("main").classList.toggle("partly", parts.includes(state.window));
   byId("covered").hidden = !parts.length;
   if (parts.length) setText(byId("covered"), `Counted since ${dateTime(row.covered_since)} UTC: ${parts.map(windowName).join(", ")} ${parts.length === 1 ? "is" : "are"} not whole yet.`);
+}
+
+/** In which windows trades are missing, and how many. */
+function drawMissing(row) {
+  const lacking = feed.hello.windows.map((seconds) => [seconds, feed.missing(row, seconds)]).filter(([, missing]) => missing);
+  document.querySelector("main").classList.toggle("lacks", feed.missing(row, state.window) > 0);
+  byId("missing").hidden = !lacking.length;
+  if (lacking.length) setText(byId("missing"), `${lacking.map(([seconds, missing]) => `${windowName(seconds)}: ${missingText(missing)}`).join("; ")}. Numbers between those of counted trades were left out, so amounts are at least what is shown.`);
 }
 
 /** A fact for each figure that the page does not know of. */

@@ -68,6 +68,30 @@ def test_rows_say_since_when_their_market_was_counted(worker: Process, recording
     assert {row["symbol"]: row["covered_since"] for row in rows} == first
 
 
+def test_windows_say_how_many_trades_they_lack(worker: Process, recording: list[OracleTrade]) -> None:
+    """Kraken numbers the trades of a spot pair: what is between two numbers and did not come is missing."""
+    counted: dict[str, dict[int, int]] = {}
+    for trade in recording:
+        if trade.venue == "kraken_spot":
+            counted.setdefault(trade.symbol, {})[int(trade.id)] = trade.time_us // 1_000_000
+    lacking = 0
+    for row in ask(worker.port, "/api/windows").json:
+        seconds_of = counted.get(row["symbol"])
+        if seconds_of is None:
+            assert row["missing_trades"] is None
+            continue
+        newest = max(seconds_of.values())
+        missing = 0
+        for number in set(range(min(seconds_of), max(seconds_of))) - set(seconds_of):
+            before = max(one for one in seconds_of if one < number)
+            behind = min(one for one in seconds_of if one > number)
+            latest = max(seconds_of[before], seconds_of[behind])
+            missing += newest - row["window_seconds"] < latest <= newest - 5
+        assert row["missing_trades"] == missing
+        lacking += missing
+    assert lacking
+
+
 def test_alerts_are_found_by_parts_of_a_markets_name(worker: Process, oracle: Oracle) -> None:
     """`market` is what a person types; `symbol` is the symbol itself."""
     wanted = [alert for alert in oracle.alerts() if "XBT" in alert["symbol"] or "BTC" in alert["symbol"]]

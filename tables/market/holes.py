@@ -1,0 +1,114 @@
+"""Trades of a market that must exist and are not counted, told by the ids of those that are. Pure.
+
+A venue may number a market's trades one after another, without leaving a number out. Then a number that lies between
+two counted ones, and is not counted itself, is a trade that is missing. Nothing is remembered for this: panes hold ids.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from tables.market.chunk import CHUNK_PANES, Chunk
+from tables.market.panes import Pane
+
+
+class Hole(NamedTuple):
+    """Ids ``first_id`` to ``last_id``, none of which is counted, between two that are.
+
+    The trades happened between panes ``earliest`` and ``latest``, those of the ids beside the hole: each of the two may
+    hold some of them.
+    """
+
+    first_id: int
+    last_id: int
+    earliest: int
+    latest: int
+
+    @property
+    def trades(self) -> int:
+        """How many trades are missing."""
+        return self.last_id - self.first_id + 1
+
+
+class IdSpan(NamedTuple):
+    """Ids ``low`` to ``high``, all counted; ``low_pane`` and ``high_pane`` hold the two."""
+
+    low: int
+    high: int
+    low_pane: int
+    high_pane: int
+
+
+class IdSpans:
+    """The ids of a market's chunks as spans, kept for chunks at rest. Whoever wakes a chunk calls :meth:`discard`."""
+
+    __slots__ = ("_joined", "_of_chunks")
+
+    def __init__(self) -> None:
+        self._of_chunks: dict[int, tuple[IdSpan, ...]] = {}
+        # Those of all chunks at rest as one list. It is made anew when a chunk begins to rest, once in half a minute.
+        self._joined: list[IdSpan] = []
+
+    def discard(self, at: int) -> None:
+        """Forget the spans of a chunk."""
+        if self._of_chunks.pop(at, None) is not None:
+            self._joined = []
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._of_chunks.clear()
+        self._joined = []
+
+    def holes(self, chunks: Mapping[int, Chunk]) -> list[Hole]:
+        """Return the holes between all ids of these chunks, which are integers, in order of their ids."""
+        awake: list[IdSpan] = []
+        known = self._of_chunks
+        for chunk in [chunk for at, chunk in chunks.items() if at not in known or chunk.awake is not None]:
+            spans = spans_of(chunk.panes, chunk.number * CHUNK_PANES)
+            if chunk.awake is None:
+                known[chunk.number], self._joined = spans, []
+            else:
+                awake += spans
+        if not self._joined:
+            self._joined = list(_joined(sorted(span for spans in known.values() for span in spans)))
+        joined = list(_joined(sorted([*self._joined, *awake])))
+        return [
+            Hole(
+                before.high + 1,
+                after.low - 1,
+                min(before.high_pane, after.low_pane),
+                max(before.high_pane, after.low_pane),
+            )
+            for before, after in pairwise(joined)
+        ]
+
+
+def spans_of(panes: Sequence[Pane | None], first: int) -> tuple[IdSpan, ...]:
+    """Return the spans of panes whose ids are integers, in order of their ids; the first pane is ``first``."""
+    ranges = []
+    for number, pane in enumerate(panes, first):
+        if pane is not None:
+            ids: Sequence[int] = pane.ids  # type: ignore[assignment]
+            ranges += [IdSpan(low, high, number, number) for low, high in zip(ids[::2], ids[1::2], strict=True)]
+    ranges.sort()
+    return tuple(_joined(ranges))
+
+
+def _joined(spans: Iterable[IdSpan]) -> Iterable[IdSpan]:
+    """Yield spans, which come in order of their ids, with those as one that follow each other or overlap."""
+    last: IdSpan | None = None
+    for span in spans:
+        if last is None:
+            last = span
+        elif span.low > last.high + 1:
+            yield last
+            last = span
+        elif span.high > last.high:
+            last = last._replace(high=span.high, high_pane=span.high_pane)
+    if last is not None:
+        yield last
+
+
+def missing(holes: Iterable[Hole], first: int, last: int) -> int:
+    """Return how many trades may be missing in panes ``first`` to ``last``: all of each hole that reaches into them."""
+    return sum(hole.trades for hole in holes if hole.latest >= first and hole.earliest <= last)
