@@ -43,8 +43,11 @@ replay changes several chunks of each, and takes up to 16 ms."""
 
 
 TURNS_OF_A_FLUSH: Final = 8
-"""Turns of the loop that a flush under way has between two bundles. A replay of 1000 markets outran its flush with one:
-that took 50 s, and what waited for it took 600 MB. An empty turn takes 0.1 ms."""
+"""Turns of the loop that a long flush has between two bundles. A replay of 1000 markets outran its flush with one: that
+took 50 s, and what waited for it took 600 MB. An empty turn takes 0.1 ms."""
+
+LONG_SECONDS: Final = 0.5
+"""A flush that takes longer than this is long. That of some busy markets is over in a tenth of it."""
 
 
 class Keeper(LoadedMarkets):
@@ -83,6 +86,8 @@ class Keeper(LoadedMarkets):
         # The highest changelog offset that the broker has ever acknowledged to this worker, by partition.
         self.reached: dict[int, int] = {}
         self._lock = asyncio.Lock()
+        self._clock = clock
+        self._flushing_since: float | None = None
 
     def forget(self, partitions: Collection[int]) -> list[Market]:
         """Drop markets of partitions that have moved, and what is not durable of them; return them."""
@@ -98,27 +103,34 @@ class Keeper(LoadedMarkets):
         The result is for :meth:`confirm`, after the commit that follows.
         """
         async with self._lock:
-            started = time.perf_counter()
-            await self._collect()
-            is_idle = not self._reached
-            while self._unsent:
-                await self._outbound.post(self._alert_record(self._unsent[0]))
-                self._unsent.popleft()
-            await self._outbound.settle()
-            for partition in list(self._unwritten):
-                await self._write(partition)
-            for market, watermark in self._reached.items():
-                market.flushed_watermark = watermark
-            self._reached.clear()
-            self._drop_idle(self._unwritten)
-            if not is_idle:
-                metrics.flush_seconds.observe(time.perf_counter() - started)
-            return dict(self._claims)
+            self._flushing_since = self._clock()
+            try:
+                return await self._flush()
+            finally:
+                self._flushing_since = None
+
+    async def _flush(self) -> ChangelogClaims:
+        started = time.perf_counter()
+        await self._collect()
+        is_idle = not self._reached
+        while self._unsent:
+            await self._outbound.post(self._alert_record(self._unsent[0]))
+            self._unsent.popleft()
+        await self._outbound.settle()
+        for partition in list(self._unwritten):
+            await self._write(partition)
+        for market, watermark in self._reached.items():
+            market.flushed_watermark = watermark
+        self._reached.clear()
+        self._drop_idle(self._unwritten)
+        if not is_idle:
+            metrics.flush_seconds.observe(time.perf_counter() - started)
+        return dict(self._claims)
 
     async def give_way(self) -> None:
-        """Let a flush go on that is under way: counting makes ever more to flush meanwhile."""
+        """Let a flush go on that takes long: counting makes ever more to flush meanwhile."""
         for _ in range(TURNS_OF_A_FLUSH):
-            if not self._lock.locked():
+            if self._flushing_since is None or self._clock() - self._flushing_since < LONG_SECONDS:
                 return
             await asyncio.sleep(0)
 

@@ -1,13 +1,14 @@
 """A flush takes markets in steps, and others have a turn in between: whatever they do, nothing is lost or torn."""
 
 import asyncio
+from functools import partial
 from itertools import pairwise
 from random import Random
 
 import pytest
 
 from tables import keeper
-from tables.keeper import MARKETS_A_STEP
+from tables.keeper import LONG_SECONDS, MARKETS_A_STEP
 from tables.market.admission import Admission
 from tables.market.chunks import prefix
 from tables.stores.items import market_from
@@ -54,22 +55,30 @@ async def test_others_have_a_turn_after_each_step() -> None:
     assert len(worker.stored()) == count
 
 
-async def test_a_flush_under_way_has_most_turns() -> None:
-    """Whoever counts gives way between two bundles: a replay would outrun its flush, and make ever more to flush."""
+@pytest.mark.parametrize("seconds", [0.0, LONG_SECONDS])
+async def test_a_long_flush_has_most_turns(seconds: float) -> None:
+    """Whoever counts gives way between two bundles: a replay would outrun its flush, and make ever more to flush.
+
+    A short one needs no help. With none under way nobody waits.
+    """
     turns = []
     for gives_way in (False, True):
-        count = 20 * MARKETS_A_STEP
-        worker = Worker(admission=Admission(most=count, new_per_minute=count))
+        count, now = 20 * MARKETS_A_STEP, [0.0]
+        worker = Worker(admission=Admission(most=count, new_per_minute=count), clock=partial(now.__getitem__, 0))
         for number in range(count):
             await worker.trade(f"S{number}/USD", 0)
         flush = asyncio.create_task(worker.keeper.flush())
         await asyncio.sleep(0)
+        now[0] = seconds
         turns.append(0)
         while not flush.done():
-            await (worker.keeper.give_way() if gives_way else asyncio.sleep(0))
+            if gives_way:
+                await worker.keeper.give_way()
+            if not gives_way or seconds < LONG_SECONDS:
+                await asyncio.sleep(0)
             turns[-1] += 1
     alone, giving_way = turns
-    assert giving_way < alone / 4
+    assert (giving_way < alone / 4) is (seconds >= LONG_SECONDS)
     waiting = worker.keeper.give_way()
     with pytest.raises(StopIteration):
         waiting.send(None)
