@@ -157,6 +157,8 @@ class LiveWindows:
             fields += ("last_price", repr(last_price))
         if market.covered_since is not None:
             fields += ("covered_since", market.covered_since)
+        if (missing := served.missing(rolling)) is not None:
+            fields += ("missing_trades", msgspec.json.encode(missing).decode())
         fields += ("rules", msgspec.json.encode(served.standing(market, figures)).decode())
         fields += _alert_fields(served.latest_alerts(market), main_rule(served.rules_of(market)))
         for seconds, one in zip(served.windows, figures, strict=True):

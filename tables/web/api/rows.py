@@ -80,8 +80,7 @@ class WindowRow(msgspec.Struct, frozen=True):
         int | None,
         msgspec.Meta(
             description="trades that must exist and are not counted, by the numbers left out between their ids: the "
-            "window lacks at most so many; null where the venue does not number its trades, in a copy from Redis, "
-            "and from an earlier release"
+            "window lacks at most so many; null where the venue does not number its trades, and from an earlier release"
         ),
     ] = None
 
@@ -175,7 +174,7 @@ class MarketRow(msgspec.Struct, frozen=True):
         list[int] | None,
         msgspec.Meta(
             description="trades that must exist and are not counted, in each of the windows; null where the venue does "
-            "not number its trades, in a copy from Redis, and from an earlier release"
+            "not number its trades, and from an earlier release"
         ),
     ] = None
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -62,6 +62,7 @@ class Copy(msgspec.Struct, frozen=True):
     kind: MarketKind
     standing: Standing | None
     covered_since: int | None
+    missing_trades: list[int] | None
 
 
 class Copies:
@@ -116,6 +117,7 @@ class Copies:
                 kind=_kind(fields),
                 standing=msgspec.json.decode(fields["rules"], type=Standing) if "rules" in fields else None,
                 covered_since=int(fields["covered_since"]) if "covered_since" in fields else None,
+                missing_trades=_missing(fields),
             )
         except (KeyError, ValueError, *UNREADABLE) as error:
             if not self._is_refused_said:
@@ -132,7 +134,8 @@ class Copies:
         end = copy.watermark + PANE_SECONDS
         received = copy.received_at
         standing, now = self._standing(copy), self._served.now()
-        for seconds, figures in copy.windows.items():
+        missing: Sequence[int | None] = copy.missing_trades or [None] * len(copy.windows)
+        for (seconds, figures), lacking in zip(copy.windows.items(), missing, strict=True):
             of_rules = seconds == standing.window_seconds
             yield WindowRow(
                 venue=copy.venue,
@@ -147,7 +150,7 @@ class Copies:
                 copy_age_seconds=self.age_seconds(copy),
                 judgements=judgements_of(standing.rules, standing.measured, copy.alerts, seconds) if of_rules else [],
                 covered_since=copy.covered_since,
-                missing_trades=None,
+                missing_trades=lacking,
                 **dict(zip(FIGURE_NAMES, figures, strict=True)),
             )
 
@@ -181,7 +184,17 @@ class Copies:
             window_seconds=tuple(copy.windows),
             judgements=found.judgements,
             covered_since=copy.covered_since,
+            missing_trades=copy.missing_trades,
         )
+
+
+def _missing(fields: dict[str, str]) -> list[int] | None:
+    if "missing_trades" not in fields:
+        return None
+    missing = msgspec.json.decode(fields["missing_trades"], type=list[int])
+    if len(missing) != len(_lengths(fields)):
+        raise ValueError(f"missing_trades has {len(missing)} windows, its market {len(_lengths(fields))}")
+    return missing
 
 
 def _kind(fields: dict[str, str]) -> MarketKind:

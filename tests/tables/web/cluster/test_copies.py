@@ -145,6 +145,21 @@ async def test_a_copy_says_since_when_its_owner_counted(copies: Copies, worker: 
     assert {row.covered_since for row in copies.window_rows(copy)} == {NOON}
 
 
+async def test_a_copy_says_how_many_trades_are_missing(copies: Copies, worker: MemoryWorker) -> None:
+    """As its owner did; nothing where the venue does not number its trades."""
+    worker.is_numbered = True
+    worker.trade("BTC/USD", 0)
+    worker.trades += 3
+    worker.trade("BTC/USD", 100)
+    worker.trade("BTC/USD", 200)
+    worker.trade("PF_XBTUSD", 0)
+    await written(copies, worker)
+    found = await read(copies)
+    assert copies.market_row(found["BTC/USD"]).missing_trades == [0, 3]
+    assert [row.missing_trades for row in copies.window_rows(found["BTC/USD"])] == [0, 3]
+    assert copies.market_row(found["PF_XBTUSD"]).missing_trades is None
+
+
 async def written(copies: Copies, worker: MemoryWorker) -> None:
     """Wait until Redis has every market of the worker as it is now."""
     async with asyncio.timeout(20):
@@ -222,7 +237,8 @@ async def test_what_expired_is_not_there(copies: Copies, worker: MemoryWorker, r
     ("field", "value"),
     [("offset", "x"), ("300.vwap", "nan"), ("300.vwap", "inf"), ("300.count", "1.5"), ("60.high", ""), ("symbol", None),
      ("300.low", None), ("partition", "1"), ("alert_pane", "x"), ("alert.x.pane", "1"), ("updated_at", b"\xff\xfe"),
-     ("covered_since", "x"), ("rules", "{"), ("rules", "[]")],
+     ("covered_since", "x"), ("rules", "{"), ("rules", "[]"), ("missing_trades", "[1]"),
+     ("missing_trades", "x")],
 )  # fmt: skip
 async def test_what_makes_no_sense_is_left_out(
     copies: Copies, worker: MemoryWorker, redis_url: str, field: str, value: str | None
