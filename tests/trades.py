@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from agents.counting.column_runs import LEAST, Least
 from agents.counting.runs import Trades
 from streams.model.frames import decode_frame, encode_frame
 from streams.model.trade import Kind, Side, Trade
@@ -50,7 +51,7 @@ def frame_of(trades: Sequence[Trade], received_us: int = 0) -> bytes:
     return encode_frame(trades[0].venue, trades[0].symbol, trades, received_us)
 
 
-def message_of(trades: Sequence[Trade], received_us: int = 0) -> Trades:
+def message_of(trades: Sequence[Trade], received_us: int = 0, least: Least = LEAST) -> Trades:
     """Return the trades as the monitor decodes their frame."""
     frame = decode_frame(frame_of(trades, received_us))
-    return Trades(frame.venue, frame.symbol, frame.kind, frame.received_us, frame)
+    return Trades(frame.venue, frame.symbol, frame.kind, frame.received_us, frame, least=least)

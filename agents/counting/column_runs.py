@@ -18,10 +18,6 @@ from streams.model.frames import KIND_MASK, MAX_FRAME_TRADES, SIDE_MASK, SNAPSHO
 from streams.model.trade import MAX_PRICE, MAX_TIME_US, MIN_PRICE, MIN_TIME_US, Side
 from tables.market.panes import Pane
 
-# Below this many trades the fixed cost of columns, about 9 us a frame, exceeds that of its rows.
-LEAST_FOR_COLUMNS: Final = 4
-# From this many on numpy pays: its calls cost about 50 us a frame.
-LEAST_FOR_NUMPY: Final = 100
 # The bounds that producers keep to, as doubles.
 _MIN_PRICE: Final = float(MIN_PRICE)
 _MAX_PRICE: Final = float(MAX_PRICE)
@@ -49,14 +45,25 @@ class Run(NamedTuple):
     high_id: int = 0
 
 
-def summed(frame: Frame, pane_us: int, latest_us: int) -> list[Run] | None:
+class Least(NamedTuple):
+    """From how many trades on a frame is summed by column, and from how many by numpy."""
+
+    for_columns: int
+    for_numpy: int
+
+
+# The fixed cost of columns, about 9 us a frame, exceeds that of fewer rows. Numpy's calls cost about 50 us a frame.
+LEAST: Final = Least(4, 100)
+
+
+def summed(frame: Frame, pane_us: int, latest_us: int, least: Least = LEAST) -> list[Run] | None:
     """Return runs with summaries, or None where the columns are too few, or not plainly in order and valid.
 
     A trade later than ``latest_us`` is not valid.
     """
-    if len(frame) < LEAST_FOR_COLUMNS or frame.wide_ids:
+    if len(frame) < least.for_columns or frame.wide_ids:
         return None
-    return (_by_numpy if len(frame) >= LEAST_FOR_NUMPY else _by_lists)(frame, pane_us, latest_us)
+    return (_by_numpy if len(frame) >= least.for_numpy else _by_lists)(frame, pane_us, latest_us)
 
 
 def _by_lists(frame: Frame, pane_us: int, latest_us: int) -> list[Run] | None:  # noqa: PLR0911 - what costs least first

@@ -4,7 +4,7 @@ from array import array
 from functools import cached_property
 from typing import Any, Final
 
-from agents.counting.column_runs import Run, summed
+from agents.counting.column_runs import LEAST, Least, Run, summed
 from streams.model.amounts import MAX_NOTIONAL_MICRO_USD, UNITS_PER_BASE, Amounts
 from streams.model.frames import KIND_MASK, KIND_SHIFT, SIDE_MASK, Frame, flags_of
 from streams.model.kinds import WIDE_ID_BYTES, MarketKind
@@ -33,12 +33,14 @@ class Trades:
         received_us: int,
         content: Frame | list[Row],
         words: list[str] | None = None,
+        least: Least = LEAST,
     ) -> None:
         self.venue = venue
         self.symbol = symbol
         self.market_kind = market_kind
         self.received_us = received_us
         self._content = content
+        self._least = least
         self._words = content.words if isinstance(content, Frame) else words
 
     def __len__(self) -> int:
@@ -68,7 +70,7 @@ class Trades:
     def runs(self, pane_us: int, latest_us: int) -> list[Run]:
         """Return the runs. A trade later than ``latest_us`` leaves its frame to be counted row by row."""
         content = self._content
-        if isinstance(content, Frame) and (runs := summed(content, pane_us, latest_us)) is not None:
+        if isinstance(content, Frame) and (runs := summed(content, pane_us, latest_us, self._least)) is not None:
             return runs
         runs = []
         start = 0

@@ -15,8 +15,9 @@ from prometheus_client import generate_latest
 from agents.counting.monitor import Monitor, SourceMessage, alert_record
 from agents.counting.row_batches import LEAST_TOGETHER, RowBatches
 from agents.counting.row_evaluation import RowEvaluator
-from agents.counting.row_runs import MarketRuns
+from agents.counting.row_runs import MarketRuns, RowRun
 from agents.counting.source_rows import SourceRows
+from agents.counting.tally import Outcome
 from agents.rules.book import rule_book
 from streams import metrics
 from streams.kafka.outbound import Outbound
@@ -62,9 +63,21 @@ class Mortal(RowEvaluator):
         if self.runs_to_live < 0:
             raise Died
 
-    def fold_together(self, *args: Any, **kwargs: Any) -> bool:
+    def fold_together(
+        self,
+        market: Market,
+        run: RowRun,
+        ids: Sequence[int],
+        outcome: Outcome,
+        *,
+        partition: int,
+        first_offset: int,
+        last_offset: int,
+    ) -> bool:
         self._live()
-        return super().fold_together(*args, **kwargs)
+        return super().fold_together(
+            market, run, ids, outcome, partition=partition, first_offset=first_offset, last_offset=last_offset
+        )
 
     def fold_rising(self, market: Market, runs: MarketRuns, last_offset: int) -> bool:
         self._live()

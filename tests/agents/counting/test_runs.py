@@ -1,19 +1,16 @@
 """Cutting messages into runs: column by column or row by row, the result is the same for every frame."""
 
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
-from unittest import mock
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.counting import column_runs
-from agents.counting.column_runs import LEAST_FOR_COLUMNS, LEAST_FOR_NUMPY
+from agents.counting.column_runs import LEAST, Least
 from agents.counting.evaluation import Evaluator
 from agents.counting.runs import Row, Trades, refusal_of, row_of, rows_of
 from agents.counting.tally import Outcome
@@ -91,43 +88,30 @@ def frame_from(rows: list[list[Any]]) -> Frame:
 
 
 NEVER = 10**9
-# From how many trades on columns are summed, and from how many by numpy.
-Way = tuple[int, int]
-BY_NUMPY: Way = (1, 1)
-BY_LISTS: Way = (1, NEVER)
-BY_ROWS: Way = (NEVER, NEVER)
+BY_NUMPY = Least(1, 1)
+BY_LISTS = Least(1, NEVER)
+BY_ROWS = Least(NEVER, NEVER)
 
 
-@contextmanager
-def going(way: Way) -> Iterator[None]:
-    """Go this way inside the block."""
-    with (
-        mock.patch.object(column_runs, "LEAST_FOR_COLUMNS", way[0]),
-        mock.patch.object(column_runs, "LEAST_FOR_NUMPY", way[1]),
-    ):
-        yield
-
-
-def folded(frame_list: list[Frame], way: Way) -> tuple[list[Outcome], Market]:
+def folded(frame_list: list[Frame], way: Least) -> tuple[list[Outcome], Market]:
     """Fold frames one after the other into one market."""
     market = Market("v", BTC, SPAN)
     evaluator = Evaluator(RULES, window=SPAN.window, cooldown=10, max_future_us=0)
     outcomes = []
-    with going(way):
-        for offset, frame in enumerate(frame_list):
-            trades = Trades(frame.venue, frame.symbol, frame.kind, frame.received_us, frame)
-            done = 0
-            while done < len(trades):
-                outcome = evaluator.fold(market, trades, message_us=LATEST_US, partition=0, offset=offset, start=done)
-                outcomes.append(outcome)
-                done = outcome.done
-                market.flushed_watermark = market.watermark
+    for offset, frame in enumerate(frame_list):
+        trades = Trades(frame.venue, frame.symbol, frame.kind, frame.received_us, frame, least=way)
+        done = 0
+        while done < len(trades):
+            outcome = evaluator.fold(market, trades, message_us=LATEST_US, partition=0, offset=offset, start=done)
+            outcomes.append(outcome)
+            done = outcome.done
+            market.flushed_watermark = market.watermark
     outcomes.append(Outcome(alerts=evaluator.settle_all(0, [market])))
     return outcomes, market
 
 
 @given(st.lists(frames(), min_size=1, max_size=4), st.sampled_from([BY_NUMPY, BY_LISTS]))
-def test_columns_and_rows_give_the_same(frame_list: list[Frame], way: Way) -> None:
+def test_columns_and_rows_give_the_same(frame_list: list[Frame], way: Least) -> None:
     """Counts, duplicates, late trades, refusals, alerts and every pane, to the bit."""
     by_columns, market_by_columns = folded(frame_list, way)
     by_rows, market_by_rows = folded(frame_list, BY_ROWS)
@@ -139,12 +123,12 @@ def test_columns_and_rows_give_the_same(frame_list: list[Frame], way: Way) -> No
 
 @pytest.mark.parametrize("whole", [2**58, 2**61, 2**62 - 1])
 @pytest.mark.parametrize("way", [BY_NUMPY, BY_LISTS])
-def test_columns_whose_sum_would_overflow_are_counted_by_row(whole: int, way: Way) -> None:
+def test_columns_whose_sum_would_overflow_are_counted_by_row(whole: int, way: Least) -> None:
     """Until the pane is full; the rest is refused, and nothing wraps around."""
-    rows = [[number, NOON * PANE_US, 1.0, 1, 0, whole, 0, int(Side.BUY)] for number in range(LEAST_FOR_NUMPY)]
+    rows = [[number, NOON * PANE_US, 1.0, 1, 0, whole, 0, int(Side.BUY)] for number in range(LEAST.for_numpy)]
     outcomes, market = folded([frame_from(rows)], way)
     fit = (2**62 - 1) // whole
-    assert (outcomes[0].counted, len(outcomes[0].refused)) == (fit, LEAST_FOR_NUMPY - fit)
+    assert (outcomes[0].counted, len(outcomes[0].refused)) == (fit, LEAST.for_numpy - fit)
     pane = market.pane(NOON)
     assert pane is not None
     assert pane.whole == fit * whole
@@ -162,11 +146,10 @@ def test_every_row_is_accounted_for(frame: Frame) -> None:
 
 
 @given(frames(), st.sampled_from([BY_NUMPY, BY_LISTS, BY_ROWS]))
-def test_runs_are_the_frame_in_order(frame: Frame, way: Way) -> None:
+def test_runs_are_the_frame_in_order(frame: Frame, way: Least) -> None:
     """Without an overlap or a gap, each of one pane."""
-    trades = Trades("v", BTC, frame.kind, 0, frame)
-    with going(way):
-        runs = trades.runs(PANE_US, LATEST_US)
+    trades = Trades("v", BTC, frame.kind, 0, frame, least=way)
+    runs = trades.runs(PANE_US, LATEST_US)
     assert [run.start for run in runs] == [0, *(run.end for run in runs[:-1])]
     assert runs[-1].end == len(frame)
     for run in runs:
@@ -192,19 +175,19 @@ def test_folding_in_parts_is_folding_at_once(frame: Frame, slack: int) -> None:
     assert narrow.marks == market.marks
 
 
-@pytest.mark.parametrize("size", [LEAST_FOR_COLUMNS, LEAST_FOR_NUMPY - 1, LEAST_FOR_NUMPY])
+@pytest.mark.parametrize("size", [LEAST.for_columns, LEAST.for_numpy - 1, LEAST.for_numpy])
 def test_frames_in_order_are_summed(size: int) -> None:
     """The quick way is taken where it matters: else the tests above would compare one thing with itself."""
     ordered = [spot(number, number / 10) for number in range(size)]
     assert all(run.summary is not None for run in message_of(ordered).runs(PANE_US, LATEST_US))
-    with going(BY_LISTS):
-        assert all(run.summary is not None for run in message_of(ordered).runs(PANE_US, LATEST_US))
-    few = message_of(ordered[: LEAST_FOR_COLUMNS - 1])
+    by_lists = message_of(ordered, least=BY_LISTS)
+    assert all(run.summary is not None for run in by_lists.runs(PANE_US, LATEST_US))
+    few = message_of(ordered[: LEAST.for_columns - 1])
     assert all(run.summary is None for run in few.runs(PANE_US, LATEST_US))
 
 
 @pytest.mark.parametrize("bits", [0b00100000, 0b11100000])
-@pytest.mark.parametrize("frame_list", [[spot(n, n / 10) for n in range(LEAST_FOR_COLUMNS)], [future(1), future(2)]])
+@pytest.mark.parametrize("frame_list", [[spot(n, n / 10) for n in range(LEAST.for_columns)], [future(1), future(2)]])
 def test_what_later_releases_say_in_a_flag_is_not_looked_at(frame_list: list[Any], bits: int) -> None:
     """In the bits that mean nothing yet; a large frame is summed by column as before."""
     frame = decode_frame(frame_of(frame_list))
@@ -232,10 +215,9 @@ def test_what_later_releases_say_in_a_flag_is_not_looked_at(frame_list: list[Any
 )
 def test_what_columns_cannot_decide_is_left_to_rows(spoil: Callable[[list[Any]], list[Any]]) -> None:
     """Times out of order, ids with holes, kinds and snapshots, a trade from the future."""
-    trades = message_of(spoil([spot(number, number / 100) for number in range(LEAST_FOR_NUMPY + 1)]))
+    spoilt = spoil([spot(number, number / 100) for number in range(LEAST.for_numpy + 1)])
     for way in (BY_NUMPY, BY_LISTS):
-        with going(way):
-            assert all(run.summary is None for run in trades.runs(PANE_US, LATEST_US))
+        assert all(run.summary is None for run in message_of(spoilt, least=way).runs(PANE_US, LATEST_US))
 
 
 def test_futures_are_counted_by_row() -> None:
