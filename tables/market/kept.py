@@ -4,7 +4,7 @@ from typing import Final
 
 from tables.market.chunk import CHUNK_PANES, Chunk
 from tables.market.crowding import Crowd
-from tables.market.holes import Hole, IdSpans
+from tables.market.gaps import Gap, IdSpans
 from tables.market.liveness import places
 from tables.market.panes import Pane
 from tables.market.pieces import Pieces
@@ -58,9 +58,9 @@ class KeptPanes:
         pane = chunk.panes[number % CHUNK_PANES]
         return pane is not None and pane.count > 0
 
-    def holes(self) -> list[Hole]:
+    def gaps(self) -> list[Gap]:
         """Return what is missing between the ids of all panes, where the venue numbers its trades."""
-        return self._ids.holes(self.chunks)
+        return self._ids.gaps(self.chunks)
 
     def mark(self, number: int, *, is_live: bool) -> None:
         """Take note whether an open pane that holds figures has a live trade."""

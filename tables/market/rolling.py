@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tables.market.chunk import CHUNK_PANES
-from tables.market.holes import missing
+from tables.market.gaps import missing
 from tables.market.panes import Pane
 from tables.market.state import Market
 from tables.market.windows import WindowFigures
@@ -17,7 +17,7 @@ SPARK_STEP: Final = 8
 computed once."""
 
 SPARK_CHUNKS: Final = 28
-"""Whole chunks that a sparkline covers, beside the newest: 896 panes, nearly the 15 minutes that pages draw."""
+"""Wgap chunks that a sparkline covers, beside the newest: 896 panes, nearly the 15 minutes that pages draw."""
 
 
 SETTLED_PANES: Final = 5
@@ -62,8 +62,8 @@ class Rolling:
         self.poll()
         if not self._missing:
             newest = self.market.watermark
-            holes = [hole for hole in self.market.holes() if hole.latest <= newest - SETTLED_PANES]
-            self._missing = [missing(holes, newest - window + 1, newest) for window in self._windows]
+            gaps = [gap for gap in self.market.gaps() if gap.latest <= newest - SETTLED_PANES]
+            self._missing = [missing(gaps, newest - window + 1, newest) for window in self._windows]
         return self._missing
 
     def spark(self) -> tuple[int, list[float | None]]:

@@ -7,6 +7,7 @@ from uuid import UUID
 import msgspec
 
 from streams.model.figures import PANE_FIGURES, with_figures
+from tables.market.gaps import IdSpan, gaps_between
 from tables.market.identities import TradeId, count_ids
 from tables.market.panes import Pane
 from tables.market.state import Market
@@ -225,11 +226,8 @@ def _ranges(ids: list[TradeId]) -> Iterator[tuple[int, int]]:
 
 def _gaps(panes: Iterable[tuple[int, Pane]]) -> dict[int, list[list[int]]]:
     """Return the integer ids that none of the panes has, by the pane that has the first id after them."""
-    ranges = sorted((low, high, number) for number, pane in panes for low, high in _ranges(pane.ids))
+    spans = [IdSpan(low, high, number, number) for number, pane in panes for low, high in _ranges(pane.ids)]
     gaps: dict[int, list[list[int]]] = {}
-    reached: int | None = None
-    for low, high, number in ranges:
-        if reached is not None and low > reached + 1:
-            gaps.setdefault(number, []).append([reached + 1, low - 1])
-        reached = high if reached is None else max(reached, high)
+    for gap in gaps_between(spans):
+        gaps.setdefault(gap.behind, []).append([gap.first_id, gap.last_id])
     return gaps

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from tables.market.chunk import CHUNK_PANES
-from tables.market.holes import Hole, missing
+from tables.market.gaps import Gap, missing
 from tables.market.identities import add_range
 from tables.market.span import Span
 from tables.market.state import Market
@@ -24,21 +24,20 @@ def count(market: Market, number: int, trade_id: int) -> None:
     market.counted(number, pane, 1, 0)
 
 
-def brute(counted: dict[int, int]) -> list[Hole]:
-    """Return the holes between counted ids, each with its pane, one id at a time."""
-    found: list[Hole] = []
+def brute(counted: dict[int, int]) -> list[Gap]:
+    """Return the gaps between counted ids, each with its pane, one id at a time."""
+    found: list[Gap] = []
     ids = sorted(counted)
     for before, after in pairwise(ids):
         lost = [number for number in range(before + 1, after) if number not in counted]
         if lost:
-            panes = sorted((counted[before], counted[after]))
-            found.append(Hole(lost[0], lost[-1], *panes))
+            found.append(Gap(lost[0], lost[-1], counted[before], counted[after]))
     return found
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_holes_are_those_between_counted_ids(seed: int) -> None:
-    """Trades in and out of order, some never, chunks at rest and awake; late ones fill holes."""
+def test_gaps_are_those_between_counted_ids(seed: int) -> None:
+    """Trades in and out of order, some never, chunks at rest and awake; late ones fill gaps."""
     random = Random(seed)
     market, counted = Market("v", "A/USD", SPAN), {}
     second, tape = START, []
@@ -59,21 +58,21 @@ def test_holes_are_those_between_counted_ids(seed: int) -> None:
             market.rest()
         if random.random() < 0.1:
             kept = {number: pane for number, pane in counted.items() if pane // CHUNK_PANES in market.chunks}
-            assert market.holes() == brute(kept), f"seed {seed}"
+            assert market.gaps() == brute(kept), f"seed {seed}"
 
 
 def test_a_trade_on_the_other_side_of_a_second_is_not_missing() -> None:
-    """Ids and times may cross: whole seconds are no place to look for holes."""
+    """Ids and times may cross: whole seconds are no place to look for gaps."""
     market = Market("v", "A/USD", SPAN)
     for number, trade_id in ((0, 1), (0, 3), (1, 2), (1, 4)):
         count(market, START + number, trade_id)
-    assert market.holes() == []
+    assert market.gaps() == []
 
 
-def test_a_hole_counts_wherever_its_trades_may_have_been() -> None:
+def test_a_gap_counts_wherever_its_trades_may_have_been() -> None:
     """Nobody knows on which side of a window's start they were."""
-    holes = [Hole(5, 7, 100, 110), Hole(9, 9, 120, 120)]
-    assert missing(holes, 90, 99) == 0
-    assert missing(holes, 105, 119) == 3
-    assert missing(holes, 110, 200) == 4
-    assert missing(holes, 111, 200) == 1
+    gaps = [Gap(5, 7, 100, 110), Gap(9, 9, 120, 120)]
+    assert missing(gaps, 90, 99) == 0
+    assert missing(gaps, 105, 119) == 3
+    assert missing(gaps, 110, 200) == 4
+    assert missing(gaps, 111, 200) == 1

@@ -12,17 +12,27 @@ from tables.market.chunk import CHUNK_PANES, Chunk
 from tables.market.panes import Pane
 
 
-class Hole(NamedTuple):
+class Gap(NamedTuple):
     """Ids ``first_id`` to ``last_id``, none of which is counted, between two that are.
 
-    The trades happened between panes ``earliest`` and ``latest``, those of the ids beside the hole: each of the two may
-    hold some of them.
+    ``before`` and ``behind`` are the panes of the ids beside it. Its trades happened between them, or in one of them.
+    Ids and times may cross at a second's edge, so either pane may be the earlier one.
     """
 
     first_id: int
     last_id: int
-    earliest: int
-    latest: int
+    before: int
+    behind: int
+
+    @property
+    def earliest(self) -> int:
+        """The pane before which none of its trades happened."""
+        return min(self.before, self.behind)
+
+    @property
+    def latest(self) -> int:
+        """The pane after which none of its trades happened."""
+        return max(self.before, self.behind)
 
     @property
     def trades(self) -> int:
@@ -59,8 +69,8 @@ class IdSpans:
         self._of_chunks.clear()
         self._joined = []
 
-    def holes(self, chunks: Mapping[int, Chunk]) -> list[Hole]:
-        """Return the holes between all ids of these chunks, which are integers, in order of their ids."""
+    def gaps(self, chunks: Mapping[int, Chunk]) -> list[Gap]:
+        """Return the gaps between all ids of these chunks, which are integers, in order of their ids."""
         awake: list[IdSpan] = []
         known = self._of_chunks
         for chunk in [chunk for at, chunk in chunks.items() if at not in known or chunk.awake is not None]:
@@ -71,16 +81,15 @@ class IdSpans:
                 awake += spans
         if not self._joined:
             self._joined = list(_joined(sorted(span for spans in known.values() for span in spans)))
-        joined = list(_joined(sorted([*self._joined, *awake])))
-        return [
-            Hole(
-                before.high + 1,
-                after.low - 1,
-                min(before.high_pane, after.low_pane),
-                max(before.high_pane, after.low_pane),
-            )
-            for before, after in pairwise(joined)
-        ]
+        return gaps_between([*self._joined, *awake])
+
+
+def gaps_between(spans: Iterable[IdSpan]) -> list[Gap]:
+    """Return what lies between spans, in order of the ids."""
+    return [
+        Gap(before.high + 1, behind.low - 1, before.high_pane, behind.low_pane)
+        for before, behind in pairwise(_joined(sorted(spans)))
+    ]
 
 
 def spans_of(panes: Sequence[Pane | None], first: int) -> tuple[IdSpan, ...]:
@@ -109,6 +118,6 @@ def _joined(spans: Iterable[IdSpan]) -> Iterable[IdSpan]:
         yield last
 
 
-def missing(holes: Iterable[Hole], first: int, last: int) -> int:
-    """Return how many trades may be missing in panes ``first`` to ``last``: all of each hole that reaches into them."""
-    return sum(hole.trades for hole in holes if hole.latest >= first and hole.earliest <= last)
+def missing(gaps: Iterable[Gap], first: int, last: int) -> int:
+    """Return how many trades may be missing in panes ``first`` to ``last``: all of each gap that reaches into them."""
+    return sum(gap.trades for gap in gaps if gap.latest >= first and gap.earliest <= last)
