@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import faust
 from aiokafka.errors import KafkaError
@@ -42,7 +42,7 @@ from streams.view import WorkerView
 from streams.worker.application import Application
 from streams.worker.bundles import Item
 from streams.worker.changelog import Fetched
-from streams.worker.ending import Ending, die, die_of_bug
+from streams.worker.ending import Ending, die, die_of_bug, leave
 from streams.worker.garbage import give_back, give_back_for_ever
 from streams.worker.options import faust_options
 from streams.worker.record_clock import RecordClock
@@ -231,7 +231,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         Of a disk that is full others learn by /readyz too; from anything else the process ends at once.
         """
         if isinstance(error, MonitorError):
-            die(error)
+            self._end(error)
         where = self.conf.tabledir if self.settings.table_store.startswith("rocksdb:") else "of TABLE_STORE"
         if not is_of_disk(error):
             die_of_bug(error, "the table store %s cannot be written", where)
@@ -275,7 +275,7 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         try:
             return await handle(message)
         except (Outage, Fatal) as error:
-            die(error)
+            self._end(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the message must not be acknowledged
             die_of_bug(
                 error,
@@ -289,17 +289,33 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         try:
             await super().start()
         except KafkaError as error:
-            _end_for_broker(error)
+            self._end_for_broker(error)
             raise
         # By the client that is started now; what needs the clock waits for the first answer.
         self.record_clock.measure()
 
     def _crash(self, reason: BaseException) -> None:
         if isinstance(reason, Outage):
-            die(reason)
+            self._end(reason)
         if isinstance(reason, KafkaError):
-            _end_for_broker(reason)
+            self._end_for_broker(reason)
         super()._crash(reason)
+
+    def _end(self, error: MonitorError) -> NoReturn:
+        if isinstance(error, Outage) and self._was_told_to_end():
+            leave(error)
+        die(error)
+
+    def _end_for_broker(self, error: KafkaError) -> None:
+        # A client that is closed under a rebalance raises anything, also that the broker refuses it.
+        if self._was_told_to_end():
+            leave(error)
+        found = admin.verdict(error)
+        if found is not None:
+            die(found)
+
+    def _was_told_to_end(self) -> bool:
+        return self._stopped.is_set() and not self._crashed.is_set()
 
     async def on_first_start(self) -> None:
         """Wait for the broker and the database before anything is consumed."""
@@ -352,9 +368,3 @@ class MonitorApp(faust.App):  # type: ignore[misc]
         await self.record_clock.stop()
         await super().on_stop()
         await self.sinks.stop()
-
-
-def _end_for_broker(error: BaseException) -> None:
-    found = admin.verdict(error)
-    if found is not None:
-        die(found)

@@ -216,7 +216,7 @@ async def test_a_simulated_cascade_alerts_with_its_side_and_notional_and_one_mes
         assert "longs" in text.lower()
         stages = {"fold", "alert", "row", "discord"} | ({"fetch"} if stack.stamps else set())
         assert {name for name in stages if stack.worker.metric("liqmon_stage_seconds_count", stage=name)} == stages
-        assert await asyncio.to_thread(producer.stop) == 0
+        await asyncio.to_thread(producer.stop_well)
     finally:
         await server.stop()
 

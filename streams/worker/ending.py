@@ -14,6 +14,9 @@ MUST_NOT_GO_ON: Final = 70
 BUG: Final = 1
 """Exit code for an error of the program. The log has the traceback. Faust's own crashes end with it too."""
 
+AS_TOLD: Final = 0
+"""Exit code of a worker that was told to end. Nothing is lost, whoever did not answer meanwhile."""
+
 UNREADY_SECONDS: Final = 2.0
 """How long a worker that must not go on answers that it is not ready. A probe that looks every second sees it."""
 
@@ -45,6 +48,12 @@ def die(error: Exception) -> NoReturn:
     """End the process with a line that says why."""
     log.critical("%s", error)
     _exit(MUST_NOT_GO_ON)
+
+
+def leave(error: BaseException) -> NoReturn:
+    """End the process that was told to end, though somebody does not answer: no fault, and the last commit stands."""
+    log.warning("ended without what was under way, which the next start does again: %s", error)
+    _exit(AS_TOLD)
 
 
 def die_of_bug(error: Exception, what: str, *arguments: object) -> NoReturn:

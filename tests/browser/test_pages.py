@@ -297,7 +297,7 @@ def test_a_lost_connection_shows_and_heals(worker: Process, visit: Open) -> None
     page = visited.page
     row = page.locator('.row[data-symbol="BTC/USD"]')
     row.wait_for()
-    assert worker.stop() == 0
+    worker.stop_well()
     page.locator(".connection.lost").wait_for(timeout=10_000)
     assert "Connection lost" in page.locator("#notes").inner_text()
     assert row.is_visible()

@@ -68,7 +68,7 @@ def test_the_page_recovers_when_an_owner_is_killed(view: View, visit: Open) -> N
     page.goto("about:blank")
     second.start()
     second.wait_ready()
-    assert first.stop() == 0
+    first.stop_well()
     eventually(lambda: len(rows_of(second.port)) == len(symbols), "all markets to be on the second worker", 40)
     first.start()
     first.wait_ready()

@@ -106,6 +106,11 @@ class Process:
         self.resume()
         return self._child.stop(grace_seconds=grace_seconds)
 
+    def stop_well(self) -> None:
+        """End it as an operator would. Raises :class:`AssertionError`, with its last lines, where that is a fault."""
+        if (code := self.stop()) != 0:
+            raise AssertionError(f"{self.name} ended with code {code} when it was told to end:\n{self.tail(100)}")
+
     def wait(self, timeout_seconds: float) -> int:
         """Wait for its end and return its exit code. Raises :class:`TimeoutError`."""
         wait_until(lambda: not self.running, timeout_seconds, f"{self.name} to end")

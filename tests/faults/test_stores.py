@@ -109,10 +109,10 @@ async def test_restarts_in_good_order(stack: Stack) -> None:
         await exchange.finish()
         await stack.drained()
     # Two producers that hear a trade in the same moment both publish it, which a worker would count below.
-    assert await asyncio.to_thread(stack.producers[1].stop) == 0
+    await asyncio.to_thread(stack.producers[1].stop_well)
     await stack.drained()
     for worker in stack.workers:
-        assert await asyncio.to_thread(worker.stop) == 0
+        await asyncio.to_thread(worker.stop_well)
     for worker in stack.workers:
         worker.start()
     await stack.ready()

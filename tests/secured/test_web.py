@@ -321,4 +321,4 @@ def test_a_worker_and_a_producer_speak_https(
             assert b"liqmon" not in plain.recv(100)
         for process in (worker, producer):
             assert "Traceback" not in process.log_text()
-            assert process.stop() == 0
+            process.stop_well()

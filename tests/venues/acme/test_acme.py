@@ -70,7 +70,7 @@ def traded(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathF
         for start in range(0, len(half), 20):
             server.publish(half[start : start + 20])
         view.settle([worker], len(half))
-        assert worker.stop() == 0
+        worker.stop_well()
         worker.start()
         worker.wait_ready()
         for start in range(0, len(rest), 20):

@@ -118,7 +118,7 @@ def test_any_replica_answers_for_all(view: View, redis_url: str) -> None:
 
     # After a restart the markets are shown before they trade again.
     before = same(whole(first, "/api/windows").json)
-    assert first.stop() == 0
+    first.stop_well()
     first.start()
     first.wait_ready()
     assert same(get(first, "/api/windows").json) == before

@@ -116,7 +116,7 @@ def test_releases_show_each_other_during_an_upgrade(view: View, tmp_path: Path, 
     view.publish(trades)
     view.settle([first, second], len(trades))
     eventually(lambda: sources(get(second, "/api/windows")).keys() == wanted, "all markets")
-    assert first.stop() == 0
+    first.stop_well()
     run_as(first, Path(__file__).parents[4])
     first.start()
     first.wait_ready()
@@ -145,7 +145,7 @@ def test_releases_show_each_other_during_an_upgrade(view: View, tmp_path: Path, 
             assert get(worker, "/api/panes", venue=venue, symbol=symbol).status in (200, 503)
         assert "Traceback" not in worker.log_text()
 
-    assert second.stop() == 0
+    second.stop_well()
     run_as(second, Path(__file__).parents[4])
     second.start()
     second.wait_ready()

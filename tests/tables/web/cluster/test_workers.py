@@ -22,7 +22,7 @@ def test_who_has_all_says_so_of_each_partition(postgres_server: EmbeddedPostgres
         view.settle([worker], len(trades))
         eventually(lambda: any(offsets(worker)) and has_all(worker), "the worker to have committed all")
         ends = offsets(worker)
-        assert worker.stop() == 0
+        worker.stop_well()
         worker.start().wait_ready()
         eventually(lambda: has_all(worker), "the worker to have heard where its partitions end")
         assert offsets(worker) == ends
