@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -60,9 +60,9 @@ def connect(
 ) -> Redis:
     """Return a client that does not try again by itself and speaks the protocol of every Redis since 2.0.
 
-    ``files`` are the certificates for a ``rediss://`` URL.
+    ``files`` are the certificates for a ``rediss://`` URL. Who asks while all ``connections`` are in use waits for one.
     """
-    return Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
         **tls_options(url, files),
         protocol=2,
@@ -70,7 +70,10 @@ def connect(
         socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=timeout_seconds,
         max_connections=connections,
+        # How long an answer may take, this wait included, is for the caller to say.
+        timeout=None,
     )
+    return Redis.from_pool(pool)
 
 
 async def evaluate(client: Redis, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:

@@ -130,9 +130,13 @@ class Store(base.Store):  # type: ignore[misc]
         self._restores = {}
         async with self._restoring:
             if active:
-                self._restores = await until_answered(
-                    lambda: self._begin_restores(topic, active), wanted=self._is_wanted
-                )
+                begin = functools.partial(self._begin_restores, topic, active)
+                try:
+                    self._restores = await until_answered(begin, wanted=self._is_wanted)
+                except Outage:
+                    # A stop closes the connections under a rebalance. That is no reason to crash, as Faust would.
+                    if self._is_wanted():
+                        raise
 
     def apply_changelog_batch(
         self,

@@ -436,6 +436,28 @@ class TestOutages:
         assert "nothing is acknowledged meanwhile" in away
         assert "answers again" in back
 
+    async def test_many_who_ask_at_once_wait_for_each_other(
+        self, owner: Owner, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A worker loads its partitions together: that Redis has few connections to it is no outage."""
+        await owner.write(item("BTC/USD", 1))
+        found = await asyncio.gather(*(owner.heads("BTC/USD") for _ in range(50)))
+        assert found == [item("BTC/USD", 1)] * 50
+        assert not said_by(caplog, "tables.stores")
+
+    async def test_a_stop_under_a_rebalance_is_no_crash(
+        self, new_owner: OwnerFactory, network: Proxy, changelog: Changelog
+    ) -> None:
+        """The stop closes the connections by which the rebalance asks how far Redis has got."""
+        changelog.write(item("BTC/USD", 1))
+        owner = await new_owner("redis", url=f"redis://{network.address}/0")
+        network.hold()
+        rebalancing = asyncio.create_task(owner.rebalance(0))
+        await until(lambda: network.open_connections)
+        await owner.store.stop()
+        await network.heal()
+        await rebalancing
+
     async def test_a_restore_that_redis_does_not_take_waits(
         self, new_owner: OwnerFactory, network: Proxy, changelog: Changelog
     ) -> None:
