@@ -17,7 +17,7 @@ SPARK_STEP: Final = 8
 computed once."""
 
 SPARK_CHUNKS: Final = 28
-"""Wgap chunks that a sparkline covers, beside the newest: 896 panes, nearly the 15 minutes that pages draw."""
+"""Whole chunks that a sparkline covers, beside the newest: 896 panes, nearly the 15 minutes that pages draw."""
 
 
 SETTLED_PANES: Final = 5

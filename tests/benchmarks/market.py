@@ -43,8 +43,8 @@ async def serve(port: int, rate: float, symbols: int, loud: int) -> None:
     await server.start()
     names = [f"M{number}/USD" for number in range(symbols)]
     draw = random.Random(1)
-    # Ids grow over restarts, as the venue's do.
-    trade_id = time.time_ns() // 1000
+    # Each market has its own, one after the other, which grow over restarts, as the venue's do.
+    next_ids = [time.time_ns() // 1000] * symbols
     began, sent = time.monotonic(), 0
     while True:
         due = int((time.monotonic() - began) * rate / TRADES_A_MESSAGE)
@@ -52,12 +52,13 @@ async def serve(port: int, rate: float, symbols: int, loud: int) -> None:
         while sent < due:
             sent += 1
             at = draw.randrange(symbols)
+            trade_id = next_ids[at]
             rows = ",".join(
                 f'{{"symbol":"{names[at]}","side":"buy","price":{PRICE},"qty":{LOUD if at < loud else QUIET},'
                 f'"ord_type":"market","trade_id":{trade_id + number},"timestamp":"{stamp}"}}'
                 for number in range(TRADES_A_MESSAGE)
             )
-            trade_id += TRADES_A_MESSAGE
+            next_ids[at] += TRADES_A_MESSAGE
             server.send(names[at], f'{{"channel":"trade","type":"update","data":[{rows}]}}')
         await asyncio.sleep(STEP_SECONDS)
 
