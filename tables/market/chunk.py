@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from tables.market.formats import NO_TAIL, Tail
-from tables.market.packing import Columns, pack, unpack, volumes_of
+from tables.market.packing import Columns, ids_of, pack, unpack, volumes_of
 from tables.market.panes import Pane
 
 CHUNK_PANES: Final = 32
@@ -71,6 +71,13 @@ class Chunk:
     def columns(self) -> Columns | None:
         """Return the panes of a chunk at rest as columns, None where they are packed as they are stored."""
         return Columns.of(self._packed)
+
+    def whole_ids(self) -> tuple[list[int], list[int], list[int]] | None:
+        """Return lowest id, highest id and place of each pane of a chunk at rest; all ids between them are there.
+
+        Return None where some are not, and where the chunk does not rest.
+        """
+        return ids_of(self._packed) if self.awake is None else None
 
     def volumes(self) -> tuple[list[int], list[int]]:
         """Return notional and liquidated notional of each pane, micro-USD, by place; 0 where there is none."""

@@ -117,6 +117,7 @@ class KeptPanes:
         resting = [at for at in self._awake if at != newest and (is_full or at not in dirty)]
         for at in resting:
             self.chunks[at].rest(is_flushed=at not in dirty)
+            self._ids.discard(at)
         self._awake.difference_update(resting)
         self._unflushed |= dirty.intersection(resting)
         flushed = self._unflushed - dirty

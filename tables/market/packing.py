@@ -194,6 +194,22 @@ class Columns:
         return prices
 
 
+def ids_of(packed: bytes) -> tuple[list[int], list[int], list[int]] | None:
+    """Return lowest id, highest id and place of each packed pane, ascending by place; all ids between them are there.
+
+    Return None where a pane has other ids, or where panes are packed as they are stored.
+    """
+    form, held, apart, _ = _HEADER.unpack_from(packed)
+    if form == _AS_STORED or apart:
+        return None
+    shuffled = np.frombuffer(bytes(cramjam.lz4.decompress_block(memoryview(packed)[_HEADER.size :])), np.uint8)
+    columns = shuffled.reshape(_ROWS, 8, -1)[[_LOW_ID, _HIGH_ID]].transpose(0, 2, 1).copy().view(np.int64)
+    lows, highs = columns.reshape(2, -1)
+    np.add.accumulate(lows, out=lows)
+    highs += lows
+    return lows.tolist(), highs.tolist(), [place for place in range(held.bit_length()) if held >> place & 1]
+
+
 def volumes_of(packed: bytes) -> tuple[list[int], list[int]]:
     """Return notional and liquidated notional of packed panes, by place; 0 where there is no pane."""
     form, held, apart, size = _HEADER.unpack_from(packed)
