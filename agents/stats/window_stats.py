@@ -1,5 +1,6 @@
-"""Samples of the windows for dashboards: many rows in one statement."""
+"""Samples of the windows for dashboards: many rows in a statement."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -10,6 +11,9 @@ from agents.alerts.columns import instant, usd
 from agents.alerts.postgres import answering
 from streams.model.figures import FIGURES, Figure
 from tables.market.windows import WindowFigures
+
+ROWS_A_STATEMENT: Final = 100
+"""The loop encodes a statement in one step, of 6 ms for so many rows. Those of 1000 markets took it 200 ms at once."""
 
 
 class WindowSample(msgspec.Struct, frozen=True):
@@ -70,13 +74,15 @@ class WindowStats:
         self._pool = pool
 
     async def write(self, samples: Sequence[WindowSample]) -> int:
-        """Insert the samples in one statement and return how many were new.
+        """Insert the samples, others having a turn in between, and return how many were new.
 
         Raises :class:`Outage` when Postgres does not answer; a sample is worth no retry, the next one follows.
         """
-        if not samples:
-            return 0
-        with answering("sampling windows"):
-            columns = zip(*map(to_row, samples), strict=True)
-            status = await self._pool.execute(INSERT, *columns)
-        return int(status.rpartition(" ")[2])
+        new = 0
+        for at in range(0, len(samples), ROWS_A_STATEMENT):
+            columns = zip(*map(to_row, samples[at : at + ROWS_A_STATEMENT]), strict=True)
+            await asyncio.sleep(0)
+            with answering("sampling windows"):
+                status = await self._pool.execute(INSERT, *columns)
+            new += int(status.rpartition(" ")[2])
+        return new
