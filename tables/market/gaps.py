@@ -101,11 +101,14 @@ def gaps_between(spans: Iterable[IdSpan]) -> list[Gap]:
 
 def _spans_in(chunk: Chunk) -> tuple[IdSpan, ...]:
     first, whole = chunk.number * CHUNK_PANES, chunk.whole_ids()
-    # As most chunks are: each pane goes on where the one before it ends. Its panes need not be unpacked.
-    if whole is not None and whole[0][1:] == [high + 1 for high in whole[1][:-1]]:
-        lows, highs, places = whole
+    if whole is None:
+        return spans_of(chunk.panes, first)
+    # As nearly all chunks are: no pane leaves an id out, so panes need not be unpacked.
+    lows, highs, places = whole
+    if lows[1:] == [high + 1 for high in highs[:-1]]:
         return (IdSpan(lows[0], highs[-1], first + places[0], first + places[-1]),)
-    return spans_of(chunk.panes, first)
+    panes = [first + place for place in places]
+    return tuple(_joined(sorted(map(IdSpan, lows, highs, panes, panes))))
 
 
 def spans_of(panes: Sequence[Pane | None], first: int) -> tuple[IdSpan, ...]:
