@@ -13,7 +13,8 @@ from streams.model.figures import FIGURES, Figure
 from tables.market.windows import WindowFigures
 
 ROWS_A_STATEMENT: Final = 100
-"""The loop encodes a statement in one step, of 6 ms for so many rows. Those of 1000 markets took it 200 ms at once."""
+"""The loop makes and encodes a statement's rows in one step, of 1.7 ms for so many. 3000 rows, which are 1000 markets
+with three windows, took it 33 ms at once, on a machine that does nothing else."""
 
 
 class WindowSample(msgspec.Struct, frozen=True):

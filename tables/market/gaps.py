@@ -12,8 +12,9 @@ from tables.market.chunk import CHUNK_PANES, Chunk
 from tables.market.panes import Pane
 
 BLOCK_CHUNKS: Final = 16
-"""Chunks in a block: nine minutes. Spans of each chunk of 1000 markets took 40 MB, those of blocks take 3. A block is
-made anew in 0.3 ms, when its oldest chunk is dropped or its newest begins to rest."""
+"""Chunks in a block: nine minutes. Of a market with an hour of panes, whose ids follow each other, spans by chunk take
+35 kB and spans by block 3 kB. A block is made anew in 0.3 ms: when its oldest chunk is dropped or its newest begins to
+rest."""
 
 
 class Gap(NamedTuple):
